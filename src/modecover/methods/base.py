@@ -1,0 +1,111 @@
+"""What a method is: typed settings and a `step` that yields the updates of the networks it names."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from modecover.errors import UserError
+
+
+class Network(Protocol):
+    """A network as a method sees it: call it, or yield it with the loss that one step of it shall descend."""
+
+    def __call__(self, x: Tensor, **options: str) -> Tensor: ...
+
+    def clamp_(self, bound: float) -> None:
+        """Clip every weight into [-bound, bound], in place."""
+
+
+class Generator(Network, Protocol):
+    """Latent rows (B, d) to data rows (B, *shape). Option `kind="code"`: batch statistics kept for codes alone."""
+
+
+class Encoder(Network, Protocol):
+    """Data rows (B, *shape) to latent rows (B, d)."""
+
+
+class Discriminator(Network, Protocol):
+    """Data rows (B, *shape) to scores (B,). Option `head`: "adversarial" (default), "classes" (B, k), "features"."""
+
+
+Feed = Callable[[], Tensor]
+"""`data()` and `prior()`: the next minibatch, (B, *shape) or (B, d)."""
+
+Terms = Tensor | Mapping[str, Tensor]
+"""A scalar loss, or its named terms: their sum is the loss, and each is logged under its name."""
+
+Update = tuple[Network | tuple[Network, ...], Terms]
+Updates = Iterator[Update | list[Update]]
+
+ROLES: dict[type, str] = {Generator: "generator", Encoder: "encoder", Discriminator: "discriminator"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A training method: settings are fields, the algorithm is `step`.
+
+    `step` names its networks (annotated `Generator`, `Encoder` or `Discriminator`) and the feeds `data` and
+    `prior` in its signature, and yields updates:
+
+    - `yield D, loss`: one optimiser step of D on `loss`, which no other network feels;
+    - `yield (G, E), loss`: a joint update;
+    - `yield [(D, a), (G, b)]`: both gradients are taken before either network moves.
+
+    Where `loss` is a mapping, the objective is the sum of its terms. Losses are means over rows, so that
+    stacked seeds share them unseen; a loss that is not takes its rows through `modecover.random.by_seed`.
+    """
+
+    title: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    objective: ClassVar[str] = ""
+    """The losses in plain-text mathematics, one line for each network."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named settings: values of this method's fields or of the training settings."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Training settings this method prefers, where the user says nothing (for example `lr_E`)."""
+
+    def step(self, *networks_and_feeds: Any) -> Updates:
+        raise NotImplementedError
+
+    def check(self, *, latent: int, batch: int) -> None:
+        """Raise `UserError` where the settings do not fit the latent dimension or the batch."""
+
+    @property
+    def classes(self) -> int:
+        """Classes the discriminator's second head tells apart; 0 means there is no such head."""
+        return 0
+
+    @property
+    def split_statistics(self) -> bool:
+        """Whether the generator keeps separate batch statistics for prior noise and for codes."""
+        return False
+
+    @classmethod
+    def roles(cls) -> dict[str, str]:
+        """The networks `step` names, in its order: name to role ("generator", "encoder", "discriminator")."""
+        hints = typing.get_type_hints(cls.step)
+        names = [name for name in inspect.signature(cls.step).parameters if name in hints]
+        return {name: ROLES[hints[name]] for name in names if hints[name] in ROLES}
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of the method by name."""
+        return dataclasses.asdict(self)
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise `UserError(sentence)` unless `condition`."""
+    if not condition:
+        raise UserError(sentence)
+
+
+def joined(choices: Sequence[Any]) -> str:
+    """`[1, 2, 4]` as "1, 2 or 4"."""
+    words = [str(choice) for choice in choices]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
