@@ -1,0 +1,161 @@
+"""Modes covered of a mixture of equal, round Gaussians whose centres are known.
+
+The number of modes and the share of high-quality samples are the two numbers of the literature (VEEGAN, Srivastava
+et al. 2017; PacGAN, Lin et al. 2018). Neither sees a model that contracts inside each mode: the within-mode standard
+deviation ratio does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from modecover.errors import UserError
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
+from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
+
+RADIUS = 3.0
+"""A sample within this many standard deviations (L2) of its nearest centre is of high quality."""
+
+MANY, MANY_OF = 20, 2048
+"""The stricter mode count asks for more than `MANY` high-quality samples among `MANY_OF`."""
+
+
+@dataclass(frozen=True)
+class MixtureModes:
+    """What `samples` points say about a mixture of `modes` Gaussians. HQ is short for high-quality."""
+
+    samples: int
+    modes: int
+    modes_any: int
+    """Modes with at least one HQ sample."""
+    modes_many: int
+    """Modes with more than 20 HQ samples of 2048; for N samples, with more than 20 N / 2048."""
+    high_quality: float
+    """Share of HQ samples, in [0, 1]: within 3 standard deviations (L2) of the nearest centre."""
+    ideal_high_quality: float
+    """The share an ideal sampler has. A larger one with few modes means contracted modes."""
+    kl: float
+    """KL(model || target) of the HQ counts, nats; nan without HQ samples."""
+    reverse_kl: float
+    """KL(target || model) of the HQ counts with one added to each, nats; nan without HQ samples."""
+    std_ratio: float
+    """Spread of the HQ samples about their centres over an ideal sampler's: 1 is ideal; nan without HQ samples."""
+    counts: tuple[int, ...]
+    """HQ samples of each mode, in the order of the centres."""
+
+
+def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: ArrayLike | None = None) -> MixtureModes:
+    """Count the modes of a Gaussian mixture that `samples` cover, and measure how well.
+
+    Args:
+        samples: points, shape (N, d), N >= 1. A row that is not finite is simply not of high quality.
+        centres: the modes' centres, shape (K, d). Where two are closer than 6 `std`, their HQ balls overlap and the
+            ideal share and spread, which are those of separate balls, hold only approximately.
+        std: the modes' standard deviation in every dimension.
+        weights: the modes' positive weights, shape (K,), of any sum; None: equal.
+
+    Raises:
+        UserError: the shapes do not fit, or `std` or a weight is not positive.
+    """
+    points, middles = as_floats(samples), as_floats(centres)
+    _check(points, middles, std)
+    law = _mixture_law(weights, len(middles))
+    mode, square = _nearest(points, middles)
+    good = square <= (RADIUS * std) ** 2
+    counts = np.bincount(mode[good], minlength=len(middles)).astype(np.int64)
+    dimensions = middles.shape[1]
+    spread = math.sqrt(square[good].mean() / dimensions) / std if good.any() else math.nan
+    return MixtureModes(
+        samples=len(points),
+        modes=len(middles),
+        modes_any=int((counts > 0).sum()),
+        modes_many=int((counts > MANY * len(points) / MANY_OF).sum()),
+        high_quality=float(good.mean()),
+        ideal_high_quality=ideal_high_quality(dimensions),
+        kl=kl_of_counts(counts, law),
+        reverse_kl=reverse_kl_of_counts(counts, law),
+        std_ratio=spread / truncated_std(dimensions),
+        counts=tuple(counts.tolist()),
+    )
+
+
+def ideal_high_quality(dimensions: int) -> float:
+    """The share of a d-dimensional Gaussian within 3 standard deviations: chi2_d's law at 9 (2-D: 1 - e^-4.5)."""
+    return _chi_square(dimensions, RADIUS**2)
+
+
+def truncated_std(dimensions: int) -> float:
+    """Per-dimension standard deviation of a standard Gaussian cut off at radius 3.
+
+    With R^2 chi-square of d degrees, r^2 times its density is d times the density of d + 2 degrees, so that
+    E[R^2 | R <= 3] / d = F_{d+2}(9) / F_d(9).
+    """
+    return math.sqrt(_chi_square(dimensions + 2, RADIUS**2) / _chi_square(dimensions, RADIUS**2))
+
+
+def draw_mixture(
+    centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
+) -> Floats:
+    """`count` points of the mixture itself, shape (count, d); a function of `seed` that leaves global draws alone.
+
+    Raises:
+        UserError: the centres are not (K, d), `std` or a weight is not positive, or `count` is below 1.
+    """
+    middles = as_floats(centres)
+    if count < 1:
+        raise UserError(f"count is {count}; ask for at least one point")
+    _check(middles, middles, std)
+    random = np.random.default_rng(seed)
+    mode = random.choice(len(middles), size=count, p=_mixture_law(weights, len(middles)))
+    return np.asarray(middles[mode] + std * random.standard_normal((count, middles.shape[1])))
+
+
+def ideal_sampler_row(
+    centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
+) -> MixtureModes:
+    """`mixture_modes` of the mixture's own samples: the control to print beside every model's row."""
+    return mixture_modes(draw_mixture(centres, std, weights, count=count, seed=seed), centres, std, weights)
+
+
+def _check(points: Floats, centres: Floats, std: float) -> None:
+    if centres.ndim != 2 or not centres.size or not np.isfinite(centres).all():
+        raise UserError(f"centres have shape {centres.shape}; give finite numbers of shape (modes, dimensions)")
+    if points.ndim != 2 or not len(points) or points.shape[1] != centres.shape[1]:
+        raise UserError(
+            f"samples have shape {points.shape}; give at least one row of {centres.shape[1]} numbers, like the centres"
+        )
+    if not (math.isfinite(std) and std > 0):
+        raise UserError(f"std is {std}; the modes need a positive standard deviation")
+
+
+def _mixture_law(weights: ArrayLike | None, modes: int) -> Floats:
+    law = as_law(weights, modes)
+    if (law == 0).any():
+        raise UserError("a mode has weight 0; leave its centre out, since nothing is expected there")
+    return law
+
+
+def _nearest(points: Floats, centres: Floats) -> tuple[Integers, Floats]:
+    """The nearest centre of every point and the squared distance to it, infinite where the point is not finite."""
+    mode = np.zeros(len(points), dtype=np.int64)
+    square = np.full(len(points), np.inf)
+    # Differences rather than the cheaper expanded square: far centres with a small std would lose their digits.
+    chunk = max(1, 4_000_000 // centres.size)
+    for start in range(0, len(points), chunk):
+        rows = np.arange(start, min(start + chunk, len(points)))
+        rows = rows[np.isfinite(points[rows]).all(axis=1)]
+        with np.errstate(over="ignore"):
+            distances = np.square(points[rows, None, :] - centres).sum(axis=2)
+        mode[rows] = distances.argmin(axis=1)
+        square[rows] = distances[np.arange(len(rows)), mode[rows]]
+    return mode, square
+
+
+def _chi_square(degrees: int, value: float) -> float:
+    """The chi-square distribution function."""
+    half = torch.tensor([degrees / 2, value / 2], dtype=torch.float64)
+    return float(torch.special.gammainc(half[0], half[1]))
