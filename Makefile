@@ -1,0 +1,50 @@
+# On a fresh machine with Python >= 3.11, pip, venv and make:
+#   make demo    set up .venv and run the demo
+#   make test    set up .venv, then lint and test
+# A second call does not reinstall. Choose the interpreter with `make PYTHON=python3.12 demo`.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format clean help
+
+help:
+	@sed -n '2,4p' Makefile | cut -c3-
+
+demo: $(VENV)/installed
+	$(BIN)/modecover demo
+
+# One thread for each test process: two processes on two cores are faster than each with two threads.
+test: lint
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+
+define set-up
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "modecover needs Python 3.11 or newer, which '$(PYTHON)' is not: name one with 'make PYTHON=...'." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '$(1)'
+endef
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(call set-up,.)
+	@touch $@
+
+# What the tests need includes what the demo needs, so both stamps are set.
+$(VENV)/installed-dev: pyproject.toml constraints.txt
+	$(call set-up,.[dev])
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,62 @@
+"""Adversarial generative models that cover every mode of their data.
+
+The names below are loaded when first used, so `import modecover` costs nothing and `modecover --help` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modecover import data, experiments, interventions, losses, methods, metrics, networks, random, training
+    from modecover.data import open_data
+    from modecover.errors import UserError
+    from modecover.methods.base import Method
+    from modecover.training.model import GenerativeModel, load
+    from modecover.training.run import train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "GenerativeModel": "modecover.training.model",
+    "Method": "modecover.methods.base",
+    "UserError": "modecover.errors",
+    "load": "modecover.training.model",
+    "open_data": "modecover.data",
+    "train": "modecover.training.run",
+}
+_ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random", "training")
+
+__all__ = [
+    "GenerativeModel",
+    "Method",
+    "UserError",
+    "__version__",
+    "data",
+    "experiments",
+    "interventions",
+    "load",
+    "losses",
+    "methods",
+    "metrics",
+    "networks",
+    "open_data",
+    "random",
+    "train",
+    "training",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return importlib.import_module(f"modecover.{name}")
+    raise AttributeError(f"module 'modecover' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,270 @@
+"""The house rules of docs/architecture.md, held down by reading the source: arrows, printing, pickles, start-up.
+
+Every rule is a function from a source tree to the list of its violations, so that each can be shown a planted one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+SOURCE = REPOSITORY / "src" / "modecover"
+
+NEEDLESS = {"cloudpickle", "dill", "joblib", "pickle", "shelve", "torchvision"}
+HEAVY = {"PIL", "datasets", "huggingface_hub", "matplotlib", "mlxtend", "pandas", "pyarrow", "rich", "scipy", "sklearn"}
+HEAVY_AT_THE_TOP = {("training/model.py", "huggingface_hub")}
+"""A model file's class inherits from the hub's mixin, which takes the import at the top of its module."""
+
+HARDWARE_WORDS = {"autocast", "backward", "cpu", "cuda", "device", "dtype", "no_grad", "optim", "rank", "to"}
+METHOD_LINES = 120
+NOT_A_METHOD = {"__init__.py", "base.py", "registry.py"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module (`module`, dotted), at line `line`; `lazy` inside a function, `typing` for types only."""
+
+    module: str
+    line: int
+    lazy: bool
+    typing: bool
+
+    @property
+    def library(self) -> str:
+        return self.module.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the package, `path` relative to the package's folder."""
+
+    path: Path
+    text: str
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @property
+    def room(self) -> str:
+        return self.path.parts[0].removesuffix(".py")
+
+    def where(self, line: int) -> str:
+        return f"{self.path.as_posix()}:{line}"
+
+    def imports(self) -> Iterator[Import]:
+        package = ["modecover", *self.path.parts[:-1]]
+        yield from _imports(self.tree, package, lazy=False, typing=False)
+
+
+def _imports(node: ast.AST, package: list[str], *, lazy: bool, typing: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, child.lineno, lazy, typing)
+        elif isinstance(child, ast.ImportFrom):
+            base = package[: len(package) + 1 - child.level] if child.level else []
+            module = ".".join([*base, *([child.module] if child.module else [])])
+            # `from modecover import data` names the room data, not the package.
+            names = [f"{module}.{alias.name}" for alias in child.names] if module == "modecover" else [module]
+            for name in names:
+                yield Import(name, child.lineno, lazy, typing)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for part in child.body:
+                yield from _imports(ast.Module([part], []), package, lazy=lazy, typing=True)
+            for part in child.orelse:
+                yield from _imports(ast.Module([part], []), package, lazy=lazy, typing=typing)
+        else:
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from _imports(child, package, lazy=lazy or inside, typing=typing)
+
+
+def read(folder: Path) -> list[Source]:
+    """Every Python file of the package in `folder`."""
+    return [Source(path.relative_to(folder), path.read_text("utf-8")) for path in sorted(folder.rglob("*.py"))]
+
+
+def rooms() -> list[str]:
+    """The rooms, highest first, as docs/architecture.md lists them."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    section = page.split("## Rooms, and the arrows between them")[1].split("\n## ")[0]
+    return re.findall(r"^ {4}(\w+) {2,}\S", section, re.MULTILINE)
+
+
+def wrong_arrows(files: list[Source]) -> list[str]:
+    """Imports that point upwards in the list of rooms; and metrics that know a method."""
+    floor = {room: height for height, room in enumerate(reversed(rooms()))}
+    found = []
+    for file in files:
+        if file.path.name == "__init__.py" and len(file.path.parts) == 1:
+            continue  # the public names, loaded when used: see `early_imports`
+        if file.room not in floor:
+            found.append(f"{file.where(1)} is in the room {file.room!r}, which docs/architecture.md does not list")
+            continue
+        for imported in file.imports():
+            if imported.library != "modecover":
+                continue
+            target = imported.module.split(".")[1] if "." in imported.module else "modecover"
+            if target in (file.room, "__version__"):
+                continue
+            upwards = target not in floor or floor[target] > floor[file.room]
+            if upwards or (file.room, target) == ("metrics", "methods"):
+                found.append(f"{file.where(imported.line)}: {file.room} may not import {target}")
+    return found
+
+
+def prints(files: list[Source]) -> list[str]:
+    """Places outside `cli` that print, or write to the terminal by another door."""
+    found = []
+    for file in files:
+        if file.room == "cli":
+            continue
+        for node in ast.walk(file.tree):
+            called = isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "pprint")
+            stream = isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout", "sys.stderr")
+            if called or stream:
+                found.append(f"{file.where(node.lineno)}: only cli prints")
+        found += [f"{file.where(i.line)}: only cli prints (rich)" for i in file.imports() if i.library == "rich"]
+    return found
+
+
+def pickles(files: list[Source]) -> list[str]:
+    """Libraries that have no place here, and calls that would write or run a pickle."""
+    found = []
+    for file in files:
+        found += [f"{file.where(i.line)}: imports {i.library}" for i in file.imports() if i.library in NEEDLESS]
+        for node in ast.walk(file.tree):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if name == "torch.save" or (name == "torch.load" and options.get("weights_only") != "True"):
+                found.append(f"{file.where(node.lineno)}: {name} pickles")
+            if options.get("allow_pickle", "False") != "False":
+                found.append(f"{file.where(node.lineno)}: {name} may run a pickle")
+    return found
+
+
+def early_imports(files: list[Source]) -> list[str]:
+    """Heavy libraries imported at the top of a module; anything but the standard library in the package's top file."""
+    found = []
+    for file in files:
+        for imported in file.imports():
+            if imported.lazy or imported.typing or (file.path.as_posix(), imported.library) in HEAVY_AT_THE_TOP:
+                continue
+            top = file.path.as_posix() == "__init__.py"
+            if imported.library in HEAVY or (top and imported.library not in sys.stdlib_module_names):
+                found.append(f"{file.where(imported.line)}: import {imported.library} where it is needed")
+    return found
+
+
+def methods_that_know_the_hardware(files: list[Source]) -> list[str]:
+    """Method files that are long, or that name a device, a number type, a process or an optimiser."""
+    found = []
+    for file in files:
+        if file.room != "methods" or file.path.name in NOT_A_METHOD:
+            continue
+        lines = len(file.text.splitlines())
+        if lines > METHOD_LINES:
+            found.append(f"{file.where(lines)}: {lines} lines; a method has at most {METHOD_LINES}")
+        for node in ast.walk(file.tree):
+            word = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            if word in HARDWARE_WORDS:
+                found.append(f"{file.where(getattr(node, 'lineno', 1))}: a method does not know {word!r}")
+    return found
+
+
+RULES = [wrong_arrows, prints, pickles, early_imports, methods_that_know_the_hardware]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_house_keeps_its_rules(rule):
+    assert rule(read(SOURCE)) == []
+
+
+def test_the_page_and_the_house_have_the_same_rooms():
+    """Every room of the page but those still to be built, and no room beside them (see `wrong_arrows`)."""
+    assert rooms()[0] == "cli"
+    assert rooms()[-1] == "errors"
+    assert {"training", "metrics", "methods", "data"} <= set(rooms())
+
+
+PLANTED = [
+    (wrong_arrows, "methods/gan.py", "from modecover.training.engine import Engine", "methods may not import training"),
+    (wrong_arrows, "methods/gan.py", "def f():\n    from modecover import training", "methods may not import training"),
+    (wrong_arrows, "data/feed.py", "from ..losses import adversarial", "data may not import losses"),
+    (wrong_arrows, "data/feed.py", "import modecover.cli.main", "data may not import cli"),
+    (wrong_arrows, "losses.py", "if TYPE_CHECKING:\n    from modecover.methods.base import Method", "import methods"),
+    (wrong_arrows, "metrics/modes.py", "from modecover.methods import registry", "metrics may not import methods"),
+    (wrong_arrows, "metrics/modes.py", "from modecover.training import run", "metrics may not import training"),
+    (wrong_arrows, "data/open.py", "import modecover", "data may not import modecover"),
+    (wrong_arrows, "attic/old.py", "import math", "does not list"),
+    (prints, "training/run.py", "def f():\n    print('step')", "training/run.py:2: only cli prints"),
+    (prints, "training/run.py", "import sys\nsys.stderr.write('')", "run.py:2: only cli prints"),
+    (prints, "training/run.py", "def f():\n    from rich.progress import Progress", "only cli prints (rich)"),
+    (pickles, "data/images.py", "def f():\n    import torchvision.transforms", "imports torchvision"),
+    (pickles, "training/model.py", "from pickle import loads", "imports pickle"),
+    (pickles, "training/model.py", "torch.load('x')", "torch.load pickles"),
+    (pickles, "training/model.py", "torch.load('x', weights_only=False)", "torch.load pickles"),
+    (pickles, "training/model.py", "torch.save({}, 'x')", "torch.save pickles"),
+    (pickles, "data/arrays.py", "np.load('x', allow_pickle=True)", "may run a pickle"),
+    (early_imports, "data/images.py", "from PIL import Image", "import PIL where"),
+    (early_imports, "data/images.py", "try:\n    import sklearn.svm\nexcept ImportError: ...", "import sklearn where"),
+    (early_imports, "__init__.py", "import torch", "import torch where"),
+    (early_imports, "__init__.py", "from modecover.data import open_data", "import modecover where"),
+    (methods_that_know_the_hardware, "methods/gan.py", "x = y.to(z.device)", "does not know 'device'"),
+    (methods_that_know_the_hardware, "methods/gan.py", "loss.backward()", "does not know 'backward'"),
+    (methods_that_know_the_hardware, "methods/gan.py", "\n" * METHOD_LINES + "x = 1", "at most 120"),
+]
+
+
+@pytest.mark.parametrize(("rule", "path", "text", "expected"), PLANTED)
+def test_a_planted_violation_is_found(rule, path, text, expected, tmp_path):
+    target = tmp_path / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+    found = rule(read(tmp_path))
+    assert found, "the rule saw nothing"
+    assert any(expected in sentence for sentence in found)
+
+
+ALLOWED = [
+    "from modecover.errors import UserError\nfrom modecover.data import open_data",
+    "from modecover import __version__",
+    "from .checkpoint import save",
+    "def draw():\n    from PIL import Image",
+    "if TYPE_CHECKING:\n    from PIL import Image",
+    "torch.load('x', weights_only=True)",
+    "np.load('x', allow_pickle=False)",
+    "'print(this)'  # print(that)",
+]
+
+
+@pytest.mark.parametrize("text", ALLOWED)
+def test_what_is_allowed_is_left_alone(text, tmp_path):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "run.py").write_text(text)
+    assert [sentence for rule in RULES for sentence in rule(read(tmp_path))] == []
+
+
+def test_importing_the_package_loads_no_library():
+    code = "import sys, modecover; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "modecover" in loaded
+    assert not {"torch", "numpy", *HEAVY} & set(loaded)
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    import modecover
+
+    with pytest.raises(AttributeError, match="'sample_everything'"):
+        _ = modecover.sample_everything  # type: ignore[attr-defined]  # that it is missing is the point
