@@ -1,0 +1,28 @@
+"""The networks of the papers, built from the shape of the data; and the check of a user's own."""
+
+from modecover.networks.check import accepts_option, check_network, row_scores
+from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
+from modecover.networks.heads import TwoHeads
+from modecover.networks.mlp import Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
+from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
+from modecover.networks.registry import PRESETS, build, choose_preset, from_config
+
+__all__ = [
+    "PRESETS",
+    "CoordinateAffine",
+    "DCGANDiscriminator",
+    "DCGANEncoder",
+    "DCGANGenerator",
+    "MLPDiscriminator",
+    "MLPEncoder",
+    "MLPGenerator",
+    "Maxout",
+    "SplitBatchNorm",
+    "TwoHeads",
+    "accepts_option",
+    "build",
+    "check_network",
+    "choose_preset",
+    "from_config",
+    "row_scores",
+]

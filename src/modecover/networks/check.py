@@ -1,0 +1,166 @@
+"""Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from modecover.errors import UserError
+
+ROWS = 2
+
+
+def check_network(
+    name: str,
+    role: str,
+    module: nn.Module,
+    shape: Sequence[int],
+    latent: int,
+    classes: int = 0,
+    *,
+    split_statistics: bool = False,
+) -> None:
+    """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
+
+    The forward runs in evaluation mode without gradients; modes, buffers and torch's random state are left as found.
+
+    Args:
+        role: "generator", "encoder" or "discriminator".
+        shape: of one sample of the data.
+        latent: the latent dimension.
+        classes: what the method asks of a discriminator's classifier head; 0 for nothing.
+        split_statistics: whether the method asks a generator to keep prior noise and codes apart.
+    """
+    if not isinstance(module, nn.Module):
+        raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
+    with _left_as_found(module):
+        if role == "generator":
+            _check_generator(name, module, tuple(shape), latent, split_statistics)
+        elif role == "encoder":
+            _check_encoder(name, module, tuple(shape), latent)
+        elif role == "discriminator":
+            _check_discriminator(name, module, tuple(shape), classes)
+        else:
+            raise UserError(f"{name} has the role {role!r}; a network is a generator, an encoder or a discriminator.")
+
+
+def accepts_option(module: nn.Module, name: str) -> bool:
+    """Whether the module's forward can be called with the keyword `name`."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
+
+
+def row_scores(output: Tensor) -> Tensor:
+    """A discriminator's scores as (B,), from (B,) or (B, 1).
+
+    Left as (B, 1), scores would broadcast against others of shape (B,) to a B x B table without an error.
+    """
+    return output.squeeze(1) if output.dim() == 2 and output.shape[1] == 1 else output
+
+
+def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> None:
+    if split and not accepts_option(module, "kind"):
+        raise UserError(
+            f"This method keeps separate batch statistics for prior noise and for codes, but {name}'s forward takes no "
+            f'`kind`: write forward(self, z, kind="prior") and use modecover.networks.SplitBatchNorm in it.'
+        )
+    given = f"{ROWS} latent rows of {latent}"
+    wanted = (ROWS, *shape)
+    for kind in ("prior", "code") if split else (None,):
+        output = _forward(name, module, (latent,), given, None if kind is None else {"kind": kind})
+        if tuple(output.shape) != wanted:
+            raise UserError(
+                f"{name} returned shape {tuple(output.shape)} for {given}; the data needs {wanted}: "
+                f"change the last layers of {name}{_other_size(tuple(output.shape), wanted)}."
+            )
+
+
+def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int) -> None:
+    given = f"{ROWS} data rows of shape {shape}"
+    output = _forward(name, module, shape, given)
+    found, wanted = tuple(output.shape), (ROWS, latent)
+    if found != wanted:
+        other = f" or use latent={found[1]}" if len(found) == 2 and found[0] == ROWS else ""
+        raise UserError(
+            f"{name} returned shape {found} for {given}; a latent dimension of {latent} needs {wanted}: "
+            f"change the last layers of {name}{other}."
+        )
+
+
+def _check_discriminator(name: str, module: nn.Module, shape: tuple[int, ...], classes: int) -> None:
+    given = f"{ROWS} data rows of shape {shape}"
+    if classes and not accepts_option(module, "head"):
+        raise UserError(
+            f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes no "
+            f"`head`: wrap it as modecover.networks.TwoHeads(trunk, features, classes={classes}), the trunk being {name} "
+            "without its last layer."
+        )
+    found = tuple(_forward(name, module, shape, given).shape)
+    if found not in ((ROWS,), (ROWS, 1)):
+        raise UserError(
+            f"{name} returned shape {found} for {given}; a discriminator returns one score a row, {(ROWS,)} or "
+            f"{(ROWS, 1)}: end {name} with a flatten and a linear layer to 1."
+        )
+    if not classes:
+        return
+    found = tuple(_forward(name, module, shape, given, {"head": "classes"}).shape)
+    if found != (ROWS, classes):
+        raise UserError(
+            f'{name} returned shape {found} for {given} and head="classes"; the method needs {(ROWS, classes)}: '
+            f"give its classifier head {classes} outputs."
+        )
+
+
+def _forward(
+    name: str, module: nn.Module, sample: tuple[int, ...], given: str, options: dict[str, str] | None = None
+) -> Tensor:
+    """The module's output for rows of the given shape; `UserError` where there is none or it is no finite tensor."""
+    own = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    rows = torch.randn(ROWS, *sample, generator=torch.Generator().manual_seed(0)).to(own.device, own.dtype)
+    try:
+        output = module(rows, **(options or {}))
+    except UserError:
+        raise
+    except Exception as error:
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(f"{name} failed on {given}: {cause}. Change {name}'s layers to take such rows.") from error
+    if not isinstance(output, Tensor):
+        raise UserError(f"{name} returned a {type(output).__name__} for {given}; let its forward return one tensor.")
+    if not output.is_floating_point():
+        raise UserError(f"{name} returned numbers of type {output.dtype} for {given}; return floating point numbers.")
+    if not output.isfinite().all():
+        raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
+    return output
+
+
+def _other_size(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """ " or use size=60" where the network makes square images of another size."""
+    square = len(found) == len(wanted) == 4 and found[:2] == wanted[:2] and found[2] == found[3]
+    return f" or use size={found[2]}" if square else ""
+
+
+@contextmanager
+def _left_as_found(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; on leaving, modes, buffers and random state are put back."""
+    modes = [(part, part.training) for part in module.modules()]
+    buffers = [
+        (part, key, buffer, buffer.detach().clone())
+        for part in module.modules()
+        for key, buffer in part._buffers.items()
+        if buffer is not None
+    ]
+    devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
+        try:
+            module.eval()
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
+            for part, key, buffer, value in buffers:
+                part._buffers[key] = buffer.copy_(value)

@@ -1,0 +1,90 @@
+"""Batch norm that keeps apart the statistics of the generator's two kinds of input, and the affine map on its latent.
+
+Source: Che et al. 2017 (MDGAN), Appendix B: the generator reads prior noise and codes E(x), two laws whose batch
+statistics differ; normalising both with shared statistics would make each the other's noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from modecover.errors import UserError
+
+KINDS = ("prior", "code")
+"""What a generator's input rows are: draws from the prior, or codes an encoder (or an intervention on it) made."""
+
+
+class SplitBatchNorm(nn.Module):
+    """Batch norm over all dimensions but 1, with running statistics of its own for each kind of input.
+
+    A batch is normalised by its own mean and variance in training mode, by the running ones of its kind in
+    evaluation mode. Weight and bias are shared by the kinds. Input (B, features) or (B, features, height, width).
+
+    `kind` is an argument of `forward`, no state: so the module stays a function of (parameters, buffers, input),
+    which `torch.func.functional_call` and `vmap` require.
+    """
+
+    running_mean_prior: Tensor
+    running_var_prior: Tensor
+    running_mean_code: Tensor
+    running_var_code: Tensor
+
+    def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.features, self.eps, self.momentum = features, eps, momentum
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        for kind in KINDS:
+            self.register_buffer(f"running_mean_{kind}", torch.zeros(features))
+            self.register_buffer(f"running_var_{kind}", torch.ones(features))
+
+    def forward(self, x: Tensor, kind: str = "prior") -> Tensor:
+        if kind == "prior":
+            mean, var = self.running_mean_prior, self.running_var_prior
+        elif kind == "code":
+            mean, var = self.running_mean_code, self.running_var_code
+        else:
+            raise unknown_kind(kind)
+        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class CoordinateAffine(nn.Module):
+    """x -> weight * x + bias, coordinate by coordinate, the identity at first. Input (B, features).
+
+    The authors of IVGAN put it before the generator: it lets the network choose the scale and place of its prior.
+    """
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight + self.bias
+
+
+def unknown_kind(kind: str) -> UserError:
+    return UserError(f'A generator was called with kind={kind!r}; the kinds of input are "prior" and "code".')
+
+
+def batch_norm(features: int, dimensions: int, split: bool) -> nn.Module:
+    """The batch norm of a generator for inputs (B, features) (dimensions 1) or (B, features, h, w) (dimensions 2)."""
+    if split:
+        return SplitBatchNorm(features)
+    return nn.BatchNorm1d(features) if dimensions == 1 else nn.BatchNorm2d(features)
+
+
+def run_layers(layers: Iterable[nn.Module], x: Tensor, kind: str) -> Tensor:
+    """Send `x` through `layers` in order, telling `kind` to those that keep statistics by kind."""
+    if kind not in KINDS:
+        raise unknown_kind(kind)
+    for layer in layers:
+        x = layer(x, kind) if isinstance(layer, SplitBatchNorm) else layer(x)
+    return x
