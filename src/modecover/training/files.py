@@ -1,0 +1,63 @@
+"""Files that are whole or absent: whatever kills the program, a reader finds the old content or the new."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+TEMPORARY = ".partial"
+"""The suffix of a file still being written. One that is found was left by a killed program."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write the file at the yielded temporary path; when the block ends it takes the place of `path` at once.
+
+    If the block raises, `path` is as it was and the temporary file is gone. The content reaches the disk before the
+    name does, so that a power cut cannot leave the new name with half a file.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def remove_partial(folder: Path) -> None:
+    """Delete the temporary files that killed programs left in `folder`. Call it only where none is being written."""
+    for leftover in folder.glob(f".*{TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Json) -> None:
+    """Replace `path` by `value` as indented JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def reason(error: BaseException) -> str:
+    """Why a file could not be written or read, in the system's own words: "No space left on device"."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut, where the system can: not on Windows, nor on some networks."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
