@@ -25,7 +25,8 @@ HEAVY_AT_THE_TOP = {("training/model.py", "huggingface_hub")}
 """A model file's class inherits from the hub's mixin, which takes the import at the top of its module."""
 
 HARDWARE_WORDS = {"autocast", "backward", "cpu", "cuda", "device", "dtype", "no_grad", "optim", "rank", "to"}
-METHOD_LINES = 120
+METHOD_LINES, STEP_LINES = 120, 60
+"""Lines of code at most (comments, docstrings and blank lines not counted): of a method's file, of one function."""
 NOT_A_METHOD = {"__init__.py", "base.py", "registry.py"}
 
 
@@ -64,6 +65,21 @@ class Source:
     def imports(self) -> Iterator[Import]:
         package = ["modecover", *self.path.parts[:-1]]
         yield from _imports(self.tree, package, lazy=False, typing=False)
+
+    def lines_of_code(self, node: ast.Module | ast.FunctionDef) -> int:
+        """Lines of `node` that are neither blank, nor a comment, nor part of a docstring."""
+        lines = self.text.splitlines()
+        first, last = (node.lineno, node.end_lineno) if isinstance(node, ast.FunctionDef) else (1, len(lines))
+        docstrings: set[int] = set()
+        for inner in ast.walk(node):
+            if (
+                isinstance(inner, ast.Expr)
+                and isinstance(inner.value, ast.Constant)
+                and isinstance(inner.value.value, str)
+            ):
+                docstrings.update(range(inner.lineno, (inner.end_lineno or inner.lineno) + 1))
+        numbered = enumerate(lines[first - 1 : last], first)
+        return sum(bool(line.strip()) and line.strip()[0] != "#" and n not in docstrings for n, line in numbered)
 
 
 def _imports(node: ast.AST, package: list[str], *, lazy: bool, typing: bool) -> Iterator[Import]:
@@ -174,10 +190,11 @@ def methods_that_know_the_hardware(files: list[Source]) -> list[str]:
     for file in files:
         if file.room != "methods" or file.path.name in NOT_A_METHOD:
             continue
-        lines = len(file.text.splitlines())
-        if lines > METHOD_LINES:
-            found.append(f"{file.where(lines)}: {lines} lines; a method has at most {METHOD_LINES}")
+        if (lines := file.lines_of_code(file.tree)) > METHOD_LINES:
+            found.append(f"{file.where(1)}: {lines} lines; a method has at most {METHOD_LINES}")
         for node in ast.walk(file.tree):
+            if isinstance(node, ast.FunctionDef) and (lines := file.lines_of_code(node)) > STEP_LINES:
+                found.append(f"{file.where(node.lineno)}: {lines} lines; a function has at most {STEP_LINES}")
             word = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
             if word in HARDWARE_WORDS:
                 found.append(f"{file.where(getattr(node, 'lineno', 1))}: a method does not know {word!r}")
@@ -224,7 +241,8 @@ PLANTED = [
     (early_imports, "__init__.py", "from modecover.data import open_data", "import modecover where"),
     (methods_that_know_the_hardware, "methods/gan.py", "x = y.to(z.device)", "does not know 'device'"),
     (methods_that_know_the_hardware, "methods/gan.py", "loss.backward()", "does not know 'backward'"),
-    (methods_that_know_the_hardware, "methods/gan.py", "\n" * METHOD_LINES + "x = 1", "at most 120"),
+    (methods_that_know_the_hardware, "methods/gan.py", "x = 1\n" * 121, "a method has at most 120"),
+    (methods_that_know_the_hardware, "methods/gan.py", "def step():\n" + "    x = 1\n" * 60, "function has at most 60"),
 ]
 
 
@@ -255,6 +273,12 @@ def test_what_is_allowed_is_left_alone(text, tmp_path):
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "run.py").write_text(text)
     assert [sentence for rule in RULES for sentence in rule(read(tmp_path))] == []
+
+
+def test_words_about_a_method_are_not_counted_as_its_code(tmp_path):
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "gan.py").write_text('"""GAN.' + "\n" * 200 + '"""\n\n' + "# why\n" * 200 + "x = 1\n" * 120)
+    assert methods_that_know_the_hardware(read(tmp_path)) == []
 
 
 def test_importing_the_package_loads_no_library():
