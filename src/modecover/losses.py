@@ -1,0 +1,99 @@
+"""Losses and divergences in closed form. Scores are logits, shape (B,); every loss is a scalar to descend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from modecover import random
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """The three pieces of an adversarial game; D descends `real(D(x)) + fake(D(y))`, G descends `generator(D(y))`."""
+
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+
+
+def _real_bce(score: Tensor) -> Tensor:
+    """-log D(x), D = sigmoid(score)."""
+    return F.softplus(-score).mean()
+
+
+def _fake_bce(score: Tensor) -> Tensor:
+    """-log(1 - D(y))."""
+    return F.softplus(score).mean()
+
+
+def _half_square(target: float) -> Callable[[Tensor], Tensor]:
+    return lambda score: 0.5 * (score - target).square().mean()
+
+
+ADVERSARIAL: dict[str, AdversarialLoss] = {
+    # Goodfellow et al. 2014, section 3: the non-saturating form, and the minimax form log(1 - D(y)) of eq. 1.
+    "bce": AdversarialLoss(_real_bce, _fake_bce, _real_bce),
+    "minimax": AdversarialLoss(_real_bce, _fake_bce, lambda score: -_fake_bce(score)),
+    # Mao et al. 2017, eq. 8: labels real 1, fake -1, and 0 for what G wants D to say.
+    "ls": AdversarialLoss(_half_square(1.0), _half_square(-1.0), _half_square(0.0)),
+    # Arjovsky et al. 2017, eq. 2-3: the critic ascends E D(x) - E D(y).
+    "wasserstein": AdversarialLoss(lambda s: -s.mean(), lambda s: s.mean(), lambda s: -s.mean()),
+}
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """E (||grad D(t)||_2 - 1)^2 at t uniform on the lines between rows of x and y (Gulrajani et al. 2017, eq. 3)."""
+    along = random.uniform_like(x.flatten(1)[:, :1]).view(-1, *[1] * (x.dim() - 1))
+    t = (along * x + (1 - along) * y).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(t).sum(), t, create_graph=True)
+    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def moment_kl(codes: Tensor) -> Tensor:
+    """KL(N(mu, diag sigma^2) || N(0, I)) of the Gaussian fitted to each coordinate of the minibatch.
+
+    `sum_i [(mu_i^2 + sigma_i^2)/2 - log sigma_i] - M/2` (LDMGAN, eq. 10 with its fraction bar restored), codes of
+    shape (B, M); with stacked seeds one Gaussian per seed, and the mean over seeds.
+    """
+    each = random.by_seed(codes)
+    variance = each.var(dim=1, unbiased=False)
+    tiny = torch.finfo(variance.dtype).tiny
+    kl = 0.5 * (each.mean(dim=1).square() + variance - variance.clamp_min(tiny).log() - 1)
+    return kl.sum(dim=-1).mean()
+
+
+def multi_jensen_shannon(densities: Tensor, volume: float = 1.0) -> Tensor:
+    """Equal-weight JS(p_1..p_k) = H(mean p) - mean H(p) in nats, 0 <= JS <= log k (IVGAN, eq. 2).
+
+    Args:
+        densities: (k, n) values of k densities on n cells.
+        volume: volume of a cell; the density values times it sum to one for each row.
+    """
+
+    def entropy(p: Tensor) -> Tensor:
+        return -torch.special.xlogy(p, p).sum(dim=-1) * volume
+
+    return entropy(densities.mean(dim=0)) - entropy(densities).mean()
+
+
+def pixel_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared difference over rows and coordinates."""
+    return F.mse_loss(y, x)
+
+
+def feature_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared difference of D's last features; those of the real rows x are constants."""
+    return F.mse_loss(D(y, head="features"), D(x, head="features").detach())
+
+
+DISTANCES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
+    "pixel": pixel_distance,
+    "feature": feature_distance,
+}
+"""Reconstruction distances d(x, y) by name, called with (D, x, y); add your own under a new name."""

@@ -1,0 +1,36 @@
+"""The original GAN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from modecover.losses import ADVERSARIAL
+from modecover.methods.base import Discriminator, Feed, Generator, Method, Updates
+
+
+@dataclass(frozen=True)
+class GAN(Method):
+    """Generative adversarial network; with the DCGAN networks this is DCGAN.
+
+    Goodfellow et al. 2014, Algorithm 1 with one discriminator step.
+    """
+
+    title = "Generative Adversarial Network (GAN, DCGAN)"
+    citation = (
+        "Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014; "
+        "Radford et al., Unsupervised Representation Learning with DCGANs, ICLR 2016"
+    )
+    objective = """
+    D descends  -E log D(x) - E log(1 - D(G(z)))
+    G descends  -E log D(G(z))        (nonsaturating)   or   E log(1 - D(G(z)))   (minimax)
+    """
+
+    loss: Literal["nonsaturating", "minimax"] = "nonsaturating"
+    """G's loss: the non-saturating form, or the minimax form of equation 1."""
+
+    def step(self, G: Generator, D: Discriminator, data: Feed, prior: Feed) -> Updates:
+        adversarial = ADVERSARIAL["bce" if self.loss == "nonsaturating" else "minimax"]
+        x, y = data(), G(prior())
+        yield D, {"real": adversarial.real(D(x)), "fake": adversarial.fake(D(y.detach()))}
+        yield G, {"adversarial": adversarial.generator(D(y))}

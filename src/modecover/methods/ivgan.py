@@ -1,0 +1,156 @@
+"""IVGAN: Intervention GAN over any adversarial loss; IVDCGAN (binary cross-entropy) and IVLSGAN (least squares)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from modecover import random
+from modecover.interventions import INTERVENTIONS, Intervention
+from modecover.losses import ADVERSARIAL
+from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Terms, Updates, joined, require
+
+
+@dataclass(frozen=True)
+class IVGAN(Method):
+    """Intervention GAN with presets `paper` (the fields' defaults) and `official` (what the authors ran).
+
+    Liang et al. 2020, Algorithm 1, equations 3, 6 and 11. The classifier f is D's second head. Deviations of `paper`:
+    the signs of lines 15 and 17 are descents; f's loss has weight 1/2 in D's step; G and E move on gradients of the one
+    graph of lines 5-8 and 13; an intervention leaves the prior unchanged, so G(O_i(z)) also serves as the fake sample.
+    """
+
+    title = "Intervention GAN (IVGAN)"
+    citation = "Liang et al., Intervention Generative Adversarial Networks, 2020, arXiv 2008.03712"
+    objective = """
+    with x' = G(O_i(E(x))), i uniform on 1..k, and R = E |G(E(x)) - x| + E |E(G(O_i(z))) - O_i(z)|  (means)
+    D, f descend  adv_D(x, G(z)) + classifier_weight E [-log f_i(x')]
+    G descends    adv_G(G(z)) + lambda_G R - mu_G E [-log f_i(x')]
+    E descends                  lambda_E R - mu_E E [-log f_i(x')]
+    """
+    defaults = {"lr_E": 1e-2, "weight_decay_E": 5e-4, "instance_noise": "0:0.05,0.125:0.01,0.25:0.001,0.5:0"}
+    presets = {
+        "paper": {},
+        "official": {
+            "encoder_objective": "help",
+            "index": "minibatch",
+            "block_noise": "shared",
+            "encoder_steps": 10,
+            "order": "simultaneous",
+            "latent_reconstruction": "code",
+            "input_affine": True,
+            "freeze_bn_after_evaluation": True,
+        },
+    }
+
+    adversarial: Literal["bce", "ls"] = "bce"
+    """Adversarial loss: binary cross-entropy (IVDCGAN) or least squares (IVLSGAN)."""
+    intervention: str = "block"
+    """Family of interventions: block, identity, or a name you add to `modecover.interventions.INTERVENTIONS`."""
+    k: int = 4
+    """Number of interventions."""
+    lambda_G: float = 0.25
+    """Weight of the reconstruction terms in G's loss."""
+    mu_G: float = 0.5
+    """Weight of the intervention loss in G's loss."""
+    lambda_E: float = 1.0
+    """Weight of the reconstruction terms in E's loss."""
+    mu_E: float = 1.0
+    """Weight of the intervention loss in E's loss."""
+    classifier_weight: float = 0.5
+    """Weight of f's cross-entropy in the step of the trunk that f shares with D."""
+    encoder_steps: int = 1
+    """Encoder steps per iteration, on the same x, z and interventions."""
+    encoder_objective: Literal["fool", "help"] = "fool"
+    """E's loss: the text's (E fools f), or half of f's cross-entropy alone, descended (E helps f: the authors' runs)."""
+    index: Literal["sample", "minibatch"] = "sample"
+    """Whether each sample or each minibatch draws its intervention."""
+    block_noise: Literal["fresh", "shared"] = "fresh"
+    """Noise the intervention puts in: fresh, or the z of the fake samples."""
+    order: Literal["alternate", "simultaneous"] = "alternate"
+    """G moves after D, or both on gradients taken before either moves."""
+    latent_reconstruction: Literal["prior", "code"] = "prior"
+    """What E(G(.)) shall reconstruct: O_i(z), for G and E; or O_i(E(x)), for G alone."""
+
+    @property
+    def family(self) -> Intervention:
+        return INTERVENTIONS[self.intervention](self.k)
+
+    @property
+    def classes(self) -> int:
+        return self.k
+
+    def check(self, *, latent: int, batch: int) -> None:
+        known = self.intervention in INTERVENTIONS
+        require(known, f"intervention is {self.intervention!r}: choose {joined([repr(i) for i in INTERVENTIONS])}.")
+        require(self.encoder_steps >= 1, f"encoder_steps is {self.encoder_steps}: E needs at least one step.")
+        self.family.check(latent)
+
+    def step(self, G: Generator, E: Encoder, D: Discriminator, data: Feed, prior: Feed) -> Updates:
+        loss, O = ADVERSARIAL[self.adversarial], self.family  # noqa: E741
+        x, z = data(), prior()
+        i = random.integers(self.k, z, shared=self.index == "minibatch")
+        noise = z if self.block_noise == "shared" else random.normal_like(z)
+        if self.latent_reconstruction == "prior":
+            z = O(z, i, random.normal_like(z))
+
+        def cross_entropy(intervened: Tensor) -> Tensor:
+            return F.cross_entropy(D(intervened, head="classes"), i)
+
+        y, w = G(z), E(x)
+        v = O(w, i, noise)
+        x_rec, x_iv = G(w), G(v)
+
+        def generator_terms() -> Terms:
+            latent = F.l1_loss(E(x_iv), v) if self.latent_reconstruction == "code" else F.l1_loss(E(y), z)
+            return {
+                "adversarial": loss.generator(D(y)),
+                "reconstruction": self.lambda_G * F.l1_loss(x_rec, x),
+                "latent": self.lambda_G * latent,
+                "intervention": -self.mu_G * cross_entropy(x_iv),
+            }
+
+        def encoder_terms(x_rec: Tensor, x_iv: Tensor, y: Tensor) -> Terms:
+            if self.encoder_objective == "help":
+                return {"intervention": 0.5 * cross_entropy(x_iv)}
+            terms = {"reconstruction": F.l1_loss(x_rec, x)}
+            if self.latent_reconstruction == "prior":
+                terms["latent"] = F.l1_loss(E(y), z)
+            weighted = {name: self.lambda_E * term for name, term in terms.items()}
+            return {**weighted, "intervention": -self.mu_E * cross_entropy(x_iv)}
+
+        discriminator_terms = {
+            "real": loss.real(D(x)),
+            "fake": loss.fake(D(y.detach())),
+            "classifier": self.classifier_weight * cross_entropy(x_iv.detach()),
+        }
+        steps_left = self.encoder_steps
+        if self.order == "simultaneous":
+            yield [(D, discriminator_terms), (G, generator_terms())]
+        else:
+            yield D, discriminator_terms
+            yield [(G, generator_terms()), (E, encoder_terms(x_rec, x_iv, y))]
+            steps_left -= 1
+        for _ in range(steps_left):
+            w = E(x)
+            yield E, encoder_terms(G(w), G(O(w, i, noise)), y.detach())
+
+
+@dataclass(frozen=True)
+class IVDCGAN(IVGAN):
+    """Intervention GAN over the binary cross-entropy. Liang et al. 2020."""
+
+    title = "Intervention GAN over binary cross-entropy (IVDCGAN)"
+
+
+@dataclass(frozen=True)
+class IVLSGAN(IVGAN):
+    """Intervention GAN over least squares. Liang et al. 2020."""
+
+    title = "Intervention GAN over least squares (IVLSGAN)"
+
+    adversarial: Literal["bce", "ls"] = "ls"
+    """Adversarial loss: binary cross-entropy (IVDCGAN) or least squares (IVLSGAN)."""

@@ -1,0 +1,29 @@
+"""Least-squares GAN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modecover.losses import ADVERSARIAL
+from modecover.methods.base import Discriminator, Feed, Generator, Method, Updates
+
+
+@dataclass(frozen=True)
+class LSGAN(Method):
+    """Least-squares GAN with labels real 1, fake -1, and 0 as G's target: the Pearson chi^2 form.
+
+    Mao et al. 2017, equation 8.
+    """
+
+    title = "Least Squares GAN (LSGAN)"
+    citation = "Mao et al., Least Squares Generative Adversarial Networks, ICCV 2017"
+    objective = """
+    D descends  1/2 E (D(x) - 1)^2 + 1/2 E (D(G(z)) + 1)^2
+    G descends  1/2 E D(G(z))^2
+    """
+
+    def step(self, G: Generator, D: Discriminator, data: Feed, prior: Feed) -> Updates:
+        adversarial = ADVERSARIAL["ls"]
+        x, y = data(), G(prior())
+        yield D, {"real": adversarial.real(D(x)), "fake": adversarial.fake(D(y.detach()))}
+        yield G, {"adversarial": adversarial.generator(D(y))}

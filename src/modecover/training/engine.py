@@ -1,0 +1,479 @@
+"""The only place that differentiates and steps.
+
+For each yield of a method: gradients of the loss with respect to the named networks' parameters alone, mean over
+micro-batches and processes, clipping, the networks' optimisers, the moving averages. Everything a step needs from
+outside (minibatches, prior noise, random streams, learning rates) is fixed by the number of the step.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from modecover import random
+from modecover.errors import UserError
+from modecover.methods.base import Method, Terms, Update
+from modecover.networks.check import accepts_option
+from modecover.training.processes import Processes
+from modecover.training.schedules import Schedule
+from modecover.training.stacked import plain_copy, state_owner
+
+
+class Batches(Protocol):
+    """Minibatch number `position` of every seed; of each seed's rows, part number `part` of `parts`."""
+
+    def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor: ...
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a gradient is no longer a finite number; the message names network, term, seed and step."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The law of the latent noise.
+
+    Attributes:
+        dimension: d.
+        law: "normal" N(0, I), "uniform" on [-1, 1]^d or "uniform01" on [0, 1]^d.
+    """
+
+    dimension: int
+    law: str = "normal"
+
+    def rows(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+        """`count` draws, shape (count, d): from `generator`, or from the active streams."""
+        empty = torch.empty(count, self.dimension, device=device)
+        if generator is not None:
+            draw = torch.randn if self.law == "normal" else torch.rand
+            noise = draw(count, self.dimension, generator=generator, device=device)
+        else:
+            noise = random.normal_like(empty) if self.law == "normal" else random.uniform_like(empty)
+        return 2 * noise - 1 if self.law == "uniform" else noise
+
+
+class Handle:
+    """A network as a method holds it: mixed precision, instance noise and the shape of scores are seen to here."""
+
+    def __init__(self, name: str, role: str, module: nn.Module, engine: Engine):
+        self.name, self.role, self.module, self._engine = name, role, module, engine
+        self._kind = accepts_option(state_owner(module), "kind")
+
+    def __call__(self, x: Tensor, **options: str) -> Tensor:
+        if not self._kind:
+            options.pop("kind", None)
+        adversarial = self.role == "discriminator" and options.get("head", "adversarial") == "adversarial"
+        if adversarial and self._engine.noisy:
+            x = x + self._engine.noise_std * random.normal_like(x)
+        with self._engine.autocast():
+            out: Tensor = self.module(x, **options)
+        if out.dtype in (torch.bfloat16, torch.float16):
+            out = out.float()
+        return out.flatten() if adversarial else out
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return self.module.parameters()
+
+    @torch.no_grad()
+    def clamp_(self, bound: float) -> None:
+        """Clip every weight into [-bound, bound], in place."""
+        for parameter in self.parameters():
+            parameter.clamp_(-bound, bound)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the engine does beside the method's own updates; see `Settings` for each."""
+
+    batch: int = 64
+    accumulate: int = 1
+    clip: float = 0.0
+    ema: float = 0.0
+    precision: str = "fp32"
+    steps: int = 1
+    lr_schedule: Schedule = Schedule.parse("1")
+    instance_noise: Schedule = Schedule.parse("0")
+
+
+class Engine:
+    """Runs one method on its networks, step after step.
+
+    Args:
+        method: what to train with.
+        networks: a module for each name in `method.roles()`, stacked where there are several seeds.
+        optimizers: one for each network, over all its parameters; learning rates are scaled by the schedule.
+        data: minibatches by number.
+        prior: the law of the latent noise.
+        seeds: the seeds stacked in the program, in row order.
+        device: where the networks are.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        *,
+        data: Batches,
+        prior: Prior,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        options: EngineOptions | None = None,
+        processes: Processes | None = None,
+    ):
+        self.method, self.options = method, options or EngineOptions()
+        self.device, self.seeds, self.prior, self.data = torch.device(device), tuple(seeds), prior, data
+        self.processes = processes or Processes()
+        self.handles = {name: Handle(name, role, networks[name], self) for name, role in method.roles().items()}
+        self.networks = {name: networks[name] for name in self.handles}
+        self.optimizers = {name: optimizers[name] for name in self.handles}
+        self.step_number = 0
+        self.batches_per_step: int | None = None
+        self.noise_std = torch.zeros((), device=self.device)
+        self.noisy = self.options.instance_noise.constant != 0
+        self._rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
+        parts = self.options.accumulate * self.processes.count
+        if self.options.batch % parts:
+            raise UserError(
+                f"A batch of {self.options.batch} cannot be shared by {self.processes.count} processes and "
+                f"{self.options.accumulate} micro-batches: choose a batch that {parts} divides."
+            )
+        first = self.options.accumulate * self.processes.rank
+        self._streams = [random.Streams(seeds, self.device, first + i, parts) for i in range(self.options.accumulate)]
+        self._losses: dict[str, Tensor] = {}
+        self._averages = self._start_averages()
+        self._last_schedule: list[str] = []
+        self.fetch: Callable[[int, int], Tensor] = self._fetch
+
+    # ------------------------------------------------------------------ one step
+
+    def step(self) -> None:
+        """One step of the method: all its updates.
+
+        Raises:
+            NonFiniteError: a loss or gradient is not finite; no network has moved on it.
+        """
+        self.prepare()
+        self.compute()
+        self.step_number += 1
+
+    def prepare(self) -> None:
+        """Fix everything the coming step takes from outside but its minibatches."""
+        fraction = self.step_number / max(1, self.options.steps)
+        factor = self.options.lr_schedule.at(fraction)
+        for name, optimizer in self.optimizers.items():
+            for group, rate in zip(optimizer.param_groups, self._rates[name], strict=True):
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(float(rate) * factor)
+                else:
+                    group["lr"] = rate * factor
+        if self.noisy:
+            self.noise_std.fill_(self.options.instance_noise.at(fraction))
+        for streams in self._streams:
+            streams.at("step", self.step_number)
+        # Networks of others may draw from torch's own generator (dropout): it too is a function of (seed, step, rank).
+        seed = random.derive_seed(*self.seeds, "torch", self.step_number, self.processes.rank)
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def compute(self) -> None:
+        """The updates of the step: the part that a CUDA graph captures."""
+        counts = [0] * self.options.accumulate
+        runs = [iter(self.method.step(**self._arguments(part, counts))) for part in range(self.options.accumulate)]
+        self._losses, self._last_schedule = {}, []
+        while True:
+            total: list[_Gradients] = []
+            terms: dict[str, Tensor] = {}
+            finished = 0
+            for streams, run in zip(self._streams, runs, strict=True):
+                with random.active(streams):
+                    update = next(run, None)
+                if update is None:
+                    finished += 1
+                    continue
+                self._add_gradients(total, terms, update if isinstance(update, list) else [update])
+            if finished:
+                break
+            self._apply(total)
+            self._losses.update(terms)
+        if finished != len(runs):
+            raise RuntimeError("the method yielded different numbers of updates for the micro-batches of one step")
+        self._count_batches(counts)
+        self._update_averages()
+
+    def _arguments(self, part: int, counts: list[int]) -> dict[str, Any]:
+        rows = len(self.seeds) * self.options.batch // self._streams[part].parts
+
+        def data() -> Tensor:
+            counts[part] += 1
+            return self.fetch(counts[part] - 1, part)
+
+        def prior() -> Tensor:
+            return self.prior.rows(rows, self.device)
+
+        feeds: dict[str, Any] = {"data": data, "prior": prior}
+        names = [name for name in inspect.signature(type(self.method).step).parameters if name != "self"]
+        return {name: self.handles[name] if name in self.handles else feeds[name] for name in names}
+
+    def _fetch(self, index: int, part: int) -> Tensor:
+        position = self.step_number * (self.batches_per_step or 0) + index
+        streams = self._streams[part]
+        return self.data.batch(position, streams.part, streams.parts)
+
+    def _count_batches(self, counts: list[int]) -> None:
+        if self.batches_per_step is None:
+            self.batches_per_step = counts[0]
+        if any(count != self.batches_per_step for count in counts):
+            raise RuntimeError(
+                f"the method drew {counts} minibatches in step {self.step_number} and {self.batches_per_step} in the "
+                "first: a step must always draw the same number, so that a run can be resumed"
+            )
+
+    # ------------------------------------------------------------------ updates
+
+    def _add_gradients(self, total: list[_Gradients], shown: dict[str, Tensor], updates: list[Update]) -> None:
+        for slot, (who, terms) in enumerate(updates):
+            handles: tuple[Any, ...] = who if isinstance(who, tuple) else (who,)
+            parameters = list(dict.fromkeys(p for handle in handles for p in handle.parameters()))
+            loss = self._sum(terms, "+".join(handle.name for handle in handles), shown)
+            # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
+            scaled = loss * (len(self.seeds) / self.options.accumulate)
+            keep = slot + 1 < len(updates)
+            gradients = torch.autograd.grad(scaled, parameters, retain_graph=keep, allow_unused=True)
+            if slot < len(total):
+                total[slot].add(gradients)
+            else:
+                total.append(_Gradients(handles, parameters, list(gradients)))
+
+    def _sum(self, terms: Terms, names: str, shown: dict[str, Tensor]) -> Tensor:
+        parts = terms if isinstance(terms, Mapping) else {"loss": terms}
+        for term, value in parts.items():
+            key = f"{names}/{term}"
+            share = value.detach() / self.options.accumulate
+            shown[key] = shown[key] + share if key in shown else share
+            if self.device.type == "cpu" and not torch.isfinite(share):
+                raise NonFiniteError(self._sentence(f"the loss term {term!r} of {names}", None))
+        values = list(parts.values())
+        return values[0] if len(values) == 1 else torch.stack(values).sum()
+
+    def _apply(self, total: Sequence[_Gradients]) -> None:
+        for update in total:
+            present = [g for g in update.gradients if g is not None]
+            self.processes.mean_(present)
+            if self.device.type == "cpu" and not torch.stack(torch._foreach_norm(present)).isfinite().all():
+                raise NonFiniteError(self._sentence(f"the gradient of {update.names}", self._bad_seed(present)))
+            if self.options.clip:
+                self._clip(update)
+            for parameter, gradient in zip(update.parameters, update.gradients, strict=True):
+                parameter.grad = gradient
+        for update in total:
+            for handle in update.handles:
+                self.optimizers[handle.name].step()
+            for parameter in update.parameters:
+                parameter.grad = None
+        self._last_schedule.append(_schedule_word(total))
+
+    def _clip(self, update: _Gradients) -> None:
+        """Scale each network's gradient, seed by seed, to a norm of at most `clip`."""
+        stacked = len(self.seeds) > 1
+        for handle in update.handles:
+            own = set(handle.parameters())
+            grads = [g for p, g in zip(update.parameters, update.gradients, strict=True) if g is not None and p in own]
+            rows = [g.flatten(1) if stacked else g.view(1, -1) for g in grads]
+            norm = torch.cat(rows, dim=1).norm(dim=1)
+            factor = (self.options.clip / norm.clamp_min(1e-12)).clamp_max(1.0)
+            for g, row in zip(grads, rows, strict=True):
+                g.copy_((row * factor[:, None]).view_as(g))
+
+    def _bad_seed(self, gradients: Sequence[Tensor]) -> int | None:
+        if len(self.seeds) == 1:
+            return None
+        bad = torch.stack([~g.flatten(1).isfinite().all(dim=1) for g in gradients]).any(dim=0)
+        return self.seeds[int(bad.int().argmax())]
+
+    def _sentence(self, what: str, seed: int | None) -> str:
+        of = "" if seed is None else f" (seed {seed})"
+        return (
+            f"Training stopped at step {self.step_number}: {what}{of} is not a finite number. "
+            "The last checkpoint is kept; try a smaller learning rate, clip=1, or precision fp32."
+        )
+
+    def check(self) -> None:
+        """On a GPU, where `step` does not wait for its results: raise `NonFiniteError` if the last step went wrong."""
+        for key, value in self._losses.items():
+            if not torch.isfinite(value):
+                names, _, term = key.partition("/")
+                raise NonFiniteError(self._sentence(f"the loss term {term!r} of {names}", None))
+        for name, network in self.networks.items():
+            if not all(bool(p.isfinite().all()) for p in network.parameters()):
+                raise NonFiniteError(self._sentence(f"a weight of {name}", None))
+
+    # ------------------------------------------------------------------ averages
+
+    def _start_averages(self) -> dict[str, dict[str, Tensor]]:
+        if not self.options.ema:
+            return {}
+        roles = self.method.roles()
+        names = [name for name in self.networks if roles[name] != "discriminator"]
+        return {n: {k: v.clone() for k, v in state_owner(self.networks[n]).state_dict().items()} for n in names}
+
+    @torch.no_grad()
+    def _update_averages(self) -> None:
+        for name, average in self._averages.items():
+            current = state_owner(self.networks[name]).state_dict()
+            floats = [key for key, value in average.items() if value.is_floating_point()]
+            torch._foreach_lerp_(
+                [average[key] for key in floats], [current[key] for key in floats], 1 - self.options.ema
+            )
+            for key, value in average.items():
+                if not value.is_floating_point():
+                    value.copy_(current[key])
+
+    # ------------------------------------------------------------------ what others read
+
+    def autocast(self) -> Any:
+        """The context the networks' forward passes run in."""
+        if self.options.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def losses(self) -> dict[str, float]:
+        """The named terms of the last step, "network/term": means over seeds, micro-batches and processes.
+
+        Several updates of one network in a step show the last one. Every process must ask.
+        """
+        if not self._losses:
+            return {}
+        values = [torch.stack(list(self._losses.values()))]
+        self.processes.mean_(values)
+        return dict(zip(self._losses, values[0].tolist(), strict=True))
+
+    def schedule(self) -> str:
+        """The updates of the last step, for example "D x5 -> G" or "D -> [G, E]"; (G, E) is a joint update."""
+        words: list[tuple[str, int]] = []
+        for word in self._last_schedule:
+            if words and words[-1][0] == word:
+                words[-1] = (word, words[-1][1] + 1)
+            else:
+                words.append((word, 1))
+        return " -> ".join(word if count == 1 else f"{word} x{count}" for word, count in words)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within the block networks are in evaluation mode, and nothing in it changes what training computes."""
+        modes = {m: m.training for network in self.networks.values() for m in network.modules()}
+        for network in self.networks.values():
+            network.eval()
+        try:
+            with torch.no_grad(), random.active(None), torch.random.fork_rng(devices=[]):
+                yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+    def sample(self, count: int, *, average: bool = False, key: str = "samples", chunk: int = 512) -> Tensor:
+        """`count` samples of every seed, shape (S, count, *shape), from noise that is fixed by (seed, key).
+
+        Call it within `evaluating()`.
+        """
+        name = next(n for n, role in self.method.roles().items() if role == "generator")
+        generators = [torch.Generator(self.device).manual_seed(random.derive_seed(s, key)) for s in self.seeds]
+        network = self.networks[name]
+        with self._swapped(name) if average and name in self._averages else nullcontext():
+            out = []
+            for start in range(0, count, chunk):
+                rows = min(chunk, count - start)
+                z = torch.cat([self.prior.rows(rows, self.device, g) for g in generators])
+                out.append(network(z).float().unflatten(0, (len(self.seeds), rows)))
+        return torch.cat(out, dim=1)
+
+    @contextmanager
+    def _swapped(self, name: str) -> Iterator[None]:
+        owner = state_owner(self.networks[name])
+        kept = {key: value.clone() for key, value in owner.state_dict().items()}
+        owner.load_state_dict(self._averages[name])
+        try:
+            yield
+        finally:
+            owner.load_state_dict(kept)
+
+    def network(self, name: str, index: int = 0, *, average: bool = False) -> nn.Module:
+        """A copy of one network of seed number `index`, on the CPU in evaluation mode."""
+        with self._swapped(name) if average and name in self._averages else nullcontext():
+            return plain_copy(self.networks[name], index).cpu().eval()
+
+    @property
+    def averaged(self) -> bool:
+        """Whether moving averages are kept."""
+        return bool(self._averages)
+
+    # ------------------------------------------------------------------ state
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a resumed run needs, by name."""
+        tensors: dict[str, Tensor] = {"step": torch.tensor(self.step_number)}
+        tensors["batches_per_step"] = torch.tensor(self.batches_per_step or 0)
+        for name, network in self.networks.items():
+            owner = state_owner(network)
+            tensors |= {f"network/{name}/{key}": value for key, value in owner.state_dict().items()}
+            for index, slots in self.optimizers[name].state_dict()["state"].items():
+                tensors |= {f"optimizer/{name}/{index}/{key}": torch.as_tensor(v) for key, v in slots.items()}
+            tensors |= {f"average/{name}/{key}": value for key, value in self._averages.get(name, {}).items()}
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from `state()` of an engine built alike."""
+        self.step_number = int(tensors["step"])
+        self.batches_per_step = int(tensors["batches_per_step"]) or None
+        for name, network in self.networks.items():
+            state_owner(network).load_state_dict(_under(tensors, f"network/{name}/"))
+            slots: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(tensors, f"optimizer/{name}/").items():
+                index, _, slot = key.partition("/")
+                slots.setdefault(int(index), {})[slot] = value
+            optimizer = self.optimizers[name]
+            optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+            if name in self._averages:
+                for key, value in _under(tensors, f"average/{name}/").items():
+                    self._averages[name][key].copy_(value)
+
+
+@dataclass
+class _Gradients:
+    """One update: the networks, their parameters and the gradients, None where the loss does not reach."""
+
+    handles: tuple[Any, ...]
+    parameters: list[nn.Parameter]
+    gradients: list[Tensor | None]
+
+    def __post_init__(self) -> None:
+        if all(g is None for g in self.gradients):
+            raise RuntimeError(f"the loss yielded with {self.names} does not depend on its weights")
+
+    @property
+    def names(self) -> str:
+        return "+".join(handle.name for handle in self.handles)
+
+    def add(self, more: Sequence[Tensor | None]) -> None:
+        for i, gradient in enumerate(more):
+            mine = self.gradients[i]
+            self.gradients[i] = gradient if mine is None else mine if gradient is None else mine + gradient
+
+
+def _schedule_word(total: Sequence[_Gradients]) -> str:
+    words = []
+    for update in total:
+        names = ", ".join(handle.name for handle in update.handles)
+        words.append(names if len(update.handles) == 1 else f"({names})")
+    return words[0] if len(words) == 1 else f"[{', '.join(words)}]"
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,75 @@
+"""Several processes under `torchrun`: one flat all-reduce per update, and no module wrappers.
+
+Wrappers that hook the backward pass go wrong on exactly what these methods do (penalties that differentiate twice,
+several forwards before one backward, calls of a network's parts). Here gradients are reduced after they are taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place: rank `rank` of `count`."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def mean_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over all processes: one all-reduce for each dtype."""
+        if self.count == 1:
+            return
+        for dtype in dict.fromkeys(t.dtype for t in tensors):
+            same = [t for t in tensors if t.dtype == dtype]
+            flat = torch.cat([t.reshape(-1) for t in same])
+            dist.all_reduce(flat)
+            flat /= self.count
+            for tensor, mean in zip(same, flat.split([t.numel() for t in same]), strict=True):
+                tensor.copy_(mean.view_as(tensor))
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the flag is set in any process; every process must ask."""
+        if self.count == 1:
+            return flag
+        votes = torch.tensor(float(flag), device=device)
+        dist.all_reduce(votes)
+        return bool(votes.item() > 0)
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.count > 1:
+            dist.barrier()
+
+
+def join(device: torch.device) -> Processes:
+    """Join the processes `torchrun` started (nccl on GPUs, gloo elsewhere); alone where there are none."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of that name; "auto" is this process's GPU where there is one, else the CPU."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda":
+        wanted = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    device = torch.device(wanted)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device

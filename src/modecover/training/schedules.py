@@ -1,0 +1,68 @@
+"""Piecewise schedules over the fraction of training that is done."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from modecover.errors import UserError
+
+_POINT = re.compile(r"(?P<at>[^:~]+)(?P<how>[:~])(?P<value>[^:~]+)")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A value for each fraction t in [0, 1] of training.
+
+    Attributes:
+        points: (fraction, value, ramp): from that fraction on the value holds; with `ramp` the value is reached
+            on a straight line from the point before.
+    """
+
+    points: tuple[tuple[float, float, bool], ...]
+
+    @classmethod
+    def parse(cls, text: str, name: str = "schedule") -> Schedule:
+        """Read `0.5`, `0:0.05,0.25:0.01` (steps) or `0.5:1,1~0` (`~`: a straight line from the point before).
+
+        Raises:
+            UserError: where the text is not of that form, fractions do not rise, or a value is negative.
+        """
+        if re.fullmatch(r"[^:~,]+", text):
+            text = f"0:{text}"
+        points = []
+        for part in text.split(","):
+            match = _POINT.fullmatch(part.strip())
+            try:
+                if match is None:
+                    raise ValueError
+                points.append((float(match["at"]), float(match["value"]), match["how"] == "~"))
+            except ValueError:
+                raise UserError(
+                    f"{name} is {text!r}, and {part.strip()!r} is not of the form fraction:value or fraction~value: "
+                    "write for example 0:0.05,0.5:0.01 or 0.5:1,1~0."
+                ) from None
+        fractions = [at for at, _, _ in points]
+        if sorted(set(fractions)) != fractions or fractions[0] < 0 or fractions[-1] > 1:
+            raise UserError(f"{name} is {text!r}: its fractions must rise from 0 or more to at most 1.")
+        if any(not 0 <= value < float("inf") for _, value, _ in points):
+            raise UserError(f"{name} is {text!r}: its values must be finite and not negative.")
+        return cls(tuple(points))
+
+    def at(self, fraction: float) -> float:
+        """The value at a fraction of training; before the first point, the first point's value."""
+        value = self.points[0][1]
+        start = 0.0
+        for at, target, ramp in self.points:
+            if fraction < at:
+                if ramp:
+                    value += (target - value) * (fraction - start) / (at - start)
+                break
+            start, value = at, target
+        return value
+
+    @property
+    def constant(self) -> float | None:
+        """The one value, where the schedule has only one."""
+        values = {value for _, value, _ in self.points}
+        return values.pop() if len(values) == 1 else None
