@@ -5,28 +5,31 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 from modecover.errors import UserError
 
 
 def sizes(name: str, values: Sequence[int]) -> tuple[int, ...]:
     """`values` as a tuple of positive integers; `UserError` where they are not (or where there are none)."""
-    if not isinstance(values, Sequence) or not values or not all(map(_positive, values)):
+    if not isinstance(values, Sequence) or not values or not all(_whole(value, 1) for value in values):
         raise UserError(f"{name} is {values!r}; give a sequence of positive whole numbers, for example (128, 128).")
     return tuple(int(value) for value in values)
 
 
 def size(name: str, value: int) -> int:
     """`value` as a positive integer; `UserError` where it is none."""
-    if not _positive(value):
+    if not _whole(value, 1):
         raise UserError(f"{name} is {value!r}; give a positive whole number.")
     return int(value)
 
 
 def count(name: str, value: int) -> int:
     """`value` as an integer of at least 0; `UserError` where it is none."""
-    return 0 if _whole(value) and value == 0 else size(name, value)
+    if not _whole(value, 0):
+        raise UserError(f"{name} is {value!r}; give a whole number of at least 0.")
+    return int(value)
 
 
 def elements(shape: Sequence[int]) -> int:
@@ -34,12 +37,9 @@ def elements(shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _positive(value: object) -> bool:
-    return isinstance(value, int) and _whole(value) and value > 0
+def _whole(value: object, least: int) -> bool:
+    """Whether `value` is an integer (Python's, NumPy's, but no truth value) and at least `least`."""
+    return not isinstance(value, bool) and isinstance(value, SupportsIndex) and index(value) >= least
 
 
 class Configured:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from modecover.errors import UserError
 
@@ -37,6 +38,8 @@ def check_network(
     """
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
+    if any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
+        raise UserError(f"{name} has lazy layers that have seen no input yet: call it once on a few rows beforehand.")
     with _left_as_found(module):
         if role == "generator":
             _check_generator(name, module, tuple(shape), latent, split_statistics)
@@ -97,8 +100,8 @@ def _check_discriminator(name: str, module: nn.Module, shape: tuple[int, ...], c
     if classes and not accepts_option(module, "head"):
         raise UserError(
             f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes no "
-            f"`head`: wrap it as modecover.networks.TwoHeads(trunk, features, classes={classes}), the trunk being {name} "
-            "without its last layer."
+            f"`head`: wrap it as modecover.networks.TwoHeads(trunk, features, classes={classes}), the trunk being "
+            f"{name} without its last layer."
         )
     found = tuple(_forward(name, module, shape, given).shape)
     if found not in ((ROWS,), (ROWS, 1)):

@@ -108,14 +108,9 @@ class DCGANDiscriminator(Configured, HeadedDiscriminator):
 
     def __init__(self, shape: Sequence[int], width: int = 64, classes: int = 0):
         channels = channel_plan(image_shape(shape)[1], size("width", width))
-        super().__init__(channels[-1] * 4 * 4, classes)
+        layers = nn.Sequential(*down_layers(image_shape(shape), width)).apply(initialize)
+        super().__init__(layers, channels[-1] * 4 * 4, classes, initialize)
         self.shape, self.width = image_shape(shape), width
-        self.layers = nn.Sequential(*down_layers(self.shape, width), nn.Flatten())
-        self.apply(initialize)
-
-    def features(self, x: Tensor) -> Tensor:
-        found: Tensor = self.layers(x)
-        return found
 
 
 def down_layers(shape: tuple[int, int, int], width: int) -> list[nn.Module]:

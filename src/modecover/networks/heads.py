@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from modecover.errors import UserError
@@ -11,22 +13,46 @@ from modecover.networks.arguments import count, size
 class HeadedDiscriminator(nn.Module):
     """A trunk's features under linear heads, which share every layer but the last.
 
-    A subclass says what the features of a batch are. `forward(x, head=...)` returns for rows x of shape (B, *shape)
+    `forward(x, head=...)` returns for rows x of shape (B, *shape)
 
     - "adversarial" (the default): one score a row, a logit, (B,);
     - "classes": the classifier's logits, (B, classes); `UserError` where it was built with `classes=0`;
     - "features": what the heads read, (B, features).
+
+    The heads draw their first weights after the trunk, the classifier last: with and without one, a seed gives
+    the same trunk and the same score.
+
+    Args:
+        layers: the trunk, from data rows (B, *shape) to features (B, ...), flattened to (B, features).
+        features: how many numbers the trunk returns for one row.
+        classes: size of the classifier head; 0 for none.
+        initialize: sets the first weights of a head, where PyTorch's own are not wanted.
     """
 
-    def __init__(self, features: int, classes: int = 0):
+    def __init__(
+        self,
+        layers: nn.Module,
+        features: int,
+        classes: int = 0,
+        initialize: Callable[[nn.Module], None] | None = None,
+    ):
         super().__init__()
+
+        def head(outputs: int) -> nn.Linear:
+            linear = nn.Linear(features, outputs)
+            if initialize is not None:
+                initialize(linear)
+            return linear
+
         self.classes = count("classes", classes)
-        self.adversarial_head = nn.Linear(features, 1)
-        self.classes_head = nn.Linear(features, classes) if classes else None
+        self.layers = layers
+        self.adversarial_head = head(1)
+        self.classes_head = head(classes) if classes else None
 
     def features(self, x: Tensor) -> Tensor:
         """Data rows (B, *shape) to features (B, F)."""
-        raise NotImplementedError
+        found: Tensor = self.layers(x)
+        return found.flatten(1)
 
     def forward(self, x: Tensor, head: str = "adversarial") -> Tensor:
         if head == "adversarial":
@@ -52,16 +78,13 @@ class TwoHeads(HeadedDiscriminator):
     """
 
     def __init__(self, trunk: nn.Module, features: int, classes: int):
-        super().__init__(size("features", features), classes)
-        self.trunk = trunk
-        self.feature_count = features
+        super().__init__(trunk, size("features", features), classes)
 
     def features(self, x: Tensor) -> Tensor:
-        found: Tensor = self.trunk(x)
-        found = found.flatten(1)
-        if found.shape[1] != self.feature_count:
+        found, told = super().features(x), self.adversarial_head.in_features
+        if found.shape[1] != told:
             raise UserError(
-                f"The trunk returned {found.shape[1]} features for a row, but TwoHeads was told {self.feature_count}: "
+                f"The trunk returned {found.shape[1]} features for a row, but TwoHeads was told {told}: "
                 f"write TwoHeads(trunk, features={found.shape[1]}, classes={self.classes})."
             )
         return found

@@ -137,17 +137,16 @@ class MLPDiscriminator(Configured, HeadedDiscriminator):
         pieces: int = 5,
     ):
         widths = sizes("hidden", hidden)
-        super().__init__(widths[-1], classes)
         if not 0 <= dropout < 1:
             raise UserError(f"dropout is {dropout}; give a probability of at least 0 and less than 1.")
+        inputs = elements(sizes("shape", shape))
+        layers = hidden_layers(inputs, widths, activation, batch_norm, dropout=dropout, pieces=pieces)
+        super().__init__(nn.Sequential(*layers), widths[-1], classes)
         self.shape, self.hidden = sizes("shape", shape), widths
         self.activation, self.batch_norm, self.dropout, self.pieces = activation, batch_norm, dropout, pieces
-        layers = hidden_layers(elements(self.shape), widths, activation, batch_norm, dropout=dropout, pieces=pieces)
-        self.layers = nn.Sequential(*layers)
 
     def features(self, x: Tensor) -> Tensor:
-        found: Tensor = self.layers(x.flatten(1))
-        return found
+        return super().features(x.flatten(1))
 
 
 def hidden_layers(
