@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from modecover.networks import (
     MLPDiscriminator,
     MLPEncoder,
     MLPGenerator,
+    TwoHeads,
 )
 
 IMAGE = (1, 16, 16)
@@ -29,6 +31,7 @@ CASES: list[tuple[Callable[[], nn.Module], tuple[int, ...], dict[str, str]]] = [
     (lambda: DCGANEncoder(IMAGE, 3, 4), IMAGE, {}),
     (lambda: DCGANDiscriminator(IMAGE, 4, classes=3), IMAGE, {"head": "classes"}),
     (lambda: DCGANDiscriminator(IMAGE, 4), IMAGE, {}),
+    (lambda: TwoHeads(nn.Sequential(nn.Linear(2, 5), nn.Tanh()), 5, classes=3), (2,), {"head": "classes"}),
 ]
 
 
@@ -59,9 +62,8 @@ def test_two_stacked_copies_equal_two_separate_ones(make, sample, options):
         penalty(lambda x: stacked(weights, buffers, x), x), list(weights.values()), allow_unused=True
     )
     for seed, net in enumerate(separate):
-        alone = torch.autograd.grad(
-            penalty(lambda x, net=net: net(x, **options), x[seed]), list(net.parameters()), allow_unused=True
-        )
+        loss = penalty(partial(net, **options), x[seed])
+        alone = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
         for name, mine, theirs in zip(weights, gradients, alone, strict=True):
             assert (mine is None) == (theirs is None), name
             assert theirs is None or torch.allclose(mine[seed], theirs, rtol=1e-8, atol=1e-10), name

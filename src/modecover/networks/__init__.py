@@ -1,6 +1,6 @@
 """The networks of the papers, built from the shape of the data; and the check of a user's own."""
 
-from modecover.networks.check import accepts_option, check_network, row_scores
+from modecover.networks.check import accepts_option, check_network
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
 from modecover.networks.heads import TwoHeads
 from modecover.networks.mlp import Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
@@ -24,5 +24,4 @@ __all__ = [
     "check_network",
     "choose_preset",
     "from_config",
-    "row_scores",
 ]

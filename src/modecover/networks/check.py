@@ -58,14 +58,6 @@ def accepts_option(module: nn.Module, name: str) -> bool:
     return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
 
 
-def row_scores(output: Tensor) -> Tensor:
-    """A discriminator's scores as (B,), from (B,) or (B, 1).
-
-    Left as (B, 1), scores would broadcast against others of shape (B,) to a B x B table without an error.
-    """
-    return output.squeeze(1) if output.dim() == 2 and output.shape[1] == 1 else output
-
-
 def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> None:
     if split and not accepts_option(module, "kind"):
         raise UserError(

@@ -79,12 +79,13 @@ class TwoHeads(HeadedDiscriminator):
 
     def __init__(self, trunk: nn.Module, features: int, classes: int):
         super().__init__(trunk, size("features", features), classes)
+        self.told = int(features)
 
     def features(self, x: Tensor) -> Tensor:
-        found, told = super().features(x), self.adversarial_head.in_features
-        if found.shape[1] != told:
+        found = super().features(x)
+        if found.shape[1] != self.told:
             raise UserError(
-                f"The trunk returned {found.shape[1]} features for a row, but TwoHeads was told {told}: "
+                f"The trunk returned {found.shape[1]} features for a row, but TwoHeads was told {self.told}: "
                 f"write TwoHeads(trunk, features={found.shape[1]}, classes={self.classes})."
             )
         return found
