@@ -1,0 +1,169 @@
+"""Minibatches by number: a pure function of (seed, position), for any number of stacked seeds and any part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from modecover.data.base import Dataset
+from modecover.data.pictures import StreamedImages
+from modecover.data.pixels import decoded
+from modecover.errors import UserError
+from modecover.random import derive_seed
+
+BLOCK = 32
+"""Minibatches of an endless set whose keys are drawn together: one draw for each minibatch would cost more than the
+rest of a small step."""
+
+
+class Feed:
+    """Minibatch number 0, 1, 2, ... of each of several seeds.
+
+    A finite set is run through in epochs, each a permutation that belongs to (seed, epoch); the minibatches run over
+    the border of an epoch and drop nothing. The rows of an endless set come from a generator that belongs to (seed,
+    position). So a feed can start anywhere, S stacked seeds get what S feeds of one seed get, and the parts of a
+    minibatch, laid together, are the minibatch: all of it bitwise.
+
+    Args:
+        dataset: what to feed; it is moved to `device`.
+        batch: rows of a whole minibatch of one seed.
+        seeds: the seeds of the runs stacked in this program, in row order.
+        device: where the rows are given out.
+        workers: processes that read streamed images ahead, for each part that is asked for; other sets need none.
+
+    Raises:
+        UserError: where the set has fewer samples than a minibatch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch: int,
+        seeds: Sequence[int],
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+    ):
+        if batch < 1 or not seeds:
+            raise UserError(f"a feed needs a batch of at least 1 and at least one seed; got {batch} and {len(seeds)}.")
+        if dataset.size is not None and batch > dataset.size:
+            raise UserError(
+                f"{dataset.name} has {dataset.size} samples, too few for a batch of {batch}; "
+                f"take a batch of at most {dataset.size}."
+            )
+        self.dataset = dataset.to(device)
+        self.batch_size, self.seeds, self.workers = batch, tuple(seeds), workers
+        self._keys: dict[int, Tensor] = {}
+        self._ahead: dict[tuple[int, int], _Ahead] = {}
+
+    def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
+        """Minibatch number `position`: S * batch / parts rows, seed after seed, float32 (rows, *shape).
+
+        Of `parts` equal row ranges of each seed's minibatch the rows are number `part`. Raises `UserError` where
+        the batch does not split into so many.
+        """
+        if isinstance(self.dataset, StreamedImages) and self.workers:
+            pixels = self._reader(self.dataset, part, parts).at(position)
+            return decoded(pixels.to(self.dataset.device, non_blocking=True))
+        return self.dataset.fetch(self.keys(position, part, parts))
+
+    def keys(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
+        """The keys of the rows that `batch` gives for the same arguments."""
+        rows, rest = divmod(self.batch_size, parts)
+        if rest or not 0 <= part < parts:
+            raise UserError(f"a batch of {self.batch_size} has no part {part} of {parts} equal ones; change the batch.")
+        start = position * self.batch_size + part * rows
+        length = self.dataset.size or BLOCK * self.batch_size
+        number, offset = divmod(start, length)
+        chosen = self._run(number)[:, offset : offset + rows]
+        if offset + rows > length:
+            chosen = torch.cat([chosen, self._run(number + 1)[:, : offset + rows - length]], dim=1)
+        return chosen.flatten(0, 1)
+
+    def close(self) -> None:
+        """Stop the processes that read ahead; the next minibatch starts them again."""
+        self._ahead.clear()
+
+    def _run(self, number: int) -> Tensor:
+        """Keys of each seed's epoch `number`, or of an endless set's block of that number, (S, length, ...)."""
+        if number not in self._keys:
+            while len(self._keys) > 2:
+                del self._keys[next(iter(self._keys))]
+            keys = torch.stack(
+                [self._epoch(s, number) if self.dataset.size else self._block(s, number) for s in self.seeds]
+            )
+            self._keys[number] = keys
+        return self._keys[number]
+
+    def _epoch(self, seed: int, number: int) -> Tensor:
+        """A permutation of the set, drawn on the CPU so that the order does not depend on the device."""
+        assert self.dataset.size is not None
+        generator = torch.Generator().manual_seed(derive_seed(seed, "epoch", number))
+        device = "cpu" if isinstance(self.dataset, StreamedImages) else self.dataset.device
+        return torch.randperm(self.dataset.size, generator=generator).to(device)
+
+    def _block(self, seed: int, number: int) -> Tensor:
+        generator = torch.Generator(self.dataset.device).manual_seed(derive_seed(seed, "data", number))
+        return self.dataset.draw(BLOCK * self.batch_size, generator)
+
+    def _reader(self, dataset: StreamedImages, part: int, parts: int) -> _Ahead:
+        if (part, parts) not in self._ahead:
+            self._ahead[part, parts] = _Ahead(self, dataset, part, parts)
+        return self._ahead[part, parts]
+
+
+class _Ahead:
+    """One part of every minibatch from some position on, read ahead by worker processes."""
+
+    def __init__(self, feed: Feed, dataset: StreamedImages, part: int, parts: int):
+        self.feed, self.dataset, self.part, self.parts = feed, dataset, part, parts
+        self.position = -1
+        self.batches: Iterator[Tensor | UserError] = iter(())
+
+    def at(self, position: int) -> Tensor:
+        """The bytes of minibatch `position`, uint8 (rows, C, H, W); cheap where it follows the one before."""
+        if position != self.position:
+            self.batches = iter(
+                DataLoader(
+                    _Reading(self.dataset),
+                    batch_size=None,
+                    sampler=_KeysFrom(self.feed, position, self.part, self.parts),  # type: ignore[arg-type]  # keys of many rows stand for an index
+                    num_workers=self.feed.workers,
+                    pin_memory=self.dataset.device.type == "cuda",
+                    generator=torch.Generator(),  # else the loader draws from the global one
+                )
+            )
+        self.position = position + 1
+        pixels = next(self.batches)
+        if isinstance(pixels, UserError):
+            raise pixels
+        return pixels
+
+
+class _Reading(TorchDataset[Tensor | UserError]):
+    """Reads the rows of given keys. An error is handed over as a value, so that it arrives without a traceback."""
+
+    def __init__(self, dataset: StreamedImages):
+        self.dataset = dataset
+
+    def __getitem__(self, keys: Tensor) -> Tensor | UserError:
+        try:
+            return self.dataset.read(keys)
+        except UserError as error:
+            return error
+
+
+class _KeysFrom:
+    """The keys of minibatch `position`, `position` + 1, ... without end."""
+
+    def __init__(self, feed: Feed, position: int, part: int, parts: int):
+        self.feed, self.position, self.part, self.parts = feed, position, part, parts
+
+    def __iter__(self) -> Iterator[Tensor]:
+        position = self.position
+        while True:
+            yield self.feed.keys(position, self.part, self.parts)
+            position += 1

@@ -1,0 +1,172 @@
+"""Mixtures of Gaussians in the plane: the ring, the grid and the circle that papers count modes on.
+
+| preset | centres | std | source |
+|---|---|---|---|
+| `ring`, `ring-pacgan` | 8 on radius 1 | 0.01 | PacGAN (Lin et al. 2018), section 4.1 |
+| `grid`, `grid-pacgan` | {-4, -2, 0, 2, 4}^2 | 0.05 | PacGAN (Lin et al. 2018), section 4.1 |
+| `ring-veegan` | 8 on radius 1 | 0.01 | VEEGAN (Srivastava et al. 2017) gives neither; PacGAN's reading |
+| `grid-veegan` | {-4, -2, 0, 2, 4}^2 | 0.05 | VEEGAN (Srivastava et al. 2017) |
+| `ring-ldmgan`, `grid-ldmgan` | as PacGAN's | as PacGAN's | LDMGAN gives neither |
+| `circle`, `circle-mdgan` | 6 on radius 5 | 0.1 | Mode Regularized GAN (Che et al. 2017) |
+| `ring-unrolled` | 8 on radius 2 | 0.02 | Unrolled GAN (Metz et al. 2017) |
+
+The angles of a ring are 2 pi i / K for i = 0 .. K-1. (With the end point included, as in some public notebooks, the
+first and the last centre coincide and a ring of 8 has 7 modes.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from modecover.data.base import Dataset, digest
+from modecover.data.options import Value, parse_options
+from modecover.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """sum_k weights_k N(centres_k, std^2 I).
+
+    Args:
+        centres: (K, d) float, no two equal.
+        std: the standard deviation of each coordinate about its centre, the same for all components.
+        weights: (K,) float, positive; they are scaled to sum to 1.
+
+    Raises:
+        UserError: where centres coincide, or std or a weight is not positive.
+    """
+
+    centres: Tensor
+    std: float
+    weights: Tensor
+
+    def __post_init__(self) -> None:
+        centres, weights = torch.as_tensor(self.centres), torch.as_tensor(self.weights)
+        if centres.ndim != 2 or not len(centres) or weights.shape != centres.shape[:1]:
+            raise UserError(
+                f"a mixture needs centres of shape (K, d) and K weights; got {tuple(centres.shape)} and "
+                f"{tuple(weights.shape)}."
+            )
+        if len(centres.unique(dim=0)) < len(centres):
+            raise UserError("two centres of the mixture are equal, so it has fewer modes than it says; move one.")
+        if not (math.isfinite(self.std) and self.std > 0 and bool((weights > 0).all())):
+            raise UserError("a mixture needs a positive std and positive weights.")
+        object.__setattr__(self, "centres", centres.float())
+        object.__setattr__(self, "weights", (weights.double() / weights.double().sum()).float())
+
+    @classmethod
+    def even(cls, centres: Tensor, std: float) -> Self:
+        """The mixture with equal weights; centres (K, d)."""
+        return cls(centres, std, torch.ones(len(centres)))
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    @cached_property
+    def _borders(self) -> Tensor:
+        """Quantiles of the standard normal law that cut it into pieces of the components' weights, (K-1,)."""
+        below = self.weights.double().cumsum(0)[:-1]
+        return torch.special.ndtri(below).float()
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """The random part of `count` samples, (count, 1 + d) standard normals: one to pick, d to place."""
+        width = 1 + self.centres.shape[1]
+        return torch.randn((count, width), generator=generator, device=generator.device)
+
+    def components(self, draws: Tensor) -> Tensor:
+        """The component that each of `draws` picks, int64 of shape (n,): its first number, by quantile."""
+        return torch.bucketize(draws[:, 0].contiguous(), self._borders)
+
+    def place(self, draws: Tensor) -> Tensor:
+        """The samples that `draws` make, (n, d)."""
+        return torch.add(self.centres.index_select(0, self.components(draws)), draws[:, 1:], alpha=self.std)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """`count` samples, float32 of shape (count, d), on the centres' device."""
+        return self.place(self.draw(count, generator).to(self.centres.device))
+
+    def to(self, device: torch.device | str) -> Mixture:
+        """The same mixture with its tensors on `device`."""
+        return Mixture(self.centres.to(device), self.std, self.weights.to(device))
+
+
+class MixtureData(Dataset):
+    """Endless samples of a mixture; a key is the row of normals of which a sample is made."""
+
+    size = None
+
+    def __init__(self, mixture: Mixture, name: str = "mixture"):
+        self.name = name
+        self.mixture: Mixture = mixture
+        self.shape = (mixture.centres.shape[1],)
+        self.modes = len(mixture)
+        self.fingerprint = digest("mixture", mixture.centres, mixture.weights, repr(float(mixture.std)))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return self.mixture.draw(count, generator)
+
+    def fetch(self, keys: Tensor) -> Tensor:
+        return self.mixture.place(keys.to(self.device))
+
+    def labels_of(self, keys: Tensor) -> Tensor:
+        return self.mixture.components(keys.to(self.device))
+
+    def to(self, device: torch.device | str) -> Self:
+        moved = super().to(device)
+        moved.mixture = self.mixture.to(device)
+        return moved
+
+    @property
+    def memory(self) -> int:
+        return 4 * (self.mixture.centres.numel() + self.mixture.weights.numel())
+
+
+def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
+    """`modes` Gaussians evenly spaced on a circle about the origin, the first on the positive x axis."""
+    if modes < 1 or radius <= 0:
+        raise UserError(f"a ring needs modes >= 1 and radius > 0; got modes={modes}, radius={radius}.")
+    angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
+    return Mixture.even(radius * torch.stack([angles.cos(), angles.sin()], dim=1), std)
+
+
+def grid(side: int = 5, step: float = 2.0, std: float = 0.05) -> Mixture:
+    """`side`^2 Gaussians on a square grid about the origin, neighbours `step` apart."""
+    if side < 1 or step <= 0:
+        raise UserError(f"a grid needs side >= 1 and step > 0; got side={side}, step={step}.")
+    ticks = step * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
+    return Mixture.even(torch.cartesian_prod(ticks, ticks), std)
+
+
+_RING = {"modes": 8, "radius": 1.0, "std": 0.01}
+_GRID = {"side": 5, "step": 2.0, "std": 0.05}
+_CIRCLE = {"modes": 6, "radius": 5.0, "std": 0.1}
+
+PRESETS: dict[str, dict[str, Value]] = {
+    "ring": {**_RING},
+    "ring-pacgan": {**_RING},
+    "ring-veegan": {**_RING},
+    "ring-ldmgan": {**_RING},
+    "ring-unrolled": {**_RING, "radius": 2.0, "std": 0.02},
+    "grid": {**_GRID},
+    "grid-pacgan": {**_GRID},
+    "grid-veegan": {**_GRID},
+    "grid-ldmgan": {**_GRID},
+    "circle": {**_CIRCLE},
+    "circle-mdgan": {**_CIRCLE},
+}
+"""Name to the parameters of `grid` (names that begin so) or `ring` (all others)."""
+
+
+def preset(name: str, options: str = "") -> Mixture:
+    """The mixture of that name; `options` such as "modes=8,radius=2,std=0.05" change its parameters."""
+    chosen = parse_options(name, options, PRESETS[name])
+    std = float(chosen["std"])
+    if name.startswith("grid"):
+        return grid(int(chosen["side"]), float(chosen["step"]), std)
+    return ring(int(chosen["modes"]), float(chosen["radius"]), std)

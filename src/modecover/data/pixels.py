@@ -1,0 +1,147 @@
+"""Pixels: any picture or array of pictures as uint8 of shape (C, H, W) or (N, C, H, W).
+
+The rules, the same for arrays and for files:
+
+- transparent pixels are shown on white;
+- colour turns grey by the luma of ITU-R 601 (as Pillow's mode "L"), grey turns colour by repetition;
+- 16-bit grey is rounded to 8 bits;
+- a new size is reached by resampling so that the short side fits (bicubic, antialiased, Pillow) and cutting the centre.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modecover.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Bytes = NDArray[np.uint8]
+
+
+def decoded(pixels: Tensor) -> Tensor:
+    """uint8 levels 0 .. 255 as float32 in [-1, 1]: level / 127.5 - 1."""
+    return pixels.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def levels(array: NDArray[Any], what: str) -> Bytes:
+    """An array of pixels as uint8 levels.
+
+    uint8 stays as it is; booleans become 0 and 255; floats are read as [0, 1] where none is negative, as [-1, 1]
+    where some are, and rounded to the nearest of the 256 levels (1e-4 outside the range is rounding error).
+
+    Raises:
+        UserError: for floats of another range, and for any other type.
+    """
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UserError(f"{what}: pixels of type {array.dtype} have no known range; convert them to uint8 (0..255).")
+    low, high = float(array.min()), float(array.max())
+    if low < -1 - 1e-4 or high > 1 + 1e-4:
+        raise UserError(
+            f"{what}: float pixels must lie in [0, 1] or [-1, 1], but run from {low:g} to {high:g}; "
+            "rescale them or convert them to uint8 (0..255)."
+        )
+    unit = array if low >= -1e-4 else (array + 1) / 2
+    rounded: Bytes = np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+    return rounded
+
+
+def channels_first(array: NDArray[Any], layout: str | None, what: str) -> NDArray[Any]:
+    """(N, H, W), (N, H, W, C) or (N, C, H, W), C one of 1, 3, 4, as (N, C, H, W).
+
+    Without `layout` ("NHWC" or "NCHW") the channel axis is the one of 1, 3 or 4; where both ends could be it, the
+    reading that makes the images square is taken.
+    """
+    if array.ndim == 3 and array.shape[2] in (3, 4) and array.shape[1] > 4:
+        raise UserError(f"{what}: shape {array.shape} looks like one colour image; give many, of shape (N, H, W, C).")
+    if array.ndim == 3:
+        return array[:, None]
+    if layout is not None and layout.upper() not in ("NHWC", "NCHW"):
+        raise UserError(f"{what}: layout must be NHWC or NCHW, not {layout!r}.")
+    last, first = array.shape[3] in (1, 3, 4), array.shape[1] in (1, 3, 4)
+    if layout is not None:
+        last, first = last and layout.upper() == "NHWC", first and layout.upper() == "NCHW"
+    if last and first:
+        last, first = array.shape[1] == array.shape[2], array.shape[2] == array.shape[3]
+        if last and first:
+            raise UserError(f"{what}: shape {array.shape} can be read in two ways; say layout='NHWC' or 'NCHW'.")
+    if not last and not first:
+        raise UserError(
+            f"{what}: shape {array.shape} is no batch of images; expected (N, H, W), (N, H, W, C) or (N, C, H, W) "
+            "with C = 1, 3 or 4."
+        )
+    return array.transpose(0, 3, 1, 2) if last else array
+
+
+def with_channels(pixels: Bytes, channels: int) -> Bytes:
+    """Images (..., C, H, W), C one of 1, 3, 4, with `channels` 1 or 3."""
+    if pixels.shape[-3] == 4:
+        colour, alpha = pixels[..., :3, :, :].astype(np.uint16), pixels[..., 3:, :, :].astype(np.uint16)
+        pixels = ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    if pixels.shape[-3] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=-3)
+    red, green, blue = (pixels[..., i, :, :].astype(np.uint32) for i in range(3))
+    luma = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+    return luma.astype(np.uint8)[..., None, :, :]
+
+
+def resized(pixels: Bytes, size: int) -> Bytes:
+    """An image (C, H, W), C = 1 or 3, as (C, size, size): the short side is fitted, then the centre cut."""
+    from PIL import Image
+
+    _, height, width = pixels.shape
+    if height == width == size:
+        return pixels
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    scale = size / min(height, width)
+    fitted = max(size, round(width * scale)), max(size, round(height * scale))
+    left, top = (fitted[0] - size) // 2, (fitted[1] - size) // 2
+    picture = picture.resize(fitted, Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
+    array = np.asarray(picture)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def images_resized(pixels: Bytes, size: int | None) -> Bytes:
+    """Images (N, C, H, W) as (N, C, size, size); unchanged where size is None or theirs already."""
+    if size is None or pixels.shape[2:] == (size, size):
+        return np.ascontiguousarray(pixels)
+    return np.stack([resized(image, size) for image in pixels])
+
+
+def is_grey(mode: str) -> bool:
+    """Whether a Pillow mode holds no colour."""
+    return mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16")
+
+
+def picture_pixels(picture: Image.Image) -> Bytes:
+    """A Pillow image of any mode, turned upright by its EXIF mark, as uint8 (C, H, W), C one of 1, 3, 4.
+
+    Raises:
+        ValueError: for pixels of float type or beyond 16 bits, whose range is not known.
+    """
+    from PIL import ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        deep = np.asarray(picture).astype(np.int64)
+        if deep.min() < 0 or deep.max() > 65535:
+            raise ValueError("its pixels are neither 8 nor 16 bits deep")
+        return ((deep + 128) // 257).astype(np.uint8)[None]
+    if picture.mode == "F":
+        raise ValueError("its pixels are floats of unknown range")
+    if picture.mode in ("1", "L"):
+        return np.asarray(picture.convert("L"))[None]
+    transparent = picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info
+    return np.asarray(picture.convert("RGBA" if transparent else "RGB")).transpose(2, 0, 1)
