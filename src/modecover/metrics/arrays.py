@@ -15,9 +15,21 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+def as_array(values: ArrayLike) -> npt.NDArray[Any]:
+    """An array of `values` in their own type, save that a tensor's floating-point numbers become float64.
+
+    The tensor may live on any device and may need gradients.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        # NumPy has no bfloat16.
+        return np.asarray((values.double() if values.is_floating_point() else values).numpy())
+    return np.asarray(values)
+
+
 def as_floats(values: ArrayLike) -> Floats:
-    """A float64 array of `values`; a tensor may live on any device and may need gradients."""
-    return np.asarray(_on_host(values), dtype=np.float64)
+    """A float64 array of `values`."""
+    return np.asarray(as_array(values), dtype=np.float64)
 
 
 def as_labels(values: ArrayLike, classes: int) -> Integers:
@@ -26,7 +38,7 @@ def as_labels(values: ArrayLike, classes: int) -> Integers:
     Raises:
         UserError: there are none, they are not whole numbers in one row, or one lies outside the range.
     """
-    labels = _on_host(values)
+    labels = as_array(values)
     if labels.ndim != 1 or labels.size == 0:
         raise UserError(f"labels have shape {labels.shape}; give a row of at least one label, shape (N,)")
     if labels.dtype.kind not in "iu":
@@ -34,11 +46,3 @@ def as_labels(values: ArrayLike, classes: int) -> Integers:
     if labels.min() < 0 or labels.max() >= classes:
         raise UserError(f"labels run from {labels.min()} to {labels.max()}; they must lie in 0..{classes - 1}")
     return labels.astype(np.int64)
-
-
-def _on_host(values: ArrayLike) -> npt.NDArray[Any]:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        # NumPy has no bfloat16.
-        return (values.double() if values.is_floating_point() else values).numpy()
-    return np.asarray(values)

@@ -1,0 +1,116 @@
+"""Modes covered where a classifier has named the mode of every sample, as for stacked digits.
+
+An imperfect classifier scatters a few samples of a collapsed generator over modes it never makes, so that "at least
+one sample" overcounts; "at least five" does not. Both are reported. The divergences of N counted samples are not 0
+even for a perfect sampler: `expected_floor` says what to expect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from modecover.errors import UserError
+from modecover.metrics.arrays import ArrayLike, Floats, as_labels
+from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
+
+ENOUGH = 5
+"""The stricter mode count asks for at least this many samples."""
+
+
+@dataclass(frozen=True)
+class LabelModes:
+    """What the labels of `samples` samples say about `modes` modes. Divergences in nats."""
+
+    samples: int
+    modes: int
+    modes_any: int
+    """Modes with at least one sample."""
+    modes_enough: int
+    """Modes with at least five samples: robust against a classifier's scattered errors."""
+    kl_uniform: float
+    """KL(generated || uniform)."""
+    kl_reference: float | None
+    """KL(generated || reference law), infinite where a generated mode has no reference; None without one."""
+    reverse_kl_uniform: float
+    """KL(uniform || generated), one added to every count (Laplace)."""
+    reverse_kl_reference: float | None
+    """KL(reference law || generated), one added to every count (Laplace); None without a reference."""
+
+
+def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = None) -> LabelModes:
+    """Count the modes among `labels` and compare their law with the uniform one and with `reference`.
+
+    Args:
+        labels: the mode of every sample, whole numbers in [0, modes), shape (N,), N >= 1.
+        modes: how many modes there are.
+        reference: the law to compare with, for instance the training data's: non-negative weights of any sum,
+            shape (modes,); `label_law` makes them from labels.
+
+    Raises:
+        UserError: the labels or the reference are not as described.
+    """
+    counts = np.bincount(as_labels(labels, modes), minlength=modes).astype(np.int64)
+    uniform = as_law(None, modes)
+    law = None if reference is None else as_law(reference, modes)
+    return LabelModes(
+        samples=int(counts.sum()),
+        modes=modes,
+        modes_any=int((counts > 0).sum()),
+        modes_enough=int((counts >= ENOUGH).sum()),
+        kl_uniform=kl_of_counts(counts, uniform),
+        kl_reference=None if law is None else kl_of_counts(counts, law),
+        reverse_kl_uniform=reverse_kl_of_counts(counts, uniform),
+        reverse_kl_reference=None if law is None else reverse_kl_of_counts(counts, law),
+    )
+
+
+def label_law(labels: ArrayLike, modes: int) -> Floats:
+    """The relative frequencies of `labels` (N,), shape (modes,)."""
+    return as_law(np.bincount(as_labels(labels, modes), minlength=modes), modes)
+
+
+def stacked_law(digits: ArrayLike, stack: int) -> Floats:
+    """The law of the numbers that `stack` independent digits form, shape (10 ** stack,).
+
+    Args:
+        digits: labels 0..9 of the single digits, shape (N,).
+        stack: digits in a number; the first is the most significant.
+    """
+    single = label_law(digits, 10)
+    law = np.ones(1)
+    for _ in range(stack):
+        law = np.outer(law, single).ravel()
+    return law
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Mean and standard deviation of the divergence that a perfect sampler shows for want of samples, nats."""
+
+    mean: float
+    std: float
+    repeats: int
+
+
+def expected_floor(
+    samples: int, modes: int, law: ArrayLike | None = None, *, repeats: int = 20, seed: int = 0
+) -> Floor:
+    """Monte Carlo floor of `LabelModes.kl_uniform` at `samples` samples.
+
+    For a uniform truth the mean is close to (modes - 1) / (2 samples).
+
+    Args:
+        law: what the perfect sampler draws from, weights of shape (modes,); None: uniform. A law that is not uniform
+            adds its own KL(law || uniform).
+
+    Raises:
+        UserError: `samples` or `repeats` is too small, or the law is not one over the modes.
+    """
+    if samples < 1 or repeats < 2:
+        raise UserError(f"samples is {samples} and repeats {repeats}; give at least 1 sample and 2 repeats")
+    uniform = as_law(None, modes)
+    draws = np.random.default_rng(seed).multinomial(samples, as_law(law, modes), size=repeats)
+    values = np.array([kl_of_counts(counts, uniform) for counts in draws])
+    return Floor(mean=float(values.mean()), std=float(values.std(ddof=1)), repeats=repeats)
