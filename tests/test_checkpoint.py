@@ -20,6 +20,7 @@ from modecover.errors import UserError
 from modecover.training import checkpoint
 from modecover.training.checkpoint import load_newest, save
 from modecover.training.files import Json
+from modecover.training.tensors import digest as tensor_digest
 
 
 def names(folder: Path) -> list[str]:
@@ -115,7 +116,7 @@ def test_saving_below_a_damaged_newest_keeps_the_good_ones(tmp_path: Path) -> No
 
 def test_digest_ignores_order_and_nothing_else() -> None:
     def digest(tensors: dict[str, Tensor], step: int = 1, record: str = "{}") -> str:
-        return checkpoint._digest(step, record, tensors)
+        return tensor_digest(tensors, step, record)
 
     one, two = torch.ones(4), torch.zeros(4)
     same = digest({"a": one, "b": two})

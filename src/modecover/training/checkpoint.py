@@ -7,7 +7,6 @@ in a checkpoint is pickled: reading one runs no code of it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import warnings
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from modecover.errors import UserError
 from modecover.training.files import Json, reason, remove_partial, replacing
+from modecover.training.tensors import digest, stored
 
 FORMAT = 1
 """The version of the layout below. Raise it whenever a checkpoint of the old layout could no longer be continued."""
@@ -61,20 +60,20 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
 
     if step < 0:
         raise ValueError(f"a checkpoint's step cannot be {step}")
-    stored = {name: _stored(tensor) for name, tensor in tensors.items()}
+    plain = stored(tensors)
     text = json.dumps(record, sort_keys=True)
     header = {
         "modecover_checkpoint": str(FORMAT),
         "step": str(step),
         "record": text,
-        "sha256": _digest(step, text, stored),
+        "sha256": digest(plain, FORMAT, step, text),
     }
     folder = Path(folder)
     path = folder / f"checkpoint-{step:09d}.safetensors"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            save_file(stored, temporary, metadata=header)
+            save_file(plain, temporary, metadata=header)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"The checkpoint of step {step} could not be written to {folder}: {reason(error)}. Earlier checkpoints are "
@@ -130,7 +129,7 @@ def _load(path: Path) -> Checkpoint:
         raise _DamagedError(reason(error)) from error
     named = _step_of(path)
     # The digest covers the version, so a file whose digest is right under *this* version is of this version.
-    if header.get("sha256") == _digest(named, header.get("record", ""), tensors):
+    if header.get("sha256") == digest(tensors, FORMAT, named, header.get("record", "")):
         if header.get("modecover_checkpoint") == str(FORMAT) and header.get("step") == str(named):
             return Checkpoint(named, tensors, json.loads(header["record"]), path)
     elif header.get("modecover_checkpoint", "").isdecimal() and header["modecover_checkpoint"] != str(FORMAT):
@@ -139,22 +138,6 @@ def _load(path: Path) -> Checkpoint:
             f"version {FORMAT}: continue the run with the modecover that began it, or start anew in another folder."
         )
     raise _DamagedError("its content does not match its digest")
-
-
-def _stored(tensor: Tensor) -> Tensor:
-    """The values alone, in memory of their own: safetensors refuses views and shared memory."""
-    plain = tensor.detach().resolve_conj().resolve_neg()
-    return plain.to("cpu", copy=True, memory_format=torch.contiguous_format)
-
-
-def _digest(step: int, record: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of version, step, record and every tensor's name, dtype, shape and bytes, whatever their order."""
-    total = hashlib.sha256(json.dumps([FORMAT, step, record]).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -1,0 +1,369 @@
+"""Trained models as files in the Hugging Face layout: `config.json` and `model.safetensors`, nothing pickled.
+
+A model folder stands alone: sampling from it needs neither the data nor the settings it was trained with.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import ModelCard, ModelHubMixin
+from torch import Tensor, nn
+
+from modecover.errors import UserError
+from modecover.networks import from_config
+from modecover.networks.registry import CLASSES
+from modecover.random import derive_seed
+from modecover.training.engine import Prior
+from modecover.training.files import reason, replacing, write_json
+from modecover.training.tensors import digest, stored
+
+FORMAT = 1
+"""The version of `config.json`."""
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+_CARD = """---
+{{ card_data }}
+---
+
+# {{ title }}
+
+A generative model of {{ data }}, trained by {{ method }} with modecover.
+
+```python
+import modecover
+
+samples = modecover.load("OWNER/NAME").sample(64, seed=0)
+```
+
+Put this repository's name in place of `OWNER/NAME`. `config.json` tells how the model was trained.
+"""
+
+
+class GenerativeModel(
+    nn.Module, ModelHubMixin, library_name="modecover", tags=["generative-model", "gan"], model_card_template=_CARD
+):
+    """The networks of a finished run, and what must be known to use them. Always in evaluation mode.
+
+    `save_pretrained`, `from_pretrained` and `push_to_hub` are those of `huggingface_hub`.
+
+    Args:
+        networks: by name; "G" generates, and "E", where there is one, encodes. They are copied: training the originals
+            further does not change the model.
+        prior: the law of the generator's input, or `{"law": ..., "dimension": ...}`.
+        data: what the rows are: `{"name": ..., "shape": [...], "value_range": [low, high] or None}`.
+        method: `{"name": ..., "settings": {...}}`.
+        training: facts worth keeping (steps, seed, commit, versions, whether the weights are a moving average).
+
+    Attributes:
+        networks, prior, data, method: as given.
+        training_facts: `training`; the name `training` is a module's mode.
+
+    Raises:
+        UserError: there is no network named G, or the law of the prior is unknown.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        *,
+        prior: Prior | Mapping[str, Any],
+        data: Mapping[str, Any],
+        method: Mapping[str, Any],
+        training: Mapping[str, Any],
+    ):
+        super().__init__()
+        if "G" not in networks:
+            raise UserError(f"A generative model needs a network named G; these are {', '.join(networks) or 'none'}.")
+        self.networks = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
+        self.prior = _as_prior(prior)
+        self.data, self.method, self.training_facts = dict(data), dict(method), dict(training)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Does nothing: a model stays in evaluation mode, where a sample does not depend on its neighbours."""
+        return super().train(False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: (d,) or (C, H, W)."""
+        return tuple(self.data["shape"])
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latent rows (B, d) to data rows (B, *shape)."""
+        rows: Tensor = self.networks["G"](z)
+        return rows
+
+    def latents(self, n: int, seed: int = 0) -> Tensor:
+        """The latent rows that `sample` sends through G, (n, d), on the CPU."""
+        if n < 1:
+            raise UserError(f"{n} samples were asked for; ask for at least 1.")
+        generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
+        return self.prior.rows(n, torch.device("cpu"), generator)
+
+    def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
+        """`n` rows, float32 of shape (n, *shape), on the CPU; images have values in [-1, 1].
+
+        All latent rows are drawn first and on the CPU, so that `batch` and the device change nothing beyond rounding.
+        """
+        return self._in_batches(self.networks["G"], self.latents(n, seed), batch)
+
+    def sample_images(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
+        """`n` images as pixels, uint8 of shape (n, C, H, W).
+
+        Raises:
+            UserError: the model does not generate images.
+        """
+        if len(self.shape) != 3:
+            raise UserError(f"This model generates rows of shape {self.shape}, not images: call sample instead.")
+        return self.sample(n, seed, batch).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+    def encode(self, x: Tensor, batch: int = 256) -> Tensor:
+        """Codes of the data rows x (n, *shape), float32 of shape (n, d), on the CPU.
+
+        Raises:
+            UserError: the model has no encoder, or x is of another shape.
+        """
+        if "E" not in self.networks:
+            raise UserError(
+                f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
+            )
+        if tuple(x.shape[1:]) != self.shape:
+            raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
+        return self._in_batches(self.networks["E"], x.float(), batch)
+
+    @torch.no_grad()
+    def _in_batches(self, network: nn.Module, rows: Tensor, batch: int) -> Tensor:
+        if batch < 1:
+            raise UserError(f"batch is {batch}; it must be at least 1.")
+        tensors = [*self.parameters(), *self.buffers()]
+        device = tensors[0].device if tensors else torch.device("cpu")
+        self.eval()
+        starts = range(0, len(rows), batch)
+        return torch.cat([network(rows[start : start + batch].to(device)).float().cpu() for start in starts])
+
+    def config(self) -> dict[str, Any]:
+        """The content of `config.json`."""
+        return {
+            "library": "modecover",
+            "format": FORMAT,
+            "architecture": {name: _architecture(network) for name, network in self.networks.items()},
+            "prior": asdict(self.prior),
+            "data": self.data,
+            "method": self.method,
+            "training": self.training_facts,
+        }
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        words = {"title": f"{self.method.get('name')} on {self.data.get('name')}", "data": self.data.get("name")}
+        return super().generate_model_card(*args, **{**words, "method": self.method.get("name"), **kwargs})
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        weights = stored(self.networks.state_dict())
+        try:
+            with replacing(save_directory / WEIGHTS) as temporary:
+                save_file(weights, temporary, metadata={"format": "pt", "sha256": digest(weights)})
+            write_json(save_directory / CONFIG, self.config())
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"The model could not be written to {save_directory}: {reason(error)}. Free disk space, make the "
+                "folder writable, or choose another."
+            ) from error
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
+        """The model in a folder or on the Hub. `modecover.load` finds the folder in a run, too.
+
+        Args:
+            pretrained_model_name_or_path: a model folder, or owner/name.
+            options: `networks`, modules by name, for those that are not modecover's own; and the options of
+                `huggingface_hub.ModelHubMixin.from_pretrained`.
+
+        Raises:
+            UserError: there is no such model, it is damaged, of another version, or a network of the user's is missing.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        networks = options.pop("networks", None)
+        if not folder.is_dir():
+            folder = _download(str(pretrained_model_name_or_path), **options)
+        read_config(folder)  # before the mixin does, whose complaints are not for users
+        model: Self = super().from_pretrained(folder, networks=networks)
+        return model
+
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, networks: Mapping[str, nn.Module] | None = None, **_mixin_options: Any
+    ) -> Self:
+        folder = Path(model_id)
+        config = read_config(folder)
+        rebuilt = _rebuilt(config["architecture"], networks or {})
+        facts = {name: config[name] for name in ("prior", "data", "method", "training")}
+        model = cls(rebuilt, **facts)
+        _load_weights(model.networks, folder / WEIGHTS)
+        return model
+
+
+def load(
+    path: Path | str, *, seed: int | None = None, networks: Mapping[str, nn.Module] | None = None
+) -> GenerativeModel:
+    """The model in a model folder, in a run folder, or on the Hugging Face Hub.
+
+    Args:
+        path: a model folder, a run folder, or a Hub name such as "owner/name".
+        seed: which of a run's seeds, where several were trained together; the first if not given.
+        networks: your own modules by name ("G"), for a model whose networks are not modecover's.
+
+    Raises:
+        UserError: there is no such model, it is damaged, of another version, or a network of yours is missing.
+    """
+    place = Path(path)
+    if place.is_dir():
+        return GenerativeModel.from_pretrained(_model_folder(place, seed), networks=networks)
+    if place.exists():
+        raise UserError(f"{path} is a file: give the folder of a model or of a run.")
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(path)):
+        raise UserError(f"{path} does not exist: give the folder of a model or of a run, or a Hub name (owner/name).")
+    return GenerativeModel.from_pretrained(str(path), networks=networks)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model folder's `config.json`, checked.
+
+    Raises:
+        UserError: it is missing, damaged, not modecover's, or of another format version.
+    """
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no {CONFIG}: give the folder of a model or of a run.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
+    if not isinstance(config, dict) or config.get("library") != "modecover":
+        raise UserError(f"{folder} holds a model, but not one that modecover saved: load it with the program it is of.")
+    if config.get("format") != FORMAT:
+        raise UserError(
+            f"{folder} holds a model of format version {config.get('format')}, and this modecover reads version "
+            f"{FORMAT}: load it with the modecover that saved it."
+        )
+    parts = ("architecture", "prior", "data", "method", "training")
+    missing = [name for name in parts if not isinstance(config.get(name), dict)]
+    if missing:
+        raise UserError(f"{path} is damaged (it lacks {', '.join(missing)}): save or download the model again.")
+    return config
+
+
+def _model_folder(place: Path, seed: int | None) -> Path:
+    """The folder with the model files in `place`: itself, its `model`, or one seed's folder in that."""
+    for folder in (place, place / "model"):
+        if (folder / CONFIG).exists():
+            _require_seed(folder, seed)
+            return folder
+        seeds = sorted(_seeds(folder).items())
+        if seeds:
+            chosen = dict(seeds).get(seeds[0][0] if seed is None else seed)
+            if chosen is None:
+                raise UserError(f"{place} has no seed {seed}: choose one of {', '.join(str(n) for n, _ in seeds)}.")
+            return chosen
+    if (place / "run.json").exists():
+        raise UserError(f"The run in {place} has no model yet: let it train on, by the command that began it.")
+    raise UserError(f"{place} holds no model: give the folder of a model or of a run.")
+
+
+def _seeds(folder: Path) -> dict[int, Path]:
+    """The folders seed-<n> in `folder` that hold a model, by n."""
+    found = {path: re.fullmatch(r"seed-(\d+)", path.name) for path in folder.glob("seed-*")}
+    return {int(match[1]): path for path, match in found.items() if match and (path / CONFIG).exists()}
+
+
+def _require_seed(folder: Path, seed: int | None) -> None:
+    own = read_config(folder)["training"].get("seed")
+    if seed is not None and own is not None and own != seed:
+        raise UserError(f"The one model in {folder} was trained with seed {own}, not {seed}: leave the seed out.")
+
+
+def _as_prior(prior: Prior | Mapping[str, Any]) -> Prior:
+    law, dimension = (prior.law, prior.dimension) if isinstance(prior, Prior) else map(prior.get, ("law", "dimension"))
+    if law not in ("normal", "uniform", "uniform01") or not isinstance(dimension, int):
+        raise UserError(
+            f"The prior is given as law {law!r} and dimension {dimension!r}; the law must be normal, uniform or "
+            "uniform01, and the dimension a whole number."
+        )
+    return Prior(dimension=dimension, law=law)
+
+
+def _architecture(network: nn.Module) -> dict[str, Any]:
+    """How to rebuild a network: its config where it is one of ours, else its class alone."""
+    if type(network) in CLASSES.values():
+        config: dict[str, Any] = network.config()  # type: ignore[operator]  # every class of ours has it
+        return config
+    return {"class": f"{type(network).__module__}.{type(network).__qualname__}", "arguments": None}
+
+
+def _rebuilt(architecture: Mapping[str, Any], own: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The networks that `architecture` describes, the user's `own` in place of those it cannot rebuild."""
+    unknown = [name for name in own if name not in architecture]
+    if unknown:
+        raise UserError(f"The model has no network {unknown[0]}; it has {', '.join(architecture)}.")
+    rebuilt = {}
+    for name, config in architecture.items():
+        if name in own:
+            rebuilt[name] = own[name]
+        elif config["arguments"] is None:
+            raise UserError(
+                f"The model's {name} is a network of your own, {config['class']}, which only you can build: pass it as "
+                f'networks={{"{name}": {config["class"].rpartition(".")[2]}(...)}}.'
+            )
+        else:
+            rebuilt[name] = from_config(config)
+    return rebuilt
+
+
+def _load_weights(networks: nn.ModuleDict, path: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            stated = (file.metadata() or {}).get("sha256")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            intact = stated in (None, digest(weights))  # other tools, such as converters, keep no digest
+            if intact:
+                networks.load_state_dict(weights)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: save or download the model again.") from None
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
+    except RuntimeError as error:
+        detail = str(error).splitlines()[1:2]
+        raise UserError(
+            f"The weights in {path} do not fit the networks: {''.join(detail).strip()} Build your own networks as they "
+            f"were when the model was saved."
+        ) from error
+    if not intact:
+        raise UserError(f"{path} is damaged (it does not match its digest): save or download the model again.")
+
+
+def _download(name: str, **options: Any) -> Path:
+    """The two files of a model on the Hub, in a folder of the Hub's cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
+    except (OSError, HFValidationError) as error:
+        raise UserError(
+            f"{name} is no folder here and could not be had from the Hugging Face Hub ({type(error).__name__}): check "
+            "the name, your network, and for a private model your login."
+        ) from error
