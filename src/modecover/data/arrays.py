@@ -123,7 +123,6 @@ def _points(array: NDArray[Any], what: str, size: int | None, channels: int | No
         )
     if size is not None or channels is not None:
         raise UserError(f"{what}: an array of shape {array.shape} is points, not images; leave out size and channels.")
-    points = torch.from_numpy(array.astype(np.float32))
-    if not bool(points.isfinite().all()):
+    if np.abs(array).max() > np.finfo(np.float32).max:
         raise UserError(f"{what}: some numbers are too large for float32; rescale them.")
-    return points
+    return torch.from_numpy(array.astype(np.float32))

@@ -87,7 +87,7 @@ def digest(*parts: str | Tensor | None) -> str:
     for part in parts:
         if isinstance(part, Tensor):
             total.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            total.update(memoryview(part.detach().cpu().contiguous().numpy()).cast("B") if part.numel() else b"")
+            total.update(part.detach().cpu().contiguous().numpy().tobytes())
         else:
             total.update(f"{part!r}\0".encode())
     return total.hexdigest()

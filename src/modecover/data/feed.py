@@ -130,7 +130,7 @@ class _Ahead:
                 DataLoader(
                     _Reading(self.dataset),
                     batch_size=None,
-                    sampler=_KeysFrom(self.feed, position, self.part, self.parts),  # type: ignore[arg-type]  # keys of many rows stand for an index
+                    sampler=_KeysFrom(self.feed, position, self.part, self.parts),
                     num_workers=self.feed.workers,
                     pin_memory=self.dataset.device.type == "cuda",
                     generator=torch.Generator(),  # else the loader draws from the global one

@@ -53,7 +53,7 @@ class Mixture:
                 f"a mixture needs centres of shape (K, d) and K weights; got {tuple(centres.shape)} and "
                 f"{tuple(weights.shape)}."
             )
-        if len(centres.unique(dim=0)) < len(centres):
+        if len(torch.unique(centres, dim=0)) < len(centres):
             raise UserError("two centres of the mixture are equal, so it has fewer modes than it says; move one.")
         if not (math.isfinite(self.std) and self.std > 0 and bool((weights > 0).all())):
             raise UserError("a mixture needs a positive std and positive weights.")
@@ -69,35 +69,26 @@ class Mixture:
         return len(self.centres)
 
     @cached_property
-    def _borders(self) -> Tensor:
-        """Quantiles of the standard normal law that cut it into pieces of the components' weights, (K-1,)."""
-        below = self.weights.double().cumsum(0)[:-1]
-        return torch.special.ndtri(below).float()
+    def _even(self) -> bool:
+        return bool((self.weights == self.weights[0]).all())
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """The random part of `count` samples, (count, 1 + d) standard normals: one to pick, d to place."""
-        width = 1 + self.centres.shape[1]
-        return torch.randn((count, width), generator=generator, device=generator.device)
-
-    def components(self, draws: Tensor) -> Tensor:
-        """The component that each of `draws` picks, int64 of shape (n,): its first number, by quantile."""
-        return torch.bucketize(draws[:, 0].contiguous(), self._borders)
-
-    def place(self, draws: Tensor) -> Tensor:
-        """The samples that `draws` make, (n, d)."""
-        return torch.add(self.centres.index_select(0, self.components(draws)), draws[:, 1:], alpha=self.std)
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` samples, float32 (count, d), and their components, int64 (count,), on the generator's device."""
+        device = generator.device
+        if self._even:
+            picked = torch.randint(len(self), (count,), generator=generator, device=device)
+        else:
+            picked = torch.multinomial(self.weights.to(device), count, replacement=True, generator=generator)
+        noise = torch.randn((count, self.centres.shape[1]), generator=generator, device=device)
+        return torch.add(self.centres.to(device).index_select(0, picked), noise, alpha=self.std), picked
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` samples, float32 of shape (count, d), on the centres' device."""
-        return self.place(self.draw(count, generator).to(self.centres.device))
-
-    def to(self, device: torch.device | str) -> Mixture:
-        """The same mixture with its tensors on `device`."""
-        return Mixture(self.centres.to(device), self.std, self.weights.to(device))
+        """`count` samples, float32 of shape (count, d), on the generator's device."""
+        return self.draw(count, generator)[0]
 
 
 class MixtureData(Dataset):
-    """Endless samples of a mixture; a key is the row of normals of which a sample is made."""
+    """Endless samples of a mixture; a key is a sample followed by the number of its component, (d + 1,)."""
 
     size = None
 
@@ -109,18 +100,14 @@ class MixtureData(Dataset):
         self.fingerprint = digest("mixture", mixture.centres, mixture.weights, repr(float(mixture.std)))
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        return self.mixture.draw(count, generator)
+        samples, components = self.mixture.draw(count, generator)
+        return torch.cat([samples, components[:, None].to(samples.dtype)], dim=1)
 
     def fetch(self, keys: Tensor) -> Tensor:
-        return self.mixture.place(keys.to(self.device))
+        return keys[:, :-1].to(self.device, copy=True, memory_format=torch.contiguous_format)
 
     def labels_of(self, keys: Tensor) -> Tensor:
-        return self.mixture.components(keys.to(self.device))
-
-    def to(self, device: torch.device | str) -> Self:
-        moved = super().to(device)
-        moved.mixture = self.mixture.to(device)
-        return moved
+        return keys[:, -1].to(self.device, torch.int64)
 
     @property
     def memory(self) -> int:
@@ -129,7 +116,7 @@ class MixtureData(Dataset):
 
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
     """`modes` Gaussians evenly spaced on a circle about the origin, the first on the positive x axis."""
-    if modes < 1 or radius <= 0:
+    if modes < 1 or not radius > 0:
         raise UserError(f"a ring needs modes >= 1 and radius > 0; got modes={modes}, radius={radius}.")
     angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return Mixture.even(radius * torch.stack([angles.cos(), angles.sin()], dim=1), std)
@@ -137,7 +124,7 @@ def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
 
 def grid(side: int = 5, step: float = 2.0, std: float = 0.05) -> Mixture:
     """`side`^2 Gaussians on a square grid about the origin, neighbours `step` apart."""
-    if side < 1 or step <= 0:
+    if side < 1 or not step > 0:
         raise UserError(f"a grid needs side >= 1 and step > 0; got side={side}, step={step}.")
     ticks = step * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
     return Mixture.even(torch.cartesian_prod(ticks, ticks), std)

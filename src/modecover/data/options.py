@@ -25,8 +25,8 @@ def parse_options(name: str, text: str, defaults: Mapping[str, Value]) -> dict[s
     for item in filter(None, (item.strip() for item in text.split(","))):
         key, equals, value = (word.strip() for word in item.partition("="))
         if key not in defaults:
-            known = ", ".join(defaults)
-            raise UserError(f"{name} has no option {key!r}{nearest(key, defaults)}; its options are: {known}.")
+            known = f"its options are: {', '.join(defaults)}" if defaults else "it takes none"
+            raise UserError(f"{name} has no option {key!r}{nearest(key, defaults)}; {known}.")
         chosen[key] = _convert(name, key, value if equals else None, defaults[key])
     return chosen
 

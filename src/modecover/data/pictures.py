@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from modecover.data.arrays import Images
 from modecover.data.base import Dataset, digest
-from modecover.data.pixels import Bytes, decoded, is_grey, picture_pixels, resized, with_channels
+from modecover.data.pixels import ORIENTATION, Bytes, decoded, is_grey, picture_pixels, resized, with_channels
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
-ORIENTATION = 0x0112  # the EXIF mark of how the camera was held; 5 to 8 swap width and height
 
 # What Pillow raises on files that are cut short or are no images at all.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError)
@@ -90,6 +89,14 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
+class Column(Protocol):
+    """Cells by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 class TablePictures:
     """A column of encoded pictures: each row holds bytes, or a mapping with "bytes" and "path" as the Hub stores it.
 
@@ -99,7 +106,7 @@ class TablePictures:
         identity: a text that changes when the pictures do.
     """
 
-    def __init__(self, column: Sequence[Any], labels: Tensor | None, origin: str, identity: str):
+    def __init__(self, column: Column, labels: Tensor | None, origin: str, identity: str):
         self.column, self.labels, self.origin, self._identity = column, labels, origin, identity
 
     def __len__(self) -> int:
@@ -109,13 +116,13 @@ class TablePictures:
         return f"row {index} of {self.origin}"
 
     def content(self, index: int) -> Path | io.BytesIO:
-        row = self.column[index]
-        row = row.as_py() if hasattr(row, "as_py") else row
+        row: Any = self.column[index]
+        row = row.as_py() if hasattr(row, "as_py") else row  # a cell of pyarrow's
         content = row.get("bytes") if isinstance(row, dict) else row
         if content is not None:
             return io.BytesIO(content)
         if isinstance(row, dict) and row.get("path"):
-            return Path(self.origin).parent / row["path"]
+            return Path(self.origin).parent / str(row["path"])
         raise UserError(f"{self.name(index)} holds no picture; remove the row.")
 
     def identity(self) -> str:
@@ -181,7 +188,9 @@ def open_pictures(
     streamed = StreamedImages(pictures, channels, size, (channels, *side), name)
     if len(pictures) * channels * side[0] * side[1] > memory_limit:
         return streamed
-    return Images(streamed.all(), pictures.labels, name)
+    data = Images(streamed.all(), pictures.labels, name)
+    data.source_range = (float(data.pixels.min()), float(data.pixels.max()))
+    return data
 
 
 def _survey(pictures: Pictures, sizes: bool, modes: bool) -> tuple[tuple[int, int], bool]:

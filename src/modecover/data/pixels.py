@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Bytes = NDArray[np.uint8]
 
+ORIENTATION = 0x0112  # the EXIF mark of how the camera was held; 5 to 8 swap width and height
+
 
 def decoded(pixels: Tensor) -> Tensor:
     """uint8 levels 0 .. 255 as float32 in [-1, 1]: level / 127.5 - 1."""
@@ -73,7 +75,7 @@ def channels_first(array: NDArray[Any], layout: str | None, what: str) -> NDArra
         last, first = last and layout.upper() == "NHWC", first and layout.upper() == "NCHW"
     if last and first:
         last, first = array.shape[1] == array.shape[2], array.shape[2] == array.shape[3]
-        if last and first:
+        if last == first:
             raise UserError(f"{what}: shape {array.shape} can be read in two ways; say layout='NHWC' or 'NCHW'.")
     if not last and not first:
         raise UserError(
@@ -133,7 +135,8 @@ def picture_pixels(picture: Image.Image) -> Bytes:
     """
     from PIL import ImageOps
 
-    picture = ImageOps.exif_transpose(picture)
+    if picture.getexif().get(ORIENTATION, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         deep = np.asarray(picture).astype(np.int64)
         if deep.min() < 0 or deep.max() > 65535:
@@ -141,7 +144,8 @@ def picture_pixels(picture: Image.Image) -> Bytes:
         return ((deep + 128) // 257).astype(np.uint8)[None]
     if picture.mode == "F":
         raise ValueError("its pixels are floats of unknown range")
-    if picture.mode in ("1", "L"):
-        return np.asarray(picture.convert("L"))[None]
+    if picture.mode in ("1", "L") and "transparency" not in picture.info:
+        return np.asarray(picture if picture.mode == "L" else picture.convert("L"))[None]
     transparent = picture.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in picture.info
-    return np.asarray(picture.convert("RGBA" if transparent else "RGB")).transpose(2, 0, 1)
+    mode = "RGBA" if transparent else "RGB"
+    return np.asarray(picture if picture.mode == mode else picture.convert(mode)).transpose(2, 0, 1)

@@ -43,7 +43,7 @@ class DataSummary:
     """Whether images are read from their files at every fetch."""
     fingerprint: str
     samples: Tensor
-    """The first samples, (n, *shape), on the CPU; for endless sets random ones. A set sorted by class is sampled evenly."""
+    """(n, *shape) on the CPU; evenly spaced over a finite set, which may be sorted by class."""
 
 
 def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> DataSummary:
@@ -58,14 +58,14 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
         keys = _spaced(dataset.size, examine)
     low, high, count = float("inf"), float("-inf"), 0
     total = squares = torch.zeros(dataset.shape[0], dtype=torch.float64)
-    for chunk in keys.split(CHUNK):
+    for chunk in torch.split(keys, CHUNK):
         rows = dataset.fetch(chunk).cpu().double()
         low, high = min(low, rows.min().item()), max(high, rows.max().item())
         values = rows.flatten(2).transpose(0, 1).flatten(1) if rows.ndim > 2 else rows.T
         count += values.shape[1]
         total, squares = total + values.sum(1), squares + values.square().sum(1)
     mean = total / count
-    sizes = None if dataset.labels is None else dataset.labels.unique(return_counts=True)[1]
+    sizes = None if dataset.labels is None else torch.unique(dataset.labels, return_counts=True)[1]
     return DataSummary(
         name=dataset.name,
         shape=dataset.shape,
