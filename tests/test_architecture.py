@@ -21,8 +21,8 @@ SOURCE = REPOSITORY / "src" / "modecover"
 
 NEEDLESS = {"cloudpickle", "dill", "joblib", "pickle", "shelve", "torchvision"}
 HEAVY = {"PIL", "datasets", "huggingface_hub", "matplotlib", "mlxtend", "pandas", "pyarrow", "rich", "scipy", "sklearn"}
-HEAVY_AT_THE_TOP = {("training/model.py", "huggingface_hub")}
-"""A model file's class inherits from the hub's mixin, which takes the import at the top of its module."""
+HEAVY_AT_THE_TOP = {("training/model.py", "huggingface_hub"), ("cli/progress.py", "rich")}
+"""A model file's class inherits from the hub's mixin; and cli/progress.py is itself imported when it is needed."""
 
 HARDWARE_WORDS = {"autocast", "backward", "cpu", "cuda", "device", "dtype", "no_grad", "optim", "rank", "to"}
 METHOD_LINES, STEP_LINES = 120, 60
@@ -57,7 +57,7 @@ class Source:
 
     @property
     def room(self) -> str:
-        return self.path.parts[0].removesuffix(".py")
+        return self.path.parts[0].removesuffix(".py").replace("__main__", "cli")
 
     def where(self, line: int) -> str:
         return f"{self.path.as_posix()}:{line}"

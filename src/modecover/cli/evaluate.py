@@ -1,0 +1,104 @@
+"""`modecover evaluate RUN`: the modes each of a run's models covers, beside the same numbers of real data."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modecover.cli.flags import whole_number
+from modecover.cli.parser import Parser
+from modecover.cli.sample import MODEL
+from modecover.cli.sources import add_data_flags, take_data_options
+from modecover.errors import UserError
+
+if TYPE_CHECKING:
+    from modecover.data import Dataset
+    from modecover.training.evaluation import Evaluator
+    from modecover.training.model import GenerativeModel
+
+
+def run(words: list[str]) -> int:
+    """`modecover evaluate RUN`"""
+    parser = Parser("modecover evaluate", description="Count the modes that trained models cover.")
+    parser.add_argument("model", metavar="RUN", help=MODEL)
+    parser.add_argument("--samples", type=whole_number, metavar="N", help="of each model [2048 points, 26000 stacks]")
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    group = parser.add_argument_group("opening the data")
+    group.add_argument("--data", metavar="SOURCE", help="the data to compare with [what the run was trained on]")
+    add_data_flags(group)
+    given = vars(parser.parse(words))
+
+    models = load_all(given["model"])
+    dataset = open_again(models[0], given["data"], take_data_options(given))
+    evaluator = _evaluator(dataset, given["samples"])
+    rows = [evaluator.judge(model.sample(evaluator.samples, seed=given["seed"])) for model in models]
+    control = evaluator.control()
+    labels = [f"seed {model.training_facts.get('seed', number)}" for number, model in enumerate(models)]
+    if given["json"]:
+        report = {"models": dict(zip(labels, rows, strict=True)), "real data": control, "facts": evaluator.facts}
+        print(json.dumps(report, indent=2))
+    else:
+        from modecover.cli.tables import print_evaluation
+
+        print_evaluation(rows, control, labels)
+        print(_facts(evaluator.facts))
+    return 0
+
+
+def load_all(place: str) -> list[GenerativeModel]:
+    """The model in `place`, or the models of all its seeds."""
+    from modecover.training.model import load
+
+    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(place).glob("model/seed-*")]
+    seeds = sorted(int(match[1]) for match in found if match)
+    return [load(place, seed=seed) for seed in seeds] or [load(place)]
+
+
+def open_again(model: GenerativeModel, source: str | None, options: dict[str, Any]) -> Dataset:
+    """The data that `model` was trained on, or `source`.
+
+    Raises:
+        UserError: the data cannot be found by its name, or its samples are of another shape than the model's.
+    """
+    from modecover.data import open_data
+
+    name = source or str(model.data["name"]).partition(" (")[0]
+    if len(model.shape) == 3 and "size" not in options:
+        options = {**options, "size": model.shape[-1]}
+    try:
+        dataset = open_data(name, **options)
+    except UserError as error:
+        if source is not None:
+            raise
+        raise UserError(
+            f"The run's data {name!r} could not be opened again; say with --data what it is. {error}"
+        ) from None
+    if dataset.shape != model.shape:
+        raise UserError(
+            f"The model makes samples of shape {model.shape}, and {dataset.name} has {dataset.shape}: say with --data "
+            "what it was trained on."
+        )
+    return dataset
+
+
+def _evaluator(dataset: Dataset, samples: int | None) -> Evaluator:
+    from modecover.cli.progress import Display
+    from modecover.training.evaluation import evaluator_for
+
+    with Display() as display:
+        evaluator = evaluator_for(
+            dataset, samples, lambda done, total: display.preparing("digit classifier for the evaluation", done, total)
+        )
+    if evaluator is None:
+        raise UserError(
+            f"The modes of {dataset.name} are not known, so they cannot be counted: evaluate is for the 2-D mixtures "
+            "and stacked-mnist."
+        )
+    return evaluator
+
+
+def _facts(facts: dict[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())

@@ -1,0 +1,115 @@
+"""Flags from dataclasses: every field of a method, and of the training settings, with its docstring as help.
+
+The parser hands on only what the user said: presets and a method's own defaults come in between.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Union
+
+Convert = Callable[[str], Any]
+
+
+def add_flags(group: argparse._ArgumentGroup, settings: type, changed: Mapping[str, Any] | None = None) -> None:
+    """A flag for each field of the dataclass `settings`. `changed`: defaults that differ from the fields' own."""
+    hints, docs = typing.get_type_hints(settings), field_docs(settings)
+    for field in dataclasses.fields(settings):
+        default = (changed or {}).get(field.name, field.default)
+        options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+        options["help"] = _help(docs.get(field.name, ""), default)
+        flag = "--" + field.name.replace("_", "-")
+        if hints[field.name] is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
+        else:
+            convert, metavar = converter(hints[field.name])
+            group.add_argument(flag, type=convert, metavar=metavar, **options)
+
+
+def field_docs(settings: type) -> dict[str, str]:
+    """The docstring below each field of a dataclass, its bases' included, as one line of text."""
+    docs: dict[str, str] = {}
+    for cls in reversed(settings.__mro__[:-1]):
+        if not dataclasses.is_dataclass(cls):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, below in zip(body.body, body.body[1:], strict=False):
+            if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+                continue
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                docs[field.target.id] = " ".join(str(below.value.value).split())
+    return docs
+
+
+def converter(hint: Any) -> tuple[Convert, str]:
+    """How a flag of this type reads its word, and what help shows in the word's place.
+
+    Types: int, float, str, `Literal` of strings, tuples of one type (`1,2,3`), and each of these or None (`none`).
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType) and type(None) in arguments:
+        convert, metavar = converter(Union[tuple(a for a in arguments if a is not type(None))])  # noqa: UP007
+        return (lambda word: None if word.lower() == "none" else convert(word)), metavar
+    if origin is Literal:
+        return _choice(arguments), "{" + ",".join(arguments) + "}"
+    if origin is tuple:
+        convert, metavar = converter(arguments[0])
+        return (lambda word: tuple(convert(part) for part in word.split(",") if part)), f"{metavar},..."
+    plain: dict[Any, tuple[Convert, str]] = {int: (whole_number, "N"), float: (number, "X"), str: (str, "TEXT")}
+    if hint in plain:
+        return plain[hint]
+    raise TypeError(f"a setting of type {hint} cannot be a flag")
+
+
+def whole_number(word: str) -> int:
+    """`20000`, `20_000` or `2e4`."""
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    value = number(word, "a whole number")
+    if value != int(value):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number")
+    return int(value)
+
+
+def number(word: str, noun: str = "a number") -> float:
+    """A finite number."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = float("nan")
+    if value - value != 0:
+        raise argparse.ArgumentTypeError(f"{word!r} is not {noun}")
+    return value
+
+
+def _choice(choices: tuple[str, ...]) -> Convert:
+    def choose(word: str) -> str:
+        if word not in choices:
+            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(choices)}")
+        return word
+
+    return choose
+
+
+def _help(doc: str, default: Any) -> str:
+    shown = "" if default in (None, dataclasses.MISSING) or default is False else f" [{shown_value(default)}]"
+    return (doc + shown).replace("%", "%%")
+
+
+def shown_value(value: Any) -> str:
+    """A setting's value as its flag takes it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple | list):
+        return ",".join(map(shown_value, value))
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,108 @@
+"""The command `modecover`: finds the subcommand, and turns what goes wrong into one sentence and an exit code.
+
+Only argparse is imported here, so that `modecover --help` answers at once; a command's module is imported when chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+from modecover.cli.parser import Failure, Parser, known
+from modecover.errors import UserError
+
+COMMANDS = {
+    "train": ("train:run", "train a method on data; the same command again resumes"),
+    "sample": ("sample:run", "draw samples from a trained model"),
+    "evaluate": ("evaluate:run", "count the modes a trained model covers, beside a control row"),
+    "list": ("catalogue:run_list", "name the methods, data sets, networks, protocols and interventions"),
+    "describe": ("catalogue:run_describe", "a method's objective, schedule of updates, networks, settings, citation"),
+    "data": ("data:run", "look at data before training on it: modecover data check SOURCE"),
+    "demo": ("demo:run", "plain GAN and IVGAN side by side, in about two minutes"),
+}
+"""Command: its function of the words behind it, as module:name in this package, and what it does."""
+
+EXIT_USER, EXIT_INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's own) and return the exit code.
+
+    0: done. 1: training failed, for example on a loss that is not finite. 2: bad input, told in one sentence.
+    130: interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    show = "--traceback" in words
+    words = [word for word in words if word != "--traceback"]
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _tell("Interrupted.", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # `modecover list | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UserError, Failure) as error:
+        if show:
+            raise
+        return _tell(str(error), error.code if isinstance(error, Failure) else EXIT_USER)
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if not words or words[0].startswith("-"):
+        arguments = _top_level().parse(words)
+        if arguments.version:
+            from modecover import __version__
+
+            print(f"modecover {__version__}")
+        else:
+            _top_level().print_help()
+        return 0
+    home, _ = COMMANDS[known(words[0], COMMANDS, "command", "modecover --help")]
+    module, _, function = home.partition(":")
+    code: int = getattr(importlib.import_module(f"modecover.cli.{module}"), function)(list(words[1:]))
+    return code
+
+
+def _top_level() -> Parser:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    parser = Parser(
+        prog="modecover",
+        usage="modecover COMMAND ...",
+        description="Train adversarial generative models that cover every mode of their data, and measure it.",
+        epilog="\n".join(
+            ["commands:", *lines, "", "`modecover COMMAND --help` says more. For a first look: modecover demo"]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    return parser
+
+
+def _tell(sentence: str, code: int) -> int:
+    print(f"modecover: {sentence}", file=sys.stderr)
+    return code
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings are sentences for the user; those of libraries show where they come from."""
+    if category is UserWarning and "modecover" in filename:
+        print(f"modecover: warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=sys.stderr)

@@ -1,0 +1,133 @@
+"""What a run tells while it goes on: a live line on a terminal, a line now and then in a file or a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from modecover.cli.tables import heading, summary
+from modecover.data import Dataset
+from modecover.methods.base import Method
+from modecover.training.listener import Listener
+from modecover.training.settings import Settings
+
+REDRAW = 0.1
+"""Seconds between two looks at the clock's worth of news on a terminal."""
+PLAIN = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Quiet(Listener):
+    """Hears everything and shows nothing: every process but the first."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class Display(Quiet):
+    """Steps per second, time left and losses by name on one line; evaluations and notes above it."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.live = self.console.is_terminal
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[news]}"),
+            console=self.console,
+            transient=True,
+            auto_refresh=False,
+            disable=not self.live,
+        )
+        self._task: TaskID | None = None
+        self._what = ""
+        self._news = ""
+        self._shown = 0.0
+        self._speed = 0.0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    # ------------------------------------------------------------------ what a run tells
+
+    def note(self, sentence: str) -> None:
+        self._say(f"Note: {sentence}")
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        self._advance(f"preparing the {what}", done, total)
+
+    def started(
+        self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device
+    ) -> None:
+        several = f", seeds {seeds[0]} to {seeds[-1]} as one program" if len(seeds) > 1 else f", seed {seeds[0]}"
+        self._say(f"{method.title} on {data.name}, {settings.steps:,} steps of {settings.batch}{several}, on {device}")
+
+    def resumed(self, step: int) -> None:
+        self._say(f"Resumed at step {step:,}.")
+
+    def stepped(self, step: int, steps: int) -> None:
+        self._advance("training", step, steps)
+
+    def logged(self, step: int, losses: Mapping[str, float], steps_per_second: float) -> None:
+        self._speed = steps_per_second
+        self._news = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
+
+    def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
+        parts = [f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline]
+        self._say(f"step {step:,}: {', '.join(parts)}")
+
+    def sampled(self, step: int, path: Path) -> None:
+        self._say(f"step {step:,}: samples in {path}")
+
+    def ended(self, run: Any) -> None:
+        self.progress.stop()
+
+    # ------------------------------------------------------------------ how it is shown
+
+    def _say(self, line: str) -> None:
+        self.progress.console.print(line, markup=False)
+
+    def _advance(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` are done; cheap where it was shown a moment ago."""
+        now = time.perf_counter()
+        if now - self._shown < (REDRAW if self.live else PLAIN) and what == self._what and done < total:
+            return
+        if not self.live:
+            # The first and the last call of each kind say nothing that the lines around them do not.
+            if what == self._what and done < total:
+                self._say(f"{what}: {done:,} of {total:,}{self._pace(done, total)}")
+        else:
+            self._redraw(what, done, total)
+        self._what, self._shown = what, now
+
+    def _redraw(self, what: str, done: int, total: int) -> None:
+        if what != self._what:
+            if self._task is not None:
+                self.progress.remove_task(self._task)
+            self.progress.start()
+            self._task = self.progress.add_task(what, total=total, news="")
+        assert self._task is not None
+        self.progress.update(self._task, completed=done, news=self._pace(done, total))
+        self.progress.refresh()
+
+    def _pace(self, done: int, total: int) -> str:
+        if not self._speed:
+            return ""
+        left = timedelta(seconds=round((total - done) / self._speed))
+        return f"  {self._speed:.3g} steps/s  {left} left  {self._news}"

@@ -1,0 +1,41 @@
+"""The flags that say how data is opened, shared by `train` and `data check`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from modecover.cli.flags import number, whole_number
+
+SOURCES = (
+    "a built-in set (ring, grid, circle, digits, stacked-mnist; `modecover list` names them all), a folder of images, "
+    "a .npy, .npz, idx or parquet file, or a Hugging Face name (hf:NAME)"
+)
+
+
+def add_data_flags(group: argparse._ArgumentGroup) -> None:
+    """A flag for each option of `open_data` that a command line can give."""
+
+    def flag(name: str, **options: Any) -> None:
+        group.add_argument(name, default=argparse.SUPPRESS, **options)
+
+    flag("--size", type=whole_number, metavar="N", help="resize and centre-crop images to N x N pixels")
+    flag("--channels", type=whole_number, metavar="{1,3}", help="make images grey (1) or colour (3)")
+    flag("--data-dir", metavar="DIR", help="folder in which mnist and cifar10 are looked for")
+    flag("--split", metavar="NAME", help="train, test, or as the source calls it [train]")
+    flag("--key", metavar="NAME", help="the array of an .npz file, or the column of a table, to learn")
+    flag("--labels", metavar="NAME", help="the array or column that holds the classes")
+    flag("--layout", metavar="{NHWC,NCHW}", help="where an array of images can be read in both ways")
+    flag("--memory-limit", type=_gibibytes, metavar="GIB", help="stream pictures that take more memory than this [2]")
+
+
+DATA_OPTIONS = ("size", "channels", "data_dir", "split", "key", "labels", "layout", "memory_limit")
+
+
+def take_data_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Move what the user said about opening data out of `given`."""
+    return {name: given.pop(name) for name in DATA_OPTIONS if name in given}
+
+
+def _gibibytes(word: str) -> int:
+    return int(number(word) * 2**30)

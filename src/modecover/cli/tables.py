@@ -1,0 +1,70 @@
+"""Evaluations as a table: a row for each seed, and the control row of the data itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+NAMES = {
+    "modes_any": "modes, 1 sample",
+    "modes_many": "modes, many samples",
+    "modes_enough": "modes, 5 samples",
+    "high_quality": "high quality",
+    "kl": "KL",
+    "reverse_kl": "reverse KL",
+    "kl_uniform": "KL to uniform",
+    "kl_reference": "KL to data law",
+    "reverse_kl_uniform": "reverse KL to uniform",
+    "std_ratio": "std ratio",
+    "wasserstein": "Wasserstein",
+}
+"""Headings of the numbers that an evaluation has, by their names in the log."""
+
+AVERAGE = "ema_"
+"""How the names of numbers under averaged weights begin."""
+
+
+def heading(name: str) -> str:
+    """A number's name as people read it."""
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def shown(name: str, value: float) -> str:
+    """A number of an evaluation: modes as counts, shares as percentages, all else to three decimals."""
+    if value != value:
+        return "-"
+    if name.startswith("modes"):
+        return f"{value:.0f}"
+    return f"{100 * value:.1f}%" if name == "high_quality" else f"{value:.3f}"
+
+
+def summary(name: str, values: Sequence[float]) -> str:
+    """One number over several seeds: its mean, and the range where they differ."""
+    mean = sum(values) / len(values)
+    average = f"{mean:.1f}" if name.startswith("modes") and mean != round(mean) else shown(name, mean)
+    low, high = shown(name, min(values)), shown(name, max(values))
+    return average if low == high else f"{average} ({low} to {high})"
+
+
+def print_evaluation(
+    rows: Sequence[Mapping[str, float]], control: Mapping[str, float] | None, labels: Sequence[str]
+) -> None:
+    """A table with a line for each of `rows`, and one for its numbers under averaged weights where there are any.
+
+    `control`, where there is one, comes last as "real data".
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    names = [name for name in rows[0] if not name.startswith(AVERAGE)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in names:
+        table.add_column(heading(name), justify="right")
+    for label, row in zip(labels, rows, strict=True):
+        table.add_row(label, *(shown(name, row[name]) for name in names))
+        if AVERAGE + names[0] in row:
+            table.add_row(f"{label}, average", *(shown(name, row[AVERAGE + name]) for name in names))
+    if control is not None:
+        table.add_row("real data", *(shown(name, control[name]) for name in names), style="dim")
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

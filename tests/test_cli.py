@@ -1,0 +1,262 @@
+"""The command line's frame: what it answers, how fast, and how it says no."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from modecover.cli import main as command
+from modecover.cli.flags import add_flags, field_docs
+from modecover.cli.main import COMMANDS
+from modecover.cli.parser import Failure, Parser
+from modecover.errors import UserError
+
+
+@dataclass(frozen=True)
+class Base:
+    """Settings."""
+
+    steps: int = 100
+    """How far."""
+    lr_G: float | None = None
+    """Learning rate of G,
+    over two lines."""
+
+
+@dataclass(frozen=True)
+class Example(Base):
+    """More settings."""
+
+    order: Literal["first", "last"] = "last"
+    """Which is it."""
+    capture: bool = False
+    """Half of it: 50%."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths."""
+    steps: int = 200
+    """How far, said again."""
+    undocumented: str = "x"
+
+
+def parse(*words: str) -> dict[str, object]:
+    parser = Parser("modecover example")
+    add_flags(parser.add_argument_group("settings"), Example, {"lr_G": 0.5})
+    return vars(parser.parse(words))
+
+
+def say(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    code = command(words)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+# ---------------------------------------------------------------- flags of a dataclass
+
+
+def test_only_what_the_user_said_comes_out_and_in_the_field_s_type():
+    assert parse() == {}
+    given = parse(
+        "--steps", "2e3", "--lr-G", "1e-4", "--order", "first", "--capture", "--hidden", "3,4", "--undocumented", ""
+    )
+    assert given == {
+        "steps": 2000,
+        "lr_G": 1e-4,
+        "order": "first",
+        "capture": True,
+        "hidden": (3, 4),
+        "undocumented": "",
+    }
+    assert type(given["steps"]) is int
+
+
+@pytest.mark.parametrize("flag", ["--lr-G", "--lr_G", "--lr-g", "--LR_g"])
+@pytest.mark.parametrize("joint", [" ", "="])
+def test_a_flag_may_be_spelled_with_underscores_and_in_any_case(flag, joint):
+    assert parse(*f"{flag}{joint}0.25".split(" ")) == {"lr_G": 0.25}
+
+
+def test_a_setting_can_be_put_back_to_nothing_and_a_switch_turned_off():
+    assert parse("--lr-G", "none", "--no-capture") == {"lr_G": None, "capture": False}
+
+
+def test_a_negative_number_is_a_value_and_not_a_flag():
+    assert parse("--steps", "-3") == {"steps": -3}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--steps many", "--steps: 'many' is not a whole number."),
+        ("--steps 1.5", "--steps: '1.5' is not a whole number."),
+        ("--steps inf", "--steps: 'inf' is not a whole number."),
+        ("--lr-G nan", "--lr-G: 'nan' is not a number."),
+        ("--order middle", "--order: 'middle' is not one of first, last."),
+        ("--hidden 3,x", "--hidden: 'x' is not a whole number."),
+        ("--steps", "--steps: a value is missing."),
+        ("--stpes 3", "There is no flag '--stpes': did you mean --steps?"),
+        ("--xyz=3", "There is no flag '--xyz': `modecover example --help` lists them all."),
+        ("--step 3", "There is no flag '--step': did you mean --steps?"),
+        ("surplus", "'surplus' is one word too many"),
+    ],
+)
+def test_a_wrong_word_is_answered_by_a_sentence(words, sentence):
+    with pytest.raises(UserError) as caught:
+        parse(*words.split())
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+def test_docstrings_below_fields_are_the_help_and_the_nearest_class_wins():
+    assert field_docs(Example) == {
+        "steps": "How far, said again.",
+        "lr_G": "Learning rate of G, over two lines.",
+        "order": "Which is it.",
+        "capture": "Half of it: 50%.",
+        "hidden": "Widths.",
+    }
+
+
+def test_help_shows_defaults_and_those_that_were_changed(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    page = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code == 0
+    for shown in ("How far, said again. [200]", "over two lines. [0.5]", "[64,64]", "50%.", "--order {first,last}"):
+        assert shown in page
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_help_answers_at_once_and_loads_no_library():
+    code = (
+        "import sys, modecover.cli\n"
+        "try: modecover.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(*sorted({m.partition('.')[0] for m in sys.modules}), file=sys.stderr)"
+    )
+    durations = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        durations.append(time.perf_counter() - start)
+    assert all(name in done.stdout for name in COMMANDS)
+    assert not {"torch", "numpy", "rich", "matplotlib"} & set(done.stderr.split())
+    assert min(durations) < 0.3
+
+
+def test_the_bare_command_and_the_version(capsys):
+    import modecover
+
+    assert say(capsys)[0] == 0
+    assert say(capsys, "--version") == (0, f"modecover {modecover.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("trian", "There is no command 'trian': did you mean train?"),
+        ("zzzzz", "There is no command 'zzzzz': `modecover --help` lists them all."),
+        ("--verison", "There is no flag '--verison': did you mean --version?"),
+        ("data chekc ring", "There is no data command 'chekc': did you mean check?"),
+        ("describe wgan-pg", "There is no method called 'wgan-pg': did you mean 'wgan-gp'?"),
+        ("describe", "Missing: METHOD. `modecover describe --help` shows what goes where."),
+    ],
+)
+def test_bad_input_is_one_sentence_on_stderr_and_exit_code_2(words, sentence, capsys):
+    assert say(capsys, *words.split()) == (2, "", f"modecover: {sentence}\n")
+
+
+def test_traceback_shows_where_a_sentence_comes_from():
+    with pytest.raises(UserError, match="no command 'trian'"):
+        command(["trian", "--traceback"])
+
+
+def _raising(error: BaseException):
+    def run(words: list[str]) -> int:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "modecover: Interrupted.\n"),
+        (Failure("The loss is not finite."), 1, "modecover: The loss is not finite.\n"),
+        (UserError("The folder is full: empty it."), 2, "modecover: The folder is full: empty it.\n"),
+        (BrokenPipeError(), 0, ""),
+    ],
+)
+def test_each_way_to_end_has_its_exit_code(error, code, said, monkeypatch, capsys):
+    import modecover.cli.demo as demo
+
+    monkeypatch.setattr(demo, "run", _raising(error))
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
+    assert say(capsys, "demo") == (code, "", said)
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
+    import modecover.cli.demo as demo
+
+    monkeypatch.setattr(demo, "run", _raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        command(["demo"])
+
+
+def test_our_warnings_are_sentences(monkeypatch, capsys):
+    import modecover.cli.demo as demo
+
+    def run(words: list[str]) -> int:
+        warnings.warn_explicit("The checkpoint is damaged.", UserWarning, "/lib/modecover/training/checkpoint.py", 1)
+        warnings.warn_explicit("old function", DeprecationWarning, "/lib/elsewhere.py", 7)
+        return 0
+
+    monkeypatch.setattr(demo, "run", run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        _, _, said = say(capsys, "demo")
+    assert said == (
+        "modecover: warning: The checkpoint is damaged.\n/lib/elsewhere.py:7: DeprecationWarning: old function\n"
+    )
+
+
+# ---------------------------------------------------------------- list and describe
+
+
+def test_list_names_everything_that_is_registered(capsys):
+    from modecover.data import NAMES
+    from modecover.interventions import INTERVENTIONS
+    from modecover.methods import registry
+    from modecover.networks import PRESETS
+
+    code, said, _ = say(capsys, "list")
+    first_words = [line.split()[0] for line in said.splitlines() if line.startswith("  ") and line.strip()]
+    assert code == 0
+    assert {*registry.names(), *NAMES, *PRESETS, *INTERVENTIONS} <= set(first_words)
+
+
+def test_describe_tells_objective_schedule_settings_and_citation(capsys):
+    code, said, _ = say(capsys, "describe", "ivlsgan")
+    page = " ".join(said.split())
+    assert code == 0
+    for part in (
+        "Intervention GAN over least squares",
+        "G descends adv_G(G(z)) + lambda_G R - mu_G E [-log f_i(x')]",
+        "Schedule of updates D -> [G, E]",
+        "-> E x10 with --preset official",
+        "E encoder",
+        "--classifier-weight [0.5] Weight of f's cross-entropy",
+        "--adversarial [ls]",
+        "arXiv 2008.03712",
+        "lr_E = 0.01",
+        "encoder_steps = 10",
+    ):
+        assert part in page
