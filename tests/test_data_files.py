@@ -4,13 +4,14 @@ import gzip
 import io
 import struct
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from modecover.data import Feed, Images, StreamedImages, check, open_data
+from modecover.data import Feed, Images, StackedDigits, StreamedImages, check, open_data
 from modecover.errors import UserError
 
 rng = np.random.default_rng(1)
@@ -21,7 +22,7 @@ LABELS = np.arange(12) % 3
 
 def same(data, pixels, labels=None):
     """Whether the set holds these images, (N, H, W) or (N, H, W, 3), bit by bit, and these labels."""
-    expected = torch.from_numpy(pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2))
+    expected = torch.from_numpy((pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)).copy())
     levels = ((data.fetch(torch.arange(data.size)) + 1) * 127.5).round().to(torch.uint8)
     if labels is not None:
         assert data.labels is not None and data.labels.tolist() == list(labels)
@@ -74,7 +75,8 @@ def test_npy(tmp_path):
 
 @pytest.mark.parametrize(("data_key", "label_key"), [("images", "labels"), ("x", "y"), ("x_train", "y_train")])
 def test_npz_finds_data_and_labels(tmp_path, data_key, label_key):
-    np.savez(tmp_path / "x.npz", **{label_key: LABELS[:, None], data_key: GREY})
+    arrays: dict[str, Any] = {label_key: LABELS[:, None], data_key: GREY}
+    np.savez(tmp_path / "x.npz", **arrays)
     assert same(open_data(tmp_path / "x.npz"), GREY, LABELS)
 
 
@@ -104,9 +106,11 @@ def test_mnist_by_name(tmp_path, place):
     write_mnist(tmp_path / place, ".gz")
     data = open_data("mnist", data_dir=tmp_path)
     assert same(data, GREY, LABELS) and data.modes == 10
-    stacks = open_data("stacked-mnist:count=5", data_dir=tmp_path)
-    assert stacks.base.fingerprint == data.fingerprint
-    assert open_data("stacked-mnist:base=digits,count=5", data_dir=tmp_path).base.size == 5000
+    of_mnist, of_digits = (
+        open_data(name, data_dir=tmp_path) for name in ("stacked-mnist:count=5", "stacked-mnist:base=digits")
+    )
+    assert isinstance(of_mnist, StackedDigits) and isinstance(of_digits, StackedDigits)
+    assert of_mnist.base.fingerprint == data.fingerprint and of_digits.base.size == 5000
 
 
 def test_parquet_as_the_hub_stores_it(tmp_path):
@@ -125,10 +129,12 @@ def test_parquet_of_bytes_numbers_and_lists(tmp_path):
     expected = torch.from_numpy(points).float()
     path = write_parquet(tmp_path / "b.parquet", {"a": points[:, 0], "b": points[:, 1], "label": LABELS})
     data = open_data(path)
-    assert torch.equal(data.fetch(torch.arange(12)), expected) and data.labels.tolist() == LABELS.tolist()
+    assert torch.equal(data.fetch(torch.arange(12)), expected)
+    assert data.labels is not None and data.labels.tolist() == LABELS.tolist()
     path = write_parquet(tmp_path / "c.parquet", {"v": points.tolist(), "kind": LABELS})
     data = open_data(path, labels="kind")
-    assert torch.equal(data.fetch(torch.arange(12)), expected) and data.labels.tolist() == LABELS.tolist()
+    assert torch.equal(data.fetch(torch.arange(12)), expected)
+    assert data.labels is not None and data.labels.tolist() == LABELS.tolist()
 
 
 def test_hub_data_set_and_name(monkeypatch):
@@ -139,7 +145,12 @@ def test_hub_data_set_and_name(monkeypatch):
     assert same(open_data(table), COLOUR, LABELS)
     assert same(open_data(table, memory_limit=0), COLOUR, LABELS)
     asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: asked.append((name, split)) or table)
+
+    def load(name, split):
+        asked.append((name, split))
+        return table
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
     for source in ("someone/pictures", "hf:someone/pictures:test", "hf:mnist"):
         assert same(open_data(source), COLOUR, LABELS)
     assert asked == [("someone/pictures", "train"), ("someone/pictures", "test"), ("mnist", "train")]

@@ -1,6 +1,7 @@
 """Pixels: exact decoding, the forms arrays come in, channels, sizes, stacks and summaries, on images made by hand."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,8 @@ def test_transparency_is_shown_on_white():
 @pytest.mark.parametrize(("mode", "expected"), [("L", 100), ("LA", 100), ("1", 255), ("I;16", 100), ("I", 100)])
 def test_grey_pictures_of_every_depth(mode, expected):
     deep = mode.startswith("I")
-    picture = Image.new(mode, (2, 2), {"1": 255, "LA": (100, 255)}.get(mode, 257 * 100 if deep else 100))
+    colours: dict[str, Any] = {"1": 255, "LA": (100, 255)}
+    picture = Image.new(mode, (2, 2), colours.get(mode, 257 * 100 if deep else 100))
     assert (with_channels(picture_pixels(picture), 1) == expected).all()
 
 
@@ -227,6 +229,7 @@ def test_bad_stacks_are_refused(source, options, words):
 
 def test_only_grey_digits_are_stacked():
     for data in (open_data(GREY), open_data(COLOUR, labels=[0] * 6), open_data(GREY, labels=[10] * 6)):
+        assert isinstance(data, Images)
         with pytest.raises(UserError, match="cannot be stacked"):
             StackedDigits(data)
 

@@ -89,6 +89,8 @@ def class_labels(labels: NDArray[Any], count: int, what: str) -> Tensor:
         labels = labels[:, 0]
     if labels.shape != (count,):
         raise UserError(f"{what}: {count} samples need labels of shape ({count},); got {labels.shape}.")
+    if labels.dtype == object and all(isinstance(label, str) for label in labels):
+        labels = labels.astype(str)
     if labels.dtype.kind in "US":
         labels = np.unique(labels, return_inverse=True)[1]
     whole = labels.dtype.kind in "iub" or (labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all()))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from modecover.data.arrays import Images
 from modecover.data.base import Dataset, digest
-from modecover.data.pixels import ORIENTATION, Bytes, decoded, is_grey, picture_pixels, resized, with_channels
+from modecover.data.pixels import Bytes, decoded, is_grey, on_its_side, picture_pixels, resized, with_channels
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _survey(pictures: Pictures, sizes: bool, modes: bool) -> tuple[tuple[int, in
         with _open(pictures, index) as picture:
             grey = grey and is_grey(picture.mode)
             width, height = picture.size
-            if sizes and picture.getexif().get(ORIENTATION, 1) >= 5:
+            if sizes and on_its_side(picture):
                 width, height = height, width
         if index == 0:
             first = (height, width)

@@ -127,6 +127,13 @@ def is_grey(mode: str) -> bool:
     return mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16")
 
 
+def on_its_side(picture: Image.Image) -> bool:
+    """Whether the EXIF mark in a picture's header swaps its width and height."""
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return False  # here Pillow would decode the whole file to look for a mark at its end
+    return int(picture.getexif().get(ORIENTATION, 1)) >= 5
+
+
 def picture_pixels(picture: Image.Image) -> Bytes:
     """A Pillow image of any mode, turned upright by its EXIF mark, as uint8 (C, H, W), C one of 1, 3, 4.
 

@@ -78,7 +78,7 @@ def choose_columns(
 def _numbers(columns: Sequence[Array], origin: str) -> Array:
     """Numeric columns side by side, or the one column whose cells are lists, as an array (N, ...)."""
     if columns[0].dtype != object:
-        return np.stack(columns, axis=1)
+        return columns[0] if columns[0].ndim > 1 else np.stack(columns, axis=1)
     try:
         return np.stack([np.asarray(row) for row in columns[0]])
     except (ValueError, TypeError) as error:
