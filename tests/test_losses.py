@@ -1,0 +1,189 @@
+"""Losses and divergences against formulas worked out apart from them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from modecover import random
+from modecover.losses import ADVERSARIAL, DISTANCES, gradient_penalty, moment_kl, multi_jensen_shannon
+from modecover.random import Streams, active
+
+SCORES = np.array([-2.0, -0.3, 0.0, 0.7, 3.0])
+
+
+def sigmoid(s):
+    return 1 / (1 + np.exp(-s))
+
+
+WRITTEN = {
+    # Goodfellow et al. 2014, eq. 1 and section 3; D(x) = sigmoid(score).
+    "bce": (lambda s: -np.log(sigmoid(s)), lambda s: -np.log(1 - sigmoid(s)), lambda s: -np.log(sigmoid(s))),
+    "minimax": (lambda s: -np.log(sigmoid(s)), lambda s: -np.log(1 - sigmoid(s)), lambda s: np.log(1 - sigmoid(s))),
+    # Mao et al. 2017, eq. 8.
+    "ls": (lambda s: (s - 1) ** 2 / 2, lambda s: (s + 1) ** 2 / 2, lambda s: s**2 / 2),
+    # Arjovsky et al. 2017, eq. 2.
+    "wasserstein": (lambda s: -s, lambda s: s, lambda s: -s),
+}
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_adversarial_losses_are_the_papers_means(name):
+    loss = ADVERSARIAL[name]
+    for piece, written in zip((loss.real, loss.fake, loss.generator), WRITTEN[name], strict=True):
+        assert piece(torch.tensor(SCORES)).item() == pytest.approx(written(SCORES).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["bce", "minimax"])
+def test_confident_scores_neither_overflow_nor_lose_their_gradient(name):
+    """float32: log sigmoid(-200) is -200, not -inf."""
+    loss = ADVERSARIAL[name]
+    for piece, at, value, slope in ((loss.real, -200.0, 200.0, -1.0), (loss.fake, 200.0, 200.0, 1.0)):
+        score = torch.tensor([at], requires_grad=True)
+        out = piece(score)
+        assert out.item() == pytest.approx(value)
+        assert torch.autograd.grad(out, score)[0].item() == pytest.approx(slope)
+
+
+# ---------------------------------------------------------------------------------------------- gradient penalty
+
+
+@pytest.mark.parametrize("w", [[0.3, -0.4], [3.0, 4.0], [-1.0, 0.0]])
+def test_the_penalty_of_a_linear_critic(w):
+    """D(x) = w . x + v has slope w everywhere: (|w| - 1)^2, with gradient 2 (|w| - 1) w / |w| and none for v."""
+    weight, bias = torch.tensor(w, requires_grad=True), torch.tensor(0.7, requires_grad=True)
+    x, y = torch.randn(6, 2), torch.randn(6, 2)
+    penalty = gradient_penalty(lambda t: t @ weight + bias, x, y)
+    size = math.hypot(*w)
+    assert penalty.item() == pytest.approx((size - 1) ** 2, abs=1e-6)
+    found, of_bias = torch.autograd.grad(penalty, (weight, bias), allow_unused=True)
+    assert found.numpy() == pytest.approx(2 * (size - 1) * np.array(w) / size, abs=1e-6)
+    assert of_bias is None or of_bias == 0
+
+
+def test_the_penalty_of_a_one_dimensional_critic_pulls_its_slope_to_one():
+    for w in (-2.0, -0.5, 0.5, 2.0):
+        weight = torch.tensor(w, requires_grad=True)
+        penalty = gradient_penalty(lambda t: t[:, 0] * weight, torch.randn(4, 1), torch.randn(4, 1))  # noqa: B023
+        (found,) = torch.autograd.grad(penalty, weight)
+        assert penalty.item() == pytest.approx((abs(w) - 1) ** 2)
+        assert found.item() == pytest.approx(2 * (abs(w) - 1) * np.sign(w))
+
+
+def test_the_penalty_is_taken_on_the_lines_between_pairs(monkeypatch):
+    """D(t) = c |t|^2 / 2 has gradient norm c |t|; t_b = u_b x_b + (1 - u_b) y_b with one u for a whole row."""
+    g = np.random.default_rng(0)
+    x, y, u, c = g.normal(size=(4, 1, 2, 3)), g.normal(size=(4, 1, 2, 3)), g.uniform(size=(4, 1)), 0.8
+    monkeypatch.setattr(random, "uniform_like", lambda like: torch.tensor(u).reshape(like.shape))
+    slope = torch.tensor(c, dtype=torch.float64, requires_grad=True)
+    real = torch.tensor(x, requires_grad=True)
+    penalty = gradient_penalty(lambda t: slope * t.flatten(1).square().sum(1) / 2, real, torch.tensor(y))
+    t = u[:, :, None, None] * x + (1 - u[:, :, None, None]) * y
+    norms = np.linalg.norm(t.reshape(4, -1), axis=1)
+    assert penalty.item() == pytest.approx(((c * norms - 1) ** 2).mean())
+    found, through_samples = torch.autograd.grad(penalty, (slope, real), allow_unused=True)
+    assert found.item() == pytest.approx((2 * (c * norms - 1) * norms).mean())
+    assert through_samples is None
+
+
+# ------------------------------------------------------------------------------------------------- the moments' KL
+
+
+def test_moment_kl_is_the_kl_of_the_fitted_gaussians():
+    """Against the integral of q log(q / p), coordinate by coordinate."""
+    codes = np.random.default_rng(1).normal([0.5, -2.0, 0.0], [0.3, 2.0, 1.0], size=(40, 3))
+    total = 0.0
+    for coordinate in codes.T:
+        q, p = stats.norm(coordinate.mean(), coordinate.std()), stats.norm()
+        low, high = q.ppf([1e-12, 1 - 1e-12])
+        total += integrate.quad(lambda t, q=q, p=p: q.pdf(t) * (q.logpdf(t) - p.logpdf(t)), low, high)[0]
+    assert moment_kl(torch.tensor(codes)).item() == pytest.approx(total, rel=1e-6)
+
+
+def test_moment_kl_vanishes_exactly_for_moments_zero_and_one():
+    assert moment_kl(torch.tensor([[1.0, -1.0], [-1.0, 1.0]])).item() == pytest.approx(0, abs=1e-7)
+    assert moment_kl(torch.tensor([[3.0], [1.0]])).item() == pytest.approx(2.0)  # mean 2, variance 1: 2^2 / 2
+    assert moment_kl(torch.tensor([[2.0], [-2.0]])).item() == pytest.approx((4 - math.log(4) - 1) / 2)
+
+
+def test_moment_kl_of_collapsed_codes_is_large_and_finite():
+    codes = torch.full((8, 2), 0.5, requires_grad=True)
+    kl = moment_kl(codes)
+    assert 50 < kl.item() < math.inf
+    assert torch.autograd.grad(kl, codes)[0].isfinite().all()
+
+
+def test_moment_kl_of_stacked_seeds_is_the_mean_of_each_seeds_own():
+    codes = torch.randn(3, 10, 2, dtype=torch.float64) * torch.tensor([0.5, 1, 3])[:, None, None]
+    apart = [moment_kl(one).item() for one in codes]
+    with active(Streams([0, 1, 2])):
+        stacked = moment_kl(codes.flatten(0, 1)).item()
+    assert stacked == pytest.approx(np.mean(apart), rel=1e-12)
+    assert abs(moment_kl(codes.flatten(0, 1)).item() - stacked) > 0.1  # one Gaussian for all rows is another number
+
+
+# ------------------------------------------------------------------------------------------------- Jensen-Shannon
+
+
+def test_multi_jensen_shannon_is_the_mean_kl_to_the_mixture():
+    """JS = mean_i KL(p_i || mean p), another formula than the entropies' difference, on four discrete laws."""
+    p = np.random.default_rng(2).dirichlet(np.full(7, 0.5), size=4)
+    p[0, 3:] = 0
+    p[0] /= p[0].sum()
+    mixture = p.mean(0)
+    kl = [sum(a * math.log(a / b) for a, b in zip(row, mixture, strict=True) if a > 0) for row in p]
+    assert multi_jensen_shannon(torch.tensor(p)).item() == pytest.approx(np.mean(kl), rel=1e-12)
+
+
+def test_multi_jensen_shannon_of_densities_does_not_depend_on_the_cells():
+    """Two exponentials of rates 1 and 3, by a grid and by adaptive integration of the mean KL."""
+
+    def kl_to_mixture(a, b):
+        return integrate.quad(lambda t: a(t) * math.log(2 * a(t) / (a(t) + b(t))), 0, 40)[0]
+
+    def slow(t):
+        return math.exp(-t)
+
+    def fast(t):
+        return 3 * math.exp(-3 * t)
+
+    wanted = (kl_to_mixture(slow, fast) + kl_to_mixture(fast, slow)) / 2
+    for cells in (4000, 16000):
+        t = (torch.arange(cells, dtype=torch.float64) + 0.5) * (40 / cells)
+        found = multi_jensen_shannon(torch.stack([(-t).exp(), 3 * (-3 * t).exp()]), 40 / cells)
+        assert found.item() == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_multi_jensen_shannon_lies_between_zero_and_log_k(k):
+    same = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).repeat(k, 1)
+    apart = torch.eye(k, dtype=torch.float64)
+    assert multi_jensen_shannon(same).item() == pytest.approx(0, abs=1e-12)
+    assert multi_jensen_shannon(apart).item() == pytest.approx(math.log(k), rel=1e-12)
+    between = multi_jensen_shannon(0.5 * apart + 0.5 / k).item()
+    assert 0.01 < between < math.log(k) - 0.01
+
+
+# ---------------------------------------------------------------------------------------------------- distances
+
+
+def test_distances_are_means_over_rows_and_coordinates():
+    x, y = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    assert DISTANCES["pixel"](None, x, y).item() == pytest.approx((4 + 9) / 4)
+
+    def doubled_sums(t, head):
+        assert head == "features"
+        return 2 * t.sum(1, keepdim=True)
+
+    assert DISTANCES["feature"](doubled_sums, x, y).item() == pytest.approx((4**2 + 6**2) / 2)
+
+
+def test_the_features_of_real_rows_are_constants():
+    x, y = torch.ones(2, 2, requires_grad=True), torch.zeros(2, 2, requires_grad=True)
+    value = DISTANCES["feature"](lambda t, head: t, x, y)
+    of_x, of_y = torch.autograd.grad(value, (x, y), allow_unused=True)
+    assert (of_x is None, of_y.tolist()) == (True, [[-0.5, -0.5], [-0.5, -0.5]])  # 2 (0 - 1) / 4
