@@ -93,11 +93,10 @@ def test_samples_work_in_any_dimension_and_from_one_generator_state():
     assert first.shape == (7, 5) and torch.equal(first, second)
 
 
-def test_keys_know_their_component():
-    data = MixtureData(grid())
-    keys = data.draw(1000, torch.Generator().manual_seed(0))
-    nearest = torch.cdist(data.fetch(keys), grid().centres).argmin(dim=1)
-    assert torch.equal(data.labels_of(keys), nearest)
+def test_components_are_the_nearest_centres_of_well_separated_samples():
+    samples, components = drawn(grid(), 1000)
+    assert torch.equal(torch.cdist(samples, grid().centres).argmin(dim=1), components)
+    assert torch.equal(MixtureData(grid()).sample(1000, torch.Generator().manual_seed(0)), samples)
 
 
 def test_fingerprint_is_of_the_definition():

@@ -88,7 +88,7 @@ class Mixture:
 
 
 class MixtureData(Dataset):
-    """Endless samples of a mixture; a key is a sample followed by the number of its component, (d + 1,)."""
+    """Endless samples of a mixture; a key is the sample itself."""
 
     size = None
 
@@ -100,14 +100,10 @@ class MixtureData(Dataset):
         self.fingerprint = digest("mixture", mixture.centres, mixture.weights, repr(float(mixture.std)))
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        samples, components = self.mixture.draw(count, generator)
-        return torch.cat([samples, components[:, None].to(samples.dtype)], dim=1)
+        return self.mixture.sample(count, generator)
 
     def fetch(self, keys: Tensor) -> Tensor:
-        return keys[:, :-1].to(self.device, copy=True, memory_format=torch.contiguous_format)
-
-    def labels_of(self, keys: Tensor) -> Tensor:
-        return keys[:, -1].to(self.device, torch.int64)
+        return keys.to(self.device, copy=True)
 
     @property
     def memory(self) -> int:
