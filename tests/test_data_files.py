@@ -188,6 +188,16 @@ def test_split_folders(tmp_path):
     assert same(open_data(tmp_path, split="test"), GREY[2:4], [0, 1])
 
 
+def test_a_split_that_is_not_there_is_not_replaced_by_another(tmp_path):
+    write_folder(tmp_path / "a", GREY[:2], ["train/1.png", "test/1.png"])
+    with pytest.raises(UserError, match="no split 'val'; it has test, train"):
+        open_data(tmp_path / "a", split="val")
+    write_parquet(tmp_path / "b" / "data" / "train-0.parquet", {"v": [1.0, 2.0]})
+    assert open_data(tmp_path / "b").size == 2
+    with pytest.raises(UserError, match=r"named after the split 'test'; there are train-0\.parquet"):
+        open_data(tmp_path / "b", split="test")
+
+
 def test_a_folder_is_grey_only_where_all_of_it_is(tmp_path):
     write_folder(tmp_path, [GREY[0], COLOUR[0]], ["0.png", "1.png"])
     assert open_data(tmp_path).shape == (3, 6, 5)

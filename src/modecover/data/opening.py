@@ -17,7 +17,7 @@ from modecover.data.base import Dataset
 from modecover.data.options import Value, nearest, parse_options
 from modecover.data.pictures import IMAGE_SUFFIXES, FolderPictures, Pictures, TablePictures, open_pictures
 from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
-from modecover.data.tables import Content, load_hub, read_hub, read_parquet
+from modecover.data.tables import Content, load_hub, read_hub, read_parquet, tables_of_split
 from modecover.errors import UserError
 
 Source = Any
@@ -82,7 +82,7 @@ def open_data(
         if (size, channels, labels) != (None, None, None):
             raise UserError(f"{source.name} is open already; give size, channels and labels where it is first opened.")
         return source.to(_device(device))
-    place = None if data_dir is None else Path(data_dir)
+    place = None if data_dir is None else Path(data_dir).expanduser()
     request = _Request(size, channels, place, split, key, labels, layout, memory_limit)
     return request.open(source).to(_device(device))
 
@@ -203,10 +203,10 @@ class _Request:
         images = files.find_mnist(folder, self.split)
         if images is not None:
             return self.path(images)
-        tables = sorted(folder.glob("*.parquet"))
+        tables = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
         if tables:
-            of_split = [table for table in tables if self.split in table.stem.lower()]
-            return self.content(read_parquet(of_split or tables, self.key, self.label_key), str(folder))
+            chosen = tables_of_split(tables, self.split, folder)
+            return self.content(read_parquet(chosen, self.key, self.label_key), str(folder))
         return self.pictures(FolderPictures(folder, self.split), str(folder))
 
     def content(self, content: Content, name: str) -> Dataset:

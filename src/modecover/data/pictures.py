@@ -55,7 +55,9 @@ class FolderPictures:
 
     def __init__(self, folder: Path, split: str = "train"):
         subfolders = {path.name: path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-        if split in subfolders and all(name in SPLIT_NAMES for name in subfolders):
+        if subfolders and all(name in SPLIT_NAMES for name in subfolders):
+            if split not in subfolders:
+                raise UserError(f"{folder} has no split {split!r}; it has {', '.join(sorted(subfolders))}.")
             folder = subfolders[split]
         self.folder = folder
         self.paths = sorted(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from modecover.data.arrays import class_labels
 from modecover.data.base import needs
 from modecover.data.files import LABEL_KEYS
-from modecover.data.pictures import TablePictures
+from modecover.data.pictures import SPLIT_NAMES, TablePictures
 from modecover.errors import UserError
 
 Array = NDArray[Any]
@@ -50,6 +50,15 @@ def read_parquet(paths: Sequence[Path], key: str | None, label_key: str | None) 
         identity = "\n".join(f"{path.name} {path.stat().st_size}" for path in paths)
         return TablePictures(table[columns[0]], classes, origin, identity)
     return _numbers([table[name].to_numpy(zero_copy_only=False) for name in columns], origin), labels
+
+
+def tables_of_split(paths: Sequence[Path], split: str, folder: Path) -> list[Path]:
+    """The files whose names say that they hold `split`; all of them where no name says any split."""
+    chosen = [path for path in paths if split in path.stem.lower()]
+    if chosen or not any(name in path.stem.lower() for path in paths for name in SPLIT_NAMES):
+        return chosen or list(paths)
+    names = ", ".join(path.name for path in paths)
+    raise UserError(f"no parquet file in {folder} is named after the split {split!r}; there are {names}.")
 
 
 def choose_columns(
