@@ -23,6 +23,7 @@ from modecover.networks.registry import CLASSES
 from modecover.random import derive_seed
 from modecover.training.engine import Prior
 from modecover.training.files import reason, replacing, write_json
+from modecover.training.pictures import to_pixels
 from modecover.training.tensors import digest, stored
 
 FORMAT = 1
@@ -125,7 +126,7 @@ class GenerativeModel(
         """
         if len(self.shape) != 3:
             raise UserError(f"This model generates rows of shape {self.shape}, not images: call sample instead.")
-        return self.sample(n, seed, batch).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+        return to_pixels(self.sample(n, seed, batch))
 
     def encode(self, x: Tensor, batch: int = 256) -> Tensor:
         """Codes of the data rows x (n, *shape), float32 of shape (n, d), on the CPU.
@@ -148,7 +149,7 @@ class GenerativeModel(
         tensors = [*self.parameters(), *self.buffers()]
         device = tensors[0].device if tensors else torch.device("cpu")
         self.eval()
-        starts = range(0, len(rows), batch)
+        starts = range(0, max(len(rows), 1), batch)  # no rows are one empty batch
         return torch.cat([network(rows[start : start + batch].to(device)).float().cpu() for start in starts])
 
     def config(self) -> dict[str, Any]:

@@ -1,0 +1,216 @@
+"""Pictures: grids are checked pixel by pixel, plots by what they draw and where."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modecover.errors import UserError
+from modecover.training.pictures import (
+    GOOD,
+    QUIET,
+    STRAY,
+    Landmarks,
+    _limits,
+    _panels,
+    _thinned,
+    comparison_picture,
+    curves_picture,
+    image_grid,
+    is_high_quality,
+    points_picture,
+    save_png_atomic,
+    to_pixels,
+)
+
+CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image)
+
+
+def share_of(image: Image.Image, colour: str, tolerance: int = 40) -> float:
+    """Share of the picture's pixels that are nearly of this colour."""
+    wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
+    return float((np.abs(pixels(image).astype(int) - wanted).max(axis=2) < tolerance).mean())
+
+
+def test_values_become_the_nearest_pixels() -> None:
+    values = torch.tensor([-1.0, -0.5, 0.0, 1.0, 9.0, -9.0, math.nan, math.inf])
+    assert to_pixels(values).tolist() == [0, 64, 128, 255, 255, 0, 0, 255]
+
+
+def test_grey_grid_pixel_by_pixel() -> None:
+    images = torch.tensor([[-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]).reshape(3, 1, 1, 2)
+    grid = image_grid(images, columns=2, scale=1)
+    w = 255  # the gap
+    assert grid.mode == "L"
+    assert pixels(grid).tolist() == [
+        [0, 255, w, w, 255, 0],
+        [w, w, w, w, w, w],
+        [w, w, w, w, w, w],
+        [0, 0, w, w, w, w],
+    ]
+
+
+def test_enlarging_repeats_pixels_and_not_the_gap() -> None:
+    images = torch.tensor([-1.0, 0.0]).reshape(2, 1, 1, 1)
+    assert pixels(image_grid(images, columns=2, scale=3)).tolist() == [[0, 0, 0, 255, 255, 128, 128, 128]] * 3
+
+
+def test_three_channels_are_colour() -> None:
+    image = torch.tensor([1.0, -1.0, 0.0]).reshape(1, 3, 1, 1)
+    grid = image_grid(image, scale=1)
+    assert grid.mode == "RGB" and pixels(grid).tolist() == [[[255, 0, 128]]]
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_other_channels_are_panels_side_by_side(channels: int) -> None:
+    values = torch.linspace(-1, 1, channels)
+    images = values.reshape(1, channels, 1, 1).expand(1, channels, 2, 3)
+    expected = [int(value) for value in to_pixels(values) for _ in range(3)]
+    assert pixels(image_grid(images, scale=1)).tolist() == [expected] * 2
+
+
+def test_default_layout_is_nearly_square_and_bounded() -> None:
+    assert image_grid(torch.zeros(64, 1, 28, 28)).size == (8 * 28 * 3 + 7 * 2, 8 * 28 * 3 + 7 * 2)
+    assert image_grid(torch.zeros(1, 3, 16, 16)).size == (128, 128)
+    assert image_grid(torch.zeros(2, 3, 500, 500)).size == (500, 1002)
+    assert image_grid(torch.zeros(3, 1, 8, 8), columns=99, scale=1).size == (28, 8)
+
+
+def test_grids_take_arrays_and_refuse_other_shapes() -> None:
+    assert image_grid(np.ones((1, 1, 2, 2), np.float32), scale=1).getpixel((0, 0)) == 255
+    for wrong in (torch.zeros(3, 8, 8), torch.zeros(0, 1, 8, 8), torch.zeros(4, 2)):
+        with pytest.raises(UserError, match=r"\(N, C, H, W\)"):
+            image_grid(wrong)
+
+
+def test_png_round_trip_and_atomic_replacement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (image_grid(torch.full((1, 1, 4, 4), value), scale=1) for value in (-1.0, 1.0))
+    path = save_png_atomic(first, tmp_path / "new" / "a.png")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            save_png_atomic(second, path)
+    assert [item.name for item in path.parent.iterdir()] == ["a.png"]
+    with Image.open(path) as read:
+        assert pixels(read).max() == 0
+    save_png_atomic(second, path)
+    with Image.open(path) as read:
+        assert read.format == "PNG" and pixels(read).min() == 255
+
+
+def test_an_unwritable_picture_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        save_png_atomic(image_grid(torch.zeros(1, 1, 1, 1)), tmp_path / "file" / "a.png")
+
+
+def test_high_quality_is_within_three_std_of_the_nearest_centre() -> None:
+    points = np.array([[1.0, 0.29], [1.0, 0.31], [-1.2, -0.2], [-1.22, -0.22], [math.nan, 0.0]])
+    assert is_high_quality(points, CENTRES.double().numpy(), 0.1).tolist() == [True, False, True, False, False]
+
+
+def test_limits_come_from_the_landmarks_and_not_from_the_samples() -> None:
+    samples = np.array([[50.0, 50.0]])
+    assert _limits(Landmarks(CENTRES, 0.1), samples) == pytest.approx((-1.4, 1.4, -1.4, 1.4))
+    assert _limits(Landmarks(CENTRES, 0.01), samples) == pytest.approx((-1.3, 1.3, -1.3, 1.3))
+    assert _limits(Landmarks(points=CENTRES + 5), samples) == pytest.approx((3.7, 6.3, 3.7, 6.3))
+    wild = np.array([[0.0, 0.0], [2.0, 1.0], [math.inf, 0.0]])
+    assert _limits(Landmarks(), wild) == pytest.approx((-0.3, 2.3, -0.8, 1.8))
+    assert _limits(Landmarks(CENTRES[:1], 0.1), samples) == pytest.approx((0.6, 1.4, -0.4, 0.4))
+    assert _limits(Landmarks(), np.array([[math.nan, 0.0]])) == (-1, 1, -1, 1)
+
+
+def test_scatter_colours_tell_good_from_stray() -> None:
+    near, far = CENTRES.repeat(50, 1), CENTRES.repeat(50, 1) * 0.4
+    landmarks = Landmarks(CENTRES, 0.05)
+    good, stray = points_picture(near, landmarks), points_picture(far, landmarks)
+    assert share_of(good, GOOD) > 0 and share_of(good, STRAY) == 0
+    assert share_of(stray, STRAY) > 0 and share_of(stray, GOOD) == 0
+    assert share_of(stray, QUIET) > share_of(points_picture(far), QUIET)  # the circles about the centres
+    assert good.size == stray.size
+
+
+def test_samples_outside_the_limits_are_told() -> None:
+    inside = points_picture(CENTRES, Landmarks(CENTRES, 0.1))
+    outside = points_picture(torch.cat([CENTRES, CENTRES * 99]), Landmarks(CENTRES, 0.1))
+    assert share_of(inside, STRAY) == 0 < share_of(outside, STRAY)
+
+
+@pytest.mark.parametrize("samples", [torch.zeros(1, 2), torch.full((3, 2), math.nan), torch.zeros(0, 2), [[0.0, 1.0]]])
+def test_poor_samples_are_drawn_all_the_same(samples: Any) -> None:
+    assert points_picture(samples, title="title").height > 100
+
+
+def test_points_of_another_dimension_are_refused() -> None:
+    with pytest.raises(UserError, match=r"\(N, 2\)"):
+        points_picture(torch.zeros(5, 3))
+
+
+@pytest.mark.parametrize("kind", ["points", "images"])
+def test_comparison_has_a_panel_for_each_method_and_seed(kind: str) -> None:
+    """The target is one colour, the rows others: each row's share grows with its seeds."""
+    landmarks: Landmarks | None
+    if kind == "points":
+        near, far, landmarks = CENTRES.repeat(80, 1), CENTRES.repeat(80, 1) * 0.4, Landmarks(CENTRES, 0.05)
+    else:
+        near, far, landmarks = _flat(GOOD), _flat(STRAY), None
+    both = comparison_picture(near, {"GAN": [far, far], "IVGAN": [near, near]}, landmarks, {"GAN": ["1/2 modes"]})
+    stray = comparison_picture(near, {"GAN": [far, far], "IVGAN": [far, far]}, landmarks)
+    assert 0 < share_of(both, STRAY) < share_of(stray, STRAY)
+    assert share_of(both, GOOD) == pytest.approx(3 * share_of(stray, GOOD), rel=0.25)  # three panels, then one
+
+
+def _flat(colour: str) -> Tensor:
+    levels = torch.tensor([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 127.5 - 1
+    return levels.reshape(1, 3, 1, 1).expand(16, 3, 8, 8)
+
+
+def test_nothing_to_compare_is_a_sentence() -> None:
+    nothing: list[dict[str, list[Tensor]]] = [{}, {"GAN": []}]
+    for rows in nothing:
+        with pytest.raises(UserError, match="nothing to compare"):
+            comparison_picture(CENTRES, rows)
+
+
+def test_curves_are_sorted_into_panels_by_network_metric_and_seed() -> None:
+    rows = [
+        {"step": 1, "losses": {"D/adv": 1.0, "D/penalty": 2.0, "G/adv": 3.0}, "steps_per_second": 9.0, "note": "x"},
+        {"step": 2, "losses": {"D/adv": math.inf}, "evaluation": [{"kl": 0.5}, {"kl": 0.7}], "done": True},
+        {"event": "resumed", "kl": 3.0},
+    ]
+    panels = _panels(rows)
+    assert list(panels) == ["losses/D", "losses/G", "kl"]
+    assert list(panels["losses/D"]) == ["adv", "penalty"]
+    assert panels["losses/D"]["adv"][""][0] == (1, 1.0) and math.isnan(panels["losses/D"]["adv"][""][1][1])
+    assert list(panels["kl"]["kl"].values()) == [[(2, 0.5)], [(2, 0.7)]]
+    picture = curves_picture(rows, "title")
+    assert share_of(picture, GOOD) > 0 and share_of(picture, STRAY) > 0
+
+
+def test_long_curves_are_thinned_and_end_at_the_last_step() -> None:
+    steps, values = _thinned([(float(step), step / 2) for step in range(10_001)], most=100)
+    assert len(steps) <= 100 and steps == sorted(steps) and (steps[-1], values[-1]) == (10_000, 5000)
+    assert _thinned([(1.0, 2.0)]) == ([1.0], [2.0])
+
+
+def test_an_empty_log_is_a_sentence() -> None:
+    empty: list[list[dict[str, float]]] = [[], [{"step": 3}], [{"loss": 1.0}]]
+    for rows in empty:
+        with pytest.raises(UserError, match="no curves"):
+            curves_picture(rows)
