@@ -1,0 +1,170 @@
+"""Which way each network pushes, in words: a small step of one network on its yielded loss, and what it does.
+
+The closed forms hold the same signs as numbers; here a reader sees them one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from linear_world import BATCH, Draws, gradients, make_draws, make_world, start
+from torch import Tensor
+
+from modecover.losses import moment_kl
+from modecover.methods import registry
+
+INDEX = [2, 0, 3, 1, 0]
+
+
+@dataclass
+class Scene:
+    """The networks at some moment, and the samples the quantities below are taken on."""
+
+    net: dict[str, Any]
+    draws: Draws
+    shared_noise: bool = False
+
+    def __post_init__(self) -> None:
+        self.x, self.z = torch.tensor(self.draws.data[0]), torch.tensor(self.draws.prior[0])
+
+    @property
+    def reconstruction(self) -> Tensor:
+        return self.net["G"](self.net["E"](self.x))
+
+    @property
+    def noise(self) -> Tensor:
+        return self.z if self.shared_noise else torch.tensor(self.draws.normal[0])
+
+    def classifier_error(self) -> Tensor:
+        """-log f_i of the intervened sample G(O_i(E(x))), one coordinate a block."""
+        code, index = self.net["E"](self.x), torch.tensor(INDEX)
+        if self.shared_noise:
+            index = index[:1].expand(BATCH)
+        code = torch.where(torch.arange(4) == index[:, None], self.noise, code)
+        log_f = self.net["D"](self.net["G"](code), head="classes").log_softmax(1)
+        return -log_f[torch.arange(BATCH), index].mean()
+
+
+def judged(samples: str, judge: str = "D") -> Any:
+    """The judge's mean score of x, G(z) or G(E(x))."""
+
+    def score(s: Scene) -> Tensor:
+        chosen = {"real": s.x, "fake": s.net["G"](s.z)} | ({"reconstructed": s.reconstruction} if "E" in s.net else {})
+        return s.net[judge](chosen[samples]).mean()
+
+    return score
+
+
+def margin(s: Scene) -> Tensor:
+    return judged("real")(s) - judged("fake")(s)
+
+
+def pixel_error(s: Scene) -> Tensor:
+    return (s.reconstruction - s.x).square().mean()
+
+
+def absolute_error(s: Scene) -> Tensor:
+    return (s.reconstruction - s.x).abs().mean()
+
+
+def latent_error(s: Scene) -> Tensor:
+    """|E(G(O_i(z))) - O_i(z)|, or of the code where the noise is shared (the authors' runs)."""
+    start_from = s.net["E"](s.x).detach() if s.shared_noise else s.z
+    index = torch.tensor(INDEX)[:1].expand(BATCH) if s.shared_noise else torch.tensor(INDEX)
+    noise = s.noise if s.shared_noise else torch.tensor(s.draws.normal[1])
+    latent = torch.where(torch.arange(4) == index[:, None], noise, start_from)
+    return (s.net["E"](s.net["G"](latent)) - latent).abs().mean()
+
+
+def codes_kl(s: Scene) -> Tensor:
+    return moment_kl(s.net["E"](s.x))
+
+
+def samples_kl(s: Scene) -> Tensor:
+    return moment_kl(s.net["E"](s.net["G"](s.z)))
+
+
+def critic_slope_error(s: Scene) -> Tensor:
+    w = s.net["D"].weights
+    return (torch.linalg.vector_norm(w["score"] @ w["trunk"]) - 1).abs()
+
+
+ALONE = {"lambda_G": 0.0, "mu_G": 0.0, "lambda_E": 0.0, "mu_E": 0.0}
+RUNS = {"encoder_objective": "help", "index": "minibatch", "block_noise": "shared", "latent_reconstruction": "code"}
+LARGE = 1e4  # a weight beside which the loss's other terms do not count
+UP, DOWN = 1, -1
+
+SIGNS: list[tuple[str, str, dict[str, Any], str, Any, int]] = [
+    ("D raises the score of real samples", "gan", {}, "D", judged("real"), UP),
+    ("D lowers the score of fakes", "gan", {}, "D", judged("fake"), DOWN),
+    ("G raises the score of its samples", "gan", {}, "G", judged("fake"), UP),
+    ("the minimax G raises it too", "gan", {"loss": "minimax"}, "G", judged("fake"), UP),
+    ("D moves real samples to 1", "lsgan", {}, "D", lambda s: (s.net["D"](s.x) - 1).square().mean(), DOWN),
+    ("D widens the margin", "lsgan", {}, "D", margin, UP),
+    ("G moves its samples' scores to 0", "lsgan", {}, "G", lambda s: s.net["D"](s.net["G"](s.z)).square().mean(), DOWN),
+    ("the critic widens the margin", "wgan", {}, "D", margin, UP),
+    ("G raises the critic's score", "wgan", {"clipping": 0.4}, "G", judged("fake"), UP),
+    ("the critic widens the margin", "wgan-gp", {"penalty": 0.0}, "D", margin, UP),
+    ("the penalty moves the slope to 1", "wgan-gp", {"penalty": LARGE}, "D", critic_slope_error, DOWN),
+    ("G raises the critic's score", "wgan-gp", {}, "G", judged("fake"), UP),
+    ("reconstructions are pulled toward real", "reg-gan", {"lambda_1": 0.0}, "E", judged("reconstructed"), UP),
+    ("by G too", "reg-gan", {"lambda_1": 0.0, "lambda_2": LARGE}, "G", judged("reconstructed"), UP),
+    ("the misprint pushes them away", "reg-gan", {"lambda_1": 0.0, "misprinted_sign": True}, "E",
+     judged("reconstructed"), DOWN),
+    ("E brings reconstructions near the data", "reg-gan", {"lambda_2": 0.0}, "E", pixel_error, DOWN),
+    ("G brings reconstructions near the data", "reg-gan", {"lambda_1": LARGE}, "G", pixel_error, DOWN),
+    ("D1 raises the score of real samples", "mdgan", {}, "D1", judged("real", "D1"), UP),
+    ("D1 lowers the score of reconstructions", "mdgan", {}, "D1", judged("reconstructed", "D1"), DOWN),
+    ("E pulls reconstructions toward D1's real", "mdgan", {"lambda_": LARGE}, "E", judged("reconstructed", "D1"), UP),
+    ("so does G", "mdgan", {"lambda_": LARGE}, "G", judged("reconstructed", "D1"), UP),
+    ("E brings reconstructions near the data", "mdgan", {"lambda_": 0.0}, "E", pixel_error, DOWN),
+    ("D2's real are reconstructions", "mdgan", {}, "D2",
+     lambda s: judged("reconstructed", "D2")(s) - judged("fake", "D2")(s), UP),
+    ("G raises D2's score of its samples", "mdgan", {}, "G second", judged("fake", "D2"), UP),
+    ("D raises real over both kinds of fakes", "ldmgan", {}, "D",
+     lambda s: 2 * judged("real")(s) - judged("fake")(s) - judged("reconstructed")(s), UP),
+    ("E's codes come nearer to the prior", "ldmgan", {}, "E", lambda s: codes_kl(s) + pixel_error(s), DOWN),
+    ("G's samples are encoded nearer to the prior", "ldmgan", {"lambda_2": LARGE}, "G", samples_kl, DOWN),
+    ("G brings reconstructions near the data", "ldmgan", {"lambda_1": LARGE}, "G", pixel_error, DOWN),
+    ("G raises the score of its samples", "ldmgan", {"lambda_1": 0.0, "lambda_2": 0.0}, "G",
+     lambda s: judged("fake")(s) + judged("reconstructed")(s), UP),
+    *[case for name in ("ivdcgan", "ivlsgan") for case in [
+        ("f descends its cross-entropy", name, {"classifier_weight": LARGE}, "D", Scene.classifier_error, DOWN),
+        ("E fools f", name, ALONE | {"mu_E": 1.0}, "E", Scene.classifier_error, UP),
+        ("G fools f", name, ALONE | {"mu_G": LARGE}, "G", Scene.classifier_error, UP),
+        ("E of the authors' runs helps f", name, RUNS, "E", Scene.classifier_error, DOWN),
+        ("G of the authors' runs fools f", name, RUNS | {"mu_G": LARGE}, "G", Scene.classifier_error, UP),
+        ("E reconstructs data and prior", name, {"mu_E": 0.0}, "E", lambda s: absolute_error(s) + latent_error(s), DOWN),
+        ("G reconstructs data and prior", name, {"lambda_G": LARGE}, "G",
+         lambda s: absolute_error(s) + latent_error(s), DOWN),
+    ]],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "network", "quantity", "direction"),
+    [pytest.param(*case[1:], id=f"{case[1]}: {case[0]}") for case in SIGNS],
+)
+def test_sign(name, settings, network, quantity, direction, monkeypatch):
+    method = registry.get(name)(**settings)
+    draws = make_draws(5, 6, normal=2, uniform=5, index=INDEX)
+    networks, updates = start(method, make_world(method), draws, monkeypatch)
+    scene = Scene(networks, draws, shared_noise="shared" in settings.values())
+    network, _, second = network.partition(" ")
+    found = [g for update in updates for g in step_of(network, update, networks)]
+    gradient = found[1 if second else 0]
+    before = quantity(scene).item()
+    size = np.sqrt(sum(float(g.square().sum()) for g in gradient.values()))
+    for key, g in gradient.items():
+        networks[network].weights[key].data -= 1e-4 * g / size
+    assert np.sign(quantity(scene).item() - before) == direction
+
+
+def step_of(network: str, update: Any, networks: dict[str, Any]) -> list[dict[str, Tensor]]:
+    """The network's gradient in this yield, if it is named; nothing moves."""
+    each = [gradients(one, networks, keep=True)[2] for one in (update if isinstance(update, list) else [update])]
+    return [by_network[network] for by_network in each if network in by_network]
