@@ -331,6 +331,17 @@ def test_tensorboard_gets_every_number_of_a_row(tmp_path: Path, monkeypatch: pyt
     module.SummaryWriter = Writer  # type: ignore[attr-defined]  # a stand-in module
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     sink = TensorBoardSink(tmp_path, step=4)
-    sink.write({"step": 5, "loss": {"D": torch.tensor(0.5)}, "speed": 3, "note": "no number", "done": True})
+    sink.write(
+        {
+            "step": 5,
+            "loss": {"D": torch.tensor(0.5)},
+            "speed": 3,
+            "note": "no number",
+            "done": True,
+            "kl": [1, 2],
+            "a": [{"b": 3}],
+        }
+    )
     sink.close()
-    assert written == [(str(tmp_path), 5), ("loss/D", 0.5, 5), ("speed", 3.0, 5)]
+    kl = [("kl/0", 1.0, 5), ("kl/1", 2.0, 5)]
+    assert written == [(str(tmp_path), 5), ("loss/D", 0.5, 5), ("speed", 3.0, 5), *kl, ("a/b", 3.0, 5)]

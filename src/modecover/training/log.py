@@ -147,7 +147,7 @@ class TensorBoardSink:
         self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """One scalar for each number of `row`; numbers of nested mappings are named "outer/inner"."""
+        """One scalar for each number of `row`; nested ones are named "outer/inner", and "name/place" in a list."""
         step = row.get("step")
         for name, value in _numbers(row):
             if name != "step":
@@ -158,11 +158,15 @@ class TensorBoardSink:
         self._writer.close()
 
 
-def _numbers(row: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
-    for name, value in row.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{name}", float(value)
-        elif hasattr(value, "item"):
-            yield f"{prefix}{name}", float(value.item())
+def _numbers(value: Any, name: str = "") -> Iterable[tuple[str, float]]:
+    """("outer/inner", number) of every number in a row; those of a list, one for each seed, are told by their place."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{name}/{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            yield from _numbers(item, f"{name}/{place}" if len(value) > 1 else name)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield name, float(value)
+    elif hasattr(value, "item"):
+        yield name, float(value.item())
