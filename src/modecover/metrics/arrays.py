@@ -27,6 +27,11 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
     return np.asarray(values)
 
 
+def as_tensor(values: ArrayLike) -> torch.Tensor:
+    """A tensor of `values` on the CPU. Read-only or reversed arrays, which torch does not take, are copied."""
+    return torch.from_numpy(np.require(as_array(values), requirements=["C", "W"]))
+
+
 def as_floats(values: ArrayLike) -> Floats:
     """A float64 array of `values`."""
     return np.asarray(as_array(values), dtype=np.float64)

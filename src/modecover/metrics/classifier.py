@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Integers
+from modecover.metrics.arrays import ArrayLike, Integers, as_tensor
 
 SIDE = 28
 DIGITS = 10
 FORMAT = "modecover digit classifier 1"
+"""Count it up when the network or its training changes, so that no older classifier is taken from a cache."""
+
 _HEADER = "modecover"
 
 
@@ -44,7 +46,7 @@ def digit_network() -> nn.Sequential:
         nn.Linear(64 * 3 * 3, DIGITS),
     )
     # Channels-last is about twice as fast on a CPU.
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # not in torch's stubs
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def digit_network_like(weights: dict[str, Tensor]) -> nn.Sequential:
 
 
 def _checked(images: ArrayLike) -> Tensor:
-    pixels = images.detach() if isinstance(images, Tensor) else torch.as_tensor(np.asarray(images))
+    pixels = images.detach() if isinstance(images, Tensor) else as_tensor(images)
     if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.numel() == 0:
         raise UserError(f"images have shape {tuple(pixels.shape)}; give square ones of shape (N, channels, side, side)")
     if not pixels.is_floating_point():

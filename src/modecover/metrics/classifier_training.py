@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, as_array, as_labels
+from modecover.metrics.arrays import ArrayLike, as_labels, as_tensor
 from modecover.metrics.classifier import DIGITS, SIDE, DigitClassifier, Record, digit_network
 
 Progress = Callable[[int, int], None]
@@ -25,6 +25,7 @@ FEWEST = 50
 BATCH = 64
 PEAK_RATE = 3e-3
 WEIGHT_DECAY = 0.01
+LABEL_SMOOTHING = 0.1
 
 
 def train_digit_classifier(
@@ -45,7 +46,7 @@ def train_digit_classifier(
         images: digits of uint8 0..255, white on black as in MNIST, shape (N, 28, 28) or (N, 1, 28, 28), N >= 50.
         labels: the digits 0..9, shape (N,).
         seed: decides the split, the initial weights, the order and the distortions.
-        steps: minibatches of 64 to train on; None: 1,200, or 4 passes where that is more.
+        steps: minibatches of 64 to train on; None: 1,200, or N / 16 where that is more.
         device: where to train, and where the classifier will be.
 
     Raises:
@@ -113,7 +114,7 @@ def _steps_for(count: int) -> int:
 
 def _checked(images: ArrayLike, labels: ArrayLike) -> tuple[Tensor, Tensor]:
     """Images as uint8 (N, 1, 28, 28) and labels as int64 (N,), on the CPU."""
-    pixels = torch.from_numpy(as_array(images))
+    pixels = as_tensor(images)
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(1)
     if pixels.ndim != 4 or pixels.shape[1:] != (1, SIDE, SIDE) or pixels.dtype != torch.uint8:
@@ -136,12 +137,12 @@ def _fingerprint(pixels: Tensor, digits: Tensor) -> str:
 
 
 def _initialised(generator: Generator) -> nn.Sequential:
-    """A digit network whose weights are drawn from `generator` (He initialisation)."""
+    """A digit network whose weights are drawn from `generator`, uniform on +-1 / sqrt(fan-in), biases zero."""
     with torch.random.fork_rng(devices=[]):
         network = digit_network()
     for layer in network:
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return network
@@ -155,7 +156,7 @@ def _fit(
     generator: Generator,
     progress: Progress | None,
 ) -> None:
-    """Descend the cross-entropy: AdamW, a tenth of the steps to the peak rate, then half a cosine to zero."""
+    """Descend the smoothed cross-entropy: AdamW, a tenth of the steps up to the peak rate under half a cosine to 0."""
     device = next(network.parameters()).device
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
@@ -169,9 +170,9 @@ def _fit(
         for group in optimiser.param_groups:
             group["lr"] = PEAK_RATE * warm_up * (1 + math.cos(math.pi * step / steps)) / 2
         x = _distorted(_decoded(pixels[rows]), generator).to(device)
-        loss = functional.cross_entropy(network(x), digits[rows].to(device))
+        loss = functional.cross_entropy(network(x), digits[rows].to(device), label_smoothing=LABEL_SMOOTHING)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        loss.backward()
         optimiser.step()
         if progress is not None:
             progress(step + 1, steps)
