@@ -104,15 +104,16 @@ def make_draws(batches: int, priors: int, *, normal: int = 0, uniform: int = 0, 
     return Draws(x, z[:priors], z[priors:], u, [] if index is None else [np.asarray(index)])
 
 
-def start(method: Method, world: dict[str, Weights], draws: Draws, patch: pytest.MonkeyPatch) -> tuple[dict, Iterator]:
-    """(networks, updates) of the method's step in PyTorch, with all draws known."""
+def torch_queue(draws: Draws, kind: str) -> Callable[[], Tensor]:
+    draw = draws.queue(kind)
+    return lambda: torch.as_tensor(draw())
 
-    def torch_queue(kind: str) -> Callable[[], Tensor]:
-        draw = draws.queue(kind)
-        return lambda: torch.as_tensor(draw())
+
+def make_known(draws: Draws, patch: pytest.MonkeyPatch) -> None:
+    """Let the package's random functions give `draws`."""
 
     def like(kind: str) -> Callable[[Tensor], Tensor]:
-        draw = torch_queue(kind)
+        draw = torch_queue(draws, kind)
 
         def rows(x: Tensor) -> Tensor:
             drawn = draw()
@@ -127,8 +128,13 @@ def start(method: Method, world: dict[str, Weights], draws: Draws, patch: pytest
     patch.setattr(random, "normal_like", like("normal"))
     patch.setattr(random, "uniform_like", like("uniform"))
     patch.setattr(random, "integers", integers)
+
+
+def start(method: Method, world: dict[str, Weights], draws: Draws, patch: pytest.MonkeyPatch) -> tuple[dict, Iterator]:
+    """(networks, updates) of the method's step in PyTorch, with all draws known."""
+    make_known(draws, patch)
     networks = {name: Linear(weights) for name, weights in world.items()}
-    feeds = {"data": torch_queue("data"), "prior": torch_queue("prior")}
+    feeds = {kind: torch_queue(draws, kind) for kind in ("data", "prior")}
     return networks, iter(method.step(**networks, **feeds))
 
 
@@ -147,11 +153,29 @@ def gradients(update: tuple, networks: dict, *, keep: bool) -> tuple[str, dict[s
     return "+".join(names), terms, by_network
 
 
+def in_numpy(world: dict[str, Weights]) -> dict[str, Any]:
+    return {name: (Judge if "trunk" in weights else Affine)(dict(weights)) for name, weights in world.items()}
+
+
+def move(hand: dict[str, Any], updates: Expected) -> None:
+    """One step of gradient descent on every update of a yield."""
+    for _, _, grads in updates:
+        for name, of_network in grads.items():
+            for key, gradient in of_network.items():
+                hand[name].weights[key] = hand[name].weights[key] - RATE * gradient
+
+
+def assert_same_weights(networks: dict[str, Any], hand: dict[str, Any]) -> None:
+    for name, network in networks.items():
+        for key, value in hand[name].weights.items():
+            np.testing.assert_allclose(network.weights[key].detach(), value, 1e-8, 1e-11, err_msg=f"final {name}.{key}")
+
+
 def play(method: Method, box: Box, draws: Draws, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Compare every update of the method's step with the box's; returns the networks in PyTorch."""
     world = make_world(method)
     networks, updates = start(method, world, draws, patch)
-    hand = {name: (Judge if "trunk" in weights else Affine)(dict(weights)) for name, weights in world.items()}
+    hand = in_numpy(world)
     for number, expected in enumerate(box(method, hand, draws)):
         yielded = next(updates)
         assert isinstance(yielded, list) == (len(expected) > 1), f"update {number}: simultaneous or not"
@@ -160,16 +184,14 @@ def play(method: Method, box: Box, draws: Draws, patch: pytest.MonkeyPatch) -> d
         for (names, terms, grads), (_, terms_by_hand, grads_by_hand) in zip(found, expected, strict=True):
             values = {term: value.item() for term, value in terms.items()}
             assert values == pytest.approx(terms_by_hand, rel=1e-9), f"update {number}, {names}"
-            for name, by_hand in grads_by_hand.items():
-                for key, value in by_hand.items():
+            for name, of_network in grads_by_hand.items():
+                for key, value in of_network.items():
                     np.testing.assert_allclose(grads[name][key], value, 1e-8, 1e-11, err_msg=f"{number} {name}.{key}")
-        for (_, _, grads), (_, _, grads_by_hand) in zip(found, expected, strict=True):
-            for name, by_hand in grads_by_hand.items():
-                for key, value in by_hand.items():
-                    networks[name].weights[key].data -= RATE * grads[name][key]
-                    hand[name].weights[key] = hand[name].weights[key] - RATE * value
+        for _, _, grads in found:
+            for name, of_network in grads.items():
+                for key, gradient in of_network.items():
+                    networks[name].weights[key].data -= RATE * gradient
+        move(hand, expected)
     assert next(updates, None) is None, "the method yields more updates than its box"
-    for name, network in networks.items():
-        for key, value in hand[name].weights.items():
-            np.testing.assert_allclose(network.weights[key].detach(), value, 1e-8, 1e-11, err_msg=f"final {name}.{key}")
+    assert_same_weights(networks, hand)
     return networks

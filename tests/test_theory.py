@@ -5,6 +5,7 @@ Training is to convergence (L-BFGS) on functions rich enough to hold the optimum
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -96,14 +97,14 @@ def test_ivgans_own_classifier_term_reaches_log_k_minus_js():
     x = torch.randn(60_000, 2, dtype=torch.float64, generator=g) * torch.tensor([3.0, 0.5])
     classifier = nn.Linear(5, 2, dtype=torch.float64)
 
-    def D(points, head="adversarial"):
+    def judge(points, head="adversarial"):
         return classifier(quadratic(points)) if head == "classes" else torch.zeros(len(points), dtype=torch.float64)
 
     method = IVGAN(k=2, classifier_weight=1.0)
 
     def step():
         with active(Streams([0]).at("fixed")):
-            return next(iter(method.step(lambda z: z, lambda x: x, D, lambda: x, lambda: torch.zeros_like(x))))
+            return next(iter(method.step(lambda z: z, lambda x: x, judge, lambda: x, lambda: torch.zeros_like(x))))
 
     value = descend(classifier.parameters(), lambda: step()[1]["classifier"], 60)
 
@@ -217,7 +218,7 @@ def test_square_fitting_by_monte_carlo(a):
 def test_square_fitting_by_a_trained_classifier(a):
     """log 4 minus what is left to a classifier trained on the pieces the squares' edges cut out."""
     xs = np.unique([-0.5, 0.5, a - 0.5, a + 0.5])
-    cells = [(x0, x1, y0) for x0, x1 in zip(xs[:-1], xs[1:], strict=True) for y0 in (-0.5, 0.5)]
+    cells = [(x0, x1, y0) for x0, x1 in itertools.pairwise(xs) for y0 in (-0.5, 0.5)]
     middles = np.array([((x0 + x1) / 2, y0 + 0.5) for x0, x1, y0 in cells])
     p = np.stack([((middles >= c) & (middles < c + 1)).all(1) for c in corners(a)]) * [x1 - x0 for x0, x1, _ in cells]
     mass, logits = torch.tensor(p), torch.zeros(4, len(cells), dtype=torch.float64, requires_grad=True)
