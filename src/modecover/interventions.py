@@ -48,7 +48,7 @@ class BlockSubstitution(Intervention):
         if latent % self.count:
             fits = [str(k) for k in range(2, latent + 1) if latent % k == 0]
             cure = f"use k = {', '.join(fits)}" if fits else "use a latent dimension with a divisor"
-            raise UserError(f"k = {self.count} equal blocks do not divide a latent space of {latent} dimensions: {cure}.")
+            raise UserError(f"k = {self.count} equal blocks do not divide {latent} latent dimensions: {cure}.")
 
 
 class Identity(Intervention):

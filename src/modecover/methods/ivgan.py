@@ -65,7 +65,7 @@ class IVGAN(Method):
     encoder_steps: int = 1
     """Encoder steps per iteration, on the same x, z and interventions."""
     encoder_objective: Literal["fool", "help"] = "fool"
-    """E's loss: the text's (E fools f), or half of f's cross-entropy alone, descended (E helps f: the authors' runs)."""
+    """E's loss: as in the text (E fools f), or half of f's cross-entropy alone (E helps f: what the authors ran)."""
     index: Literal["sample", "minibatch"] = "sample"
     """Whether each sample or each minibatch draws its intervention."""
     block_noise: Literal["fresh", "shared"] = "fresh"

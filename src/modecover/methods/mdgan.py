@@ -40,9 +40,7 @@ class MDGAN(Method):
             self.distance in DISTANCES, f"distance is {self.distance!r}: choose {joined([repr(d) for d in DISTANCES])}."
         )
 
-    def step(
-        self, G: Generator, E: Encoder, D1: Discriminator, D2: Discriminator, data: Feed, prior: Feed
-    ) -> Updates:
+    def step(self, G: Generator, E: Encoder, D1: Discriminator, D2: Discriminator, data: Feed, prior: Feed) -> Updates:
         adversarial, distance = ADVERSARIAL["bce"], DISTANCES[self.distance]
         x = data()  # manifold step
         reconstruction = G(E(x), kind="code")

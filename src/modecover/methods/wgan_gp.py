@@ -36,9 +36,12 @@ class WGANGP(Method):
         adversarial = ADVERSARIAL["wasserstein"]
         for _ in range(self.critic_steps):
             x, y = data(), G(prior()).detach()
-            yield D, {
-                "real": adversarial.real(D(x)),
-                "fake": adversarial.fake(D(y)),
-                "penalty": self.penalty * gradient_penalty(D, x, y),
-            }
+            yield (
+                D,
+                {
+                    "real": adversarial.real(D(x)),
+                    "fake": adversarial.fake(D(y)),
+                    "penalty": self.penalty * gradient_penalty(D, x, y),
+                },
+            )
         yield G, {"adversarial": adversarial.generator(D(G(prior())))}

@@ -107,7 +107,7 @@ class MLPEncoder(Configured, nn.Module):
         self.shape, self.latent, self.hidden = sizes("shape", shape), size("latent", latent), sizes("hidden", hidden)
         self.activation, self.batch_norm, self.normalize, self.pieces = activation, batch_norm, normalize, pieces
         layers = hidden_layers(elements(self.shape), self.hidden, activation, batch_norm, pieces=pieces)
-        layers.append(nn.Linear(self.hidden[-1], latent))
+        layers.append(nn.Linear(self.hidden[-1], latent, bias=not normalize))  # batch norm takes any bias away
         if normalize:
             layers.append(nn.BatchNorm1d(latent, affine=False))
         self.layers = nn.Sequential(*layers)
@@ -163,7 +163,7 @@ def hidden_layers(
     pieces = size("pieces", pieces) if activation == "maxout" else 1
     layers: list[nn.Module] = []
     for width in widths:
-        layers.append(nn.Linear(inputs, width * pieces))
+        layers.append(nn.Linear(inputs, width * pieces, bias=not normalize))  # batch norm has its own
         if normalize:
             layers.append(batch_norm(width * pieces, 1, split))
         layers.append(Maxout(pieces) if activation == "maxout" else _activation(activation))

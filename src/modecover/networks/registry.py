@@ -102,6 +102,7 @@ class Options:
     input_affine: bool
     encoder_normalize: bool
     dropout: float
+    discriminator_norm: str
     widths: Mapping[str, int | None]
 
 
@@ -119,6 +120,7 @@ def build(
     encoder_normalize: bool = True,
     input_affine: bool = False,
     dropout: float = 0.0,
+    discriminator_norm: str = "batch",
 ) -> dict[str, nn.Module]:
     """New networks for the named roles, their weights drawn from torch's global generator in the order of `roles`.
 
@@ -135,6 +137,8 @@ def build(
         encoder_normalize: encoders end with a batch norm without affine map.
         input_affine: generators begin with a learned scale and shift of each latent coordinate.
         dropout: in fully connected discriminators.
+        discriminator_norm: "batch" or "none" in convolutional discriminators; fully connected ones have what the
+            preset says.
 
     Raises:
         UserError: an unknown preset or role, a preset that cannot make this data, or an option it does not have.
@@ -147,6 +151,7 @@ def build(
         input_affine=input_affine,
         encoder_normalize=encoder_normalize,
         dropout=dropout,
+        discriminator_norm=discriminator_norm,
         widths=_widths(width, encoder_width, discriminator_width),
     )
     name = choose_preset(preset, options.shape)
@@ -231,7 +236,7 @@ def _dcgan(role: str, options: Options) -> nn.Module:
         return DCGANEncoder(options.shape, options.latent, width, normalize=options.encoder_normalize)
     width = 64 if width is None else width
     if role == "discriminator":
-        return DCGANDiscriminator(options.shape, width, classes=options.classes)
+        return DCGANDiscriminator(options.shape, width, classes=options.classes, norm=options.discriminator_norm)
     return DCGANGenerator(
         options.latent,
         options.shape,

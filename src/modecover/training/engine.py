@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from modecover import random
 from modecover.errors import UserError
 from modecover.methods.base import Method, Terms, Update
-from modecover.networks.check import accepts_option
+from modecover.networks.normalization import SplitBatchNorm
+from modecover.training import updates
+from modecover.training.handle import ForwardOptions, Handle
+from modecover.training.prior import Prior
 from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
 from modecover.training.stacked import plain_copy, state_owner
@@ -36,58 +39,6 @@ class NonFiniteError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Prior:
-    """The law of the latent noise.
-
-    Attributes:
-        dimension: d.
-        law: "normal" N(0, I), "uniform" on [-1, 1]^d or "uniform01" on [0, 1]^d.
-    """
-
-    dimension: int
-    law: str = "normal"
-
-    def rows(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        """`count` draws, shape (count, d): from `generator`, or from the active streams."""
-        empty = torch.empty(count, self.dimension, device=device)
-        if generator is not None:
-            draw = torch.randn if self.law == "normal" else torch.rand
-            noise = draw(count, self.dimension, generator=generator, device=device)
-        else:
-            noise = random.normal_like(empty) if self.law == "normal" else random.uniform_like(empty)
-        return 2 * noise - 1 if self.law == "uniform" else noise
-
-
-class Handle:
-    """A network as a method holds it: mixed precision, instance noise and the shape of scores are seen to here."""
-
-    def __init__(self, name: str, role: str, module: nn.Module, engine: Engine):
-        self.name, self.role, self.module, self._engine = name, role, module, engine
-        self._kind = accepts_option(state_owner(module), "kind")
-
-    def __call__(self, x: Tensor, **options: str) -> Tensor:
-        if not self._kind:
-            options.pop("kind", None)
-        adversarial = self.role == "discriminator" and options.get("head", "adversarial") == "adversarial"
-        if adversarial and self._engine.noisy:
-            x = x + self._engine.noise_std * random.normal_like(x)
-        with self._engine.autocast():
-            out: Tensor = self.module(x, **options)
-        if out.dtype in (torch.bfloat16, torch.float16):
-            out = out.float()
-        return out.flatten() if adversarial else out
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        return self.module.parameters()
-
-    @torch.no_grad()
-    def clamp_(self, bound: float) -> None:
-        """Clip every weight into [-bound, bound], in place."""
-        for parameter in self.parameters():
-            parameter.clamp_(-bound, bound)
-
-
-@dataclass(frozen=True)
 class EngineOptions:
     """What the engine does beside the method's own updates; see `Settings` for each."""
 
@@ -97,8 +48,8 @@ class EngineOptions:
     ema: float = 0.0
     precision: str = "fp32"
     steps: int = 1
-    lr_schedule: Schedule = Schedule.parse("1")
-    instance_noise: Schedule = Schedule.parse("0")
+    lr_schedule: Schedule = field(default_factory=lambda: Schedule.parse("1"))
+    instance_noise: Schedule = field(default_factory=lambda: Schedule.parse("0"))
 
 
 class Engine:
@@ -130,13 +81,14 @@ class Engine:
         self.method, self.options = method, options or EngineOptions()
         self.device, self.seeds, self.prior, self.data = torch.device(device), tuple(seeds), prior, data
         self.processes = processes or Processes()
-        self.handles = {name: Handle(name, role, networks[name], self) for name, role in method.roles().items()}
+        noisy = self.options.instance_noise.constant != 0
+        self._forward = ForwardOptions(noisy, torch.zeros((), device=self.device), self.options.precision)
+        roles = method.roles()
+        self.handles = {name: Handle(name, role, networks[name], self._forward) for name, role in roles.items()}
         self.networks = {name: networks[name] for name in self.handles}
         self.optimizers = {name: optimizers[name] for name in self.handles}
         self.step_number = 0
         self.batches_per_step: int | None = None
-        self.noise_std = torch.zeros((), device=self.device)
-        self.noisy = self.options.instance_noise.constant != 0
         self._rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
         parts = self.options.accumulate * self.processes.count
         if self.options.batch % parts:
@@ -149,7 +101,7 @@ class Engine:
         self._losses: dict[str, Tensor] = {}
         self._averages = self._start_averages()
         self._last_schedule: list[str] = []
-        self.fetch: Callable[[int, int], Tensor] = self._fetch
+        self.fetch: Callable[[int, int], Tensor] = self.read_batch
 
     # ------------------------------------------------------------------ one step
 
@@ -173,8 +125,8 @@ class Engine:
                     group["lr"].fill_(float(rate) * factor)
                 else:
                     group["lr"] = rate * factor
-        if self.noisy:
-            self.noise_std.fill_(self.options.instance_noise.at(fraction))
+        if self._forward.noisy:
+            self._forward.noise_std.fill_(self.options.instance_noise.at(fraction))
         for streams in self._streams:
             streams.at("step", self.step_number)
         # Networks of others may draw from torch's own generator (dropout): it too is a function of (seed, step, rank).
@@ -189,7 +141,7 @@ class Engine:
         runs = [iter(self.method.step(**self._arguments(part, counts))) for part in range(self.options.accumulate)]
         self._losses, self._last_schedule = {}, []
         while True:
-            total: list[_Gradients] = []
+            total: list[updates.Gradients] = []
             terms: dict[str, Tensor] = {}
             finished = 0
             for streams, run in zip(self._streams, runs, strict=True):
@@ -222,7 +174,12 @@ class Engine:
         names = [name for name in inspect.signature(type(self.method).step).parameters if name != "self"]
         return {name: self.handles[name] if name in self.handles else feeds[name] for name in names}
 
-    def _fetch(self, index: int, part: int) -> Tensor:
+    def generators(self) -> list[torch.Generator]:
+        """The generators that the draws of a step come from."""
+        return [generator for streams in self._streams for generator in streams.generators]
+
+    def read_batch(self, index: int, part: int) -> Tensor:
+        """Minibatch number `index` of the present step, the rows of micro-batch `part`."""
         position = self.step_number * (self.batches_per_step or 0) + index
         streams = self._streams[part]
         return self.data.batch(position, streams.part, streams.parts)
@@ -238,19 +195,19 @@ class Engine:
 
     # ------------------------------------------------------------------ updates
 
-    def _add_gradients(self, total: list[_Gradients], shown: dict[str, Tensor], updates: list[Update]) -> None:
-        for slot, (who, terms) in enumerate(updates):
+    def _add_gradients(self, total: list[updates.Gradients], shown: dict[str, Tensor], yielded: list[Update]) -> None:
+        for slot, (who, terms) in enumerate(yielded):
             handles: tuple[Any, ...] = who if isinstance(who, tuple) else (who,)
             parameters = list(dict.fromkeys(p for handle in handles for p in handle.parameters()))
             loss = self._sum(terms, "+".join(handle.name for handle in handles), shown)
             # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
             scaled = loss * (len(self.seeds) / self.options.accumulate)
-            keep = slot + 1 < len(updates)
+            keep = slot + 1 < len(yielded)
             gradients = torch.autograd.grad(scaled, parameters, retain_graph=keep, allow_unused=True)
             if slot < len(total):
                 total[slot].add(gradients)
             else:
-                total.append(_Gradients(handles, parameters, list(gradients)))
+                total.append(updates.Gradients(handles, parameters, list(gradients)))
 
     def _sum(self, terms: Terms, names: str, shown: dict[str, Tensor]) -> Tensor:
         parts = terms if isinstance(terms, Mapping) else {"loss": terms}
@@ -263,14 +220,14 @@ class Engine:
         values = list(parts.values())
         return values[0] if len(values) == 1 else torch.stack(values).sum()
 
-    def _apply(self, total: Sequence[_Gradients]) -> None:
+    def _apply(self, total: Sequence[updates.Gradients]) -> None:
         for update in total:
-            present = [g for g in update.gradients if g is not None]
-            self.processes.mean_(present)
-            if self.device.type == "cpu" and not torch.stack(torch._foreach_norm(present)).isfinite().all():
-                raise NonFiniteError(self._sentence(f"the gradient of {update.names}", self._bad_seed(present)))
+            self.processes.mean_(update.present)
+            if self.device.type == "cpu" and not torch.stack(torch._foreach_norm(update.present)).isfinite().all():
+                seed = self.seeds[update.first_bad_seed()] if len(self.seeds) > 1 else None
+                raise NonFiniteError(self._sentence(f"the gradient of {update.names}", seed))
             if self.options.clip:
-                self._clip(update)
+                update.clip_(self.options.clip, stacked=len(self.seeds) > 1)
             for parameter, gradient in zip(update.parameters, update.gradients, strict=True):
                 parameter.grad = gradient
         for update in total:
@@ -278,25 +235,7 @@ class Engine:
                 self.optimizers[handle.name].step()
             for parameter in update.parameters:
                 parameter.grad = None
-        self._last_schedule.append(_schedule_word(total))
-
-    def _clip(self, update: _Gradients) -> None:
-        """Scale each network's gradient, seed by seed, to a norm of at most `clip`."""
-        stacked = len(self.seeds) > 1
-        for handle in update.handles:
-            own = set(handle.parameters())
-            grads = [g for p, g in zip(update.parameters, update.gradients, strict=True) if g is not None and p in own]
-            rows = [g.flatten(1) if stacked else g.view(1, -1) for g in grads]
-            norm = torch.cat(rows, dim=1).norm(dim=1)
-            factor = (self.options.clip / norm.clamp_min(1e-12)).clamp_max(1.0)
-            for g, row in zip(grads, rows, strict=True):
-                g.copy_((row * factor[:, None]).view_as(g))
-
-    def _bad_seed(self, gradients: Sequence[Tensor]) -> int | None:
-        if len(self.seeds) == 1:
-            return None
-        bad = torch.stack([~g.flatten(1).isfinite().all(dim=1) for g in gradients]).any(dim=0)
-        return self.seeds[int(bad.int().argmax())]
+        self._last_schedule.append(updates.in_words(total))
 
     def _sentence(self, what: str, seed: int | None) -> str:
         of = "" if seed is None else f" (seed {seed})"
@@ -338,12 +277,6 @@ class Engine:
 
     # ------------------------------------------------------------------ what others read
 
-    def autocast(self) -> Any:
-        """The context the networks' forward passes run in."""
-        if self.options.precision == "bf16":
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
-
     def losses(self) -> dict[str, float]:
         """The named terms of the last step, "network/term": means over seeds, micro-batches and processes.
 
@@ -364,6 +297,18 @@ class Engine:
             else:
                 words.append((word, 1))
         return " -> ".join(word if count == 1 else f"{word} x{count}" for word, count in words)
+
+    def freeze_batch_norm(self) -> None:
+        """Put the generators' batch normalisation in evaluation mode, and leave it there."""
+        for name, role in self.method.roles().items():
+            for module in self.networks[name].modules() if role == "generator" else ():
+                if "running_mean" in module._buffers or isinstance(module, SplitBatchNorm):
+                    module.eval()
+
+    def share_batch_statistics(self) -> None:
+        """Give every process the mean of all processes' running batch statistics, which each kept of its own rows."""
+        buffers = [b for network in self.networks.values() for b in network.buffers() if b.is_floating_point()]
+        self.processes.mean_(buffers)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -443,36 +388,6 @@ class Engine:
             if name in self._averages:
                 for key, value in _under(tensors, f"average/{name}/").items():
                     self._averages[name][key].copy_(value)
-
-
-@dataclass
-class _Gradients:
-    """One update: the networks, their parameters and the gradients, None where the loss does not reach."""
-
-    handles: tuple[Any, ...]
-    parameters: list[nn.Parameter]
-    gradients: list[Tensor | None]
-
-    def __post_init__(self) -> None:
-        if all(g is None for g in self.gradients):
-            raise RuntimeError(f"the loss yielded with {self.names} does not depend on its weights")
-
-    @property
-    def names(self) -> str:
-        return "+".join(handle.name for handle in self.handles)
-
-    def add(self, more: Sequence[Tensor | None]) -> None:
-        for i, gradient in enumerate(more):
-            mine = self.gradients[i]
-            self.gradients[i] = gradient if mine is None else mine if gradient is None else mine + gradient
-
-
-def _schedule_word(total: Sequence[_Gradients]) -> str:
-    words = []
-    for update in total:
-        names = ", ".join(handle.name for handle in update.handles)
-        words.append(names if len(update.handles) == 1 else f"({names})")
-    return words[0] if len(words) == 1 else f"[{', '.join(words)}]"
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -21,9 +21,9 @@ from modecover.errors import UserError
 from modecover.networks import from_config
 from modecover.networks.registry import CLASSES
 from modecover.random import derive_seed
-from modecover.training.engine import Prior
 from modecover.training.files import reason, replacing, write_json
 from modecover.training.pictures import to_pixels
+from modecover.training.prior import Prior
 from modecover.training.tensors import digest, stored
 
 FORMAT = 1

@@ -12,10 +12,12 @@ from modecover.training.schedules import Schedule
 
 @dataclass(frozen=True)
 class Settings:
-    """How a method is trained. `None` means: what the method or the networks preset prefers, else what fits the data."""
+    """How a method is trained. `None` means: what the method or the protocol prefers, else what fits the data."""
 
     steps: int = 10_000
     """Training steps; one step runs the method's algorithm once."""
+    minutes: float | None = None
+    """Stop after this many minutes, with a checkpoint; the same command goes on. Schedules still follow `steps`."""
     batch: int = 64
     """Samples in a minibatch, for each seed, over all processes."""
     seed: int = 0
@@ -90,6 +92,8 @@ class Settings:
         for name in ("latent", "width", "log_every", "checkpoint_every", "evaluate_samples"):
             if (value := getattr(self, name)) is not None:
                 _require_at_least(name, value, 1)
+        if self.minutes is not None and self.minutes <= 0:
+            raise UserError(f"minutes is {self.minutes}: give a positive number, for example 10.")
         for name in ("lr", "lr_G", "lr_D", "lr_E"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -118,7 +122,8 @@ class Settings:
 
 
 MAY_CHANGE = frozenset(
-    "steps device workers log_every sample_every evaluate_every evaluate_samples checkpoint_every tensorboard".split()
+    ("steps", "minutes", "device", "workers", "log_every", "sample_every", "evaluate_every", "evaluate_samples")
+    + ("checkpoint_every", "tensorboard")
 )
 """Settings that may differ when a run is resumed: they say how far, how often and where, not what."""
 

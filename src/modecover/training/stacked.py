@@ -61,7 +61,8 @@ class Stacked(nn.Module):
     def member(self, index: int) -> nn.Module:
         """A plain copy of network number `index`, with its weights and buffers."""
         network = copy.deepcopy(self._plain[0])
-        network.load_state_dict({name: value[index] for name, value in self.body.state_dict().items()})
+        own = {name: value[index].clone() for name, value in self.body.state_dict().items()}
+        network.load_state_dict(own, assign=True)  # so that it has their dtype and device, too
         return network.train(self.training)
 
 
@@ -80,12 +81,19 @@ def stack(members: Sequence[nn.Module]) -> nn.Module:
     return members[0] if len(members) == 1 else Stacked(members)
 
 
-class _StackedLinear(nn.Module):
-    def __init__(self, layers: Sequence[nn.Linear]):
+class _StackedLayer(nn.Module):
+    """A layer of S seeds: tensors with a leading axis of S, under the layer's own names."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, layers: Sequence[nn.Module]):
         super().__init__()
         self.seeds = len(layers)
         _take(self, layers)
 
+
+class _StackedLinear(_StackedLayer):
     def forward(self, x: Tensor) -> Tensor:
         rows = x.unflatten(0, (self.seeds, -1))
         if self.bias is None:
@@ -93,22 +101,21 @@ class _StackedLinear(nn.Module):
         return torch.baddbmm(self.bias.unsqueeze(1), rows, self.weight.mT).flatten(0, 1)
 
 
-class _StackedConv(nn.Module):
+class _StackedConv(_StackedLayer):
     """One convolution per seed: grouped convolutions are slower on CPU, and take other algorithms than a plain run."""
 
     def __init__(self, layers: Sequence[nn.Conv2d] | Sequence[nn.ConvTranspose2d]):
-        super().__init__()
+        super().__init__(layers)
         first = layers[0]
         self.options = {name: getattr(first, name) for name in ("stride", "padding", "dilation", "groups")}
         self.function: Callable[..., Tensor] = F.conv2d
         if isinstance(first, nn.ConvTranspose2d):
             self.options["output_padding"] = first.output_padding
             self.function = F.conv_transpose2d
-        _take(self, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        biases = [None] * len(self.weight) if self.bias is None else self.bias
-        chunks = zip(x.chunk(len(self.weight)), self.weight, biases, strict=True)
+        biases: Sequence[Tensor | None] = [None] * self.seeds if self.bias is None else list(self.bias)
+        chunks = zip(x.chunk(self.seeds), self.weight, biases, strict=True)
         return torch.cat([self.function(rows, weight, bias, **self.options) for rows, weight, bias in chunks])
 
 
@@ -129,11 +136,14 @@ def _norm_side_by_side(
     return out.unflatten(1, (seeds, -1)).transpose(0, 1).flatten(0, 1)
 
 
-class _StackedBatchNorm(nn.Module):
+class _StackedBatchNorm(_StackedLayer):
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
     def __init__(self, layers: Sequence[nn.BatchNorm1d] | Sequence[nn.BatchNorm2d]):
-        super().__init__()
-        self.seeds, self.momentum, self.eps = len(layers), layers[0].momentum or 0.0, layers[0].eps
-        _take(self, layers)
+        super().__init__(layers)
+        self.momentum, self.eps = layers[0].momentum or 0.0, layers[0].eps
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.num_batches_tracked is not None:
@@ -154,13 +164,9 @@ class _StackedSplitBatchNorm(SplitBatchNorm):
         return _norm_side_by_side(x, running, affine, self.training, self.momentum, self.eps, self.seeds)
 
 
-class _StackedAffine(nn.Module):
-    def __init__(self, layers: Sequence[CoordinateAffine]):
-        super().__init__()
-        self.seeds = len(layers)
-        _take(self, layers)
-
+class _StackedAffine(_StackedLayer):
     def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
         rows = x.unflatten(0, (self.seeds, -1))
         return torch.addcmul(self.bias[:, None], rows, self.weight[:, None]).flatten(0, 1)
 
@@ -219,12 +225,13 @@ def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:
 def _take(target: nn.Module, layers: Sequence[nn.Module]) -> None:
     """Give `target` the stacked parameters and buffers of `layers`, absent ones as None."""
     first = layers[0]
-    for name, value in first._parameters.items():
-        own = [layer.get_parameter(name).detach() for layer in layers] if value is not None else None
-        target.register_parameter(name, None if own is None else nn.Parameter(torch.stack(own)))
-    for name, value in first._buffers.items():
-        kept = [layer.get_buffer(name) for layer in layers] if value is not None else None
-        target.register_buffer(name, None if kept is None else torch.stack(kept))
+    for name in first._parameters:
+        own = [layer._parameters[name] for layer in layers]
+        present = [tensor.detach() for tensor in own if tensor is not None]
+        target.register_parameter(name, nn.Parameter(torch.stack(present)) if present else None)
+    for name in first._buffers:
+        kept = [tensor for tensor in (layer._buffers[name] for layer in layers) if tensor is not None]
+        target.register_buffer(name, torch.stack(kept) if kept else None)
 
 
 def _stack_own_state(body: nn.Module, members: Sequence[nn.Module]) -> None:

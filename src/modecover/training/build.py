@@ -1,0 +1,133 @@
+"""Networks, optimisers and the engine of a run, from its settings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from modecover import networks as rooms
+from modecover.data import Dataset, Feed
+from modecover.errors import UserError
+from modecover.methods.base import Method
+from modecover.networks.check import check_network
+from modecover.random import derive_seed
+from modecover.training.engine import Engine, EngineOptions
+from modecover.training.prior import Prior
+from modecover.training.processes import Processes
+from modecover.training.schedules import Schedule
+from modecover.training.settings import Settings
+from modecover.training.stacked import stack
+
+OwnNetworks = Mapping[str, nn.Module | Callable[[], nn.Module]]
+"""A user's own networks by name: a module, or something that makes one (needed where several seeds are stacked)."""
+
+
+def build_engine(
+    method: Method,
+    settings: Settings,
+    dataset: Dataset,
+    *,
+    device: torch.device,
+    own: OwnNetworks | None = None,
+    processes: Processes | None = None,
+) -> Engine:
+    """The engine of a run before its first step: the same for the same settings, on any device.
+
+    Raises:
+        UserError: a network does not fit the data or the method, or the data has fewer samples than a batch.
+    """
+    seeds = [settings.seed + i for i in range(settings.seeds)]
+    members = [build_networks(method, settings, dataset.shape, seed, own) for seed in seeds]
+    networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
+    roles = method.roles()
+    assert settings.latent is not None and settings.prior is not None, "settings are resolved"
+    return Engine(
+        method,
+        networks,
+        {name: _optimizer(network, roles[name], settings, device) for name, network in networks.items()},
+        data=Feed(dataset, settings.batch, seeds, device=device, workers=settings.workers),
+        prior=Prior(settings.latent, settings.prior),
+        seeds=seeds,
+        device=device,
+        processes=processes,
+        options=EngineOptions(
+            batch=settings.batch,
+            accumulate=settings.accumulate,
+            clip=settings.clip,
+            ema=settings.ema,
+            precision=settings.precision,
+            steps=settings.steps,
+            lr_schedule=Schedule.parse(settings.lr_schedule),
+            instance_noise=Schedule.parse(settings.instance_noise),
+        ),
+    )
+
+
+def build_networks(
+    method: Method, settings: Settings, shape: tuple[int, ...], seed: int, own: OwnNetworks | None = None
+) -> dict[str, nn.Module]:
+    """The networks of one seed, on the CPU: weights are a pure function of the seed and the name of the network."""
+    own = own or {}
+    roles = method.roles()
+    if strangers := sorted(set(own) - set(roles)):
+        raise UserError(f"The method has no network named {strangers[0]!r}: its networks are {', '.join(roles)}.")
+    assert settings.latent is not None
+    made: dict[str, nn.Module] = {}
+    for name, role in roles.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "init", name))
+            if name in own:
+                made[name] = _own(name, own[name], settings.seeds)
+            else:
+                made |= rooms.build({name: role}, shape, settings.latent, **_options(method, settings))
+        classes = method.classes if role == "discriminator" else 0
+        split = method.split_statistics and role == "generator"
+        check_network(name, role, made[name], shape, settings.latent, classes, split_statistics=split)
+    return made
+
+
+def _options(method: Method, settings: Settings) -> dict[str, Any]:
+    return {
+        "preset": settings.networks,
+        "classes": method.classes,
+        "split_statistics": method.split_statistics,
+        "width": settings.width,
+        "input_affine": settings.input_affine,
+        "discriminator_norm": "batch" if settings.norm_D == "auto" else settings.norm_D,
+    }
+
+
+def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> nn.Module:
+    if isinstance(given, nn.Module):
+        if seeds > 1:
+            raise UserError(
+                f"{name} is one module, and {seeds} seeds need a fresh one each: give a function that makes it, "
+                f"for example networks={{{name!r}: lambda: MyNetwork()}}."
+            )
+        return copy.deepcopy(given)
+    made = given()
+    if not isinstance(made, nn.Module):
+        raise UserError(f"The function given for {name} made a {type(made).__name__}: it must make a torch.nn.Module.")
+    return made
+
+
+def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
+    parameters = list(network.parameters())
+    if not parameters:
+        raise UserError("A network without parameters cannot be trained: give it at least one layer.")
+    decay = settings.weight_decay_E if role == "encoder" else 0.0
+    rate: Any = settings.learning_rate(role)
+    if settings.capture:  # a captured step reads the rate from the device
+        rate = torch.tensor(rate, device=device)
+    if settings.optimizer == "adam":
+        betas = (settings.beta1, settings.beta2)
+        return torch.optim.Adam(
+            parameters, rate, betas=betas, weight_decay=decay, fused=True, capturable=settings.capture
+        )
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, rate, weight_decay=decay, capturable=settings.capture)
+    return torch.optim.SGD(parameters, rate, weight_decay=decay)

@@ -1,0 +1,70 @@
+"""The whole step (all updates, optimisers, averages, random draws) captured as one CUDA graph and replayed.
+
+A step of these methods is hundreds of small kernels, and launching them one by one takes longer than they run.
+What changes from step to step reaches the graph through tensors it reads: minibatches are copied into fixed places,
+learning rates and noise levels are tensors, and generators are registered with the graph and reseeded before it runs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from modecover.errors import UserError
+from modecover.training.engine import Engine
+
+WARM_UP = 3
+"""Eager steps before the capture: they make the optimisers' state and let libraries choose their algorithms."""
+
+
+class CapturedSteps:
+    """`step()` of an engine by replay. The first steps run eagerly; they train like any other.
+
+    Raises:
+        UserError: the engine is not on a GPU, or the optimiser cannot be captured.
+    """
+
+    def __init__(self, engine: Engine):
+        if engine.device.type != "cuda":
+            raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
+        self.engine = engine
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: dict[tuple[int, int], Tensor] = {}
+        self._eager = 0
+        self._side = torch.cuda.Stream(engine.device)
+
+    def step(self) -> None:
+        """One step of the method."""
+        if self._graph is None and self._eager < WARM_UP:
+            self._eager += 1
+            self._side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._side):
+                self.engine.step()
+            torch.cuda.current_stream().wait_stream(self._side)
+            return
+        engine = self.engine
+        engine.prepare()
+        if self._graph is None:
+            self._graph = self._capture()
+        else:
+            for (index, part), place in self._inputs.items():
+                place.copy_(engine.read_batch(index, part))
+        self._graph.replay()
+        engine.step_number += 1
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        engine = self.engine
+        assert engine.batches_per_step is not None
+        for part in range(engine.options.accumulate):
+            for index in range(engine.batches_per_step):
+                self._inputs[index, part] = engine.read_batch(index, part).clone()
+        graph = torch.cuda.CUDAGraph()
+        for generator in engine.generators():
+            graph.register_generator_state(generator)
+        engine.fetch = lambda index, part: self._inputs[index, part]
+        try:
+            with torch.cuda.graph(graph):
+                engine.compute()
+        finally:
+            engine.fetch = engine.read_batch
+        return graph

@@ -1,0 +1,292 @@
+"""The loop: step, log, look, evaluate, save; stop when told to, and go on from where a run stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from modecover import __version__
+from modecover.data import Dataset
+from modecover.training import checkpoint
+from modecover.training.capture import CapturedSteps
+from modecover.training.engine import Engine
+from modecover.training.evaluation import Evaluator
+from modecover.training.files import write_json
+from modecover.training.listener import Listener
+from modecover.training.log import JsonLines, TensorBoardSink
+from modecover.training.model import GenerativeModel
+from modecover.training.pictures import save_png_atomic
+from modecover.training.provenance import git_commit, hardware, versions
+from modecover.training.records import RunFolder
+from modecover.training.settings import Settings
+from modecover.training.snapshots import samples_picture
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+EVALUATION_SHARE = 0.05
+"""At default intervals, evaluations take at most this share of the time."""
+
+
+class Loop:
+    """Runs an engine to the end of its settings.
+
+    Args:
+        engine: at its first step; it is put where the run stopped, if the folder holds a checkpoint.
+        settings: resolved.
+        dataset: for the target in pictures.
+        path: the run folder, None where nothing is written. All processes read it; the first alone writes.
+        folder: the open run folder in the process that writes.
+        evaluator: judges samples; None where modes are not known.
+        listener: is told of everything.
+        method_name: as the registry has it, for the model files.
+
+    Attributes:
+        evaluations: (step, numbers of each seed).
+        control: the evaluator's numbers for real data.
+        finished: whether all steps are done.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        dataset: Dataset,
+        path: Path | None,
+        folder: RunFolder | None,
+        evaluator: Evaluator | None,
+        listener: Listener,
+        method_name: str = "",
+    ):
+        self.method_name = method_name
+        self.engine, self.settings, self.dataset = engine, settings, dataset
+        self.path, self.folder, self.evaluator, self.listener = path, folder, evaluator, listener
+        self.evaluations: list[tuple[int, list[dict[str, float]]]] = []
+        self.control: dict[str, float] | None = None
+        self.finished = False
+        self._logs: list[JsonLines | TensorBoardSink] = []
+        tenth = max(1, settings.steps // 10)
+        self._log_every = settings.log_every or max(1, min(100, settings.steps // 100))
+        self._sample_every = tenth if settings.sample_every is None else settings.sample_every
+        self._evaluate_every = tenth if settings.evaluate_every is None else settings.evaluate_every
+        self._evaluation_seconds = 0.0
+        self._step = CapturedSteps(engine).step if settings.capture else engine.step
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self) -> None:
+        """Train until the last step, a signal, or the end of `settings.minutes`."""
+        engine, steps = self.engine, self.settings.steps
+        self._resume()
+        self._begin = self._last_log = self._last_save = time.monotonic()
+        self._logged_step = engine.step_number
+        try:
+            with _stop_signal() as stop:
+                while engine.step_number < steps:
+                    self._freeze_batch_norm()
+                    self._step()
+                    self.listener.stepped(engine.step_number, steps)
+                    self._after_step()
+                    if self._asked_to_stop(stop):
+                        break
+            self.finished = engine.step_number >= steps
+            self._finish()
+        finally:
+            for log in self._logs:
+                log.close()
+
+    def _after_step(self) -> None:
+        step, settings = self.engine.step_number, self.settings
+        at_log = step % self._log_every == 0 or step == 1
+        if at_log:
+            self._write_log()
+        if step < settings.steps:
+            if self._sample_every and step % self._sample_every == 0:
+                self._sample()
+            if self._evaluate_every and step % self._evaluate_every == 0 and self._evaluation_is_due():
+                self._evaluate()
+        if settings.checkpoint_every:
+            if step % settings.checkpoint_every == 0:
+                self._save()
+        elif at_log and self._agreed(time.monotonic() - self._last_save > SECONDS_BETWEEN_CHECKPOINTS):
+            self._save()
+
+    def _asked_to_stop(self, stop: threading.Event) -> bool:
+        over = self.settings.minutes is not None and time.monotonic() - self._begin > 60 * self.settings.minutes
+        wish = stop.is_set() or over
+        # Several processes must stop at the same step: they vote now and then.
+        if self.engine.processes.count > 1 and self.engine.step_number % 10:
+            return False
+        return self._agreed(wish)
+
+    def _agreed(self, wish: bool) -> bool:
+        return self.engine.processes.any(wish, self.engine.device)
+
+    def _freeze_batch_norm(self) -> None:
+        """With `freeze_bn_after_evaluation`: from the first evaluation on G normalises as in evaluation mode."""
+        if self.settings.freeze_bn_after_evaluation and self.engine.step_number >= max(1, self._evaluate_every):
+            self.engine.freeze_batch_norm()
+
+    # ------------------------------------------------------------------ log, pictures, numbers
+
+    def _write_log(self) -> None:
+        if self.engine.device.type != "cpu":
+            self.engine.check()
+        losses = self.engine.losses()
+        now, step = time.monotonic(), self.engine.step_number
+        speed = (step - self._logged_step) / max(now - self._last_log, 1e-9)
+        self._last_log, self._logged_step = now, step
+        self._write({"step": step, "steps_per_second": round(speed, 3), "losses": losses})
+        self.listener.logged(step, losses, speed)
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        for log in self._logs:
+            log.write(row)
+
+    def _sample(self) -> None:
+        """A picture of samples from noise that is the same at every step."""
+        if self.folder is None:
+            return
+        with self.engine.evaluating():
+            count = 1000 if len(self.dataset.shape) == 1 else (64 if len(self.engine.seeds) == 1 else 8)
+            samples = self.engine.sample(count, average=self.engine.averaged, key="picture").cpu()
+        picture = samples_picture(samples, self.dataset, self.engine.seeds)
+        if picture is None:
+            return
+        path = save_png_atomic(picture, self.folder.samples / f"step-{self.engine.step_number:09d}.png")
+        self.listener.sampled(self.engine.step_number, path)
+
+    def _evaluation_is_due(self) -> bool:
+        """Whether an evaluation at a default interval would keep to its share of the time."""
+        if self.settings.evaluate_every is not None or self.engine.processes.count > 1:
+            return True
+        return self._evaluation_seconds <= EVALUATION_SHARE * (time.monotonic() - self._begin)
+
+    def _evaluate(self) -> None:
+        if self.evaluator is None:
+            return
+        start, step = time.monotonic(), self.engine.step_number
+        with self.engine.evaluating():
+            raw = self.engine.sample(self.evaluator.samples, key="evaluation").cpu()
+            numbers = [self.evaluator.judge(samples) for samples in raw]
+            if self.engine.averaged:
+                mean = self.engine.sample(self.evaluator.samples, average=True, key="evaluation").cpu()
+                for row, samples in zip(numbers, mean, strict=True):
+                    row |= {f"ema_{name}": value for name, value in self.evaluator.judge(samples).items()}
+        self.evaluations = [entry for entry in self.evaluations if entry[0] < step] + [(step, numbers)]
+        self._write({"step": step, "evaluation": {name: [row[name] for row in numbers] for name in numbers[0]}})
+        self._evaluation_seconds += time.monotonic() - start
+        self.listener.evaluated(step, numbers, self.evaluator.headline)
+
+    # ------------------------------------------------------------------ saving and resuming
+
+    def _resume(self) -> None:
+        self.engine.processes.barrier()  # the first process may still be making the folder
+        found = None if self.path is None else checkpoint.load_newest(self.path / "checkpoints")
+        if found is not None:
+            self.engine.load(found.tensors)
+            self.evaluations = [(step, rows) for step, rows in found.record["evaluations"]]
+            self.listener.resumed(found.step)
+        if self.folder is not None:
+            self._logs.append(self.folder.log(step=self.engine.step_number))
+            if self.settings.tensorboard:
+                self._logs.append(TensorBoardSink(self.folder.path / "tensorboard", step=self.engine.step_number))
+
+    def _save(self) -> None:
+        self._last_save = time.monotonic()
+        if self.path is None:
+            return
+        if self.engine.device.type != "cpu":
+            self.engine.check()
+        self.engine.share_batch_statistics()
+        if self.folder is not None:
+            record: dict[str, Any] = {"evaluations": [list(entry) for entry in self.evaluations]}
+            checkpoint.save(self.folder.checkpoints, self.engine.step_number, self.engine.state(), record)
+            self.listener.saved(self.engine.step_number)
+
+    def _finish(self) -> None:
+        done = self.evaluations and self.evaluations[-1][0] == self.engine.step_number
+        if self.evaluator is not None:
+            self.control = self.evaluator.control()
+            if not done:
+                self._evaluate()
+        self._sample()
+        self._save()
+        if self.folder is not None:
+            self._write_models(self.folder)
+            write_json(self.folder.path / "summary.json", self._summary())
+
+    def _write_models(self, folder: RunFolder) -> None:
+        models = self.models()
+        for seed, model in zip(self.engine.seeds, models, strict=True):
+            model.save_pretrained(folder.model / f"seed-{seed}" if len(models) > 1 else folder.model)
+
+    def models(self) -> list[GenerativeModel]:
+        """A model for each seed: G, and E where the method has one; averaged weights where an average is kept."""
+        roles = self.engine.method.roles()
+        names = [name for name, role in roles.items() if role != "discriminator"]
+        low_high = self.dataset.value_range
+        return [
+            GenerativeModel(
+                {name: self.engine.network(name, index, average=self.engine.averaged) for name in names},
+                prior=self.engine.prior,
+                data={"name": self.dataset.name, "shape": list(self.dataset.shape), "value_range": low_high},
+                method={"name": self.method_name, "settings": self.engine.method.settings()},
+                training={
+                    "seed": seed,
+                    "step": self.engine.step_number,
+                    "averaged": self.engine.averaged,
+                    "settings": self.settings.as_dict(),
+                    "modecover": __version__,
+                },
+            )
+            for index, seed in enumerate(self.engine.seeds)
+        ]
+
+    def _summary(self) -> Mapping[str, Any]:
+        """What the run comes to: the last numbers beside the best of the curve, and those of real data."""
+        summary: dict[str, Any] = {
+            "steps": self.engine.step_number,
+            "finished": self.finished,
+            "seeds": list(self.engine.seeds),
+            "schedule": self.engine.schedule(),
+            "commit": git_commit(),
+            "hardware": hardware(),
+            "versions": versions(),
+        }
+        if self.evaluator is not None and self.evaluations:
+            evaluator = self.evaluator
+            curves = [[(step, rows[i]) for step, rows in self.evaluations] for i in range(len(self.engine.seeds))]
+            best = [max(curve, key=lambda entry: evaluator.score(entry[1])) for curve in curves]
+            summary |= {
+                "evaluation": evaluator.facts,
+                "control": self.control,
+                "last": self.evaluations[-1][1],
+                "best": [{"step": step, **numbers} for step, numbers in best],
+            }
+        return summary
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,149 @@
+"""`train`: from a method's name and data to trained models, in a run folder that can be taken up again."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from modecover.data import Dataset, open_data
+from modecover.data.opening import Source
+from modecover.methods.base import Method
+from modecover.networks.dcgan import SIDES
+from modecover.training.build import OwnNetworks, build_engine
+from modecover.training.evaluation import Evaluator, evaluator_for
+from modecover.training.listener import Listener
+from modecover.training.loop import Loop
+from modecover.training.model import GenerativeModel
+from modecover.training.processes import choose_device, join
+from modecover.training.records import Description, RunFolder
+from modecover.training.resolve import resolve
+from modecover.training.settings import MAY_CHANGE, Settings
+
+
+@dataclass
+class Run:
+    """A finished (or stopped) training run.
+
+    Attributes:
+        method, settings: as resolved.
+        models: one for each seed, in order.
+        evaluations: (step, numbers of each seed) in order; the last entry is that of the end.
+        control: the same numbers for fresh samples of the data itself.
+        finished: whether all steps were done.
+        folder: where the run lies; None where nothing was written.
+    """
+
+    method: Method
+    settings: Settings
+    models: list[GenerativeModel]
+    evaluations: list[tuple[int, list[dict[str, float]]]] = field(default_factory=list)
+    control: dict[str, float] | None = None
+    finished: bool = True
+    folder: Path | None = None
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]."""
+        return self.models[0].sample(count, seed)
+
+    @property
+    def last(self) -> list[dict[str, float]]:
+        """The numbers of each seed at the end of training."""
+        return self.evaluations[-1][1] if self.evaluations else []
+
+
+def train(
+    method: str,
+    data: Source,
+    out: Path | str | None = None,
+    *,
+    preset: str | None = None,
+    protocol: str | None = None,
+    networks: OwnNetworks | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    data_dir: Path | str | None = None,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a method on data. The same call with the same `out` continues a run that was stopped.
+
+    Args:
+        method: a name that `modecover list` shows.
+        data: whatever `open_data` takes: a name, a path, an array, a tensor.
+        out: the run folder; None writes nothing.
+        preset: one of the method's own presets.
+        protocol: a benchmark protocol of the literature (see `modecover.training.protocols`), or "none".
+        networks: your own modules by the method's names, for example `{"G": my_generator}`.
+        size, channels, data_dir: as for `open_data`. Images of a side the networks cannot make are resized to the
+            nearest that they can, unless `size` is given.
+        listener: is told of progress.
+        settings: fields of the method and of `Settings`, by name.
+
+    Raises:
+        UserError: something in the input is wrong; nothing was lost.
+        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
+    """
+    listener = listener or Listener()
+    dataset = open_for_networks(data, str(settings.get("networks", "auto")), size, channels, data_dir, listener)
+    chosen_method, resolved = resolve(method, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
+    device = choose_device(resolved.device)
+    processes = join(device)
+    engine = build_engine(chosen_method, resolved, dataset, device=device, own=networks, processes=processes)
+    folder = None
+    if out is not None and processes.first:
+        description = Description(
+            method, dataset.name, dataset.fingerprint, _described(chosen_method, resolved, preset, protocol)
+        )
+        folder = RunFolder.open(out, description, may_differ=MAY_CHANGE)
+    try:
+        evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
+        run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
+        loop = Loop(engine, resolved, dataset, Path(out) if out else None, folder, evaluator, listener, method)
+        listener.started(chosen_method, resolved, dataset, engine.seeds, device)
+        loop.run()
+        run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
+        run.models = loop.models()
+    finally:
+        if folder is not None:
+            folder.close()
+    listener.ended(run)
+    return run
+
+
+def open_for_networks(
+    data: Source,
+    networks: str,
+    size: int | None,
+    channels: int | None,
+    data_dir: Path | str | None,
+    listener: Listener,
+) -> Dataset:
+    """The data, resized where DCGAN networks cannot make images of its size."""
+    dataset = open_data(data, size=size, channels=channels, data_dir=data_dir)
+    images = len(dataset.shape) == 3 and networks in ("auto", "dcgan")
+    if size is not None or not images or isinstance(data, Dataset):
+        return dataset
+    _, height, width = dataset.shape
+    if height == width and height in SIDES:
+        return dataset
+    fitting = min(SIDES, key=lambda side: abs(math.log(side / min(height, width))))
+    listener.note(f"images of {height}x{width} are resized to {fitting}x{fitting} (--size chooses another side)")
+    return open_data(data, size=fitting, channels=channels, data_dir=data_dir)
+
+
+def _evaluator(dataset: Dataset, settings: Settings, listener: Listener) -> Evaluator | None:
+    def progress(done: int, total: int) -> None:
+        listener.preparing("digit classifier for the evaluation", done, total)
+
+    return evaluator_for(dataset, settings.evaluate_samples, progress)
+
+
+def _described(method: Method, settings: Settings, preset: str | None, protocol: str | None) -> Mapping[str, Any]:
+    own = {f"method.{name}": value for name, value in method.settings().items()}
+    return {**dataclasses.asdict(settings), **own}

@@ -1,0 +1,65 @@
+"""The gradients of one update, before the networks move on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from modecover.training.handle import Handle
+
+
+@dataclass
+class Gradients:
+    """One update: the networks, their parameters and the gradients, None where the loss does not reach."""
+
+    handles: tuple[Handle, ...]
+    parameters: list[nn.Parameter]
+    gradients: list[Tensor | None]
+
+    def __post_init__(self) -> None:
+        if all(g is None for g in self.gradients):
+            raise RuntimeError(f"the loss yielded with {self.names} does not depend on its weights")
+        # Autograd may hand out an expanded tensor, in which many elements share one place: not to be written to.
+        self.gradients = [g.clone() if g is not None and 0 in g.stride() else g for g in self.gradients]
+
+    @property
+    def names(self) -> str:
+        return "+".join(handle.name for handle in self.handles)
+
+    @property
+    def present(self) -> list[Tensor]:
+        """The gradients that are there."""
+        return [gradient for gradient in self.gradients if gradient is not None]
+
+    def add(self, more: Sequence[Tensor | None]) -> None:
+        for i, gradient in enumerate(more):
+            mine = self.gradients[i]
+            self.gradients[i] = gradient if mine is None else mine if gradient is None else mine + gradient
+
+    def clip_(self, bound: float, *, stacked: bool) -> None:
+        """Scale each network's gradient, and with `stacked` that of each seed, to a norm of at most `bound`."""
+        for handle in self.handles:
+            own = set(handle.parameters())
+            grads = [g for p, g in zip(self.parameters, self.gradients, strict=True) if g is not None and p in own]
+            rows = [g.flatten(1) if stacked else g.reshape(1, -1) for g in grads]
+            norm = torch.cat(rows, dim=1).norm(dim=1)
+            factor = (bound / norm.clamp_min(1e-12)).clamp_max(1.0)
+            for g, row in zip(grads, rows, strict=True):
+                g.copy_((row * factor[:, None]).view_as(g))
+
+    def first_bad_seed(self) -> int:
+        """Of stacked seeds the number of the first whose gradient is not finite."""
+        bad = torch.stack([~g.flatten(1).isfinite().all(dim=1) for g in self.present]).any(dim=0)
+        return int(bad.int().argmax())
+
+
+def in_words(total: Sequence[Gradients]) -> str:
+    """The networks of simultaneous updates, for example "D", "(G, E)" for a joint one, or "[D, G]" for two."""
+    words = []
+    for update in total:
+        names = ", ".join(handle.name for handle in update.handles)
+        words.append(names if len(update.handles) == 1 else f"({names})")
+    return words[0] if len(words) == 1 else f"[{', '.join(words)}]"

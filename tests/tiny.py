@@ -1,0 +1,106 @@
+"""Small engines for tests: fixed data, small networks, any method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modecover import networks
+from modecover.methods import registry
+from modecover.methods.base import Method
+from modecover.random import derive_seed
+from modecover.training.engine import Engine, EngineOptions
+from modecover.training.prior import Prior
+from modecover.training.processes import Processes
+from modecover.training.stacked import stack
+
+METHODS = registry.names()
+LATENT = 4
+
+
+class Rows:
+    """Minibatches that are a pure function of (seed, position), for points or images of any shape."""
+
+    def __init__(self, seeds: Sequence[int], batch: int, shape: tuple[int, ...], dtype: torch.dtype):
+        self.seeds, self.size, self.shape, self.dtype = seeds, batch, shape, dtype
+
+    def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
+        rows = self.size // parts
+        whole = []
+        for seed in self.seeds:
+            generator = torch.Generator().manual_seed(derive_seed(seed, "rows", position))
+            whole.append(torch.randn(self.size, *self.shape, generator=generator).tanh().to(self.dtype))
+        return torch.cat([rows_of_seed[part * rows : (part + 1) * rows] for rows_of_seed in whole])
+
+
+def method_of(name: str, **settings: Any) -> Method:
+    fields = registry.get(name).__dataclass_fields__
+    defaults: dict[str, Any] = {"k": 2} if "k" in fields else {}
+    if "critic_steps" in fields:
+        defaults["critic_steps"] = 2
+    return registry.get(name)(**{**defaults, **settings})
+
+
+def engine_of(
+    name: str,
+    seeds: Sequence[int] = (0,),
+    *,
+    shape: tuple[int, ...] = (2,),
+    batch: int = 8,
+    dtype: torch.dtype = torch.float64,
+    processes: Processes | None = None,
+    settings: dict[str, Any] | None = None,
+    norm: bool = True,
+    **options: Any,
+) -> Engine:
+    """An engine for a registered method on tiny networks; `norm=False` leaves batch normalisation out."""
+    method = method_of(name, **(settings or {}))
+    members = [make_networks(method, seed, shape, norm) for seed in seeds]
+    modules = {role: stack([member[role] for member in members]).to(dtype) for role in method.roles()}
+    return Engine(
+        method,
+        modules,
+        {role: torch.optim.Adam(module.parameters(), 1e-3, betas=(0.5, 0.999)) for role, module in modules.items()},
+        data=Rows(seeds, batch, shape, dtype),
+        prior=DoublePrior(LATENT) if dtype == torch.float64 else Prior(LATENT),
+        seeds=seeds,
+        options=EngineOptions(batch=batch, **options),
+        processes=processes,
+    )
+
+
+class DoublePrior(Prior):
+    """The prior in float64, so that equalities can be tested far below float32's rounding."""
+
+    def rows(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+        return super().rows(count, device, generator).double()
+
+
+def make_networks(method: Method, seed: int, shape: tuple[int, ...], norm: bool) -> dict[str, nn.Module]:
+    made: dict[str, nn.Module] = {}
+    width = 4 if len(shape) == 3 else 8
+    for name, role in method.roles().items():
+        torch.manual_seed(derive_seed(seed, "init", name))
+        made |= networks.build(
+            {name: role},
+            shape,
+            LATENT,
+            classes=method.classes,
+            split_statistics=method.split_statistics,
+            width=width,
+            encoder_width=width,
+            encoder_normalize=norm,
+        )
+    return made
+
+
+def weights(engine: Engine) -> dict[str, Tensor]:
+    """All tensors of all networks, cloned."""
+    return {
+        f"{name}/{key}": value.clone()
+        for name, network in engine.networks.items()
+        for key, value in network.state_dict().items()
+    }
