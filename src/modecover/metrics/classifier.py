@@ -45,7 +45,7 @@ def digit_network() -> nn.Sequential:
         nn.Flatten(),
         nn.Linear(64 * 3 * 3, DIGITS),
     )
-    # Channels-last is about twice as fast on a CPU.
+    # Channels-last about halves the time of predictions on a CPU.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
 
 
