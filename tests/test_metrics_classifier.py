@@ -20,6 +20,7 @@ from modecover.errors import UserError
 from modecover.metrics import (
     DigitClassifier,
     cached_digit_classifier,
+    label_law,
     label_modes,
     stacked_labels,
     stacked_modes,
@@ -203,7 +204,7 @@ def test_stacks_are_counted_as_their_labels_are(
 ) -> None:
     images = unseen[0].reshape(300, 2, 28, 28)
     numbers = unseen[1].reshape(300, 2) @ np.array([10, 1])
-    counted = stacked_modes(images, classifier, reference_labels=numbers)
+    counted = stacked_modes(images, classifier, reference=label_law(numbers, 100))
     digits = classifier.predict(images)
     frequencies = np.bincount(numbers, minlength=100) / 300
     assert counted == label_modes(digits[:, 0] * 10 + digits[:, 1], 100, reference=frequencies)

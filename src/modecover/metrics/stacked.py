@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike
 from modecover.metrics.classifier import DIGITS, DigitClassifier, stacked_numbers
-from modecover.metrics.labels import LabelModes, label_law, label_modes
+from modecover.metrics.labels import LabelModes, label_modes
 
 SAMPLES = 26_000
 """The literature's number of samples."""
@@ -36,9 +36,7 @@ class StackedReport:
     classifier_sha256: str
 
 
-def stacked_modes(
-    images: ArrayLike, classifier: DigitClassifier, *, reference_labels: ArrayLike | None = None
-) -> LabelModes:
+def stacked_modes(images: ArrayLike, classifier: DigitClassifier, *, reference: ArrayLike | None = None) -> LabelModes:
     """Count the modes of stacked digits.
 
     For more images than memory holds, collect `stacked_labels` of each batch and give them to `label_modes`.
@@ -46,16 +44,14 @@ def stacked_modes(
     Args:
         images: shape (N, k, H, H) in [-1, 1], one digit in each of the k channels: 10^k modes.
         classifier: what names the digits.
-        reference_labels: the training data's numbers in [0, 10^k), shape (M,), the first channel most significant,
-            to compare with their law also.
+        reference: the law of the training data's numbers to compare with also, weights of shape (10^k,), the first
+            channel most significant; `stacked_law` and `label_law` make it.
 
     Raises:
         UserError: the images or labels are not as described.
     """
     digits = classifier.predict(images)
-    modes = DIGITS ** digits.shape[1]
-    reference = None if reference_labels is None else label_law(reference_labels, modes)
-    return label_modes(stacked_numbers(digits), modes, reference=reference)
+    return label_modes(stacked_numbers(digits), DIGITS ** digits.shape[1], reference=reference)
 
 
 def stacked_report(
@@ -63,7 +59,7 @@ def stacked_report(
     real_images: ArrayLike,
     classifier: DigitClassifier,
     *,
-    reference_labels: ArrayLike | None = None,
+    reference: ArrayLike | None = None,
 ) -> StackedReport:
     """`stacked_modes` of generated stacks with the control row of real ones.
 
@@ -71,13 +67,13 @@ def stacked_report(
         images: generated stacks, shape (N, k, H, H) in [-1, 1].
         real_images: as many fresh real stacks, of the same shape.
         classifier: what names the digits of both.
-        reference_labels: the training data's numbers, as `stacked_modes` takes them.
+        reference: the training data's law, as `stacked_modes` takes it.
 
     Raises:
         UserError: the two numbers of stacks differ (the divergence depends on it), or an input is not as described.
     """
-    generated = stacked_modes(images, classifier, reference_labels=reference_labels)
-    control = stacked_modes(real_images, classifier, reference_labels=reference_labels)
+    generated = stacked_modes(images, classifier, reference=reference)
+    control = stacked_modes(real_images, classifier, reference=reference)
     if (generated.samples, generated.modes) != (control.samples, control.modes):
         raise UserError(
             f"there are {generated.samples} generated stacks of {generated.modes} modes and {control.samples} real ones"

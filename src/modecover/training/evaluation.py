@@ -15,10 +15,11 @@ from torch.nn import functional as F
 
 from modecover.data import Dataset, StackedDigits
 from modecover.data.mixtures import Mixture
-from modecover.metrics.classifier import DigitClassifier, stacked_labels
+from modecover.metrics.classifier import DigitClassifier
 from modecover.metrics.classifier_training import cached_digit_classifier
-from modecover.metrics.labels import label_modes, stacked_law
+from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
+from modecover.metrics.stacked import SAMPLES, stacked_modes
 from modecover.metrics.transport import wasserstein
 from modecover.random import derive_seed
 
@@ -86,7 +87,7 @@ class StackedEvaluator(Evaluator):
 
     data: StackedDigits
     classifier: DigitClassifier
-    samples: int = 26_000
+    samples: int = SAMPLES
     headline = ("modes_any", "modes_enough", "kl_uniform")
 
     def __post_init__(self) -> None:
@@ -101,9 +102,7 @@ class StackedEvaluator(Evaluator):
         self._law = stacked_law(self.data.base.labels, self.data.k)
 
     def judge(self, samples: Tensor) -> dict[str, float]:
-        assert self.data.modes is not None
-        labels = stacked_labels(self.classifier, samples)
-        report = label_modes(labels, self.data.modes, reference=self._law)
+        report = stacked_modes(samples, self.classifier, reference=self._law)
         names = ("modes_any", "modes_enough", "kl_uniform", "kl_reference", "reverse_kl_uniform")
         return {name: float(getattr(report, name)) for name in names}
 
@@ -128,7 +127,7 @@ def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progre
         assert base.labels is not None, "stacked digits have labels"
         digits = _at_28_pixels(base.pixels)
         classifier = cached_digit_classifier(digits, base.labels, cache_folder(), progress=progress)
-        return StackedEvaluator(dataset, classifier, samples or 26_000)
+        return StackedEvaluator(dataset, classifier, samples or SAMPLES)
     return None
 
 

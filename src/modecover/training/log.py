@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modecover.errors import UserError
-from modecover.training.files import Json, reason, replacing
+from modecover.training.files import plain, reason, replacing
 
 
 class JsonLines:
@@ -43,7 +43,7 @@ class JsonLines:
         Raises:
             UserError: the disk is full.
         """
-        line = json.dumps(_plain(row), allow_nan=False, ensure_ascii=False)
+        line = json.dumps(plain(row), allow_nan=False, ensure_ascii=False)
         try:
             self._file.write(line + "\n")
             self._file.flush()
@@ -68,7 +68,7 @@ def read_log(path: Path | str) -> list[dict[str, Any]]:
     path = Path(path)
     if path.is_dir():
         path = path / "log.jsonl"
-    return [_with_numbers(row) for row, _ in _lines(path)]
+    return [with_numbers(row) for row, _ in _lines(path)]
 
 
 def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
@@ -101,27 +101,12 @@ def _is_after(row: Mapping[str, Any], step: int) -> bool:
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def _plain(value: Any) -> Json:
-    """`value` as JSON without non-finite numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if hasattr(value, "item"):
-        return _plain(value.item())
-    raise TypeError(f"a log line cannot hold {value!r}")
-
-
-def _with_numbers(value: Any) -> Any:
-    """The inverse of `_plain` on what `json.loads` gives."""
+def with_numbers(value: Any) -> Any:
+    """The inverse of `plain` on what `json.loads` gives."""
     if isinstance(value, dict):
-        return {key: _with_numbers(item) for key, item in value.items()}
+        return {key: with_numbers(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_numbers(item) for item in value]
+        return [with_numbers(item) for item in value]
     return _NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 

@@ -64,7 +64,7 @@ def train(
     *,
     preset: str | None = None,
     protocol: str | None = None,
-    networks: OwnNetworks | None = None,
+    networks: str | OwnNetworks | None = None,
     size: int | None = None,
     channels: int | None = None,
     data_dir: Path | str | None = None,
@@ -79,7 +79,8 @@ def train(
         out: the run folder; None writes nothing.
         preset: one of the method's own presets.
         protocol: a benchmark protocol of the literature (see `modecover.training.protocols`), or "none".
-        networks: your own modules by the method's names, for example `{"G": my_generator}`.
+        networks: a preset of networks by name; or your own modules by the method's names, for example
+            `{"G": my_generator}`.
         size, channels, data_dir: as for `open_data`. Images of a side the networks cannot make are resized to the
             nearest that they can, unless `size` is given.
         listener: is told of progress.
@@ -90,11 +91,14 @@ def train(
         NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
     """
     listener = listener or Listener()
+    if isinstance(networks, str):
+        settings["networks"] = networks
+    own = networks if isinstance(networks, Mapping) else None
     dataset = open_for_networks(data, str(settings.get("networks", "auto")), size, channels, data_dir, listener)
     chosen_method, resolved = resolve(method, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
     processes = join(device)
-    engine = build_engine(chosen_method, resolved, dataset, device=device, own=networks, processes=processes)
+    engine = build_engine(chosen_method, resolved, dataset, device=device, own=own, processes=processes)
     folder = None
     if out is not None and processes.first:
         description = Description(

@@ -1,0 +1,259 @@
+"""Runs: what they write, how they resume, how they stop, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import modecover
+from modecover.errors import UserError
+from modecover.training import checkpoint
+from modecover.training.engine import NonFiniteError
+from modecover.training.listener import Listener
+from modecover.training.log import read_log, with_numbers
+from modecover.training.run import train
+
+SMALL: dict[str, Any] = {"width": 8, "batch": 16, "log_every": 5, "evaluate_samples": 200}
+
+
+def newest(run: Path) -> dict[str, Tensor]:
+    found = checkpoint.load_newest(run / "checkpoints")
+    assert found is not None
+    return found.tensors
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_run_leaves_what_it_promises_and_its_model_needs_nothing_else(tmp_path: Path) -> None:
+    run = train("ivlsgan", "ring", tmp_path / "run", steps=20, seeds=2, **SMALL)
+    assert run.finished and len(run.models) == 2 and len(run.last) == 2
+    rows = read_log(tmp_path / "run")
+    assert [row["step"] for row in rows if "losses" in row] == [1, 5, 10, 15, 20]
+    assert {"D/real", "D/classifier", "G/intervention", "E/latent"} <= rows[0]["losses"].keys()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert repr(with_numbers(summary["last"])) == repr(run.last)  # by text: NaN is not equal to itself
+    assert summary["control"]["modes_many"] == 8
+    assert summary["best"][0]["step"] in range(2, 21)
+    assert (tmp_path / "run" / "samples" / "step-000000020.png").stat().st_size > 1000
+    for seed in (0, 1):
+        loaded = modecover.load(tmp_path / "run", seed=seed)
+        assert torch.equal(loaded.sample(5, seed=7), run.models[seed].sample(5, seed=7))
+    assert not torch.equal(run.models[0].sample(5), run.models[1].sample(5))
+
+
+def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train("gan", np.random.default_rng(0).normal(size=(100, 2)), steps=3, batch=16, width=8)
+    assert run.sample(4).shape == (4, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+class StopAt(Listener):
+    """Sends this process Ctrl-C at a step."""
+
+    def __init__(self, step: int):
+        self.at = step
+        self.resumed_at: int | None = None
+
+    def stepped(self, step: int, steps: int) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def resumed(self, step: int) -> None:
+        self.resumed_at = step
+
+
+def test_ctrl_c_saves_and_the_same_call_goes_on_bitwise(tmp_path: Path) -> None:
+    settings = {**SMALL, "steps": 30, "ema": 0.9, "instance_noise": "0:0.1,1~0"}
+    straight = train("ivdcgan", "ring", tmp_path / "straight", **settings)
+    stopped = train("ivdcgan", "ring", tmp_path / "cut", listener=StopAt(13), **settings)
+    assert not stopped.finished
+    assert modecover.load(tmp_path / "cut").sample(3).shape == (3, 2)
+    listener = StopAt(-1)
+    resumed = train("ivdcgan", "ring", tmp_path / "cut", listener=listener, **settings)
+    assert listener.resumed_at == 13 and resumed.finished
+    assert equal(newest(tmp_path / "cut"), newest(tmp_path / "straight"))
+    assert [r["step"] for r in read_log(tmp_path / "cut") if "losses" in r] == [
+        r["step"] for r in read_log(tmp_path / "straight") if "losses" in r
+    ]
+    assert repr(resumed.last) == repr(straight.last)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    train("gan", "ring", tmp_path / "run", steps=10, **SMALL)
+    before = newest(tmp_path / "run")
+    assert train("gan", "ring", tmp_path / "run", steps=10, **SMALL).finished
+    assert equal(newest(tmp_path / "run"), before)
+    train("gan", "ring", tmp_path / "run", steps=14, **SMALL)  # steps may grow
+    assert int(newest(tmp_path / "run")["step"]) == 14
+
+
+def test_looking_and_evaluating_never_change_training(tmp_path: Path) -> None:
+    busy = {**SMALL, "steps": 12, "seeds": 2, "sample_every": 1, "evaluate_every": 1, "checkpoint_every": 1}
+    quiet = {**SMALL, "steps": 12, "seeds": 2, "sample_every": 0, "evaluate_every": 0, "log_every": 12}
+    train("mdgan", "ring", tmp_path / "busy", networks="pacgan", **busy)
+    train("mdgan", "ring", tmp_path / "quiet", networks="pacgan", **quiet)
+    assert equal(newest(tmp_path / "busy"), newest(tmp_path / "quiet"))
+
+
+def test_changed_settings_are_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    train("wgan-gp", "ring", tmp_path / "run", steps=3, critic_steps=2, **SMALL)
+    before = newest(tmp_path / "run")
+    with pytest.raises(UserError, match=r"penalty was 10\.0 and is now 5\.0"):
+        train("wgan-gp", "ring", tmp_path / "run", steps=3, critic_steps=2, penalty=5, **SMALL)
+    with pytest.raises(UserError, match=r"lr was .* and is now 0\.1"):
+        train("wgan-gp", "ring", tmp_path / "run", steps=3, critic_steps=2, lr=0.1, **SMALL)
+    with pytest.raises(UserError, match="data was"):
+        train("wgan-gp", "grid", tmp_path / "run", steps=3, critic_steps=2, **SMALL)
+    assert equal(newest(tmp_path / "run"), before)
+
+
+class Explodes(nn.Module):
+    """A generator whose output becomes infinite at its fifth training step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+        self.calls = 0
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.calls += self.training
+        return self.linear(z) * (float("inf") if self.calls == 5 else 1.0)
+
+
+def test_the_first_non_finite_loss_stops_training_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"step 4: the loss term 'fake' of D is not a finite number"):
+        train("gan", "ring", tmp_path / "run", networks={"G": Explodes()}, steps=9, checkpoint_every=2, **SMALL)
+    state = newest(tmp_path / "run")
+    assert int(state["step"]) == 4
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_a_non_finite_gradient_names_network_and_seed() -> None:
+    from tiny import engine_of
+
+    engine = engine_of("gan", (5, 9))
+    D = engine.networks["D"]
+    with torch.no_grad():
+        D.get_parameter("body.adversarial_head.weight")[1] = 1e200  # finite losses, overflowing squares
+    weight = D.get_parameter("body.layers.0.weight")
+    weight.register_hook(lambda g: torch.cat([g[:1], g[1:] * float("inf")]))
+    before = weight.clone()
+    with pytest.raises(NonFiniteError, match=r"step 0: .* D .*not a finite number"):
+        engine.step()
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "words"),
+    [
+        ("gann", {}, "did you mean 'gan'"),
+        ("gan", {"lrr": 1}, "did you mean 'lr'"),
+        ("gan", {"steps": 0}, "steps is 0: it must be at least 1"),
+        ("gan", {"steps": 2.5}, "steps is 2.5: give a whole number"),
+        ("gan", {"loss": "hinge"}, "choose nonsaturating or minimax"),
+        ("ivlsgan", {"k": 3, "latent": 4}, "k = 3 equal blocks do not divide 4 latent dimensions: use k = 2, 4"),
+        ("ivlsgan", {"intervention": "blok"}, "choose 'block' or 'identity'"),
+        ("gan", {"lr_schedule": "1:1,0.5:0"}, "fractions must rise"),
+        ("gan", {"batch": 10, "accumulate": 3}, "choose an accumulate that divides it"),
+        ("gan", {"networks": "dcgan"}, "DCGAN networks need images"),
+        ("gan", {"preset": "paper"}, "gan has no preset 'paper': it has none"),
+        ("ivlsgan", {"preset": "offical"}, "choose paper or official"),
+        ("gan", {"protocol": "veegans"}, "There is no protocol 'veegans'"),
+    ],
+)
+def test_bad_settings_are_one_sentence(method: str, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        train(method, "ring", **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_others_and_a_damaged_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("do not touch")
+    with pytest.raises(UserError, match=r"no run folder .*thesis\.tex"):
+        train("gan", "ring", tmp_path / "mine", steps=2, **SMALL)
+    train("gan", "ring", tmp_path / "run", steps=8, checkpoint_every=4, **SMALL)
+    last = tmp_path / "run" / "checkpoints" / "checkpoint-000000008.safetensors"
+    last.write_bytes(last.read_bytes()[:-100])
+    listener = StopAt(-1)
+    with pytest.warns(UserWarning, match="Damaged"):
+        train("gan", "ring", tmp_path / "run", steps=8, checkpoint_every=4, listener=listener, **SMALL)
+    assert listener.resumed_at == 4
+
+
+def test_own_networks_play_any_role_and_shape_errors_help() -> None:
+    own = {"G": nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2)), "D": nn.Linear(2, 1)}
+    assert train("gan", "ring", networks=own, steps=3, batch=16).sample(3).shape == (3, 2)
+    makers = {"G": lambda: nn.Linear(2, 2)}
+    assert len(train("gan", "ring", networks=makers, steps=3, seeds=2, batch=16).models) == 2
+    with pytest.raises(UserError, match=r"G returned shape \(2, 3\) .* needs \(2, 2\)"):
+        train("gan", "ring", networks={"G": nn.Linear(2, 3)}, steps=3)
+    with pytest.raises(UserError, match="a function that makes it"):
+        train("gan", "ring", networks={"G": nn.Linear(2, 2)}, steps=3, seeds=2)
+    with pytest.raises(UserError, match="no network named 'F'"):
+        train("gan", "ring", networks={"F": nn.Linear(2, 2)}, steps=3)
+
+
+COMMAND = "train gan --data ring --steps 400 --seeds 2 --batch 16 --width 8 --checkpoint-every 7 --log-every 50"
+
+
+def start(out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "modecover", *COMMAND.split(), "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+
+
+def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    """SIGKILL, resume, ten times: the last checkpoint equals that of a run that was left alone, bitwise."""
+    straight = start(tmp_path / "straight")
+    draw = random.Random(0)
+    kills = 0
+    while kills < 10:
+        process = start(tmp_path / "cut")
+        folder = tmp_path / "cut" / "checkpoints"
+        seen = sorted(folder.glob("*.safetensors")) if folder.exists() else []
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            now = sorted(folder.glob("*.safetensors")) if folder.exists() else []
+            if now != seen and now:  # it has written something: now at any moment
+                time.sleep(draw.uniform(0, 0.05))
+                process.kill()
+                break
+            time.sleep(0.002)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode in (-signal.SIGKILL, 0), errors.decode()
+        kills += process.returncode != 0
+        if process.returncode == 0:
+            break
+    assert kills >= 5, "the run ended before it was killed often enough: make it longer"
+    final = start(tmp_path / "cut")
+    _, errors = final.communicate(timeout=120)
+    assert final.returncode == 0, errors.decode()
+    assert straight.wait(timeout=120) == 0
+    assert equal(newest(tmp_path / "cut"), newest(tmp_path / "straight"))
+    assert int(newest(tmp_path / "cut")["step"]) == 400
+
+
+def test_training_in_a_thread_leaves_signals_alone() -> None:
+    done: list[bool] = []
+    worker = threading.Thread(target=lambda: done.append(train("gan", "ring", steps=2, batch=16, width=8).finished))
+    worker.start()
+    worker.join(timeout=60)
+    assert done == [True]
