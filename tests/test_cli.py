@@ -141,14 +141,16 @@ def test_help_answers_at_once_and_loads_no_library():
         "except SystemExit: pass\n"
         "print(*sorted({m.partition('.')[0] for m in sys.modules}), file=sys.stderr)"
     )
-    durations = []
-    for _ in range(3):
+    fastest = float("inf")
+    for _ in range(10):  # other work on the machine may slow some
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        durations.append(time.perf_counter() - start)
+        fastest = min(fastest, time.perf_counter() - start)
+        if fastest < 0.3:
+            break
     assert all(name in done.stdout for name in COMMANDS)
     assert not {"torch", "numpy", "rich", "matplotlib"} & set(done.stderr.split())
-    assert min(durations) < 0.3
+    assert fastest < 0.3
 
 
 def test_the_bare_command_and_the_version(capsys):
@@ -195,34 +197,34 @@ def _raising(error: BaseException):
     ],
 )
 def test_each_way_to_end_has_its_exit_code(error, code, said, monkeypatch, capsys):
-    import modecover.cli.demo as demo
+    import modecover.cli.sample as sample
 
-    monkeypatch.setattr(demo, "run", _raising(error))
+    monkeypatch.setattr(sample, "run", _raising(error))
     monkeypatch.setattr("os.dup2", lambda *_: None)
     monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
-    assert say(capsys, "demo") == (code, "", said)
+    assert say(capsys, "sample") == (code, "", said)
 
 
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
-    import modecover.cli.demo as demo
+    import modecover.cli.sample as sample
 
-    monkeypatch.setattr(demo, "run", _raising(ZeroDivisionError()))
+    monkeypatch.setattr(sample, "run", _raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
-        command(["demo"])
+        command(["sample"])
 
 
 def test_our_warnings_are_sentences(monkeypatch, capsys):
-    import modecover.cli.demo as demo
+    import modecover.cli.sample as sample
 
     def run(words: list[str]) -> int:
         warnings.warn_explicit("The checkpoint is damaged.", UserWarning, "/lib/modecover/training/checkpoint.py", 1)
         warnings.warn_explicit("old function", DeprecationWarning, "/lib/elsewhere.py", 7)
         return 0
 
-    monkeypatch.setattr(demo, "run", run)
+    monkeypatch.setattr(sample, "run", run)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        _, _, said = say(capsys, "demo")
+        _, _, said = say(capsys, "sample")
     assert said == (
         "modecover: warning: The checkpoint is damaged.\n/lib/elsewhere.py:7: DeprecationWarning: old function\n"
     )

@@ -66,7 +66,8 @@ def description(name: str, method: type[Method]) -> str:
 def _words_about(method: type[Method]) -> str:
     """The docstrings of the method and of those it is a variant of."""
     classes = [cls for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method]
-    return "\n\n".join(inspect.cleandoc(cls.__doc__) for cls in classes if cls.__doc__)
+    paragraphs = "\n\n".join(inspect.cleandoc(cls.__doc__) for cls in classes if cls.__doc__).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _schedules(method: type[Method]) -> str:

@@ -53,7 +53,7 @@ def dry_run(
     seconds = (time.perf_counter() - start) / TIMED_STEPS
     sizes = {key: sum(p.numel() for p in net.parameters()) // settings.seeds for key, net in engine.networks.items()}
     whole = timedelta(seconds=round(seconds * settings.steps))
-    print(f"data       {dataset.name}, each {'x'.join(map(str, dataset.shape))}")
+    print(f"data       {dataset.name}, samples of shape {dataset.shape}")
     print(f"schedule   {engine.schedule()}")
     print(f"networks   {', '.join(f'{key} {count:,} weights' for key, count in sizes.items())}")
     print(f"settings   {_listed({**method.settings(), **_unusual(settings)})}")

@@ -39,13 +39,20 @@ def run(words: list[str]) -> int:
     labels = [f"seed {model.training_facts.get('seed', number)}" for number, model in enumerate(models)]
     if given["json"]:
         report = {"models": dict(zip(labels, rows, strict=True)), "real data": control, "facts": evaluator.facts}
-        print(json.dumps(report, indent=2))
+        print(json.dumps(_without_nan(report), indent=2))
     else:
         from modecover.cli.tables import print_evaluation
 
         print_evaluation(rows, control, labels)
         print(_facts(evaluator.facts))
     return 0
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN, which stands for a number that no sample could give: null."""
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    return None if value != value else value
 
 
 def load_all(place: str) -> list[GenerativeModel]:

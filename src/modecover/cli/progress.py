@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import torch
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from modecover.cli.tables import heading, summary
 from modecover.data import Dataset
@@ -37,13 +38,33 @@ class Quiet(Listener):
         pass
 
 
+class _Live(Progress):
+    """The bar, and the losses on a line of their own."""
+
+    losses = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if self.losses:
+            yield Text(self.losses, style="dim")
+
+
+def by_network(losses: Mapping[str, float]) -> str:
+    """{"D/real": 0.5, "D/fake": 0.25, "G/adversarial": 1} as "D: real 0.5, fake 0.25  G: adversarial 1"."""
+    terms: dict[str, list[str]] = {}
+    for name, value in losses.items():
+        network, _, term = name.partition("/")
+        terms.setdefault(network, []).append(f"{term} {value:.3g}")
+    return "  ".join(f"{network}: {', '.join(values)}" for network, values in terms.items())
+
+
 class Display(Quiet):
-    """Steps per second, time left and losses by name on one line; evaluations and notes above it."""
+    """A bar with steps per second and time left, the losses by name below it, evaluations and notes above it."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.live = self.console.is_terminal
-        self.progress = Progress(
+        self.progress = _Live(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
@@ -55,9 +76,9 @@ class Display(Quiet):
         )
         self._task: TaskID | None = None
         self._what = ""
-        self._news = ""
         self._shown = 0.0
         self._speed = 0.0
+        self._pictures = False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -85,15 +106,17 @@ class Display(Quiet):
         self._advance("training", step, steps)
 
     def logged(self, step: int, losses: Mapping[str, float], steps_per_second: float) -> None:
-        self._speed = steps_per_second
-        self._news = "  ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        self._speed = 0.7 * self._speed + 0.3 * steps_per_second if self._speed else steps_per_second
+        self.progress.losses = by_network(losses)
 
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
         parts = [f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline]
         self._say(f"step {step:,}: {', '.join(parts)}")
 
     def sampled(self, step: int, path: Path) -> None:
-        self._say(f"step {step:,}: samples in {path}")
+        if not self._pictures:
+            self._say(f"Pictures of samples: {path.parent}")
+        self._pictures = True
 
     def ended(self, run: Any) -> None:
         self.progress.stop()
@@ -111,7 +134,7 @@ class Display(Quiet):
         if not self.live:
             # The first and the last call of each kind say nothing that the lines around them do not.
             if what == self._what and done < total:
-                self._say(f"{what}: {done:,} of {total:,}{self._pace(done, total)}")
+                self._say(f"{what}: {done:,} of {total:,}{self._pace(done, total)}  {self.progress.losses}")
         else:
             self._redraw(what, done, total)
         self._what, self._shown = what, now
@@ -130,4 +153,4 @@ class Display(Quiet):
         if not self._speed:
             return ""
         left = timedelta(seconds=round((total - done) / self._speed))
-        return f"  {self._speed:.3g} steps/s  {left} left  {self._news}"
+        return f"  {self._speed:.3g} steps/s  {left} left"

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 NAMES = {
-    "modes_any": "modes, 1 sample",
-    "modes_many": "modes, many samples",
-    "modes_enough": "modes, 5 samples",
+    "modes_any": "modes (any)",
+    "modes_many": "modes (many)",
+    "modes_enough": "modes (>= 5)",
     "high_quality": "high quality",
     "kl": "KL",
     "reverse_kl": "reverse KL",
@@ -18,7 +18,14 @@ NAMES = {
     "std_ratio": "std ratio",
     "wasserstein": "Wasserstein",
 }
-"""Headings of the numbers that an evaluation has, by their names in the log."""
+"""Headings of the numbers that an evaluation has, by their names in the log, in the order of a table."""
+
+LEGEND = {
+    "modes_many": "any: a mode counts with one high-quality sample, within 3 std of its centre; many: with more than "
+    "20 of 2,048.\nstd ratio: spread within modes, 1.0 is ideal.",
+    "modes_enough": "any: a mode counts with one sample; >= 5: with five, which a classifier's errors seldom give.",
+}
+"""What the counts of modes mean, by the number that tells which kind of evaluation it is."""
 
 AVERAGE = "ema_"
 """How the names of numbers under averaged weights begin."""
@@ -39,7 +46,10 @@ def shown(name: str, value: float) -> str:
 
 
 def summary(name: str, values: Sequence[float]) -> str:
-    """One number over several seeds: its mean, and the range where they differ."""
+    """One number over several seeds: its mean, and the range where they differ; seeds without the number left out."""
+    values = [value for value in values if value == value]
+    if not values:
+        return "-"
     mean = sum(values) / len(values)
     average = f"{mean:.1f}" if name.startswith("modes") and mean != round(mean) else shown(name, mean)
     low, high = shown(name, min(values)), shown(name, max(values))
@@ -56,7 +66,7 @@ def print_evaluation(
     from rich.console import Console
     from rich.table import Table
 
-    names = [name for name in rows[0] if not name.startswith(AVERAGE)]
+    names = [name for name in (*NAMES, *(rows[0].keys() - NAMES.keys())) if name in rows[0] and AVERAGE not in name]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in names:
@@ -68,3 +78,6 @@ def print_evaluation(
     if control is not None:
         table.add_row("real data", *(shown(name, control[name]) for name in names), style="dim")
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+    for name, text in LEGEND.items():
+        if name in names:
+            print(text)

@@ -66,9 +66,8 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     group = parser.add_argument_group("the run")
     group.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
     group.add_argument("--out", metavar="DIR", help=f"the run's folder [runs/{name}-SOURCE]")
-    if method.presets:
-        options = ", ".join(method.presets)
-        group.add_argument("--preset", default=argparse.SUPPRESS, metavar="NAME", help=f"of the method: {options}")
+    presets = f"of the method: {', '.join(method.presets) or 'it has none'}"
+    group.add_argument("--preset", default=argparse.SUPPRESS, metavar="NAME", help=presets)
     protocols = f"of the literature: {', '.join(PROTOCOLS)}, none [points for points, none for images]"
     group.add_argument("--protocol", default=argparse.SUPPRESS, metavar="NAME", help=protocols)
     group.add_argument("--dry-run", action="store_true", help="do one step, print its schedule and cost, keep nothing")
@@ -100,15 +99,14 @@ def _train(name: str, data: Any, out: str, options: dict[str, Any]) -> int:
         raise Failure(str(error)) from error
     if isinstance(listener, Display):
         _report(result, out)
-    return 0 if result.finished else EXIT_STOPPED
+    return 0 if result.finished or result.settings.minutes is not None else EXIT_STOPPED
 
 
 def _report(result: Run, out: str) -> None:
     from modecover.cli.tables import print_evaluation
 
     if not result.finished:
-        print(f"Stopped; nothing is lost. The same command goes on, or give --out a new folder. The run is in {out}.")
-        return
+        print(f"Stopped before the last step, and saved in {out}: the same command goes on from here.")
     if result.last:
         seeds = [model.training_facts.get("seed", number) for number, model in enumerate(result.models)]
         print_evaluation(result.last, result.control, [f"seed {seed}" for seed in seeds])
