@@ -153,6 +153,14 @@ def gradients(update: tuple, networks: dict, *, keep: bool) -> tuple[str, dict[s
     return "+".join(names), terms, by_network
 
 
+def assert_detached(who: Any, terms: dict[str, Tensor], networks: dict) -> None:
+    """A discriminator's loss reaches no other network: fakes are detached, and no graph behind them is kept."""
+    if "trunk" in getattr(who, "weights", {}):
+        others = [p for network in networks.values() if network is not who for p in network.parameters()]
+        reached = torch.autograd.grad(sum(terms.values()), others, retain_graph=True, allow_unused=True)
+        assert all(gradient is None for gradient in reached)
+
+
 def in_numpy(world: dict[str, Weights]) -> dict[str, Any]:
     return {name: (Judge if "trunk" in weights else Affine)(dict(weights)) for name, weights in world.items()}
 
@@ -179,6 +187,8 @@ def play(method: Method, box: Box, draws: Draws, patch: pytest.MonkeyPatch) -> d
     for number, expected in enumerate(box(method, hand, draws)):
         yielded = next(updates)
         assert isinstance(yielded, list) == (len(expected) > 1), f"update {number}: simultaneous or not"
+        for who, terms in yielded if isinstance(yielded, list) else [yielded]:
+            assert_detached(who, terms, networks)
         found = [gradients(u, networks, keep=True) for u in (yielded if isinstance(yielded, list) else [yielded])]
         assert [names for names, *_ in found] == [names for names, *_ in expected], f"update {number}"
         for (names, terms, grads), (_, terms_by_hand, grads_by_hand) in zip(found, expected, strict=True):
