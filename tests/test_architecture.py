@@ -6,6 +6,7 @@ Every rule is a function from a source tree to the list of its violations, so th
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -286,6 +287,18 @@ def test_importing_the_package_loads_no_library():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "modecover" in loaded
     assert not {"torch", "numpy", *HEAVY} & set(loaded)
+
+
+def test_every_public_name_is_there_and_comes_from_its_home():
+    import modecover
+
+    for name in modecover.__all__:
+        value = getattr(modecover, name)
+        if name in modecover._HOMES:
+            assert value is getattr(importlib.import_module(modecover._HOMES[name]), name)
+        else:
+            assert name == "__version__" or value is importlib.import_module(f"modecover.{name}")
+    assert dir(modecover) == sorted(modecover.__all__)
 
 
 def test_an_unknown_public_name_is_an_attribute_error():
