@@ -56,7 +56,9 @@ def engine_of(method, networks, draws, **options):
     )
 
 
-@pytest.mark.parametrize(("name", "settings", "box", "draws"), CASES + IVGAN_CASES, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("name", "settings", "box", "draws"), CASES + IVGAN_CASES, ids=[f"{n}-{s}" for n, s, *_ in CASES + IVGAN_CASES]
+)
 def test_a_step_of_the_engine_is_the_algorithm_box(name, settings, box, draws, monkeypatch):
     method = registry.get(name)(**settings)
     world = make_world(method)
