@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,3 +105,19 @@ def weights(engine: Engine) -> dict[str, Tensor]:
         for name, network in engine.networks.items()
         for key, value in network.state_dict().items()
     }
+
+
+def of_means(engine: Engine) -> Engine:
+    """The engine with those loss terms left out that are not means over rows: LDMGAN's fitted Gaussians."""
+    step = engine.method.step
+
+    class Means(type(engine.method)):  # type: ignore[misc]
+        def step(self, **arguments: Any) -> Any:
+            for update in step(**arguments):
+                pairs = update if isinstance(update, list) else [update]
+                kept = [(nets, {k: v for k, v in terms.items() if k != "matching"}) for nets, terms in pairs]
+                yield kept if isinstance(update, list) else kept[0]
+
+    Means.step.__signature__ = inspect.signature(type(engine.method).step)  # type: ignore[attr-defined]
+    engine.method = Means()
+    return engine

@@ -1,0 +1,70 @@
+"""Several processes under torchrun compute what one process computes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from tiny import METHODS, engine_of, of_means, weights
+
+from modecover.training import checkpoint
+from modecover.training.processes import join
+
+
+def _work(rank: int, port: int, out: Path) -> None:
+    os.environ |= {
+        **{"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)},
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+    }
+    torch.set_num_threads(1)
+    processes = join(torch.device("cpu"))
+    assert (processes.rank, processes.count) == (rank, 2)
+    assert processes.any(rank == 1, torch.device("cpu")) and not processes.any(False, torch.device("cpu"))
+    found = {}
+    for name in METHODS:
+        engine = of_means(engine_of(name, (0, 1), norm=False, processes=processes, accumulate=2))
+        for _ in range(2):
+            engine.step()
+        found[name] = {"losses": engine.losses(), "weights": weights(engine)}
+    torch.save(found, out / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:  # type: ignore[type-arg]
+    out = tmp_path_factory.mktemp("ranks")
+    multiprocessing.spawn(_work, (29500 + os.getpid() % 1000, out), nprocs=2)
+    return [torch.load(out / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_processes_of_two_micro_batches_equal_one(name: str, found: list[dict]) -> None:  # type: ignore[type-arg]
+    alone = of_means(engine_of(name, (0, 1), norm=False))
+    for _ in range(2):
+        alone.step()
+    for rank in found:
+        assert rank[name]["losses"] == pytest.approx(alone.losses(), abs=1e-9)
+        for key, value in weights(alone).items():
+            assert torch.allclose(rank[name]["weights"][key], value, atol=1e-8, rtol=0), key
+
+
+def test_torchrun_trains_one_run_and_only_the_first_process_writes(tmp_path: Path) -> None:
+    words = "train wgan-gp --data ring --steps 20 --batch 16 --width 8 --critic-steps 2 --log-every 5".split()
+    alone = [sys.executable, "-m", "modecover", *words, "--out", str(tmp_path / "one")]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    together = [*launch, "modecover", *words, "--out", str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for command in (alone, together):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("The run is in") == 1
+    one, two = (checkpoint.load_newest(tmp_path / run / "checkpoints") for run in ("one", "two"))
+    assert one is not None and two is not None
+    for key, value in one.tensors.items():
+        if key.startswith("network/"):
+            assert torch.allclose(two.tensors[key], value, atol=1e-5), key
