@@ -47,7 +47,7 @@ class BlockSubstitution(Intervention):
         super().check(latent)
         if latent % self.count:
             fits = [str(k) for k in range(2, latent + 1) if latent % k == 0]
-            cure = f"use k = {', '.join(fits)}" if fits else "use a latent dimension with a divisor"
+            cure = f"use k = {', '.join(fits)}" if fits else "use at least 2 latent dimensions"
             raise UserError(f"k = {self.count} equal blocks do not divide {latent} latent dimensions: {cure}.")
 
 

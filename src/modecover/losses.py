@@ -83,7 +83,10 @@ def multi_jensen_shannon(densities: Tensor, volume: float = 1.0) -> Tensor:
 
 
 def pixel_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared difference over rows and coordinates."""
+    """Mean squared difference over rows and coordinates.
+
+    A mean, where MDGAN and LDMGAN print a squared norm: a sum over n coordinates weighs n times more.
+    """
     return F.mse_loss(y, x)
 
 

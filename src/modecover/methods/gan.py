@@ -13,7 +13,8 @@ from modecover.methods.base import Discriminator, Feed, Generator, Method, Updat
 class GAN(Method):
     """Generative adversarial network; with the DCGAN networks this is DCGAN.
 
-    Goodfellow et al. 2014, Algorithm 1 with one discriminator step.
+    Goodfellow et al. 2014, Algorithm 1 with one discriminator step. Deviation: both steps use the same z, as in common
+    implementations; the algorithm box draws it anew for G.
     """
 
     title = "Generative Adversarial Network (GAN, DCGAN)"

@@ -15,7 +15,8 @@ class LDMGAN(Method):
 
     "LDMGAN", ICLR 2020 submission, Algorithm 1 and equations 8-10. q is the Gaussian fitted to each code coordinate of
     the minibatch. The KL in G's loss moves G alone, through a fixed E. All three gradients are taken before any
-    network moves (line 16). Deviation: G's adversarial losses are non-saturating by default; line 14 has minimax.
+    network moves (line 16). Deviations: G's adversarial losses are non-saturating by default,
+    line 14 has minimax; the distance is a mean over coordinates. Micro-batches and processes each fit their own q.
     """
 
     title = "Latent Distribution Matching GAN (LDMGAN)"

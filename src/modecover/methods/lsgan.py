@@ -12,7 +12,7 @@ from modecover.methods.base import Discriminator, Feed, Generator, Method, Updat
 class LSGAN(Method):
     """Least-squares GAN with labels real 1, fake -1, and 0 as G's target: the Pearson chi^2 form.
 
-    Mao et al. 2017, equation 8.
+    Mao et al. 2017, equation 8. Both steps of an iteration use the same z.
     """
 
     title = "Least Squares GAN (LSGAN)"

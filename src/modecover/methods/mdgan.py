@@ -14,7 +14,8 @@ class MDGAN(Method):
 
     Che et al. 2017, section 3.3 and Appendix A. The manifold step pulls reconstructions onto the data; the diffusion
     step spreads samples over the reconstructions. Deviations: the appendix prints `D2(z_i)` for `D2(G(z_i))` and
-    "gradient ascent" for G's descents. G keeps separate batch statistics for noise and for codes (Appendix B).
+    "gradient ascent" for G's descents; the distance is a mean over coordinates, not a sum. G keeps separate batch
+    statistics for noise and for codes (Appendix B).
     """
 
     title = "Manifold-Diffusion GAN (MDGAN)"
@@ -27,7 +28,7 @@ class MDGAN(Method):
     """
 
     lambda_: float = 0.01
-    """Weight of D1's judgement beside the reconstruction distance in the manifold step."""
+    """Weight of D1's judgement beside the reconstruction distance in the manifold step (ours: the paper gives none)."""
     distance: str = "pixel"
     """Reconstruction distance: pixel, feature (in D1), or a name you add to `modecover.losses.DISTANCES`."""
 

@@ -56,7 +56,7 @@ def resolve(
     settings = Settings(**{key: value for key, value in merged.items() if key in shared})
     latent = settings.latent or (100 if len(shape) == 3 else 2)
     settings = dataclasses.replace(settings, latent=latent, prior=settings.prior or "normal")
-    method.check(latent=latent, batch=settings.batch)
+    method.check(latent=latent, batch=settings.batch // settings.accumulate)
     return method, settings
 
 
