@@ -148,7 +148,7 @@ SETTINGS: list[Any] = [
 
 
 def test_the_cap_holds_where_the_classifier_is_worse_than_a_guess_and_only_there():
-    """f certain of the wrong intervention: log k and no gradient; certain of the right one: the cross-entropy itself."""
+    """f certain of the wrong intervention: log k and no gradient; certain of the right: the cross-entropy itself."""
     index = torch.tensor([0, 1, 1])
 
     class Certain:
