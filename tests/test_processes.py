@@ -12,8 +12,9 @@ import torch
 import torch.multiprocessing as multiprocessing
 from tiny import METHODS, engine_of, of_means, weights
 
+from modecover.errors import UserError
 from modecover.training import checkpoint
-from modecover.training.processes import join
+from modecover.training.processes import choose_device, join
 
 
 def _work(rank: int, port: int, out: Path) -> None:
@@ -68,3 +69,36 @@ def test_torchrun_trains_one_run_and_only_the_first_process_writes(tmp_path: Pat
     for key, value in one.tensors.items():
         if key.startswith("network/"):
             assert torch.allclose(two.tensors[key], value, atol=1e-5), key
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "sentence"),
+    [
+        ("cuda", 0, "The device cuda:0 cannot be used: this PyTorch"),
+        ("cuda:7", 0, "The device cuda:7 cannot be used: this PyTorch"),
+        ("cuda:1", 1, "There is no device cuda:1 for this process: there is one GPU, cuda:0."),
+        ("cuda:7", 4, "There is no device cuda:7 for this process: the 4 GPUs are cuda:0 to cuda:3."),
+        ("gpu", 0, "There is no kind of device called 'gpu': use auto, cpu, cuda or cuda:N."),
+        ("meta", 0, "The device meta cannot be used here"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_sentence(
+    wanted: str, gpus: int, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(UserError) as caught:
+        choose_device(wanted)
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+def test_auto_is_the_cpu_where_there_is_no_gpu_else_this_process_s_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError, match=r"no device cuda:2 .* cuda:0 to cuda:1\. Choose another device, or start"):
+        choose_device("auto")

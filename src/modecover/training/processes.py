@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from modecover.errors import UserError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -64,12 +66,36 @@ def join(device: torch.device) -> Processes:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of that name; "auto" is this process's GPU where there is one, else the CPU."""
+    """The device of that name; "auto" is this process's GPU where there is one, else the CPU.
+
+    Raises:
+        UserError: there is no such device here.
+    """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda":
         wanted = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    device = torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise UserError(f"There is no kind of device called {wanted!r}: use auto, cpu, cuda or cuda:N.") from None
     if device.type == "cuda":
+        _refuse_absent_gpu(device)
         torch.cuda.set_device(device)
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(f"The device {wanted} cannot be used here ({reason}): use cpu, or auto.") from error
     return device
+
+
+def _refuse_absent_gpu(device: torch.device) -> None:
+    if not torch.cuda.is_available():
+        built = "sees no GPU" if torch.backends.cuda.is_built() else "is built without CUDA"
+        raise UserError(f"The device {device} cannot be used: this PyTorch ({torch.__version__}) {built}. Use cpu.")
+    if (device.index or 0) >= (count := torch.cuda.device_count()):
+        there = "there is one GPU, cuda:0" if count == 1 else f"the {count} GPUs are cuda:0 to cuda:{count - 1}"
+        raise UserError(
+            f"There is no device {device} for this process: {there}. Choose another device, or start fewer processes."
+        )
