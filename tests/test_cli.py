@@ -233,6 +233,19 @@ def test_our_warnings_are_sentences(monkeypatch, capsys):
 # ---------------------------------------------------------------- list and describe
 
 
+def test_methods_can_be_asked_for_by_name_and_importing_them_loads_no_library():
+    code = (
+        "import sys, modecover\n"
+        "from modecover import methods\n"
+        "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
+        "print(methods.names()[0], methods.get('wgan-gp').__name__)\n"
+        "methods.nmaes"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "gan WGANGP\n"
+    assert "AttributeError: module 'modecover.methods' has no attribute 'nmaes'" in done.stderr
+
+
 def test_list_names_everything_that_is_registered(capsys):
     from modecover.data import NAMES
     from modecover.interventions import INTERVENTIONS

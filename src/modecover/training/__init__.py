@@ -1,0 +1,1 @@
+"""Training: the engine, stacked seeds, processes, checkpoints, the loop, run folders, model files."""
