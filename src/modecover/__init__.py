@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modecover import data, interventions, losses, methods, metrics, networks, random, training
+    from modecover import data, experiments, interventions, losses, methods, metrics, networks, random, training
     from modecover.data import open_data
     from modecover.errors import UserError
     from modecover.methods.base import Method
@@ -26,7 +26,7 @@ _HOMES = {
     "open_data": "modecover.data",
     "train": "modecover.training.run",
 }
-_ROOMS = ("data", "interventions", "losses", "methods", "metrics", "networks", "random", "training")
+_ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random", "training")
 
 __all__ = [
     "GenerativeModel",
@@ -34,6 +34,7 @@ __all__ = [
     "UserError",
     "__version__",
     "data",
+    "experiments",
     "interventions",
     "load",
     "losses",

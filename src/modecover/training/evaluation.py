@@ -68,7 +68,7 @@ class MixtureEvaluator(Evaluator):
         report = mixture_modes(samples, self.mixture.centres, self.mixture.std, self.mixture.weights)
         names = ("modes_any", "modes_many", "high_quality", "kl", "reverse_kl", "std_ratio")
         numbers = {name: float(getattr(report, name)) for name in names}
-        return {**numbers, "wasserstein": wasserstein(samples, self._reference)}
+        return {**numbers, "wasserstein": wasserstein(samples, self._reference, limit=500)}
 
     def score(self, numbers: dict[str, float]) -> tuple[float, ...]:
         return numbers["modes_many"], numbers["modes_any"], numbers["high_quality"]

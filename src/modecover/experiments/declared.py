@@ -1,0 +1,61 @@
+"""What an experiment is: arms that differ in what is compared and share everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modecover.errors import UserError
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of the table: a method with the settings that are its own."""
+
+    label: str
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A comparison.
+
+    Attributes:
+        name: what `modecover reproduce` calls it, and the file of its results.
+        question: what it asks, in a sentence or two.
+        data: as `open_data` takes it.
+        settings: shared by all arms (`protocol` included); an arm's own go before them.
+        arms: what is compared.
+    """
+
+    name: str
+    question: str
+    data: str
+    settings: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+
+
+_DECAY = "0.5:1,1~0"
+
+DEMO = Experiment(
+    name="demo",
+    question="Eight Gaussians on a ring: which of them do a plain GAN and an Intervention GAN find?",
+    data="ring",
+    settings={"seeds": 4, "steps": 4000},
+    arms=(Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True})),
+)
+
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (DEMO,)}
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in EXPERIMENTS:
+        raise UserError(f"There is no experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}.")
+    return EXPERIMENTS[name]
