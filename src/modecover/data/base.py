@@ -6,6 +6,7 @@ import copy
 import hashlib
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -45,6 +46,8 @@ class Dataset(ABC):
     """Range of decoded values: (-1, 1) for images, None for points."""
     source_range: tuple[float, float] | None = None
     """Smallest and largest value as the source had them, where all of them were seen on opening."""
+    opened: Mapping[str, Any] | None = None
+    """What opens it again: `open_data(**opened)`, in values that JSON can hold; None where it came from memory."""
 
     @abstractmethod
     def fetch(self, keys: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 
 from modecover.data.arrays import Images, from_array
 from modecover.data.files import find_mnist, idx_labels, read_idx
-from modecover.data.pictures import StreamedImages, TablePictures, open_pictures
+from modecover.data.pictures import MEMORY_LIMIT, StreamedImages, TablePictures, open_pictures
 from modecover.data.tables import read_parquet
 from modecover.errors import UserError
 
@@ -90,7 +90,7 @@ def _from_parquet(
             content = read_parquet(paths, None, None)
             if not isinstance(content, TablePictures):
                 raise UserError(f"{paths[0]} has no column of pictures; give {name} as the Hugging Face Hub stores it.")
-            data = open_pictures(content, f"{name} {split}", size, channels, memory_limit=2**31)
+            data = open_pictures(content, f"{name} {split}", size, channels, memory_limit=MEMORY_LIMIT)
             data.modes = 10
             return data
     kinds = "idx or parquet" if name == "mnist" else "parquet"

@@ -15,15 +15,20 @@ from modecover.data import digits, files, mixtures
 from modecover.data.arrays import Images, class_labels, from_array
 from modecover.data.base import Dataset
 from modecover.data.options import Value, nearest, parse_options
-from modecover.data.pictures import IMAGE_SUFFIXES, FolderPictures, Pictures, TablePictures, open_pictures
+from modecover.data.pictures import (
+    IMAGE_SUFFIXES,
+    MEMORY_LIMIT,
+    FolderPictures,
+    Pictures,
+    TablePictures,
+    open_pictures,
+)
 from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
 from modecover.data.tables import Content, load_hub, read_hub, read_parquet, tables_of_split
 from modecover.errors import UserError
 
 Source = Any
 """A name, a path, a NumPy array, a tensor, a `datasets.Dataset`, or a `Dataset` of ours."""
-
-MEMORY_LIMIT = 2 * 2**30
 
 NAMES: dict[str, str] = {
     **dict.fromkeys(mixtures.PRESETS, "2-D mixture of Gaussians"),
@@ -79,12 +84,17 @@ def open_data(
     """
     _check_options(size, channels)
     if isinstance(source, Dataset):
-        if (size, channels, labels) != (None, None, None):
-            raise UserError(f"{source.name} is open already; give size, channels and labels where it is first opened.")
+        if any(option is not None for option in (size, channels, key, labels, layout)) or split != "train":
+            raise UserError(
+                f"{source.name} is open already; give size, channels, split, key, labels and layout where it is first "
+                "opened."
+            )
         return source.to(_device(device))
     place = None if data_dir is None else Path(data_dir).expanduser()
     request = _Request(size, channels, place, split, key, labels, layout, memory_limit)
-    return request.open(source).to(_device(device))
+    data = request.open(source).to(_device(device))
+    data.opened = request.again(source)
+    return data
 
 
 def _check_options(size: int | None, channels: int | None) -> None:
@@ -134,6 +144,26 @@ class _Request:
                 raise UserError("the rows of the list differ in length; give an array of one shape.") from error
             return self.array(array, None, "array")
         raise UserError(f"cannot open a {type(source).__name__}; give a name, a path, an array or a tensor.")
+
+    def again(self, source: Source) -> dict[str, Any] | None:
+        """What `Dataset.opened` says: `source` and the options that are not the default, paths made absolute."""
+        text = os.fspath(source) if isinstance(source, os.PathLike) else source
+        if not isinstance(text, str) or not isinstance(self.labels, str | None):
+            return None
+        named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
+        path = Path(text).expanduser()
+        options = {
+            "size": self.size,
+            "channels": self.channels,
+            "data_dir": None if self.data_dir is None else str(self.data_dir.absolute()),
+            "split": None if self.split == "train" else self.split,
+            "key": self.key,
+            "labels": self.labels,
+            "layout": self.layout,
+            "memory_limit": None if self.memory_limit == MEMORY_LIMIT else self.memory_limit,
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        return {"source": str(path.absolute()) if not named and path.exists() else text, **given}
 
     @property
     def label_key(self) -> str | None:

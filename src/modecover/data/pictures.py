@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes that decoded pictures may take before they are streamed, unless the user says otherwise."""
 SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 
 # What Pillow raises on files that are cut short or are no images at all.

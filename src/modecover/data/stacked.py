@@ -42,7 +42,7 @@ class StackedDigits(Dataset):
             raise UserError(f"stacks hold 1 to 9 digits; got k={k}.")
         if count is not None and count < 1:
             raise UserError(f"a fixed set of stacks needs count >= 1; got count={count}.")
-        self.base, self.k, self.size, self.modes = base, k, count, 10**k
+        self.base, self.k, self.size, self.seed, self.modes = base, k, count, seed, 10**k
         self.shape = (k, *base.shape[1:])
         self.name = f"stacked-mnist ({k} of {base.name}, {'fresh' if count is None else f'{count} fixed, seed {seed}'})"
         self.fingerprint = digest("stacked", base.fingerprint, repr((k, count, seed if count else None)))

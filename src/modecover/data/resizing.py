@@ -1,0 +1,34 @@
+"""Another side for images that are open already, so that nothing is read or decoded twice."""
+
+from __future__ import annotations
+
+from modecover.data.arrays import Images, own_tensor
+from modecover.data.base import Dataset
+from modecover.data.pictures import MEMORY_LIMIT, StreamedImages, open_pictures
+from modecover.data.pixels import images_resized
+from modecover.data.stacked import StackedDigits
+from modecover.errors import UserError
+
+
+def resized_to(side: int, data: Dataset, memory_limit: int = MEMORY_LIMIT) -> Dataset:
+    """What `open_data(..., size=side)` would have opened in the place of `data`, an open set of images on the CPU.
+
+    Raises:
+        UserError: the set is of a kind that cannot be resized.
+    """
+    made: Dataset
+    if isinstance(data, Images):
+        made = Images(own_tensor(images_resized(data.pixels.numpy(), side)), data.labels, data.name, data.modes)
+    elif isinstance(data, StackedDigits):
+        base = resized_to(side, data.base)
+        assert isinstance(base, Images)
+        made = StackedDigits(base, data.k, data.size, data.seed)
+    elif isinstance(data, StreamedImages):
+        made = open_pictures(data.pictures, data.name, side, data.channels, memory_limit)
+        made.modes = data.modes
+    else:
+        raise UserError(f"{data.name} of shape {data.shape} cannot be resized: give images of {side}x{side} pixels.")
+    made.source_range = data.source_range or made.source_range
+    if data.opened is not None:
+        made.opened = {**data.opened, "size": side}
+    return made
