@@ -20,15 +20,17 @@ from rich.console import Console
 
 import modecover
 from modecover.cli import main as command
-from modecover.cli.evaluate import _without_nan
+from modecover.cli.evaluate import _without_nan, open_again
 from modecover.cli.flags import add_flags
 from modecover.cli.progress import Display, by_network
 from modecover.cli.tables import print_evaluation, shown, summary
 from modecover.cli.train import train_parser
+from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.training.settings import Settings
 
 SMALL = "--data ring --steps 12 --batch 8 --width 8 --evaluate-samples 200 --seeds 2 --seed 3".split()
+SMALL += "--evaluate-every 6 --sample-every 6".split()
 
 
 def say(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -266,7 +268,7 @@ def test_evaluate_judges_every_seed_and_the_real_data(trained, capsys):
     ("which", "words", "sentence"),
     [
         ("trained", "--data digits", "The model makes samples of shape (2,), and digits has (1, 28, 28)"),
-        ("images", "", "could not be opened again; say with --data what it is."),
+        ("images", "", "two.npz are not known, so they cannot be counted"),
         ("images", "--data digits", "are not known, so they cannot be counted"),
     ],
 )
@@ -275,6 +277,69 @@ def test_evaluate_says_what_it_cannot_judge(which, words, sentence, request, cap
     assert code == 2
     assert sentence in error
     assert error.count("\n") == 1
+
+
+def test_the_run_s_data_is_opened_again_with_the_options_it_was_opened_with(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ring = modecover.open_data("ring")
+    points = ring.sample(100, torch.Generator().manual_seed(0)).numpy()
+    np.savez("points.npz", a=points, b=points[:50])
+    for folder, words in (("ring", "ring:modes=5,radius=1"), ("file", "points.npz --key b")):
+        assert command(["train", "gan", *SMALL, "--data", *words.split(), "--out", folder]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, said, error = say(capsys, "evaluate", "../ring", "--samples", 100, "--json")
+    assert (code, error) == (0, "")
+    assert json.loads(said)["facts"]["modes"] == 5
+
+    recorded = json.loads(Path("../file/run.json").read_text())["data"]
+    assert recorded["opened"] == {"source": str(tmp_path / "points.npz"), "key": "b"}
+    model = modecover.load("../file", seed=3)
+    assert model.data["opened"] == recorded["opened"]
+    assert open_again(model, None, {}).fingerprint == recorded["fingerprint"]
+    assert capsys.readouterr().err == ""
+    np.savez("../points.npz", a=points, b=points[:49])
+    assert open_again(model, None, {}).size == 49
+    said = capsys.readouterr().err
+    assert said == "Note: points.npz is no longer what the model was trained on; its content changed.\n"
+    Path("../points.npz").unlink()
+    with pytest.raises(UserError, match=r"could not be opened again; say with --data what it is\. there is no file"):
+        open_again(model, None, {})
+
+
+def test_data_from_memory_must_be_named_to_be_evaluated(tmp_path, capsys):
+    points = modecover.open_data("ring").sample(64, torch.Generator().manual_seed(0))
+    modecover.train("gan", points, tmp_path / "run", steps=2, batch=8, width=8)
+    code, said, error = say(capsys, "evaluate", tmp_path / "run")
+    assert (code, said) == (2, "")
+    assert "say with --data what it is. It came from memory" in error
+    assert say(capsys, "evaluate", tmp_path / "run", "--data", "ring", "--samples", 100)[0] == 0
+
+
+def test_a_run_goes_on_where_its_data_is_named_in_another_way(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("points.npy", np.random.default_rng(0).normal(size=(40, 2)))
+    for source in ("points.npy", "./points.npy", tmp_path / "points.npy"):
+        words = "gan --steps 2 --batch 8 --width 4 --out run --data".split()
+        code, _, error = say(capsys, "train", *words, source)
+        assert code == 0, error
+    assert "Resumed at step 2." in error
+
+
+def test_images_of_every_source_are_resized_for_dcgan_networks(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("two.npz", a=np.zeros((9, 3, 18, 20), np.uint8), b=np.zeros((9, 1, 3, 3), np.uint8))
+    words = "gan --data two.npz --key a --layout nchw --channels 1 --steps 1 --batch 4 --width 4 --out run".split()
+    code, _, progress = say(capsys, "train", *words)
+    assert code == 0, progress
+    assert "images of 18x20 are resized to 16x16" in progress
+    opened = modecover.load("run").data["opened"]
+    assert opened == {
+        "source": str(tmp_path / "two.npz"),
+        **{"size": 16, "channels": 1, "key": "a", "layout": "nchw"},
+    }
+    assert modecover.open_data(**opened).fingerprint == modecover.load("run").data["fingerprint"]
+    assert "shape (1, 16, 16)" in say(capsys, "train", *words, "--dry-run")[1]
 
 
 def test_json_has_no_nan():

@@ -45,7 +45,7 @@ def test_a_new_folder_describes_itself(tmp_path: Path) -> None:
         run = read_run(folder.path)
         assert not folder.resumed
         assert folder.samples.is_dir() and folder.checkpoints.is_dir() and not folder.model.exists()
-    assert run["method"] == "gan" and run["data"] == {"name": "ring", "fingerprint": "abc"}
+    assert run["method"] == "gan" and run["data"] == {"name": "ring", "fingerprint": "abc", "opened": None}
     assert run["settings"] == {**SETTINGS, "hidden": [64, 64]}
     (first,) = run["starts"]
     assert first["time"].endswith("+00:00")

@@ -31,16 +31,17 @@ class _Notes(Listener):
 def dry_run(
     name: str,
     data: Any,
+    opening: Mapping[str, Any],
     *,
-    size: int | None = None,
-    channels: int | None = None,
-    data_dir: str | None = None,
     preset: str | None = None,
     protocol: str | None = None,
     **chosen: Any,
 ) -> None:
-    """Print what `train` with these arguments would do at each step, after doing a few steps."""
-    dataset = open_for_networks(data, str(chosen.get("networks", "auto")), size, channels, data_dir, _Notes())
+    """Print what `train` with these arguments would do at each step, after doing a few steps.
+
+    `opening`: options of `open_data`; `chosen`: settings of the method and of training.
+    """
+    dataset = open_for_networks(name, data, chosen.get("networks", "auto"), None, _Notes(), **opening)
     method, settings = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=chosen)
     device = choose_device(settings.device)
     engine = build_engine(method, settings, dataset, device=device)

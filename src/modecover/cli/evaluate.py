@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,29 +66,39 @@ def load_all(place: str) -> list[GenerativeModel]:
 
 
 def open_again(model: GenerativeModel, source: str | None, options: dict[str, Any]) -> Dataset:
-    """The data that `model` was trained on, or `source`.
+    """The data that `model` was trained on, opened as it was then but for `options`; or `source`, where one is given.
 
     Raises:
-        UserError: the data cannot be found by its name, or its samples are of another shape than the model's.
+        UserError: the data cannot be opened again, or its samples are of another shape than the model's.
     """
     from modecover.data import open_data
 
-    name = source or str(model.data["name"]).partition(" (")[0]
-    if len(model.shape) == 3 and "size" not in options:
-        options = {**options, "size": model.shape[-1]}
-    try:
-        dataset = open_data(name, **options)
-    except UserError as error:
-        if source is not None:
-            raise
-        raise UserError(
-            f"The run's data {name!r} could not be opened again; say with --data what it is. {error}"
-        ) from None
+    if source is None:
+        dataset = _reopened(model, options)
+    else:
+        size = {"size": model.shape[-1]} if len(model.shape) == 3 else {}
+        dataset = open_data(source, **{**size, **options})
     if dataset.shape != model.shape:
         raise UserError(
             f"The model makes samples of shape {model.shape}, and {dataset.name} has {dataset.shape}: say with --data "
             "what it was trained on."
         )
+    return dataset
+
+
+def _reopened(model: GenerativeModel, options: dict[str, Any]) -> Dataset:
+    from modecover.data import open_data
+
+    opened, name = model.data.get("opened"), model.data["name"]
+    failed = f"The run's data {name!r} could not be opened again; say with --data what it is."
+    if opened is None:
+        raise UserError(f"{failed} It came from memory, not from a name or a path.")
+    try:
+        dataset = open_data(**{**opened, **options})
+    except UserError as error:
+        raise UserError(f"{failed} {error}") from None
+    if dataset.fingerprint != model.data["fingerprint"]:
+        print(f"Note: {name} is no longer what the model was trained on; its content changed.", file=sys.stderr)
     return dataset
 
 

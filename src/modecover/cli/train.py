@@ -33,13 +33,12 @@ def run(words: list[str]) -> int:
     source, out, dry = given.pop("data"), given.pop("out"), given.pop("dry_run")
     opening = take_data_options(given)
     out = out or f"runs/{name}-{re.sub(r'[^a-zA-Z0-9.]+', '-', os.path.basename(source.rstrip('/'))).strip('-.')}"
-    data, opening = _opened(source, opening)
     if dry:
         from modecover.cli.dry_run import dry_run
 
-        dry_run(name, data, **given, **opening)
+        dry_run(name, source, opening, **given)
         return 0
-    return _train(name, data, out, {**given, **opening})
+    return _train(name, source, out, {**given, **opening})
 
 
 _USAGE = """usage: modecover train METHOD --data SOURCE [--out DIR] [settings]
@@ -77,16 +76,7 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     return parser
 
 
-def _opened(source: str, opening: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """What `train` takes as data: the source, or the opened set where the user gave options that `train` has not."""
-    if opening.keys() <= {"size", "channels", "data_dir"}:
-        return source, opening
-    from modecover.data import open_data
-
-    return open_data(source, **opening), {}
-
-
-def _train(name: str, data: Any, out: str, options: dict[str, Any]) -> int:
+def _train(name: str, data: str, out: str, options: dict[str, Any]) -> int:
     from modecover.cli.progress import Display, Quiet
     from modecover.training.engine import NonFiniteError
     from modecover.training.run import train

@@ -229,12 +229,18 @@ class Loop:
         """A model for each seed: G, and E where the method has one; averaged weights where an average is kept."""
         roles = self.engine.method.roles()
         names = [name for name, role in roles.items() if role != "discriminator"]
-        low_high = self.dataset.value_range
+        data = {
+            "name": self.dataset.name,
+            "shape": list(self.dataset.shape),
+            "value_range": self.dataset.value_range,
+            "fingerprint": self.dataset.fingerprint,
+            "opened": self.dataset.opened,
+        }
         return [
             GenerativeModel(
                 {name: self.engine.network(name, index, average=self.engine.averaged) for name in names},
                 prior=self.engine.prior,
-                data={"name": self.dataset.name, "shape": list(self.dataset.shape), "value_range": low_high},
+                data=data,
                 method={"name": self.method_name, "settings": self.engine.method.settings()},
                 training={
                     "seed": seed,

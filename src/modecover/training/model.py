@@ -60,7 +60,8 @@ class GenerativeModel(
         networks: by name; "G" generates, and "E", where there is one, encodes. They are copied: training the originals
             further does not change the model.
         prior: the law of the generator's input, or `{"law": ..., "dimension": ...}`.
-        data: what the rows are: `{"name": ..., "shape": [...], "value_range": [low, high] or None}`.
+        data: what the rows are: `{"name": ..., "shape": [...], "value_range": [low, high] or None}`, and where known
+            the `fingerprint` of the data and what opens it again (`opened`).
         method: `{"name": ..., "settings": {...}}`.
         training: facts worth keeping (steps, seed, commit, versions, whether the weights are a moving average).
 

@@ -39,6 +39,8 @@ class Description:
     fingerprint: str
     settings: Mapping[str, Any]
     """Values that JSON can hold; tuples count as lists."""
+    opened: Mapping[str, Any] | None = None
+    """What opens the data again (see `Dataset.opened`). Not compared: one data set may be found in two ways."""
 
 
 class RunFolder:
@@ -122,7 +124,7 @@ class RunFolder:
 def read_run(path: Path | str) -> dict[str, Any]:
     """The content of a run folder's `run.json`; the folder may be in use.
 
-    Keys: `program`, `format`, `method`, `data` (`name`, `fingerprint`), `settings`, `starts`.
+    Keys: `program`, `format`, `method`, `data` (`name`, `fingerprint`, `opened`), `settings`, `starts`.
 
     Raises:
         UserError: `path` is no run folder, or one of another format version.
@@ -156,7 +158,11 @@ def _as_json(description: Description) -> dict[str, Any]:
                 "program": "modecover",
                 "format": FORMAT,
                 "method": description.method,
-                "data": {"name": description.data, "fingerprint": description.fingerprint},
+                "data": {
+                    "name": description.data,
+                    "fingerprint": description.fingerprint,
+                    "opened": None if description.opened is None else dict(description.opened),
+                },
                 "settings": dict(description.settings),
             }
         )

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from modecover.data import Dataset, open_data
 from modecover.data.opening import Source
+from modecover.data.pictures import MEMORY_LIMIT
+from modecover.data.resizing import resized_to
+from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks.dcgan import SIDES
 from modecover.training.build import OwnNetworks, build_engine
@@ -68,6 +72,11 @@ def train(
     size: int | None = None,
     channels: int | None = None,
     data_dir: Path | str | None = None,
+    split: str = "train",
+    key: str | None = None,
+    labels: ArrayLike | str | None = None,
+    layout: str | None = None,
+    memory_limit: int = MEMORY_LIMIT,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Run:
@@ -81,8 +90,8 @@ def train(
         protocol: a benchmark protocol of the literature (see `modecover.training.protocols`), or "none".
         networks: a preset of networks by name; or your own modules by the method's names, for example
             `{"G": my_generator}`.
-        size, channels, data_dir: as for `open_data`. Images of a side the networks cannot make are resized to the
-            nearest that they can, unless `size` is given.
+        size, channels, data_dir, split, key, labels, layout, memory_limit: as for `open_data`. Images of a side the
+            networks cannot make are resized to the nearest that they can, unless `size` is given.
         listener: is told of progress.
         settings: fields of the method and of `Settings`, by name.
 
@@ -94,7 +103,9 @@ def train(
     if isinstance(networks, str):
         settings["networks"] = networks
     own = networks if isinstance(networks, Mapping) else None
-    dataset = open_for_networks(data, str(settings.get("networks", "auto")), size, channels, data_dir, listener)
+    opening: dict[str, Any] = {"channels": channels, "data_dir": data_dir, "split": split, "key": key, "labels": labels}
+    opening |= {"layout": layout, "memory_limit": memory_limit}
+    dataset = open_for_networks(method, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
     chosen_method, resolved = resolve(method, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
     processes = join(device)
@@ -102,7 +113,7 @@ def train(
     folder = None
     if out is not None and processes.first:
         description = Description(
-            method, dataset.name, dataset.fingerprint, _described(chosen_method, resolved, preset, protocol)
+            method, dataset.name, dataset.fingerprint, _described(chosen_method, resolved), dataset.opened
         )
         folder = RunFolder.open(out, description, may_differ=MAY_CHANGE)
     try:
@@ -121,24 +132,33 @@ def train(
 
 
 def open_for_networks(
+    method: str,
     data: Source,
     networks: str,
-    size: int | None,
-    channels: int | None,
-    data_dir: Path | str | None,
+    own: OwnNetworks | None,
     listener: Listener,
+    *,
+    size: int | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+    **opening: Any,
 ) -> Dataset:
-    """The data, resized where DCGAN networks cannot make images of its size."""
-    dataset = open_data(data, size=size, channels=channels, data_dir=data_dir)
-    images = len(dataset.shape) == 3 and networks in ("auto", "dcgan")
-    if size is not None or not images or isinstance(data, Dataset):
+    """The data, resized where DCGAN networks are to be built that cannot make images of its size.
+
+    Args:
+        method: its name; `own` are those of its networks that the user gives.
+        networks: the preset of the others.
+        size, memory_limit, opening: as for `open_data`.
+    """
+    built = set(registry.get(method).roles()) - set(own or {})
+    dataset = open_data(data, size=size, memory_limit=memory_limit, **opening)
+    if size is not None or len(dataset.shape) != 3 or networks not in ("auto", "dcgan") or not built:
         return dataset
     _, height, width = dataset.shape
     if height == width and height in SIDES:
         return dataset
-    fitting = min(SIDES, key=lambda side: abs(math.log(side / min(height, width))))
-    listener.note(f"images of {height}x{width} are resized to {fitting}x{fitting} (--size chooses another side)")
-    return open_data(data, size=fitting, channels=channels, data_dir=data_dir)
+    side = min(SIDES, key=lambda side: abs(math.log(side / min(height, width))))
+    listener.note(f"images of {height}x{width} are resized to {side}x{side} (--size chooses another side)")
+    return resized_to(side, dataset, memory_limit)
 
 
 def _evaluator(dataset: Dataset, settings: Settings, listener: Listener) -> Evaluator | None:
@@ -148,6 +168,6 @@ def _evaluator(dataset: Dataset, settings: Settings, listener: Listener) -> Eval
     return evaluator_for(dataset, settings.evaluate_samples, progress)
 
 
-def _described(method: Method, settings: Settings, preset: str | None, protocol: str | None) -> Mapping[str, Any]:
+def _described(method: Method, settings: Settings) -> Mapping[str, Any]:
     own = {f"method.{name}": value for name, value in method.settings().items()}
     return {**dataclasses.asdict(settings), **own}
