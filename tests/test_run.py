@@ -6,13 +6,12 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import killable
 import numpy as np
 import pytest
 import torch
@@ -211,44 +210,37 @@ def test_own_networks_play_any_role_and_shape_errors_help() -> None:
         train("gan", "ring", networks={"F": nn.Linear(2, 2)}, steps=3)
 
 
-COMMAND = "train gan --data ring --steps 400 --seeds 2 --batch 16 --width 8 --checkpoint-every 7 --log-every 50"
-
-
-def start(out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "modecover", *COMMAND.split(), "--out", str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+COMMAND = "train gan --data ring --steps 300 --seeds 2 --batch 8 --width 4 --checkpoint-every 3 --log-every 50"
+COMMAND += " --evaluate-every 0 --evaluate-samples 50 --sample-every 0"
 
 
 def test_ten_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     """SIGKILL, resume, ten times: the last checkpoint equals that of a run that was left alone, bitwise."""
-    straight = start(tmp_path / "straight")
+    cut, straight, output = tmp_path / "cut", tmp_path / "straight", tmp_path / "output.txt"
     draw = random.Random(0)
-    kills = 0
-    while kills < 10:
-        process = start(tmp_path / "cut")
-        folder = tmp_path / "cut" / "checkpoints"
-        seen = sorted(folder.glob("*.safetensors")) if folder.exists() else []
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            now = sorted(folder.glob("*.safetensors")) if folder.exists() else []
-            if now != seen and now:  # it has written something: now at any moment
-                time.sleep(draw.uniform(0, 0.05))
-                process.kill()
-                break
-            time.sleep(0.002)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode in (-signal.SIGKILL, 0), errors.decode()
-        kills += process.returncode != 0
-        if process.returncode == 0:
-            break
-    assert kills >= 5, "the run ended before it was killed often enough: make it longer"
-    final = start(tmp_path / "cut")
-    _, errors = final.communicate(timeout=120)
-    assert final.returncode == 0, errors.decode()
-    assert straight.wait(timeout=120) == 0
-    assert equal(newest(tmp_path / "cut"), newest(tmp_path / "straight"))
-    assert int(newest(tmp_path / "cut")["step"]) == 400
+    steps = []
+    for _ in range(10):
+        process = killable.start([*COMMAND.split(), "--out", str(cut)], output)
+        before = files_in(cut)
+        while process.exitcode is None and files_in(cut) == before:  # until it has come as far as a new checkpoint
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.1))  # some steps take a millisecond, a checkpoint a few
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, output.read_text()
+        steps.append(int(newest(cut)["step"]))
+    assert steps == sorted(set(steps)) and steps[-1] < 300, "every start went on from where the last was killed"
+    for out in (cut, straight):
+        process = killable.start([*COMMAND.split(), "--out", str(out)], output)
+        process.join(timeout=120)
+        assert process.exitcode == 0, output.read_text()
+        assert int(newest(out)["step"]) == 300
+    assert equal(newest(cut), newest(straight))
+
+
+def files_in(run: Path) -> set[str]:
+    """The names of a run's whole checkpoints."""
+    return {path.name for path in (run / "checkpoints").glob("*.safetensors")}
 
 
 def test_training_in_a_thread_leaves_signals_alone() -> None:
