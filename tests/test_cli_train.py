@@ -6,12 +6,12 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import killable
 import numpy as np
 import pytest
 import torch
@@ -162,27 +162,35 @@ def test_dry_run_shows_schedule_and_sizes_and_keeps_nothing(capsys, tmp_path, mo
 
 
 def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(tmp_path):
-    words = (
-        "train gan --data ring --steps 1000000 --batch 4 --width 4 --evaluate-samples 50 --log-every 1 --out".split()
-    )
-    arguments = [sys.executable, "-m", "modecover", *words, str(tmp_path / "run")]
-    # A shell that starts jobs in the background has them ignore Ctrl-C; so might whatever runs this test.
-    process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    words = "train gan --data ring --steps 1000000 --batch 4 --width 4 --evaluate-samples 50 --log-every 1 --out"
+    process = killable.start([*words.split(), str(tmp_path / "run")], tmp_path / "output.txt")
     log = tmp_path / "run" / "log.jsonl"
     deadline = time.monotonic() + 60
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on from here" in said
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join(timeout=60)
+    said = (tmp_path / "output.txt").read_text()
+    assert process.exitcode == 130, said
+    done = len(log.read_text().splitlines()) - 1  # a line for each step, and one for the evaluation at the end
+    assert f"Stopped after {done:,} of 1,000,000 steps, and saved in {tmp_path / 'run'}: the same command goes" in said
     assert list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
     assert modecover.load(tmp_path / "run").sample(3).shape == (3, 2)
+
+
+def test_the_end_of_the_minutes_is_no_failure_and_the_same_command_goes_on(tmp_path, capsys):
+    words = "train gan --data ring --steps 1000000 --batch 4 --width 4 --evaluate-samples 50 --log-every 1".split()
+    out = tmp_path / "run"
+    stops = []
+    for _ in range(2):
+        code, said, _ = say(capsys, *words, "--sample-every", 0, "--evaluate-every", 0, "--minutes", 1e-3, "--out", out)
+        assert code == 0
+        stops.append(modecover.load(out).training_facts["step"])
+        assert said.startswith(
+            f"Stopped after {stops[-1]:,} of 1,000,000 steps, and saved in {out}: the same command goes on from here."
+        )
+    assert 0 < stops[0] < stops[1]
 
 
 def test_only_the_first_of_several_processes_talks(tmp_path, capsys, monkeypatch):

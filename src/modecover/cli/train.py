@@ -96,7 +96,8 @@ def _report(result: Run, out: str) -> None:
     from modecover.cli.tables import print_evaluation
 
     if not result.finished:
-        print(f"Stopped before the last step, and saved in {out}: the same command goes on from here.")
+        done = f"{result.step:,} of {result.settings.steps:,} steps"
+        print(f"Stopped after {done}, and saved in {out}: the same command goes on from here.")
     if result.last:
         seeds = [model.training_facts.get("seed", number) for number, model in enumerate(result.models)]
         print_evaluation(result.last, result.control, [f"seed {seed}" for seed in seeds])

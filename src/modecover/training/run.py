@@ -39,7 +39,8 @@ class Run:
         models: one for each seed, in order.
         evaluations: (step, numbers of each seed) in order; the last entry is that of the end.
         control: the same numbers for fresh samples of the data itself.
-        finished: whether all steps were done.
+        step: how many steps are done.
+        finished: whether these are all.
         folder: where the run lies; None where nothing was written.
     """
 
@@ -48,6 +49,7 @@ class Run:
     models: list[GenerativeModel]
     evaluations: list[tuple[int, list[dict[str, float]]]] = field(default_factory=list)
     control: dict[str, float] | None = None
+    step: int = 0
     finished: bool = True
     folder: Path | None = None
 
@@ -123,7 +125,7 @@ def train(
         listener.started(chosen_method, resolved, dataset, engine.seeds, device)
         loop.run()
         run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
-        run.models = loop.models()
+        run.models, run.step = loop.models(), engine.step_number
     finally:
         if folder is not None:
             folder.close()
