@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
@@ -194,6 +195,12 @@ def _raising(error: BaseException):
         (Failure("The loss is not finite."), 1, "modecover: The loss is not finite.\n"),
         (UserError("The folder is full: empty it."), 2, "modecover: The folder is full: empty it.\n"),
         (BrokenPipeError(), 0, ""),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/data/x.png"),
+            2,
+            "modecover: /data/x.png cannot be used: Permission denied. Mend that, or add --traceback to see where it "
+            "was needed.\n",
+        ),
     ],
 )
 def test_each_way_to_end_has_its_exit_code(error, code, said, monkeypatch, capsys):

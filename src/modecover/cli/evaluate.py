@@ -32,6 +32,8 @@ def run(words: list[str]) -> int:
     add_data_flags(group)
     given = vars(parser.parse(words))
 
+    if given["samples"] is not None and given["samples"] < 1:
+        raise UserError(f"--samples is {given['samples']}: ask for at least 1.")
     models = load_all(given["model"])
     dataset = open_again(models[0], given["data"], take_data_options(given))
     evaluator = _evaluator(dataset, given["samples"])

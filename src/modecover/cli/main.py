@@ -55,6 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if show:
             raise
         return _tell(str(error), error.code if isinstance(error, Failure) else EXIT_USER)
+    except OSError as error:  # the system's refusals, which are seldom a mistake of ours: no permission, no space
+        if show or error.strerror is None:
+            raise
+        what = f"{error.filename} cannot be used" if error.filename else "A file could not be read or written"
+        return _tell(f"{what}: {error.strerror}. Mend that, or add --traceback to see where it was needed.", EXIT_USER)
 
 
 def _dispatch(words: Sequence[str]) -> int:

@@ -186,9 +186,11 @@ class Loop:
 
     def _resume(self) -> None:
         self.engine.processes.barrier()  # the first process may still be making the folder
+        engine = self.engine
         found = None if self.path is None else checkpoint.load_newest(self.path / "checkpoints")
+        self.listener.started(engine.method, self.settings, self.dataset, engine.seeds, engine.device)
         if found is not None:
-            self.engine.load(found.tensors)
+            engine.load(found.tensors)
             self.evaluations = [(step, rows) for step, rows in found.record["evaluations"]]
             self.listener.resumed(found.step)
         if self.folder is not None:

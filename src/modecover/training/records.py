@@ -174,7 +174,10 @@ def _refuse_foreign(path: Path) -> None:
     """Raise where `path` is something that this module did not make."""
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file, not a folder. Choose another folder with --out.")
-    if not path.exists() or (path / "run.json").exists():
+    if (path / "run.json").exists():
+        read_run(path)
+        return
+    if not path.exists():
         return
     strangers = [p.name for p in path.iterdir() if p.name != FolderLock.NAME and not p.name.endswith(TEMPORARY)]
     if strangers:
@@ -194,8 +197,9 @@ def _refuse_differences(
     if before["data"]["fingerprint"] != now["data"]["fingerprint"]:
         old, new = before["data"]["name"], now["data"]["name"]
         differing.append(f"data was {old} and is now {new}" if old != new else f"the content of data {old} changed")
+    other_method = before["method"] != now["method"]
     for name, old, new in _changes(before["settings"], now["settings"]):
-        if name not in may_differ:
+        if name not in may_differ and not (other_method and name.startswith("method.")):
             differing.append(f"{name} was {_shown(old)} and is now {_shown(new)}")
     if differing:
         raise UserError(

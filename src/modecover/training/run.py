@@ -122,7 +122,6 @@ def train(
         evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
         run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
         loop = Loop(engine, resolved, dataset, Path(out) if out else None, folder, evaluator, listener, method)
-        listener.started(chosen_method, resolved, dataset, engine.seeds, device)
         loop.run()
         run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
         run.models, run.step = loop.models(), engine.step_number
