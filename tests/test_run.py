@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import modecover
+from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.training import checkpoint
 from modecover.training.engine import NonFiniteError
@@ -173,7 +174,7 @@ def test_a_non_finite_gradient_names_network_and_seed() -> None:
         ("gan", {"batch": 10, "accumulate": 3}, "choose an accumulate that divides it"),
         ("gan", {"networks": "dcgan"}, "DCGAN networks need images"),
         ("gan", {"preset": "paper"}, "gan has no preset 'paper': it has none"),
-        ("ivlsgan", {"preset": "offical"}, "choose paper or official"),
+        ("ivlsgan", {"preset": "offical"}, "choose paper, official or official-stacked"),
         ("gan", {"protocol": "veegans"}, "There is no protocol 'veegans'"),
     ],
 )
@@ -208,6 +209,21 @@ def test_own_networks_play_any_role_and_shape_errors_help() -> None:
         train("gan", "ring", networks={"G": nn.Linear(2, 2)}, steps=3, seeds=2)
     with pytest.raises(UserError, match="no network named 'F'"):
         train("gan", "ring", networks={"F": nn.Linear(2, 2)}, steps=3)
+
+
+def test_images_are_resized_for_networks_of_ours_and_left_as_they_are_for_your_own() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 10, 10), dtype=np.uint8)
+    own: dict[str, nn.Module] = {
+        "G": nn.Sequential(nn.Linear(3, 100), nn.Unflatten(1, (1, 10, 10))),
+        "D": nn.Sequential(nn.Flatten(), nn.Linear(100, 1)),
+    }
+    small: dict[str, Any] = {"steps": 1, "batch": 4, "latent": 3}
+    assert train("gan", images, networks=own, **small).sample(2).shape == (2, 1, 10, 10)
+    assert train("gan", images, width=4, **small).sample(2).shape == (2, 1, 16, 16)
+    assert train("gan", open_data(images), width=4, **small).sample(2).shape == (2, 1, 16, 16)
+    assert train("gan", images, networks="mlp", width=4, **small).sample(2).shape == (2, 1, 10, 10)
+    with pytest.raises(UserError, match="these are 10x10: open the data with size=16"):
+        train("gan", images, size=10, width=4, **small)
 
 
 COMMAND = "train gan --data ring --steps 300 --seeds 2 --batch 8 --width 4 --checkpoint-every 3 --log-every 50"
