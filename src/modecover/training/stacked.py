@@ -5,17 +5,18 @@ Two ways, chosen by what the network is made of:
 
 - layers whose batched form is known (linear, convolution, batch normalisation) are swapped for it, and the network's
   own `forward` runs on all rows at once: a few batched matrix products instead of S networks;
-- any other network, a user's own for example, runs under `torch.func.vmap`.
+- any other network, a user's own for example, is S plain copies, one called after the other. Each works on its slice
+  of the stacked weights, so tied weights, buffers, hooks and parametrizations do what they do in a network alone.
+  (`torch.func.vmap` is up to twice as fast on small networks, but fails or errs on several of these.)
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
@@ -24,51 +25,86 @@ from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 class Stacked(nn.Module):
     """S independent copies of one network; state has the network's own names with a leading axis of S.
 
+    A buffer that the network's forward assigns is kept without its autograd graph.
+
     Args:
-        members: S networks of one shape; their weights are copied.
+        members: S networks of one shape; they are copied.
     """
 
     body: nn.Module
+    """Holds the stacked state and the modes (training or evaluation) of all modules."""
 
     def __init__(self, members: Sequence[nn.Module]):
         super().__init__()
         self.seeds = len(members)
-        self._plain = [copy.deepcopy(members[0])]  # in a list: not a submodule, not in the state
-        if batchable(members[0]):
-            self.body = _swap(copy.deepcopy(members[0]), members)
-            self._vmapped = False
+        self._copies = [_detached_copy(member) for member in members]  # in a list: no submodules, not in the state
+        self.body = _detached_copy(members[0])
+        self._batched = batchable(members[0])
+        if self._batched:
+            self.body = _swap(self.body, members)
         else:
-            self.body = copy.deepcopy(members[0])
-            _stack_own_state(self.body, members)
-            self._vmapped = True
+            _take_all(self.body, members)
 
     def forward(self, x: Tensor, **options: str) -> Tensor:
         """Rows (S*B, ...) to rows (S*B, ...), B rows through each copy."""
-        if not self._vmapped:
+        if self._batched:
             out: Tensor = self.body(x, **options)
             return out
-        template = self._plain[0]
-        template.train(self.training)
-        state = {**dict(self.body.named_parameters()), **dict(self.body.named_buffers())}
-
-        def one(state: dict[str, Tensor], rows: Tensor) -> Tensor:
-            result: Tensor = functional_call(template, state, (rows,), options)
-            return result
-
-        rows = x.unflatten(0, (self.seeds, -1))
-        return vmap(one, randomness="different")(state, rows).flatten(0, 1)
+        # One unbind for each weight: its gradient is one stack, where S slices would each make a tensor of full size.
+        slices: dict[Tensor, Sequence[Tensor]] = {weight: weight.unbind() for weight in self.body.parameters()}
+        outputs = []
+        for index, rows in enumerate(x.unflatten(0, (self.seeds, -1)).unbind()):
+            for table, key, stacked in self._places(index):
+                # Buffers are lent as clones: what autograd saves of them must not change when they are written back.
+                table[key] = slices[stacked][index] if stacked in slices else stacked[index].clone()
+            outputs.append(self._copies[index](rows, **options))
+        self._take_buffers_back()
+        return torch.cat(outputs)
 
     def member(self, index: int) -> nn.Module:
-        """A plain copy of network number `index`, with its weights and buffers."""
-        network = copy.deepcopy(self._plain[0])
-        own = {name: value[index].clone() for name, value in self.body.state_dict().items()}
-        network.load_state_dict(own, assign=True)  # so that it has their dtype and device, too
-        return network.train(self.training)
+        """A plain copy of network number `index`, with its weights, buffers and modes."""
+        own: dict[Tensor, Tensor] = {}  # what is tied stays tied
+        for table, key, stacked in self._places(index):
+            if stacked not in own:
+                own[stacked] = _alike(stacked, stacked[index].detach().clone())
+            table[key] = own[stacked]
+        return _detached_copy(self._copies[index])
+
+    def _places(self, index: int) -> Iterator[tuple[dict[str, Tensor | None], str, Tensor]]:
+        """Where copy number `index` keeps its tensors: (table, key, the stacked tensor). Also gives it body's modes."""
+        for module, owner in zip(self._copies[index].modules(), self.body.modules(), strict=True):
+            module.training = owner.training
+            for kind in ("_parameters", "_buffers"):
+                table = getattr(module, kind)
+                for key, stacked in getattr(owner, kind).items():
+                    if stacked is not None:
+                        yield table, key, stacked
+
+    @torch.no_grad()
+    def _take_buffers_back(self) -> None:
+        """Stack what the copies' forwards left in their buffers, mutated or assigned."""
+        for owner, *modules in zip(self.body.modules(), *(c.modules() for c in self._copies), strict=True):
+            for key in modules[0]._buffers:
+                left = [buffer for module in modules if (buffer := module._buffers[key]) is not None]
+                if not left:
+                    continue
+                new, old = torch.stack(left), owner._buffers.get(key)
+                if old is not None and old.shape == new.shape:
+                    old.copy_(new)
+                else:
+                    owner._buffers[key] = new
+
+
+def _detached_copy(network: nn.Module) -> nn.Module:
+    """A deep copy, also of a network that holds on to results of its last forward, as old-style spectral norm does."""
+    held = [value for m in network.modules() for value in (*vars(m).values(), *m._buffers.values())]
+    results = [value for value in held if isinstance(value, Tensor) and not value.is_leaf]
+    return copy.deepcopy(network, {id(value): value.detach().clone() for value in results})
 
 
 def plain_copy(module: nn.Module, index: int) -> nn.Module:
     """A copy of the network of seed number `index`, whether or not seeds are stacked."""
-    return module.member(index) if isinstance(module, Stacked) else copy.deepcopy(module)
+    return module.member(index) if isinstance(module, Stacked) else _detached_copy(module)
 
 
 def state_owner(module: nn.Module) -> nn.Module:
@@ -95,10 +131,12 @@ class _StackedLayer(nn.Module):
 
 class _StackedLinear(_StackedLayer):
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.unflatten(0, (self.seeds, -1))
-        if self.bias is None:
-            return torch.bmm(rows, self.weight.mT).flatten(0, 1)
-        return torch.baddbmm(self.bias.unsqueeze(1), rows, self.weight.mT).flatten(0, 1)
+        rows = x.unflatten(0, (self.seeds, -1)).flatten(1, -2)
+        transposed = self.weight.mT
+        out: Tensor = (
+            rows @ transposed if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), rows, transposed)
+        )
+        return out.reshape(*x.shape[:-1], self.weight.shape[1])
 
 
 class _StackedConv(_StackedLayer):
@@ -133,7 +171,8 @@ def _norm_side_by_side(
     wide = [None if t is None else t.view(-1) for t in running]
     flat = [None if t is None else t.reshape(-1) for t in affine]
     out = F.batch_norm(side_by_side, wide[0], wide[1], flat[0], flat[1], training or wide[0] is None, momentum, eps)
-    return out.unflatten(1, (seeds, -1)).transpose(0, 1).flatten(0, 1)
+    rows: Tensor = out.unflatten(1, (seeds, -1)).transpose(0, 1).flatten(0, 1)
+    return rows
 
 
 class _StackedBatchNorm(_StackedLayer):
@@ -190,14 +229,21 @@ _ROW_BY_ROW = (
 def batchable(network: nn.Module) -> bool:
     """Whether every layer has a batched form and every `forward` treats rows alike.
 
-    That is known of torch's layers listed here and of modecover's own networks; every tensor must belong to a layer
+    That is known of torch's layers listed here and of modecover's own networks; every tensor must belong to one layer
     with a batched form.
     """
-    return all(_known(module) for module in network.modules())
+    return all(_known(module) for module in network.modules()) and not _tied(network)
+
+
+def _tied(network: nn.Module) -> bool:
+    """Whether a module, a parameter or a buffer has two names."""
+    kinds = (network.named_modules, network.named_parameters, network.named_buffers)
+    return any(len(list(named())) < len(list(named(remove_duplicate=False))) for named in kinds)
 
 
 def _known(module: nn.Module) -> bool:
-    if module._forward_hooks or module._forward_pre_hooks or hasattr(module, "parametrizations"):
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    if any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations"):
         return False
     if type(module) in _BATCHED:
         moving = not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or module.momentum is not None
@@ -222,18 +268,28 @@ def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:
     return network
 
 
-def _take(target: nn.Module, layers: Sequence[nn.Module]) -> None:
-    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None."""
-    first = layers[0]
-    for name in first._parameters:
-        own = [layer._parameters[name] for layer in layers]
-        present = [tensor.detach() for tensor in own if tensor is not None]
-        target.register_parameter(name, nn.Parameter(torch.stack(present)) if present else None)
-    for name in first._buffers:
-        kept = [tensor for tensor in (layer._buffers[name] for layer in layers) if tensor is not None]
-        target.register_buffer(name, torch.stack(kept) if kept else None)
+def _take_all(network: nn.Module, members: Sequence[nn.Module]) -> None:
+    """Give `network`, a copy of a member, the stacked tensors of all members; what is tied stays tied."""
+    stacks: dict[Tensor, Tensor] = {}
+    for module, *layers in zip(network.modules(), *(member.modules() for member in members), strict=True):
+        _take(module, layers, stacks)
 
 
-def _stack_own_state(body: nn.Module, members: Sequence[nn.Module]) -> None:
-    for name, module in body.named_modules():
-        _take(module, [member.get_submodule(name) for member in members])
+def _take(target: nn.Module, layers: Sequence[nn.Module], stacks: dict[Tensor, Tensor] | None = None) -> None:
+    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None.
+
+    `stacks` remembers the stack that each tensor of the first layer went into.
+    """
+    stacks = {} if stacks is None else stacks
+    for kind in ("_parameters", "_buffers"):
+        tables = [getattr(layer, kind) for layer in layers]
+        for name, first in tables[0].items():
+            if first is not None and first not in stacks:
+                stacks[first] = _alike(first, torch.stack([table[name].detach() for table in tables]))
+            getattr(target, kind)[name] = None if first is None else stacks[first]
+    target._non_persistent_buffers_set |= layers[0]._non_persistent_buffers_set
+
+
+def _alike(model: Tensor, tensor: Tensor) -> Tensor:
+    """`tensor` as a parameter, trained or not, where `model` is one."""
+    return nn.Parameter(tensor, model.requires_grad) if isinstance(model, nn.Parameter) else tensor
