@@ -44,7 +44,7 @@ class IVGAN(Method):
             "order": "simultaneous",
             "latent_reconstruction": "code",
             "input_affine": True,
-            "freeze_bn_after_evaluation": True,
+            "freeze_bn_from": 7_800,
         },
     }
     presets["official-stacked"] = {**presets["official"], "encoder_objective": "help and reconstruct"}
@@ -69,7 +69,8 @@ class IVGAN(Method):
     """Encoder steps per iteration, on the same x, z and interventions."""
     cap: bool = False
     """Cap f's cross-entropy at log k where G and E ascend it: the best classifier, whose loss L_IV is about, never has
-    more. Without it G and E may push the cross-entropy of a classifier that lags behind up without end."""
+    more. Without it G and E may push the cross-entropy of a classifier that lags behind up without end. The cap is on
+    the mean over the rows a process sees at once."""
     encoder_objective: Literal["fool", "help", "help and reconstruct"] = "fool"
     """E's loss: as in the text (E fools f); or half of f's cross-entropy, descended, alone (E helps f: what the authors
     ran) or with the reconstruction of x (what they ran on stacked MNIST)."""
@@ -105,39 +106,34 @@ class IVGAN(Method):
             z = O(z, i, random.normal_like(z))
         noise = z if noise is None else noise
 
-        def cross_entropy(intervened: Tensor) -> Tensor:
-            return F.cross_entropy(D(intervened, head="classes"), i)
+        def cross_entropy(x_iv: Tensor, most: float = math.inf) -> Tensor:
+            each = F.cross_entropy(D(x_iv, head="classes"), i, reduction="none")
+            return random.by_seed(each).mean(dim=1).clamp_max(most).mean()
 
-        def fooled(intervened: Tensor) -> Tensor:
-            if not self.cap:
-                return cross_entropy(intervened)
-            each = F.cross_entropy(D(intervened, head="classes"), i, reduction="none")
-            return random.by_seed(each).mean(dim=1).clamp_max(math.log(self.k)).mean()
+        def regularisers(w: Tensor, v: Tensor, x_iv: Tensor, y: Tensor | None) -> dict[str, Tensor]:
+            """Equations 3 and 6; without `y` only what is also E's."""
+            fooled = cross_entropy(x_iv, math.log(self.k) if self.cap else math.inf)
+            terms = {"reconstruction": F.l1_loss(G(w), x), "intervention": -fooled}
+            if self.latent_reconstruction == "prior":
+                terms["latent"] = F.l1_loss(E(G(z) if y is None else y), z)
+            elif y is not None:
+                terms["latent"] = F.l1_loss(E(x_iv), v)
+            return terms
+
+        def generator_terms(terms: dict[str, Tensor], y: Tensor) -> Terms:
+            return {"adversarial": loss.generator(D(y)), **_weighted(terms, self.lambda_G, self.mu_G)}
+
+        def encoder_terms(w: Tensor, v: Tensor, x_iv: Tensor, terms: dict[str, Tensor] | None = None) -> Terms:
+            if self.encoder_objective == "fool":
+                terms = terms or regularisers(w, v, x_iv, None)
+                own = {name: terms[name] for name in terms if name != "latent" or self.latent_reconstruction == "prior"}
+                return _weighted(own, self.lambda_E, self.mu_E)
+            helped = {"intervention": 0.5 * cross_entropy(x_iv)}
+            return helped if self.encoder_objective == "help" else {**helped, "reconstruction": F.l1_loss(G(w), x)}
 
         y, w = G(z), E(x)
         v = O(w, i, noise)
-        x_rec, x_iv = G(w), G(v)
-
-        def generator_terms() -> Terms:
-            latent = F.l1_loss(E(x_iv), v) if self.latent_reconstruction == "code" else F.l1_loss(E(y), z)
-            return {
-                "adversarial": loss.generator(D(y)),
-                "reconstruction": self.lambda_G * F.l1_loss(x_rec, x),
-                "latent": self.lambda_G * latent,
-                "intervention": -self.mu_G * fooled(x_iv),
-            }
-
-        def encoder_terms(x_rec: Tensor, x_iv: Tensor, y: Tensor) -> Terms:
-            if self.encoder_objective == "help":
-                return {"intervention": 0.5 * cross_entropy(x_iv)}
-            if self.encoder_objective == "help and reconstruct":
-                return {"intervention": 0.5 * cross_entropy(x_iv), "reconstruction": F.l1_loss(x_rec, x)}
-            terms = {"reconstruction": F.l1_loss(x_rec, x)}
-            if self.latent_reconstruction == "prior":
-                terms["latent"] = F.l1_loss(E(y), z)
-            weighted = {name: self.lambda_E * term for name, term in terms.items()}
-            return {**weighted, "intervention": -self.mu_E * fooled(x_iv)}
-
+        x_iv = G(v)
         discriminator_terms = {
             "real": loss.real(D(x)),
             "fake": loss.fake(D(y.detach())),
@@ -145,14 +141,20 @@ class IVGAN(Method):
         }
         steps_left = self.encoder_steps
         if self.order == "simultaneous":
-            yield [(D, discriminator_terms), (G, generator_terms())]
+            yield [(D, discriminator_terms), (G, generator_terms(regularisers(w, v, x_iv, y), y))]
         else:
             yield D, discriminator_terms
-            yield [(G, generator_terms()), (E, encoder_terms(x_rec, x_iv, y))]
+            terms = regularisers(w, v, x_iv, y)
+            yield [(G, generator_terms(terms, y)), (E, encoder_terms(w, v, x_iv, terms))]
             steps_left -= 1
         for _ in range(steps_left):
             w = E(x)
-            yield E, encoder_terms(G(w), G(O(w, i, noise)), G(z))
+            v = O(w, i, noise)
+            yield E, encoder_terms(w, v, G(v))
+
+
+def _weighted(terms: dict[str, Tensor], reconstruction: float, intervention: float) -> dict[str, Tensor]:
+    return {name: (intervention if name == "intervention" else reconstruction) * term for name, term in terms.items()}
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def build_engine(
             ema=settings.ema,
             precision=settings.precision,
             steps=settings.steps,
+            freeze_bn_from=settings.freeze_bn_from,
             lr_schedule=Schedule.parse(settings.lr_schedule),
             instance_noise=Schedule.parse(settings.instance_noise),
         ),
@@ -130,4 +131,4 @@ def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.
         )
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, rate, weight_decay=decay, capturable=settings.capture)
-    return torch.optim.SGD(parameters, rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, rate, weight_decay=decay, fused=settings.capture)

@@ -10,23 +10,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from modecover.errors import UserError
 from modecover.training.engine import Engine
+
+REGISTERS_GENERATORS = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 14)
+"""From torch 2.14 on a graph finds the generators by itself."""
 
 WARM_UP = 3
 """Eager steps before the capture: they make the optimisers' state and let libraries choose their algorithms."""
 
 
 class CapturedSteps:
-    """`step()` of an engine by replay. The first steps run eagerly; they train like any other.
-
-    Raises:
-        UserError: the engine is not on a GPU, or the optimiser cannot be captured.
-    """
+    """`step()` of an engine by replay. The first steps run eagerly; they train like any other."""
 
     def __init__(self, engine: Engine):
         if engine.device.type != "cuda":
-            raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
+            raise ValueError("only a step on a GPU can be captured")
         self.engine = engine
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: dict[tuple[int, int], Tensor] = {}
@@ -59,11 +57,13 @@ class CapturedSteps:
             for index in range(engine.batches_per_step):
                 self._inputs[index, part] = engine.read_batch(index, part).clone()
         graph = torch.cuda.CUDAGraph()
-        for generator in engine.generators():
-            graph.register_generator_state(generator)
+        if REGISTERS_GENERATORS:
+            for generator in engine.generators():
+                graph.register_generator_state(generator)
         engine.fetch = lambda index, part: self._inputs[index, part]
         try:
-            with torch.cuda.graph(graph):
+            # Other threads (a data loader's) may use the GPU meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 engine.compute()
         finally:
             engine.fetch = engine.read_batch

@@ -27,6 +27,8 @@ from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
 from modecover.training.stacked import plain_copy, state_owner
 
+NEVER = 2**62
+
 
 class Batches(Protocol):
     """Minibatch number `position` of every seed; of each seed's rows, part number `part` of `parts`."""
@@ -48,6 +50,7 @@ class EngineOptions:
     ema: float = 0.0
     precision: str = "fp32"
     steps: int = 1
+    freeze_bn_from: int = 0
     lr_schedule: Schedule = field(default_factory=lambda: Schedule.parse("1"))
     instance_noise: Schedule = field(default_factory=lambda: Schedule.parse("0"))
 
@@ -89,7 +92,7 @@ class Engine:
         self.optimizers = {name: optimizers[name] for name in self.handles}
         self.step_number = 0
         self.batches_per_step: int | None = None
-        self._rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
+        self._rates = {name: [float(g["lr"]) for g in o.param_groups] for name, o in self.optimizers.items()}
         parts = self.options.accumulate * self.processes.count
         if self.options.batch % parts:
             raise UserError(
@@ -99,8 +102,12 @@ class Engine:
         first = self.options.accumulate * self.processes.rank
         self._streams = [random.Streams(seeds, self.device, first + i, parts) for i in range(self.options.accumulate)]
         self._losses: dict[str, Tensor] = {}
+        self._step_on_device = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._first_bad: dict[str, Tensor] = {}
+        self.processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
         self._averages = self._start_averages()
         self._last_schedule: list[str] = []
+        self._frozen = False
         self.fetch: Callable[[int, int], Tensor] = self.read_batch
 
     # ------------------------------------------------------------------ one step
@@ -117,12 +124,15 @@ class Engine:
 
     def prepare(self) -> None:
         """Fix everything the coming step takes from outside but its minibatches."""
+        self._step_on_device.fill_(self.step_number)
+        if self.options.freeze_bn_from and self.step_number >= self.options.freeze_bn_from:
+            self.freeze_batch_norm()
         fraction = self.step_number / max(1, self.options.steps)
         factor = self.options.lr_schedule.at(fraction)
         for name, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self._rates[name], strict=True):
                 if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(float(rate) * factor)
+                    group["lr"].fill_(rate * factor)
                 else:
                     group["lr"] = rate * factor
         if self._forward.noisy:
@@ -215,17 +225,14 @@ class Engine:
             key = f"{names}/{term}"
             share = value.detach() / self.options.accumulate
             shown[key] = shown[key] + share if key in shown else share
-            if self.device.type == "cpu" and not torch.isfinite(share):
-                raise NonFiniteError(self._sentence(f"the loss term {term!r} of {names}", None))
+            self._require_finite(f"the loss term {term!r} of {names}", [share])
         values = list(parts.values())
         return values[0] if len(values) == 1 else torch.stack(values).sum()
 
     def _apply(self, total: Sequence[updates.Gradients]) -> None:
         for update in total:
             self.processes.mean_(update.present)
-            if self.device.type == "cpu" and not torch.stack(torch._foreach_norm(update.present)).isfinite().all():
-                seed = self.seeds[update.first_bad_seed()] if len(self.seeds) > 1 else None
-                raise NonFiniteError(self._sentence(f"the gradient of {update.names}", seed))
+            self._require_finite(f"the gradient of {update.names}", update.present)
             if self.options.clip:
                 update.clip_(self.options.clip, stacked=len(self.seeds) > 1)
             for parameter, gradient in zip(update.parameters, update.gradients, strict=True):
@@ -237,22 +244,39 @@ class Engine:
                 parameter.grad = None
         self._last_schedule.append(updates.in_words(total))
 
-    def _sentence(self, what: str, seed: int | None) -> str:
+    def _require_finite(self, what: str, tensors: Sequence[Tensor]) -> None:
+        """Raise `NonFiniteError` at once; on a GPU, where looking would wait for it, keep the step for `check`."""
+        norms = torch.stack(torch._foreach_norm(list(tensors))) if len(tensors) > 1 else tensors[0]
+        if self.device.type == "cpu":
+            if not norms.isfinite().all() and not all(bool(t.isfinite().all()) for t in tensors):
+                raise NonFiniteError(self._sentence(what, self.step_number, self._bad_seed(tensors)))
+            return
+        never = torch.full_like(self._step_on_device, NEVER)
+        bad = self._first_bad.setdefault(what, never)
+        now = torch.where(norms.isfinite().all(), never, self._step_on_device)
+        bad.copy_(torch.minimum(bad, now))
+
+    def _bad_seed(self, tensors: Sequence[Tensor]) -> int | None:
+        """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
+        if len(self.seeds) == 1 or any(t.dim() == 0 or len(t) != len(self.seeds) for t in tensors):
+            return None
+        bad = torch.stack([~t.flatten(1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
+        return self.seeds[int(bad.int().argmax())]
+
+    def _sentence(self, what: str, step: int, seed: int | None = None) -> str:
         of = "" if seed is None else f" (seed {seed})"
         return (
-            f"Training stopped at step {self.step_number}: {what}{of} is not a finite number. "
+            f"Training stopped at step {step}: {what}{of} is not a finite number. "
             "The last checkpoint is kept; try a smaller learning rate, clip=1, or precision fp32."
         )
 
     def check(self) -> None:
-        """On a GPU, where `step` does not wait for its results: raise `NonFiniteError` if the last step went wrong."""
-        for key, value in self._losses.items():
-            if not torch.isfinite(value):
-                names, _, term = key.partition("/")
-                raise NonFiniteError(self._sentence(f"the loss term {term!r} of {names}", None))
-        for name, network in self.networks.items():
-            if not all(bool(p.isfinite().all()) for p in network.parameters()):
-                raise NonFiniteError(self._sentence(f"a weight of {name}", None))
+        """On a GPU, where `step` does not wait for its results: raise `NonFiniteError` for the first step that went
+        wrong. Networks have moved since; the last checkpoint, which is only written after a check, is good."""
+        found = {what: int(step) for what, step in self._first_bad.items()}
+        if found and (first := min(found.values())) < NEVER:
+            what = next(what for what, step in found.items() if step == first)
+            raise NonFiniteError(self._sentence(what, first))
 
     # ------------------------------------------------------------------ averages
 
@@ -300,6 +324,9 @@ class Engine:
 
     def freeze_batch_norm(self) -> None:
         """Put the generators' batch normalisation in evaluation mode, and leave it there."""
+        if self._frozen:
+            return
+        self._frozen = True
         for name, role in self.method.roles().items():
             for module in self.networks[name].modules() if role == "generator" else ():
                 if "running_mean" in module._buffers or isinstance(module, SplitBatchNorm):
@@ -307,8 +334,9 @@ class Engine:
 
     def share_batch_statistics(self) -> None:
         """Give every process the mean of all processes' running batch statistics, which each kept of its own rows."""
-        buffers = [b for network in self.networks.values() for b in network.buffers() if b.is_floating_point()]
-        self.processes.mean_(buffers)
+        buffers = [b for network in self.networks.values() for b in network.buffers()]
+        averaged = [t for average in self._averages.values() for t in average.values()]
+        self.processes.mean_([t for t in (*buffers, *averaged) if t.is_floating_point()])
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -378,7 +406,13 @@ class Engine:
         self.step_number = int(tensors["step"])
         self.batches_per_step = int(tensors["batches_per_step"]) or None
         for name, network in self.networks.items():
-            state_owner(network).load_state_dict(_under(tensors, f"network/{name}/"))
+            try:
+                state_owner(network).load_state_dict(_under(tensors, f"network/{name}/"))
+            except RuntimeError as error:
+                raise UserError(
+                    f"The checkpoint's {name} is another network than the one given now: resume with the one that the "
+                    "run began with, or choose another folder."
+                ) from error
             slots: dict[int, dict[str, Tensor]] = {}
             for key, value in _under(tensors, f"optimizer/{name}/").items():
                 index, _, slot = key.partition("/")

@@ -87,14 +87,13 @@ class Loop:
         try:
             with _stop_signal() as stop:
                 while engine.step_number < steps:
-                    self._freeze_batch_norm()
                     self._step()
                     self.listener.stepped(engine.step_number, steps)
                     self._after_step()
                     if self._asked_to_stop(stop):
                         break
-            self.finished = engine.step_number >= steps
-            self._finish()
+                self.finished = engine.step_number >= steps
+                self._finish()
         finally:
             for log in self._logs:
                 log.close()
@@ -126,11 +125,6 @@ class Loop:
     def _agreed(self, wish: bool) -> bool:
         return self.engine.processes.any(wish, self.engine.device)
 
-    def _freeze_batch_norm(self) -> None:
-        """With `freeze_bn_after_evaluation`: from the first evaluation on G normalises as in evaluation mode."""
-        if self.settings.freeze_bn_after_evaluation and self.engine.step_number >= max(1, self._evaluate_every):
-            self.engine.freeze_batch_norm()
-
     # ------------------------------------------------------------------ log, pictures, numbers
 
     def _write_log(self) -> None:
@@ -149,6 +143,7 @@ class Loop:
 
     def _sample(self) -> None:
         """A picture of samples from noise that is the same at every step."""
+        self.engine.share_batch_statistics()
         if self.folder is None:
             return
         with self.engine.evaluating():
@@ -167,6 +162,7 @@ class Loop:
         return self._evaluation_seconds <= EVALUATION_SHARE * (time.monotonic() - self._begin)
 
     def _evaluate(self) -> None:
+        self.engine.share_batch_statistics()
         if self.evaluator is None:
             return
         start, step = time.monotonic(), self.engine.step_number
@@ -192,11 +188,21 @@ class Loop:
         if found is not None:
             engine.load(found.tensors)
             self.evaluations = [(step, rows) for step, rows in found.record["evaluations"]]
+            self._note_other_steps(found.record["steps"])
             self.listener.resumed(found.step)
         if self.folder is not None:
             self._logs.append(self.folder.log(step=self.engine.step_number))
             if self.settings.tensorboard:
                 self._logs.append(TensorBoardSink(self.folder.path / "tensorboard", step=self.engine.step_number))
+
+    def _note_other_steps(self, before: int) -> None:
+        options = self.engine.options
+        constant = options.lr_schedule.constant is not None and options.instance_noise.constant is not None
+        if before != self.settings.steps and not constant:
+            self.listener.note(
+                f"steps was {before} and is now {self.settings.steps}: schedules are fractions of it, so this run is "
+                f"not what {self.settings.steps} steps from the start would have given."
+            )
 
     def _save(self) -> None:
         self._last_save = time.monotonic()
@@ -206,21 +212,24 @@ class Loop:
             self.engine.check()
         self.engine.share_batch_statistics()
         if self.folder is not None:
-            record: dict[str, Any] = {"evaluations": [list(entry) for entry in self.evaluations]}
+            evaluations = [list(entry) for entry in self.evaluations]
+            record: dict[str, Any] = {"evaluations": evaluations, "steps": self.settings.steps}
             checkpoint.save(self.folder.checkpoints, self.engine.step_number, self.engine.state(), record)
             self.listener.saved(self.engine.step_number)
 
     def _finish(self) -> None:
-        done = self.evaluations and self.evaluations[-1][0] == self.engine.step_number
-        if self.evaluator is not None:
-            self.control = self.evaluator.control()
-            if not done:
-                self._evaluate()
-        self._sample()
+        """Save first: what follows may take long, and may be interrupted."""
         self._save()
+        if not self.evaluations or self.evaluations[-1][0] != self.engine.step_number:
+            self._evaluate()
+            self._save()
+        self._sample()
         if self.folder is not None:
             self._write_models(self.folder)
+            self.control = None if self.evaluator is None else self.evaluator.control()
             write_json(self.folder.path / "summary.json", self._summary())
+        elif self.evaluator is not None:
+            self.control = self.evaluator.control()
 
     def _write_models(self, folder: RunFolder) -> None:
         models = self.models()

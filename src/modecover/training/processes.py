@@ -41,6 +41,12 @@ class Processes:
             for tensor, mean in zip(same, flat.split([t.numel() for t in same]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
 
+    def share_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by the first process's."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set in any process; every process must ask."""
         if self.count == 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import numbers
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -76,8 +77,9 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         if value not in typing.get_args(kind):
             raise UserError(f"{name} is {value!r}: choose {joined(typing.get_args(kind))}.")
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    number = {int: numbers.Integral, float: numbers.Real}.get(kind)
+    if number is not None and isinstance(value, number) and not isinstance(value, bool):
+        return kind(value)  # NumPy's numbers, too
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
         raise UserError(f"{name} is {value!r}: give {words.get(kind, kind.__name__)}.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from modecover.data import Dataset, open_data
 from modecover.data.opening import Source
 from modecover.data.pictures import MEMORY_LIMIT
 from modecover.data.resizing import resized_to
+from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks.dcgan import SIDES
@@ -110,6 +112,8 @@ def train(
     dataset = open_for_networks(method, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
     chosen_method, resolved = resolve(method, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
+    if resolved.capture and device.type != "cuda":
+        raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     processes = join(device)
     engine = build_engine(chosen_method, resolved, dataset, device=device, own=own, processes=processes)
     folder = None
@@ -122,7 +126,8 @@ def train(
         evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
         run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
         loop = Loop(engine, resolved, dataset, Path(out) if out else None, folder, evaluator, listener, method)
-        loop.run()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            loop.run()
         run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
         run.models, run.step = loop.models(), engine.step_number
     finally:

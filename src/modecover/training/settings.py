@@ -25,7 +25,7 @@ class Settings:
     seeds: int = 1
     """Independent runs trained as one program, with seeds `seed`, `seed + 1`, ..."""
     latent: int | None = None
-    """Dimension of the prior noise. Default: the networks preset's, else 100 for images and 2 for points."""
+    """Dimension of the prior noise. Default: the protocol's, else 100 for images and 2 for points."""
     prior: Literal["normal", "uniform", "uniform01"] | None = None
     """Law of the prior noise: N(0, I), uniform on [-1, 1] or uniform on [0, 1]. Default: normal."""
     networks: str = "auto"
@@ -67,8 +67,9 @@ class Settings:
     """Arithmetic of the networks. Losses are always in float32."""
     capture: bool = False
     """Replay each step as one CUDA graph (GPU only)."""
-    freeze_bn_after_evaluation: bool = False
-    """Keep G's batch normalisation in evaluation mode after the first evaluation: a bug the IVGAN authors' runs had."""
+    freeze_bn_from: int = 0
+    """Keep G's batch normalisation in evaluation mode from this step on, a bug the IVGAN authors' runs had from their
+    first evaluation; 0: never."""
     device: str = "auto"
     """Where to train: auto, cpu, cuda, cuda:1, ..."""
     workers: int = 0
@@ -87,7 +88,14 @@ class Settings:
     """Also write TensorBoard events."""
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch", 1), ("seeds", 1), ("accumulate", 1), ("workers", 0)):
+        for name, least in (
+            ("steps", 1),
+            ("batch", 1),
+            ("seeds", 1),
+            ("accumulate", 1),
+            ("workers", 0),
+            ("freeze_bn_from", 0),
+        ):
             _require_at_least(name, getattr(self, name), least)
         for name in ("latent", "width", "log_every", "checkpoint_every", "evaluate_samples"):
             if (value := getattr(self, name)) is not None:
@@ -108,6 +116,8 @@ class Settings:
                 f"A batch of {self.batch} cannot be cut into {self.accumulate} equal micro-batches: "
                 "choose an accumulate that divides it."
             )
+        if self.capture and self.freeze_bn_from:
+            raise UserError("A captured step cannot change its mode: leave out capture, or freeze_bn_from.")
         Schedule.parse(self.lr_schedule, "lr_schedule")
         Schedule.parse(self.instance_noise, "instance_noise")
 
@@ -125,7 +135,8 @@ MAY_CHANGE = frozenset(
     ("steps", "minutes", "device", "workers", "log_every", "sample_every", "evaluate_every", "evaluate_samples")
     + ("checkpoint_every", "tensorboard")
 )
-"""Settings that may differ when a run is resumed: they say how far, how often and where, not what."""
+"""Settings that may differ when a run is resumed: they say how far, how often and where. Schedules are in fractions of
+`steps`, so that with one of them a longer run is not the run that a longer one from the start would have been."""
 
 
 def _require_at_least(name: str, value: int, least: int) -> None:

@@ -43,17 +43,17 @@ class Gradients:
         """Scale each network's gradient, and with `stacked` that of each seed, to a norm of at most `bound`."""
         for handle in self.handles:
             own = set(handle.parameters())
-            grads = [g for p, g in zip(self.parameters, self.gradients, strict=True) if g is not None and p in own]
-            rows = [g.flatten(1) if stacked else g.reshape(1, -1) for g in grads]
+            slots = [i for i, p in enumerate(self.parameters) if p in own and self.gradients[i] is not None]
+            rows = [
+                g.flatten(1) if stacked else g.reshape(1, -1)
+                for g in (self.gradients[i] for i in slots)
+                if g is not None
+            ]
             norm = torch.cat(rows, dim=1).norm(dim=1)
             factor = (bound / norm.clamp_min(1e-12)).clamp_max(1.0)
-            for g, row in zip(grads, rows, strict=True):
-                g.copy_((row * factor[:, None]).view_as(g))
-
-    def first_bad_seed(self) -> int:
-        """Of stacked seeds the number of the first whose gradient is not finite."""
-        bad = torch.stack([~g.flatten(1).isfinite().all(dim=1) for g in self.present]).any(dim=0)
-        return int(bad.int().argmax())
+            for i, row in zip(slots, rows, strict=True):
+                # A new tensor: autograd may have given one gradient to two parameters.
+                self.gradients[i] = (row * factor[:, None]).view_as(self.parameters[i])
 
 
 def in_words(total: Sequence[Gradients]) -> str:
