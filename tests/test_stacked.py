@@ -249,6 +249,9 @@ def test_a_network_spoilt_by_its_last_forward_can_be_copied() -> None:
     network.eval(), twin.eval()
     assert torch.equal(network(x), twin(x))
     assert Stacked([network, twin])(x[:12]).shape == (12, 1)
+    assigning = members_of(Assigning)[0]
+    assigning(x.clone().requires_grad_())
+    assert torch.equal(plain_copy(assigning, 0).m, assigning.m.detach())
 
 
 def test_every_seed_has_its_own_power_iteration_which_evaluation_leaves_alone() -> None:
@@ -336,7 +339,7 @@ def test_hooks_and_replaced_forwards_are_kept() -> None:
         return network
 
     def squared(network: nn.Module) -> nn.Module:
-        network[1].forward = lambda x: x**2
+        network[2].forward = lambda x: x**2
         return network
 
     for change in (doubling, halving, squared):
