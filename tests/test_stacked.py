@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm
 
 from modecover import networks
+from modecover.errors import UserError
 from modecover.networks import SplitBatchNorm, TwoHeads
 from modecover.training.stacked import Stacked, batchable, plain_copy, stack, state_owner
 
@@ -67,6 +68,18 @@ class Assigning(nn.Module):
         return self.layer(x * self.m + self.scratch) * self.fixed
 
 
+class SharedMemory(nn.Module):
+    """One buffer of two modules: what the first writes, the second reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writer, self.reader, self.layer = nn.BatchNorm1d(2), nn.BatchNorm1d(2).eval(), nn.Linear(2, 2)
+        self.reader.running_mean = self.writer.running_mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self.writer(x)) + self.reader(x)
+
+
 class SplitUser(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -84,6 +97,7 @@ def tied_layers() -> nn.Module:
 LOOPED: dict[str, Callable[[], nn.Module]] = {
     "layer used twice": tied_layers,
     "weight of two modules": Autoencoding,
+    "buffer of two modules": SharedMemory,
     "assigned buffers": Assigning,
     "batch norm": lambda: Wrapped(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 2)),
     "cumulative batch norm": lambda: nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, momentum=None)),
@@ -287,6 +301,22 @@ def test_a_frozen_weight_stays_frozen() -> None:
         stacked = Stacked(members)
         assert [p.requires_grad for p in stacked.parameters()] == [p.requires_grad for p in members[0].parameters()]
         assert not stacked.member(1)[0].weight.requires_grad
+
+
+def test_networks_that_are_one_or_unlike_are_refused() -> None:
+    network = nn.Linear(2, 2)
+    with pytest.raises(UserError, match=r"Two of 3 seeds got the same Linear: let the function .* make a new one"):
+        stack([nn.Linear(2, 2), network, network])
+    for other in (nn.Linear(2, 3), nn.Linear(2, 2, bias=False)):
+        with pytest.raises(UserError, match="The seeds' networks Linear differ"):
+            stack([network, other])
+
+
+def test_members_that_differ_beside_their_weights_keep_their_difference() -> None:
+    members = members_of(lambda: nn.Sequential(nn.Linear(2, 2), nn.LeakyReLU(float(torch.rand(())))))
+    x = rows_for(members[0], 0)
+    alone = torch.cat([member(rows) for member, rows in zip(members, x.chunk(SEEDS), strict=True)])
+    torch.testing.assert_close(Stacked(members)(x), alone, rtol=EXACT, atol=EXACT)
 
 
 @pytest.mark.parametrize("name", ["batch norm", "split batch norm", "MLP generator", "MLP split generator"])

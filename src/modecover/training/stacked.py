@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modecover.errors import UserError
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 
 
@@ -28,7 +29,10 @@ class Stacked(nn.Module):
     A buffer that the network's forward assigns is kept without its autograd graph.
 
     Args:
-        members: S networks of one shape; they are copied.
+        members: S networks of one architecture; they are copied.
+
+    Raises:
+        UserError: the members are one object, or differ in their layers or in the shapes of their tensors.
     """
 
     body: nn.Module
@@ -36,10 +40,11 @@ class Stacked(nn.Module):
 
     def __init__(self, members: Sequence[nn.Module]):
         super().__init__()
+        _require_alike(members)
         self.seeds = len(members)
         self._copies = [_detached_copy(member) for member in members]  # in a list: no submodules, not in the state
         self.body = _detached_copy(members[0])
-        self._batched = batchable(members[0])
+        self._batched = all(batchable(member) for member in members) and len({repr(member) for member in members}) == 1
         if self._batched:
             self.body = _swap(self.body, members)
         else:
@@ -52,33 +57,37 @@ class Stacked(nn.Module):
             return out
         # One unbind for each weight: its gradient is one stack, where S slices would each make a tensor of full size.
         slices: dict[Tensor, Sequence[Tensor]] = {weight: weight.unbind() for weight in self.body.parameters()}
-        outputs = []
-        for index, rows in enumerate(x.unflatten(0, (self.seeds, -1)).unbind()):
-            for table, key, stacked in self._places(index):
-                # Buffers are lent as clones: what autograd saves of them must not change when they are written back.
-                table[key] = slices[stacked][index] if stacked in slices else stacked[index].clone()
-            outputs.append(self._copies[index](rows, **options))
+
+        def lent(stacked: Tensor, index: int) -> Tensor:
+            # Buffers are lent as clones: what autograd saves of them must not change when they are written back.
+            return slices[stacked][index] if stacked in slices else stacked[index].clone()
+
+        batches = x.unflatten(0, (self.seeds, -1)).unbind()
+        outputs = [self._furnished(index, lent)(rows, **options) for index, rows in enumerate(batches)]
         self._take_buffers_back()
         return torch.cat(outputs)
 
     def member(self, index: int) -> nn.Module:
         """A plain copy of network number `index`, with its weights, buffers and modes."""
-        own: dict[Tensor, Tensor] = {}  # what is tied stays tied
-        for table, key, stacked in self._places(index):
-            if stacked not in own:
-                own[stacked] = _alike(stacked, stacked[index].detach().clone())
-            table[key] = own[stacked]
-        return _detached_copy(self._copies[index])
 
-    def _places(self, index: int) -> Iterator[tuple[dict[str, Tensor | None], str, Tensor]]:
-        """Where copy number `index` keeps its tensors: (table, key, the stacked tensor). Also gives it body's modes."""
-        for module, owner in zip(self._copies[index].modules(), self.body.modules(), strict=True):
+        def own(stacked: Tensor, index: int) -> Tensor:
+            return _alike(stacked, stacked[index].detach().clone())
+
+        return _detached_copy(self._furnished(index, own))
+
+    def _furnished(self, index: int, tensor: Callable[[Tensor, int], Tensor]) -> nn.Module:
+        """Copy number `index` in body's modes, with `tensor(stacked, index)` for each; what is tied stays tied."""
+        network = self._copies[index]
+        given: dict[Tensor, Tensor] = {}
+        for module, owner in zip(network.modules(), self.body.modules(), strict=True):
             module.training = owner.training
             for kind in ("_parameters", "_buffers"):
-                table = getattr(module, kind)
                 for key, stacked in getattr(owner, kind).items():
                     if stacked is not None:
-                        yield table, key, stacked
+                        if stacked not in given:
+                            given[stacked] = tensor(stacked, index)
+                        getattr(module, kind)[key] = given[stacked]
+        return network
 
     @torch.no_grad()
     def _take_buffers_back(self) -> None:
@@ -93,6 +102,26 @@ class Stacked(nn.Module):
                     old.copy_(new)
                 else:
                     owner._buffers[key] = new
+
+
+def _require_alike(members: Sequence[nn.Module]) -> None:
+    if len({id(member) for member in members}) < len(members):
+        raise UserError(
+            f"Two of {len(members)} seeds got the same {type(members[0]).__name__}: let the function that is given for "
+            "a network make a new one at every call."
+        )
+    first, *others = ([(name, tuple(t.shape)) for name, t in _tensors(member)] for member in members)
+    for other in others:
+        if other != first:
+            raise UserError(
+                f"The seeds' networks {type(members[0]).__name__} differ in their layers or in the shapes of their "
+                "weights: let the function that is given for a network make the same architecture at every call."
+            )
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from network.named_parameters(remove_duplicate=False)
+    yield from network.named_buffers(remove_duplicate=False)
 
 
 def _detached_copy(network: nn.Module) -> nn.Module:
