@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from torch.nn.utils import parametrizations, spectral_norm
 from modecover import networks
 from modecover.errors import UserError
 from modecover.networks import SplitBatchNorm, TwoHeads
+from modecover.training.run import train
 from modecover.training.stacked import Stacked, batchable, plain_copy, stack, state_owner
 
 SEEDS, ROWS = 3, 6
@@ -384,3 +387,46 @@ def test_hooks_and_replaced_forwards_are_kept() -> None:
         torch.testing.assert_close(slope, wanted, rtol=EXACT, atol=EXACT)
         (plain,) = torch.autograd.grad(loss_of(Stacked(members)(x)), x)
         assert (slope - plain).abs().max() > 1e-3
+
+
+# ------------------------------------------------------------------------------------------------- a whole run
+
+
+def test_a_run_of_two_seeds_with_ones_own_networks_is_two_runs(tmp_path: Path) -> None:
+    """Spectral norm, a layer used twice, batch norm and assigned buffers, through averages, checkpoints and models."""
+
+    def generator() -> nn.Module:
+        layer = nn.Linear(2, 2)
+        return nn.Sequential(layer, nn.BatchNorm1d(2), nn.Tanh(), layer)
+
+    def discriminator() -> nn.Module:
+        return nn.Sequential(Averaging(), spectral_norm(nn.Linear(2, 4)), nn.Tanh(), nn.Linear(4, 1))
+
+    def run(seed: int, seeds: int, name: str, **more: Any) -> list[dict[str, Tensor]]:
+        own = {"G": generator, "D": discriminator}
+        quick = {"batch": 8, "lr": 0.01, "optimizer": "sgd", "ema": 0.5, "evaluate_samples": 50, "sample_every": 0}
+        out = tmp_path / name
+        ended = train("gan", "ring", out, networks=own, seed=seed, seeds=seeds, steps=6, **quick, **more)
+        return [model.networks["G"].state_dict() for model in ended.models]
+
+    run(3, 2, "stacked", minutes=1e-9)
+    together = run(3, 2, "stacked")
+    for state, alone in zip(together, (run(3, 1, "three")[0], run(4, 1, "four")[0]), strict=True):
+        assert state.keys() == alone.keys()
+        for key, value in state.items():
+            torch.testing.assert_close(value, alone[key], rtol=1e-5, atol=1e-6)
+    assert not torch.equal(together[0]["0.weight"], together[1]["0.weight"])
+
+
+class Averaging(nn.Module):
+    """Rows less a running mean that is assigned."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
+        return x - self.mean
