@@ -316,7 +316,6 @@ def _take(target: nn.Module, layers: Sequence[nn.Module], stacks: dict[Tensor, T
             if first is not None and first not in stacks:
                 stacks[first] = _alike(first, torch.stack([table[name].detach() for table in tables]))
             getattr(target, kind)[name] = None if first is None else stacks[first]
-    target._non_persistent_buffers_set |= layers[0]._non_persistent_buffers_set
 
 
 def _alike(model: Tensor, tensor: Tensor) -> Tensor:
