@@ -44,6 +44,8 @@ Terms = Tensor | Mapping[str, Tensor]
 Update = tuple[Network | tuple[Network, ...], Terms]
 Updates = Iterator[Update | list[Update]]
 
+FEEDS = ("data", "prior")
+
 ROLES: dict[type, str] = {Generator: "generator", Encoder: "encoder", Discriminator: "discriminator"}
 
 
@@ -89,10 +91,22 @@ class Method:
 
     @classmethod
     def roles(cls) -> dict[str, str]:
-        """The networks `step` names, in its order: name to role ("generator", "encoder", "discriminator")."""
+        """The networks `step` names, in its order: name to role ("generator", "encoder", "discriminator").
+
+        Raises:
+            TypeError: a parameter is neither a network by its annotation nor one of the feeds.
+        """
         hints = typing.get_type_hints(cls.step)
-        names = [name for name in inspect.signature(cls.step).parameters if name in hints]
-        return {name: ROLES[hints[name]] for name in names if hints[name] in ROLES}
+        found: dict[str, str] = {}
+        for name in list(inspect.signature(cls.step).parameters)[1:]:
+            if hints.get(name) in ROLES:
+                found[name] = ROLES[hints[name]]
+            elif name not in FEEDS:
+                raise TypeError(
+                    f"{cls.__name__}.step names {name!r}: annotate it as Generator, Encoder or Discriminator; the "
+                    f"feeds are called {joined(FEEDS)}"
+                )
+        return found
 
     def settings(self) -> dict[str, Any]:
         """The fields of the method by name."""

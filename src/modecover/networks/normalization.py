@@ -25,7 +25,7 @@ class SplitBatchNorm(nn.Module):
     evaluation mode. Weight and bias are shared by the kinds. Input (B, features) or (B, features, height, width).
 
     `kind` is an argument of `forward`, no state: so the module stays a function of (parameters, buffers, input),
-    which `torch.func.functional_call` and `vmap` require.
+    which `torch.func.functional_call` requires.
     """
 
     running_mean_prior: Tensor

@@ -8,6 +8,7 @@ outside (minibatches, prior noise, random streams, learning rates) is fixed by t
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -208,7 +209,7 @@ class Engine:
     def _add_gradients(self, total: list[updates.Gradients], shown: dict[str, Tensor], yielded: list[Update]) -> None:
         for slot, (who, terms) in enumerate(yielded):
             handles: tuple[Any, ...] = who if isinstance(who, tuple) else (who,)
-            parameters = list(dict.fromkeys(p for handle in handles for p in handle.parameters()))
+            parameters = list(dict.fromkeys(p for handle in handles for p in handle.parameters() if p.requires_grad))
             loss = self._sum(terms, "+".join(handle.name for handle in handles), shown)
             # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
             scaled = loss * (len(self.seeds) / self.options.accumulate)
@@ -246,21 +247,21 @@ class Engine:
 
     def _require_finite(self, what: str, tensors: Sequence[Tensor]) -> None:
         """Raise `NonFiniteError` at once; on a GPU, where looking would wait for it, keep the step for `check`."""
-        norms = torch.stack(torch._foreach_norm(list(tensors))) if len(tensors) > 1 else tensors[0]
+        largest = torch.stack(torch._foreach_norm(list(tensors), math.inf))
         if self.device.type == "cpu":
-            if not norms.isfinite().all() and not all(bool(t.isfinite().all()) for t in tensors):
+            if not largest.isfinite().all():
                 raise NonFiniteError(self._sentence(what, self.step_number, self._bad_seed(tensors)))
             return
         never = torch.full_like(self._step_on_device, NEVER)
         bad = self._first_bad.setdefault(what, never)
-        now = torch.where(norms.isfinite().all(), never, self._step_on_device)
+        now = torch.where(largest.isfinite().all(), never, self._step_on_device)
         bad.copy_(torch.minimum(bad, now))
 
     def _bad_seed(self, tensors: Sequence[Tensor]) -> int | None:
         """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
         if len(self.seeds) == 1 or any(t.dim() == 0 or len(t) != len(self.seeds) for t in tensors):
             return None
-        bad = torch.stack([~t.flatten(1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
+        bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
         return self.seeds[int(bad.int().argmax())]
 
     def _sentence(self, what: str, step: int, seed: int | None = None) -> str:

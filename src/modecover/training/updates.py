@@ -44,12 +44,11 @@ class Gradients:
         for handle in self.handles:
             own = set(handle.parameters())
             slots = [i for i, p in enumerate(self.parameters) if p in own and self.gradients[i] is not None]
-            rows = [
-                g.flatten(1) if stacked else g.reshape(1, -1)
-                for g in (self.gradients[i] for i in slots)
-                if g is not None
-            ]
-            norm = torch.cat(rows, dim=1).norm(dim=1)
+            grads = [g for g in (self.gradients[i] for i in slots) if g is not None]
+            rows = [g.reshape(len(g) if stacked else 1, -1) for g in grads]
+            flat = torch.cat(rows, dim=1)
+            largest = flat.abs().amax(dim=1).clamp_min(1e-30)  # a square of a large gradient would overflow
+            norm = largest * (flat / largest[:, None]).norm(dim=1)
             factor = (bound / norm.clamp_min(1e-12)).clamp_max(1.0)
             for i, row in zip(slots, rows, strict=True):
                 # A new tensor: autograd may have given one gradient to two parameters.
