@@ -85,6 +85,14 @@ class Method:
         return 0
 
     @property
+    def normalized_codes(self) -> bool:
+        """Whether the encoder ends with a batch normalisation without affine map, which keeps codes near the prior.
+
+        Not for a method that measures the law of the codes: normalised codes always have mean 0 and variance 1.
+        """
+        return True
+
+    @property
     def split_statistics(self) -> bool:
         """Whether the generator keeps separate batch statistics for prior noise and for codes."""
         return False

@@ -36,6 +36,10 @@ class LDMGAN(Method):
     distance: str = "pixel"
     """Reconstruction distance: pixel, feature (in D), or a name you add to `modecover.losses.DISTANCES`."""
 
+    @property
+    def normalized_codes(self) -> bool:
+        return False  # else q is N(0, I) by construction and the KL terms say nothing
+
     def check(self, *, latent: int, batch: int) -> None:
         require(
             self.distance in DISTANCES, f"distance is {self.distance!r}: choose {joined([repr(d) for d in DISTANCES])}."

@@ -98,6 +98,7 @@ def _options(method: Method, settings: Settings) -> dict[str, Any]:
         "split_statistics": method.split_statistics,
         "width": settings.width,
         "input_affine": settings.input_affine,
+        "encoder_normalize": method.normalized_codes if settings.norm_E == "auto" else settings.norm_E == "batch",
         "discriminator_norm": "batch" if settings.norm_D == "auto" else settings.norm_D,
     }
 

@@ -34,6 +34,8 @@ class Settings:
     """Channels of the first (DCGAN) layer. Default: 64."""
     norm_D: Literal["auto", "batch", "none"] = "auto"
     """Normalisation in D. Default: batch, and none where the method penalises gradients sample by sample."""
+    norm_E: Literal["auto", "batch", "none"] = "auto"
+    """Batch normalisation, without affine map, of E's codes. Default: batch, and none where a method measures them."""
     input_affine: bool = False
     """A learnable scale and shift of each coordinate of z at G's input, as the IVGAN authors' runs had."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"

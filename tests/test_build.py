@@ -1,0 +1,67 @@
+"""The networks a run is built with: what each method's mathematics asks of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from modecover.data import open_data
+from modecover.losses import moment_kl
+from modecover.training.build import build_engine, build_networks
+from modecover.training.resolve import resolve
+
+
+def built(method: str, shape: tuple[int, ...], **settings: Any) -> dict[str, nn.Module]:
+    chosen, resolved = resolve(method, shape, chosen=settings)
+    return build_networks(chosen, resolved, shape, seed=0)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 16, 16)], ids=["points", "images"])
+def test_ldmgan_sees_a_collapse(shape: tuple[int, ...]) -> None:
+    """Its KL of the codes of one repeated sample must be large: a normalised encoder would hide any collapse."""
+    torch.manual_seed(0)
+    E = built("ldmgan", shape, latent=2, **({} if shape == (2,) else {"width": 4}))["E"]
+    spread = torch.randn(256, *shape)
+    collapsed = spread[:1] + 1e-3 * torch.randn(256, *shape)
+    assert moment_kl(E(collapsed)) > 2 * math.log(10)
+    assert moment_kl(E(collapsed)) > 2 * moment_kl(E(spread))
+    assert not any(isinstance(m, nn.BatchNorm1d) and not m.affine for m in E.modules())
+
+
+@pytest.mark.parametrize("method", ["ivdcgan", "ivlsgan", "reg-gan", "mdgan"])
+def test_codes_that_are_put_into_the_generator_have_the_priors_scale(method: str) -> None:
+    E = built(method, (2,), latent=2, width=8)["E"]
+    codes = E(5 + 3 * torch.randn(512, 2))
+    assert torch.allclose(codes.mean(0), torch.zeros(2), atol=1e-3)
+    assert torch.allclose(codes.var(0, unbiased=False), torch.ones(2), atol=0.02)
+
+
+def test_a_penalised_critic_scores_each_row_alone() -> None:
+    torch.manual_seed(0)
+    D, plain = built("wgan-gp", (1, 16, 16), width=4)["D"], built("gan", (1, 16, 16), width=4)["D"]
+    rows = torch.randn(6, 1, 16, 16)
+    assert torch.allclose(D(rows)[:2], D(rows[:2]), atol=1e-6)
+    assert not torch.allclose(plain(rows)[:2], plain(rows[:2]), atol=1e-3)
+
+
+def test_a_network_starts_alike_whatever_else_is_built() -> None:
+    """Comparisons between methods share the first weights of G and D for each seed."""
+    gan, ivgan = built("gan", (2,), width=8), built("ivdcgan", (2,), width=8)
+    for name in ("G", "D"):
+        ours = dict(gan[name].named_parameters())
+        assert all(torch.equal(p, ours[key]) for key, p in ivgan[name].named_parameters() if key in ours)
+        assert len(ours) >= 6
+
+
+def test_rates_and_decay_reach_their_networks() -> None:
+    chosen, resolved = resolve("ivlsgan", (1, 16, 16), chosen={"lr": 1e-3, "lr_D": 5e-4, "width": 4, "latent": 4})
+    data = open_data(torch.rand(80, 1, 16, 16))
+    engine = build_engine(chosen, resolved, data, device=torch.device("cpu"))
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in engine.optimizers.items()}
+    assert rates == {"G": 1e-3, "E": 1e-2, "D": 5e-4}  # E's is the method's own, as the authors ran it
+    decays = {name: optimizer.param_groups[0]["weight_decay"] for name, optimizer in engine.optimizers.items()}
+    assert decays == {"G": 0.0, "E": 5e-4, "D": 0.0}
