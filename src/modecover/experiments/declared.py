@@ -37,8 +37,6 @@ class Experiment:
     arms: tuple[Arm, ...]
 
 
-_DECAY = "0.5:1,1~0"
-
 DEMO = Experiment(
     name="demo",
     question="Eight Gaussians on a ring: which of them do a plain GAN and an Intervention GAN find?",
@@ -47,7 +45,37 @@ DEMO = Experiment(
     arms=(Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True})),
 )
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (DEMO,)}
+RING = Experiment(
+    name="ring-ldmgan",
+    question=(
+        "The ring of 8 with LDMGAN's small networks (D has one hidden layer of 64): its paper reports 1 mode for a plain "
+        "GAN and 8 for LDMGAN."
+    ),
+    data="ring-ldmgan",
+    settings={"protocol": "ldmgan", "seeds": 8, "steps": 12_000},
+    arms=(
+        Arm("GAN", "gan"),
+        Arm("LDMGAN", "ldmgan"),
+        Arm("Reg-GAN", "reg-gan"),
+        Arm("IVDCGAN", "ivdcgan", {"cap": True}),
+        Arm("IVLSGAN", "ivlsgan", {"cap": True}),
+    ),
+)
+
+CIRCLE = Experiment(
+    name="circle-mdgan",
+    question="The circle of 6 of MDGAN's Appendix C, where a plain GAN recovers single modes at a time.",
+    data="circle-mdgan",
+    settings={"protocol": "mdgan", "seeds": 8, "steps": 12_000},
+    arms=(
+        Arm("GAN", "gan"),
+        Arm("Reg-GAN", "reg-gan"),
+        Arm("MDGAN", "mdgan"),
+        Arm("WGAN-GP", "wgan-gp"),
+    ),
+)
+
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (DEMO, RING, CIRCLE)}
 
 
 def experiment(name: str) -> Experiment:
