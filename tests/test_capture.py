@@ -21,7 +21,8 @@ from modecover.methods.base import Feed, Generator, Method, Updates
 from modecover.training import checkpoint
 from modecover.training.build import build_engine
 from modecover.training.capture import WARM_UP, CapturedSteps
-from modecover.training.engine import Engine, EngineOptions, NonFiniteError
+from modecover.training.engine import Engine, EngineOptions
+from modecover.training.finite import NonFiniteError
 from modecover.training.listener import Listener
 from modecover.training.resolve import resolve
 from modecover.training.run import train

@@ -19,7 +19,8 @@ from modecover.data import open_data
 from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates
 from modecover.networks import SplitBatchNorm
 from modecover.training.build import build_engine
-from modecover.training.engine import Engine, EngineOptions, NonFiniteError
+from modecover.training.engine import Engine, EngineOptions
+from modecover.training.finite import NonFiniteError
 from modecover.training.processes import Processes
 from modecover.training.resolve import resolve
 from modecover.training.run import train

@@ -21,7 +21,7 @@ import modecover
 from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.training import checkpoint
-from modecover.training.engine import NonFiniteError
+from modecover.training.finite import NonFiniteError
 from modecover.training.listener import Listener
 from modecover.training.log import read_log, with_numbers
 from modecover.training.run import train

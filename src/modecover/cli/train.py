@@ -78,7 +78,7 @@ def train_parser(name: str, method: type[Method]) -> Parser:
 
 def _train(name: str, data: str, out: str, options: dict[str, Any]) -> int:
     from modecover.cli.progress import Display, Quiet
-    from modecover.training.engine import NonFiniteError
+    from modecover.training.finite import NonFiniteError
     from modecover.training.run import train
 
     listener = Display() if os.environ.get("RANK", "0") == "0" else Quiet()

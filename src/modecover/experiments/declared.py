@@ -48,8 +48,8 @@ DEMO = Experiment(
 RING = Experiment(
     name="ring-ldmgan",
     question=(
-        "The ring of 8 with LDMGAN's small networks (D has one hidden layer of 64): its paper reports 1 mode for a plain "
-        "GAN and 8 for LDMGAN."
+        "The ring of 8 with LDMGAN's small networks (D has one hidden layer of 64): its paper reports 1 mode for a "
+        "plain GAN and 8 for LDMGAN."
     ),
     data="ring-ldmgan",
     settings={"protocol": "ldmgan", "seeds": 8, "steps": 12_000},

@@ -8,9 +8,8 @@ outside (minibatches, prior noise, random streams, learning rates) is fixed by t
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,23 +21,19 @@ from modecover.errors import UserError
 from modecover.methods.base import Method, Terms, Update
 from modecover.networks.normalization import SplitBatchNorm
 from modecover.training import updates
+from modecover.training.averages import Averages
+from modecover.training.finite import FiniteWatch
 from modecover.training.handle import ForwardOptions, Handle
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
 from modecover.training.stacked import plain_copy, state_owner
 
-NEVER = 2**62
-
 
 class Batches(Protocol):
     """Minibatch number `position` of every seed; of each seed's rows, part number `part` of `parts`."""
 
     def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor: ...
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or a gradient is no longer a finite number; the message names network, term, seed and step."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +98,10 @@ class Engine:
         first = self.options.accumulate * self.processes.rank
         self._streams = [random.Streams(seeds, self.device, first + i, parts) for i in range(self.options.accumulate)]
         self._losses: dict[str, Tensor] = {}
-        self._step_on_device = torch.zeros((), dtype=torch.int64, device=self.device)
-        self._first_bad: dict[str, Tensor] = {}
+        self._finite = FiniteWatch(self.seeds, self.device)
         self.processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
-        self._averages = self._start_averages()
+        averaged = {name: network for name, network in self.networks.items() if roles[name] != "discriminator"}
+        self._averages = Averages(averaged, self.options.ema)
         self._last_schedule: list[str] = []
         self._frozen = False
         self.fetch: Callable[[int, int], Tensor] = self.read_batch
@@ -125,7 +120,7 @@ class Engine:
 
     def prepare(self) -> None:
         """Fix everything the coming step takes from outside but its minibatches."""
-        self._step_on_device.fill_(self.step_number)
+        self._finite.begin(self.step_number)
         if self.options.freeze_bn_from and self.step_number >= self.options.freeze_bn_from:
             self.freeze_batch_norm()
         fraction = self.step_number / max(1, self.options.steps)
@@ -169,7 +164,7 @@ class Engine:
         if finished != len(runs):
             raise RuntimeError("the method yielded different numbers of updates for the micro-batches of one step")
         self._count_batches(counts)
-        self._update_averages()
+        self._averages.update()
 
     def _arguments(self, part: int, counts: list[int]) -> dict[str, Any]:
         rows = len(self.seeds) * self.options.batch // self._streams[part].parts
@@ -226,14 +221,14 @@ class Engine:
             key = f"{names}/{term}"
             share = value.detach() / self.options.accumulate
             shown[key] = shown[key] + share if key in shown else share
-            self._require_finite(f"the loss term {term!r} of {names}", [share])
+            self._finite.require(f"the loss term {term!r} of {names}", [share])
         values = list(parts.values())
         return values[0] if len(values) == 1 else torch.stack(values).sum()
 
     def _apply(self, total: Sequence[updates.Gradients]) -> None:
         for update in total:
             self.processes.mean_(update.present)
-            self._require_finite(f"the gradient of {update.names}", update.present)
+            self._finite.require(f"the gradient of {update.names}", update.present)
             if self.options.clip:
                 update.clip_(self.options.clip, stacked=len(self.seeds) > 1)
             for parameter, gradient in zip(update.parameters, update.gradients, strict=True):
@@ -245,62 +240,11 @@ class Engine:
                 parameter.grad = None
         self._last_schedule.append(updates.in_words(total))
 
-    def _require_finite(self, what: str, tensors: Sequence[Tensor]) -> None:
-        """Raise `NonFiniteError` at once; on a GPU, where looking would wait for it, keep the step for `check`."""
-        largest = torch.stack(torch._foreach_norm(list(tensors), math.inf))
-        if self.device.type == "cpu":
-            if not largest.isfinite().all():
-                raise NonFiniteError(self._sentence(what, self.step_number, self._bad_seed(tensors)))
-            return
-        never = torch.full_like(self._step_on_device, NEVER)
-        bad = self._first_bad.setdefault(what, never)
-        now = torch.where(largest.isfinite().all(), never, self._step_on_device)
-        bad.copy_(torch.minimum(bad, now))
-
-    def _bad_seed(self, tensors: Sequence[Tensor]) -> int | None:
-        """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
-        if len(self.seeds) == 1 or any(t.dim() == 0 or len(t) != len(self.seeds) for t in tensors):
-            return None
-        bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
-        return self.seeds[int(bad.int().argmax())]
-
-    def _sentence(self, what: str, step: int, seed: int | None = None) -> str:
-        of = "" if seed is None else f" (seed {seed})"
-        return (
-            f"Training stopped at step {step}: {what}{of} is not a finite number. "
-            "The last checkpoint is kept; try a smaller learning rate, clip=1, or precision fp32."
-        )
+    # ------------------------------------------------------------------ what others read
 
     def check(self) -> None:
-        """On a GPU, where `step` does not wait for its results: raise `NonFiniteError` for the first step that went
-        wrong. Networks have moved since; the last checkpoint, which is only written after a check, is good."""
-        found = {what: int(step) for what, step in self._first_bad.items()}
-        if found and (first := min(found.values())) < NEVER:
-            what = next(what for what, step in found.items() if step == first)
-            raise NonFiniteError(self._sentence(what, first))
-
-    # ------------------------------------------------------------------ averages
-
-    def _start_averages(self) -> dict[str, dict[str, Tensor]]:
-        if not self.options.ema:
-            return {}
-        roles = self.method.roles()
-        names = [name for name in self.networks if roles[name] != "discriminator"]
-        return {n: {k: v.clone() for k, v in state_owner(self.networks[n]).state_dict().items()} for n in names}
-
-    @torch.no_grad()
-    def _update_averages(self) -> None:
-        for name, average in self._averages.items():
-            current = state_owner(self.networks[name]).state_dict()
-            floats = [key for key, value in average.items() if value.is_floating_point()]
-            torch._foreach_lerp_(
-                [average[key] for key in floats], [current[key] for key in floats], 1 - self.options.ema
-            )
-            for key, value in average.items():
-                if not value.is_floating_point():
-                    value.copy_(current[key])
-
-    # ------------------------------------------------------------------ what others read
+        """On a GPU, where `step` does not wait for its results: raise `NonFiniteError` if a step went wrong."""
+        self._finite.check()
 
     def losses(self) -> dict[str, float]:
         """The named terms of the last step, "network/term": means over seeds, micro-batches and processes.
@@ -336,7 +280,7 @@ class Engine:
     def share_batch_statistics(self) -> None:
         """Give every process the mean of all processes' running batch statistics, which each kept of its own rows."""
         buffers = [b for network in self.networks.values() for b in network.buffers()]
-        averaged = [t for average in self._averages.values() for t in average.values()]
+        averaged = [t for average in self._averages.tensors.values() for t in average.values()]
         self.processes.mean_([t for t in (*buffers, *averaged) if t.is_floating_point()])
 
     @contextmanager
@@ -360,7 +304,7 @@ class Engine:
         name = next(n for n, role in self.method.roles().items() if role == "generator")
         generators = [torch.Generator(self.device).manual_seed(random.derive_seed(s, key)) for s in self.seeds]
         network = self.networks[name]
-        with self._swapped(name) if average and name in self._averages else nullcontext():
+        with self._averages.in_place(name, average):
             out = []
             for start in range(0, count, chunk):
                 rows = min(chunk, count - start)
@@ -368,19 +312,9 @@ class Engine:
                 out.append(network(z).float().unflatten(0, (len(self.seeds), rows)))
         return torch.cat(out, dim=1)
 
-    @contextmanager
-    def _swapped(self, name: str) -> Iterator[None]:
-        owner = state_owner(self.networks[name])
-        kept = {key: value.clone() for key, value in owner.state_dict().items()}
-        owner.load_state_dict(self._averages[name])
-        try:
-            yield
-        finally:
-            owner.load_state_dict(kept)
-
     def network(self, name: str, index: int = 0, *, average: bool = False) -> nn.Module:
         """A copy of one network of seed number `index`, on the CPU in evaluation mode."""
-        with self._swapped(name) if average and name in self._averages else nullcontext():
+        with self._averages.in_place(name, average):
             return plain_copy(self.networks[name], index).cpu().eval()
 
     @property
@@ -399,7 +333,7 @@ class Engine:
             tensors |= {f"network/{name}/{key}": value for key, value in owner.state_dict().items()}
             for index, slots in self.optimizers[name].state_dict()["state"].items():
                 tensors |= {f"optimizer/{name}/{index}/{key}": torch.as_tensor(v) for key, v in slots.items()}
-            tensors |= {f"average/{name}/{key}": value for key, value in self._averages.get(name, {}).items()}
+            tensors |= {f"average/{name}/{key}": value for key, value in self._averages.tensors.get(name, {}).items()}
         return tensors
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -420,9 +354,9 @@ class Engine:
                 slots.setdefault(int(index), {})[slot] = value
             optimizer = self.optimizers[name]
             optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-            if name in self._averages:
+            if name in self._averages.tensors:
                 for key, value in _under(tensors, f"average/{name}/").items():
-                    self._averages[name][key].copy_(value)
+                    self._averages.tensors[name][key].copy_(value)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

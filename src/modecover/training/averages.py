@@ -1,0 +1,55 @@
+"""Moving averages of networks' weights and running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from modecover.training.stacked import state_owner
+
+
+class Averages:
+    """`average <- decay * average + (1 - decay) * now` after every step, for each of some networks.
+
+    Args:
+        networks: by name; averages begin at their present state.
+        decay: in [0, 1); at 0 no average is kept.
+
+    Attributes:
+        tensors: name of the network to its averaged state, by the state's own names.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], decay: float):
+        self.decay = decay
+        self._owners = {name: state_owner(network) for name, network in networks.items()} if decay else {}
+        self.tensors = {n: {k: v.clone() for k, v in o.state_dict().items()} for n, o in self._owners.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self.tensors)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the averages toward the networks; what is not a floating point number is copied."""
+        for name, average in self.tensors.items():
+            current = self._owners[name].state_dict()
+            floats = [key for key, value in average.items() if value.is_floating_point()]
+            torch._foreach_lerp_([average[k] for k in floats], [current[k] for k in floats], 1 - self.decay)
+            for key in average.keys() - floats:
+                average[key].copy_(current[key])
+
+    @contextmanager
+    def in_place(self, name: str, wanted: bool = True) -> Iterator[None]:
+        """Within the block the network has its averaged state, if that is wanted and there is one."""
+        if not wanted or name not in self.tensors:
+            yield
+            return
+        owner = self._owners[name]
+        kept = {key: value.clone() for key, value in owner.state_dict().items()}
+        owner.load_state_dict(self.tensors[name])
+        try:
+            yield
+        finally:
+            owner.load_state_dict(kept)
