@@ -232,18 +232,23 @@ def normalised() -> nn.Module:
 def test_an_average_moves_by_one_minus_its_decay_and_so_do_running_statistics() -> None:
     """Of 2 x, for x of mean (3, 4), the running mean (momentum 0.1) is (0.6, 0.8) after one step.
 
-    The bias of batch norm has the gradient 1/2 (a mean over two outputs), so that it is -1/2 after one step.
+    The bias of batch norm has the gradient 1/2 (a mean over two outputs), so that it is -1/2 after one step. The decay
+    is 1/10 at step 0, 2/11 at step 1, and 0.9 from step 80 on.
     """
     engine = sgd_engine(Generate(), {"G": normalised()}, rows_of((3.0, 4.0)), ema=0.9)
     engine.step()
     state = engine.state()
     assert state["network/G/1.bias"].tolist() == pytest.approx([-0.5, -0.5])
-    assert state["average/G/1.bias"].tolist() == pytest.approx([-0.05, -0.05])
+    assert state["average/G/1.bias"].tolist() == pytest.approx([-0.45, -0.45])
     assert state["network/G/1.running_mean"].tolist() == pytest.approx([0.6, 0.8])
-    assert state["average/G/1.running_mean"].tolist() == pytest.approx([0.06, 0.08])
+    assert state["average/G/1.running_mean"].tolist() == pytest.approx([0.54, 0.72])
     assert state["average/G/1.num_batches_tracked"] == 1
     engine.step()
-    assert engine.state()["average/G/1.bias"].tolist() == pytest.approx([0.9 * -0.05 + 0.1 * -1.0] * 2)
+    assert engine.state()["average/G/1.bias"].tolist() == pytest.approx([2 / 11 * -0.45 + 9 / 11 * -1.0] * 2)
+    engine.step_number = 80
+    engine.step()
+    expected = 0.9 * (2 / 11 * -0.45 + 9 / 11 * -1.0) + 0.1 * -1.5
+    assert engine.state()["average/G/1.bias"].tolist() == pytest.approx([expected] * 2)
 
 
 def test_samples_of_the_average_are_made_by_the_average_and_training_goes_on_with_the_weights() -> None:
@@ -254,12 +259,12 @@ def test_samples_of_the_average_are_made_by_the_average_and_training_goes_on_wit
     with engine.evaluating():
         raw, mean = engine.sample(4)[0], engine.sample(4, average=True)[0]
         # By hand: 2 x, less the mean, over the root of the variance; weight 1 - 0 (its gradient is 0), then the bias.
-        centre = torch.tensor([0.06, 0.08])
-        spread = 1 + 0.1 * (before["network/G/1.running_var"] - 1)
-        assert torch.allclose(mean.double(), (2 * z - centre) / (spread + 1e-5).sqrt() - 0.05, atol=1e-6)
+        centre = torch.tensor([0.54, 0.72])
+        spread = 1 + 0.9 * (before["network/G/1.running_var"] - 1)
+        assert torch.allclose(mean.double(), (2 * z - centre) / (spread + 1e-5).sqrt() - 0.45, atol=1e-6)
         assert torch.allclose(raw.double(), engine.network("G")(z), atol=1e-6)
         assert torch.allclose(mean.double(), engine.network("G", average=True)(z), atol=1e-6)
-    assert (raw - mean).abs().min() > 0.05
+    assert (raw - mean).abs().min() > 0.01
     assert all(torch.equal(value, before[key]) for key, value in engine.state().items())
 
 

@@ -14,6 +14,8 @@ from modecover.training.stacked import state_owner
 class Averages:
     """`average <- decay * average + (1 - decay) * now` after every step, for each of some networks.
 
+    At step n the decay is at most (1 + n) / (10 + n): else a short run's average would be mostly its first weights.
+
     Args:
         networks: by name; averages begin at their present state.
         decay: in [0, 1); at 0 no average is kept.
@@ -25,10 +27,18 @@ class Averages:
     def __init__(self, networks: Mapping[str, nn.Module], decay: float):
         self.decay = decay
         self._owners = {name: state_owner(network) for name, network in networks.items()} if decay else {}
+        self._weight = torch.zeros(())
+        if self._owners:
+            self._weight = torch.zeros((), device=next(iter(next(iter(networks.values())).parameters())).device)
         self.tensors = {n: {k: v.clone() for k, v in o.state_dict().items()} for n, o in self._owners.items()}
 
     def __bool__(self) -> bool:
         return bool(self.tensors)
+
+    def begin(self, step: int) -> None:
+        """Step number `step` is about to be computed: fix how far the averages will move after it."""
+        if self._owners:
+            self._weight.fill_(1 - min(self.decay, (1 + step) / (10 + step)))
 
     @torch.no_grad()
     def update(self) -> None:
@@ -36,7 +46,9 @@ class Averages:
         for name, average in self.tensors.items():
             current = self._owners[name].state_dict()
             floats = [key for key, value in average.items() if value.is_floating_point()]
-            torch._foreach_lerp_([average[k] for k in floats], [current[k] for k in floats], 1 - self.decay)
+            way = torch._foreach_sub([current[k] for k in floats], [average[k] for k in floats])
+            torch._foreach_mul_(way, self._weight)
+            torch._foreach_add_([average[k] for k in floats], way)
             for key in average.keys() - floats:
                 average[key].copy_(current[key])
 

@@ -121,6 +121,7 @@ class Engine:
     def prepare(self) -> None:
         """Fix everything the coming step takes from outside but its minibatches."""
         self._finite.begin(self.step_number)
+        self._averages.begin(self.step_number)
         if self.options.freeze_bn_from and self.step_number >= self.options.freeze_bn_from:
             self.freeze_batch_norm()
         fraction = self.step_number / max(1, self.options.steps)

@@ -60,7 +60,7 @@ class Settings:
     instance_noise: str = "0"
     """Std of Gaussian noise on what the adversarial head of D sees, over training; written like lr_schedule."""
     ema: float = 0.0
-    """Decay of a moving average of G's and E's weights; 0: none."""
+    """Decay of a moving average of G's and E's weights, less in the first steps; 0: none."""
     clip: float = 0.0
     """Largest gradient norm of an update, for each network and seed; 0: no clipping."""
     accumulate: int = 1
