@@ -22,8 +22,8 @@ class Gradients:
     def __post_init__(self) -> None:
         if all(g is None for g in self.gradients):
             raise RuntimeError(f"the loss yielded with {self.names} does not depend on its weights")
-        # Autograd may hand out an expanded tensor, in which many elements share one place: not to be written to.
-        self.gradients = [g.clone() if g is not None and 0 in g.stride() else g for g in self.gradients]
+        pairs = zip(self.parameters, self.gradients, strict=True)
+        self.gradients = [None if g is None else _laid_out_like(p, g) for p, g in pairs]
 
     @property
     def names(self) -> str:
@@ -37,7 +37,9 @@ class Gradients:
     def add(self, more: Sequence[Tensor | None]) -> None:
         for i, gradient in enumerate(more):
             mine = self.gradients[i]
-            self.gradients[i] = gradient if mine is None else mine if gradient is None else mine + gradient
+            if gradient is not None:
+                gradient = _laid_out_like(self.parameters[i], gradient)
+                self.gradients[i] = gradient if mine is None else mine + gradient
 
     def clip_(self, bound: float, *, stacked: bool) -> None:
         """Scale each network's gradient, and with `stacked` that of each seed, to a norm of at most `bound`."""
@@ -53,6 +55,17 @@ class Gradients:
             for i, row in zip(slots, rows, strict=True):
                 # A new tensor: autograd may have given one gradient to two parameters.
                 self.gradients[i] = (row * factor[:, None]).view_as(self.parameters[i])
+
+
+def _laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in the parameter's own memory layout.
+
+    Autograd may hand out a transposed or an expanded tensor. Fused optimisers walk parameter and gradient side by side
+    in memory, and would take such a gradient for another one, without a word.
+    """
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 def in_words(total: Sequence[Gradients]) -> str:
