@@ -41,7 +41,7 @@ DEMO = Experiment(
     name="demo",
     question="Eight Gaussians on a ring: which of them do a plain GAN and an Intervention GAN find?",
     data="ring",
-    settings={"seeds": 4, "steps": 4000},
+    settings={"seeds": 4, "steps": 3000},
     arms=(Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True})),
 )
 
