@@ -24,7 +24,7 @@ COMMANDS = {
     "describe": ("catalogue:run_describe", "a method's objective, schedule of updates, networks, settings, citation"),
     "data": ("data:run", "look at data before training on it: modecover data check SOURCE"),
     "reproduce": ("reproduce:run", "run a declared experiment and write its page of results"),
-    "demo": ("demo:run", "plain GAN and IVGAN side by side, in about two minutes"),
+    "demo": ("demo:run", "plain GAN and IVGAN side by side, in two to three minutes"),
 }
 """Command: its function of the words behind it, as module:name in this package, and what it does."""
 
