@@ -52,7 +52,7 @@ RING = Experiment(
         "plain GAN and 8 for LDMGAN."
     ),
     data="ring-ldmgan",
-    settings={"protocol": "ldmgan", "seeds": 8, "steps": 12_000},
+    settings={"protocol": "ldmgan", "seeds": 8, "steps": 8_000, "lr_schedule": "0.5:1,1~0"},
     arms=(
         Arm("GAN", "gan"),
         Arm("LDMGAN", "ldmgan"),
