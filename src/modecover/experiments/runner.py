@@ -18,6 +18,7 @@ from typing import Any
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment
 from modecover.training.listener import Listener
+from modecover.training.log import with_numbers
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,15 @@ def run_experiment(experiment: Experiment, out: Path, listener: Listener, worker
             seconds = [job.result() for job in jobs]
     folders = [out / arm.label for arm in experiment.arms]
     return [
-        Result(arm, folder, json.loads((folder / "summary.json").read_text()), spent)
+        Result(arm, folder, read_summary(folder), spent)
         for arm, folder, spent in zip(experiment.arms, folders, seconds, strict=True)
     ]
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """A run's `summary.json`; numbers that are not finite, which JSON writes as text, are numbers again."""
+    summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
+    return summary
 
 
 class _Messenger(Listener):
