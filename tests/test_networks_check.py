@@ -49,10 +49,12 @@ class Restless(nn.Module):
     ("preset", "shape"), [("auto", (1, 16, 16)), ("mlp", (1, 5, 5)), ("auto", (2,)), ("pacgan", (2,))]
 )
 def test_our_own_networks_pass(preset: str, shape: tuple[int, ...]):
-    roles = {"G": "generator", "E": "encoder", "D": "discriminator"}
-    nets = networks.build(roles, shape, 4, preset=preset, classes=3, split_statistics=True, width=4)
+    roles = {"G": "generator", "E": "encoder", "D": "discriminator", "L": "latent discriminator"}
+    roles["J"] = "joint discriminator"
+    asked = {"classes": 3, "split_statistics": True, "stochastic_codes": True, "packing": 2}
+    nets = networks.build(roles, shape, 4, preset=preset, width=4, **asked)
     for name, role in roles.items():
-        check_network(name, role, nets[name], shape, 4, 3, split_statistics=True)
+        check_network(name, role, nets[name], shape, 4, **asked)
 
 
 def test_a_user_s_plain_modules_pass():
@@ -121,7 +123,7 @@ def test_a_user_s_plain_modules_pass():
         ),
         (
             "D", "critic", Returns(), {},
-            "D has the role 'critic'; a network is a generator, an encoder or a discriminator.",
+            "D has the role 'critic', which is none of modecover's.",
         ),
         (
             "D", "discriminator", torch.sum, {},

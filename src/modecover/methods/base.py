@@ -17,10 +17,16 @@ from modecover.errors import UserError
 class Network(Protocol):
     """A network as a method sees it: call it, or yield it with the loss that one step of it shall descend."""
 
-    def __call__(self, x: Tensor, **options: str) -> Tensor: ...
+    def __call__(self, x: Tensor, /, *more: Tensor, **options: str) -> Tensor: ...
 
     def clamp_(self, bound: float) -> None:
         """Clip every weight into [-bound, bound], in place."""
+
+    def after_step(self, loss: Tensor, rate: float) -> Network:
+        """The network as one step of gradient descent on `loss` would leave it, differentiable through that step.
+
+        The network itself does not move.
+        """
 
 
 class Generator(Network, Protocol):
@@ -28,11 +34,19 @@ class Generator(Network, Protocol):
 
 
 class Encoder(Network, Protocol):
-    """Data rows (B, *shape) to latent rows (B, d)."""
+    """Data rows (B, *shape) to latent rows (B, d); to means and log variances (B, 2d) where codes are stochastic."""
 
 
 class Discriminator(Network, Protocol):
     """Data rows (B, *shape) to scores (B,). Option `head`: "adversarial" (default), "classes" (B, k), "features"."""
+
+
+class LatentDiscriminator(Network, Protocol):
+    """Latent rows (B, d) to scores (B,). Option `head`: "adversarial" (default), "classes" (B, k), "features"."""
+
+
+class JointDiscriminator(Network, Protocol):
+    """Data rows (B, *shape) with latent rows (B, d), called D(x, z), to scores (B,)."""
 
 
 Feed = Callable[[], Tensor]
@@ -46,14 +60,20 @@ Updates = Iterator[Update | list[Update]]
 
 FEEDS = ("data", "prior")
 
-ROLES: dict[type, str] = {Generator: "generator", Encoder: "encoder", Discriminator: "discriminator"}
+ROLES: dict[type, str] = {
+    Generator: "generator",
+    Encoder: "encoder",
+    Discriminator: "discriminator",
+    LatentDiscriminator: "latent discriminator",
+    JointDiscriminator: "joint discriminator",
+}
 
 
 @dataclass(frozen=True)
 class Method:
     """A training method: settings are fields, the algorithm is `step`.
 
-    `step` names its networks (annotated `Generator`, `Encoder` or `Discriminator`) and the feeds `data` and
+    `step` names its networks (annotated with a key of `ROLES`) and the feeds `data` and
     `prior` in its signature, and yields updates:
 
     - `yield D, loss`: one optimiser step of D on `loss`, which no other network feels;
@@ -97,9 +117,28 @@ class Method:
         """Whether the generator keeps separate batch statistics for prior noise and for codes."""
         return False
 
+    @property
+    def stochastic_codes(self) -> bool:
+        """Whether the encoder returns a Gaussian for each row: means and log variances side by side, (B, 2d)."""
+        return False
+
+    @property
+    def packing(self) -> int:
+        """Rows that a discriminator judges together, joined along their first axis (channels or coordinates)."""
+        return 1
+
+    def demands(self) -> dict[str, Any]:
+        """What the method asks of its networks, as `modecover.networks.build` takes it."""
+        return {
+            "classes": self.classes,
+            "split_statistics": self.split_statistics,
+            "stochastic_codes": self.stochastic_codes,
+            "packing": self.packing,
+        }
+
     @classmethod
     def roles(cls) -> dict[str, str]:
-        """The networks `step` names, in its order: name to role ("generator", "encoder", "discriminator").
+        """The networks `step` names, in its order: name to role, a value of `ROLES`.
 
         Raises:
             TypeError: a parameter is neither a network by its annotation nor one of the feeds.
@@ -111,7 +150,7 @@ class Method:
                 found[name] = ROLES[hints[name]]
             elif name not in FEEDS:
                 raise TypeError(
-                    f"{cls.__name__}.step names {name!r}: annotate it as Generator, Encoder or Discriminator; the "
+                    f"{cls.__name__}.step names {name!r}: annotate it as {joined([r.__name__ for r in ROLES])}; the "
                     f"feeds are called {joined(FEEDS)}"
                 )
         return found
@@ -119,6 +158,11 @@ class Method:
     def settings(self) -> dict[str, Any]:
         """The fields of the method by name."""
         return dataclasses.asdict(self)
+
+
+def is_discriminator(role: str) -> bool:
+    """Whether a network of this role serves training alone: it judges, and is no part of the model."""
+    return role.endswith("discriminator")
 
 
 def require(condition: bool, sentence: str) -> None:

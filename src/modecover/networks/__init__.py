@@ -3,6 +3,7 @@
 from modecover.networks.check import accepts_option, check_network
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
 from modecover.networks.heads import TwoHeads
+from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
 from modecover.networks.mlp import Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 from modecover.networks.registry import PRESETS, build, choose_preset, from_config
@@ -13,6 +14,8 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANEncoder",
     "DCGANGenerator",
+    "JointDCGANDiscriminator",
+    "JointMLPDiscriminator",
     "MLPDiscriminator",
     "MLPEncoder",
     "MLPGenerator",

@@ -24,17 +24,21 @@ def check_network(
     classes: int = 0,
     *,
     split_statistics: bool = False,
+    stochastic_codes: bool = False,
+    packing: int = 1,
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
     The forward runs in evaluation mode without gradients; modes, buffers and torch's random state are left as found.
 
     Args:
-        role: "generator", "encoder" or "discriminator".
+        role: one of `modecover.networks.registry.ROLES`.
         shape: of one sample of the data.
         latent: the latent dimension.
         classes: what the method asks of a discriminator's classifier head; 0 for nothing.
         split_statistics: whether the method asks a generator to keep prior noise and codes apart.
+        stochastic_codes: whether it asks an encoder for means and log variances.
+        packing: how many rows a discriminator judges together.
     """
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
@@ -44,11 +48,15 @@ def check_network(
         if role == "generator":
             _check_generator(name, module, tuple(shape), latent, split_statistics)
         elif role == "encoder":
-            _check_encoder(name, module, tuple(shape), latent)
+            _check_encoder(name, module, tuple(shape), latent, stochastic_codes)
         elif role == "discriminator":
-            _check_discriminator(name, module, tuple(shape), classes)
+            _check_discriminator(name, module, [(shape[0] * packing, *shape[1:])], classes)
+        elif role == "latent discriminator":
+            _check_discriminator(name, module, [(latent,)], classes, rows="latent rows")
+        elif role == "joint discriminator":
+            _check_discriminator(name, module, [tuple(shape), (latent,)], 0, rows="data and latent rows")
         else:
-            raise UserError(f"{name} has the role {role!r}; a network is a generator, an encoder or a discriminator.")
+            raise UserError(f"{name} has the role {role!r}, which is none of modecover's.")
 
 
 def accepts_option(module: nn.Module, name: str) -> bool:
@@ -67,7 +75,7 @@ def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], laten
     given = f"{ROWS} latent rows of {latent}"
     wanted = (ROWS, *shape)
     for kind in ("prior", "code") if split else (None,):
-        output = _forward(name, module, (latent,), given, None if kind is None else {"kind": kind})
+        output = _forward(name, module, [(latent,)], given, None if kind is None else {"kind": kind})
         if tuple(output.shape) != wanted:
             raise UserError(
                 f"{name} returned shape {tuple(output.shape)} for {given}; the data needs {wanted}: "
@@ -75,10 +83,15 @@ def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], laten
             )
 
 
-def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int) -> None:
+def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, stochastic: bool) -> None:
     given = f"{ROWS} data rows of shape {shape}"
-    output = _forward(name, module, shape, given)
-    found, wanted = tuple(output.shape), (ROWS, latent)
+    output = _forward(name, module, [shape], given)
+    found, wanted = tuple(output.shape), (ROWS, 2 * latent if stochastic else latent)
+    if found != wanted and stochastic:
+        raise UserError(
+            f"{name} returned shape {found} for {given}; this method's codes are Gaussians, and a latent dimension of "
+            f"{latent} needs {wanted}, means and log variances side by side: change the last layers of {name}."
+        )
     if found != wanted:
         other = f" or use latent={found[1]}" if len(found) == 2 and found[0] == ROWS else ""
         raise UserError(
@@ -87,15 +100,17 @@ def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent:
         )
 
 
-def _check_discriminator(name: str, module: nn.Module, shape: tuple[int, ...], classes: int) -> None:
-    given = f"{ROWS} data rows of shape {shape}"
+def _check_discriminator(
+    name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], classes: int, *, rows: str = "data rows"
+) -> None:
+    given = f"{ROWS} {rows} of shape {' and '.join(str(shape) for shape in shapes)}"
     if classes and not accepts_option(module, "head"):
         raise UserError(
             f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes no "
             f"`head`: wrap it as modecover.networks.TwoHeads(trunk, features, classes={classes}), the trunk being "
             f"{name} without its last layer."
         )
-    found = tuple(_forward(name, module, shape, given).shape)
+    found = tuple(_forward(name, module, shapes, given).shape)
     if found not in ((ROWS,), (ROWS, 1)):
         raise UserError(
             f"{name} returned shape {found} for {given}; a discriminator returns one score a row, {(ROWS,)} or "
@@ -103,7 +118,7 @@ def _check_discriminator(name: str, module: nn.Module, shape: tuple[int, ...], c
         )
     if not classes:
         return
-    found = tuple(_forward(name, module, shape, given, {"head": "classes"}).shape)
+    found = tuple(_forward(name, module, shapes, given, {"head": "classes"}).shape)
     if found != (ROWS, classes):
         raise UserError(
             f'{name} returned shape {found} for {given} and head="classes"; the method needs {(ROWS, classes)}: '
@@ -112,13 +127,17 @@ def _check_discriminator(name: str, module: nn.Module, shape: tuple[int, ...], c
 
 
 def _forward(
-    name: str, module: nn.Module, sample: tuple[int, ...], given: str, options: dict[str, str] | None = None
+    name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], given: str, options: dict[str, str] | None = None
 ) -> Tensor:
-    """The module's output for rows of the given shape; `UserError` where there is none or it is no finite tensor."""
+    """The module's output for rows of the given shapes, one for each of its inputs.
+
+    Raises `UserError` where there is no output, or it is no finite tensor.
+    """
     own = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    rows = torch.randn(ROWS, *sample, generator=torch.Generator().manual_seed(0)).to(own.device, own.dtype)
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(ROWS, *shape, generator=generator).to(own.device, own.dtype) for shape in shapes]
     try:
-        output = module(rows, **(options or {}))
+        output = module(*rows, **(options or {}))
     except UserError:
         raise
     except Exception as error:

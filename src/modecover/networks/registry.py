@@ -11,15 +11,19 @@ from torch import nn
 from modecover.errors import UserError
 from modecover.networks.arguments import count, size, sizes
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, image_shape
+from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
 
 CLASSES: dict[str, type[nn.Module]] = {
     cls.__name__: cls
-    for cls in (MLPGenerator, MLPEncoder, MLPDiscriminator, DCGANGenerator, DCGANEncoder, DCGANDiscriminator)
+    for cls in (
+        *(MLPGenerator, MLPEncoder, MLPDiscriminator, JointMLPDiscriminator),
+        *(DCGANGenerator, DCGANEncoder, DCGANDiscriminator, JointDCGANDiscriminator),
+    )
 }
 """The networks that `from_config` knows, by class name."""
 
-ROLES = ("generator", "encoder", "discriminator")
+ROLES = ("generator", "encoder", "discriminator", "latent discriminator", "joint discriminator")
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,23 @@ class Options:
     latent: int
     classes: int
     split_statistics: bool
+    stochastic_codes: bool
+    packing: int
     input_affine: bool
     encoder_normalize: bool
     dropout: float
     discriminator_norm: str
     widths: Mapping[str, int | None]
+
+    @property
+    def codes(self) -> int:
+        """How many numbers an encoder returns for a row."""
+        return self.latent * (2 if self.stochastic_codes else 1)
+
+    @property
+    def packed(self) -> tuple[int, ...]:
+        """The shape of what a discriminator judges."""
+        return (self.shape[0] * self.packing, *self.shape[1:])
 
 
 def build(
@@ -114,6 +130,8 @@ def build(
     preset: str = "auto",
     classes: int = 0,
     split_statistics: bool = False,
+    stochastic_codes: bool = False,
+    packing: int = 1,
     width: int | None = None,
     encoder_width: int | None = None,
     discriminator_width: int | None = None,
@@ -125,12 +143,14 @@ def build(
     """New networks for the named roles, their weights drawn from torch's global generator in the order of `roles`.
 
     Args:
-        roles: name to "generator", "encoder" or "discriminator", as `Method.roles()` gives them.
+        roles: name to one of `ROLES`, as `Method.roles()` gives them.
         shape: of one sample of the data.
         latent: the latent dimension.
         preset: a name in `PRESETS`, or "auto": "dcgan" for images, "mlp" for all else.
         classes: size of the discriminators' classifier head; 0 for none.
         split_statistics: the generators' batch norms keep prior noise and codes apart.
+        stochastic_codes: encoders return means and log variances side by side, 2 * latent numbers a row.
+        packing: rows that discriminators judge together: so many times the channels, or coordinates.
         width: hidden width (fully connected) or channels next to the image (DCGAN); None: the preset's own. A
             convolutional encoder does not follow it: its width is 16 unless `encoder_width` says otherwise.
         encoder_width, discriminator_width: the same for these roles alone.
@@ -148,8 +168,11 @@ def build(
         latent=size("latent", latent),
         classes=count("classes", classes),
         split_statistics=split_statistics,
+        stochastic_codes=stochastic_codes,
+        packing=size("packing", packing),
         input_affine=input_affine,
-        encoder_normalize=encoder_normalize,
+        # Normalised log variances would be no variances.
+        encoder_normalize=encoder_normalize and not stochastic_codes,
         dropout=dropout,
         discriminator_norm=discriminator_norm,
         widths=_widths(width, encoder_width, discriminator_width),
@@ -157,9 +180,7 @@ def build(
     name = choose_preset(preset, options.shape)
     for network, role in roles.items():
         if role not in ROLES:
-            raise UserError(
-                f"{network} has the role {role!r}; a network is a {ROLES[0]}, an {ROLES[1]} or a {ROLES[2]}."
-            )
+            raise UserError(f"{network} has the role {role!r}; a network is one of {', '.join(ROLES)}.")
     if name == "dcgan":
         return {network: _dcgan(role, options) for network, role in roles.items()}
     return {network: _mlp(role, PRESETS[name], options) for network, role in roles.items()}
@@ -203,19 +224,24 @@ def _widths(width: int | None, encoder: int | None, discriminator: int | None) -
     for name, value in named.items():
         if value is not None:
             size(name, value)
-    return {"generator": width, "encoder": encoder, "discriminator": width if discriminator is None else discriminator}
+    judges = dict.fromkeys(("discriminator", "joint discriminator"), width if discriminator is None else discriminator)
+    return {"generator": width, "encoder": encoder, "latent discriminator": discriminator, **judges}
 
 
 def _mlp(role: str, preset: Preset, options: Options) -> nn.Module:
-    stack: Stack = getattr(preset, role)
+    stack: Stack = getattr(preset, role.rpartition(" ")[2])
     width = options.widths[role]
-    if role == "encoder" and width is None:
+    if role in ("encoder", "latent discriminator") and width is None:
         width = options.widths["generator"]
     arguments = stack.arguments(width)
     if role == "encoder":
-        return MLPEncoder(options.shape, options.latent, normalize=options.encoder_normalize, **arguments)
+        return MLPEncoder(options.shape, options.codes, normalize=options.encoder_normalize, **arguments)
+    if role == "joint discriminator":
+        return JointMLPDiscriminator(options.shape, options.latent, **arguments)
+    if role == "latent discriminator":
+        return MLPDiscriminator((options.latent,), classes=options.classes, **arguments)
     if role == "discriminator":
-        return MLPDiscriminator(options.shape, classes=options.classes, dropout=options.dropout, **arguments)
+        return MLPDiscriminator(options.packed, classes=options.classes, dropout=options.dropout, **arguments)
     return MLPGenerator(
         options.latent,
         options.shape,
@@ -231,12 +257,17 @@ def _dcgan(role: str, options: Options) -> nn.Module:
     if options.dropout:
         raise UserError('The network preset "dcgan" has no dropout: leave dropout at 0, or use the preset "mlp".')
     width = options.widths[role]
+    if role == "latent discriminator":
+        hidden = (512 if width is None else width,) * 4  # IVAAE, Table 4
+        return MLPDiscriminator((options.latent,), hidden, classes=options.classes)
     if role == "encoder":
         width = 16 if width is None else width
-        return DCGANEncoder(options.shape, options.latent, width, normalize=options.encoder_normalize)
+        return DCGANEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)
     width = 64 if width is None else width
+    if role == "joint discriminator":
+        return JointDCGANDiscriminator(options.shape, options.latent, width, norm=options.discriminator_norm)
     if role == "discriminator":
-        return DCGANDiscriminator(options.shape, width, classes=options.classes, norm=options.discriminator_norm)
+        return DCGANDiscriminator(options.packed, width, classes=options.classes, norm=options.discriminator_norm)
     return DCGANGenerator(
         options.latent,
         options.shape,

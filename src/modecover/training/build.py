@@ -85,17 +85,14 @@ def build_networks(
                 made[name] = _own(name, own[name], settings.seeds)
             else:
                 made |= rooms.build({name: role}, shape, settings.latent, **_options(method, settings))
-        classes = method.classes if role == "discriminator" else 0
-        split = method.split_statistics and role == "generator"
-        check_network(name, role, made[name], shape, settings.latent, classes, split_statistics=split)
+        check_network(name, role, made[name], shape, settings.latent, **method.demands())
     return made
 
 
 def _options(method: Method, settings: Settings) -> dict[str, Any]:
     return {
+        **method.demands(),
         "preset": settings.networks,
-        "classes": method.classes,
-        "split_statistics": method.split_statistics,
         "width": settings.width,
         "input_affine": settings.input_affine,
         "encoder_normalize": method.normalized_codes if settings.norm_E == "auto" else settings.norm_E == "batch",

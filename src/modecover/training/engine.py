@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from modecover import random
 from modecover.errors import UserError
-from modecover.methods.base import Method, Terms, Update
+from modecover.methods.base import Method, Terms, Update, is_discriminator
 from modecover.networks.normalization import SplitBatchNorm
 from modecover.training import updates
 from modecover.training.averages import Averages
@@ -100,7 +100,7 @@ class Engine:
         self._losses: dict[str, Tensor] = {}
         self._finite = FiniteWatch(self.seeds, self.device)
         self.processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
-        averaged = {name: network for name, network in self.networks.items() if roles[name] != "discriminator"}
+        averaged = {name: network for name, network in self.networks.items() if not is_discriminator(roles[name])}
         self._averages = Averages(averaged, self.options.ema)
         self._last_schedule: list[str] = []
         self._frozen = False

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from modecover import random
+from modecover.methods.base import is_discriminator
 from modecover.networks.check import accepts_option
 from modecover.training.stacked import state_owner
 
@@ -41,23 +43,57 @@ class Handle:
         self.name, self.role, self.module, self._options = name, role, module, forward
         self._kind = accepts_option(state_owner(module), "kind")
 
-    def __call__(self, x: Tensor, **options: str) -> Tensor:
+    def __call__(self, x: Tensor, /, *more: Tensor, **options: str) -> Tensor:
         if not self._kind:
             options.pop("kind", None)
-        adversarial = self.role == "discriminator" and options.get("head", "adversarial") == "adversarial"
-        if adversarial and self._options.noisy:
+        adversarial = is_discriminator(self.role) and options.get("head", "adversarial") == "adversarial"
+        if adversarial and self._options.noisy and self.role != "latent discriminator":
             x = x + self._options.noise_std * random.normal_like(x)
         with self._options.autocast():
-            out: Tensor = self.module(x, **options)
+            out = self._forward(x, *more, **options)
         if out.dtype in (torch.bfloat16, torch.float16):
             out = out.float()
         return out.flatten() if adversarial else out
 
+    def _forward(self, *rows: Tensor, **options: str) -> Tensor:
+        out: Tensor = self.module(*rows, **options)
+        return out
+
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.module.parameters()
+
+    def after_step(self, loss: Tensor, rate: float) -> Handle:
+        """The network as one step of gradient descent on `loss` would leave it, differentiable through that step."""
+        return Moved(self, dict(self.module.named_parameters())).after_step(loss, rate)
 
     @torch.no_grad()
     def clamp_(self, bound: float) -> None:
         """Clip every weight into [-bound, bound], in place."""
         for parameter in self.parameters():
             parameter.clamp_(-bound, bound)
+
+
+class Moved(Handle):
+    """A network with other weights than its module holds: functions of them, through which gradients flow.
+
+    Args:
+        network: whose module and role.
+        weights: a tensor for each parameter of the module, by its name.
+    """
+
+    def __init__(self, network: Handle, weights: dict[str, Tensor]):
+        super().__init__(network.name, network.role, network.module, network._options)
+        self._weights = weights
+
+    def _forward(self, *rows: Tensor, **options: str) -> Tensor:
+        out: Tensor = functional_call(self.module, self._weights, rows, options)
+        return out
+
+    def after_step(self, loss: Tensor, rate: float) -> Handle:
+        # A mean over S*B rows is 1/S of each stacked seed's own loss.
+        scaled = loss * random.stacked_seeds()
+        gradients = torch.autograd.grad(
+            scaled, list(self._weights.values()), create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        pairs = zip(self._weights.items(), gradients, strict=True)
+        return Moved(self, {name: weight - rate * gradient for (name, weight), gradient in pairs})

@@ -13,6 +13,7 @@ from typing import Any
 
 from modecover import __version__
 from modecover.data import Dataset
+from modecover.methods.base import is_discriminator
 from modecover.training import checkpoint
 from modecover.training.capture import CapturedSteps
 from modecover.training.engine import Engine
@@ -239,7 +240,7 @@ class Loop:
     def models(self) -> list[GenerativeModel]:
         """A model for each seed: G, and E where the method has one; averaged weights where an average is kept."""
         roles = self.engine.method.roles()
-        names = [name for name, role in roles.items() if role != "discriminator"]
+        names = [name for name, role in roles.items() if not is_discriminator(role)]
         data = {
             "name": self.dataset.name,
             "shape": list(self.dataset.shape),

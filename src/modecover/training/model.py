@@ -141,7 +141,8 @@ class GenerativeModel(
             )
         if tuple(x.shape[1:]) != self.shape:
             raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
-        return self._in_batches(self.networks["E"], x.float(), batch)
+        # A stochastic encoder tells the means of the codes first, then their log variances.
+        return self._in_batches(self.networks["E"], x.float(), batch)[:, : self.prior.dimension]
 
     @torch.no_grad()
     def _in_batches(self, network: nn.Module, rows: Tensor, batch: int) -> Tensor:

@@ -124,8 +124,8 @@ class Settings:
         Schedule.parse(self.instance_noise, "instance_noise")
 
     def learning_rate(self, role: str) -> float:
-        """The learning rate of a network with this role ("generator", "discriminator" or "encoder")."""
-        own = {"generator": self.lr_G, "discriminator": self.lr_D, "encoder": self.lr_E}[role]
+        """The learning rate of a network with this role, one of `modecover.methods.base.ROLES`."""
+        own = {"generator": self.lr_G, "encoder": self.lr_E}.get(role, self.lr_D)
         return self.lr if own is None else own
 
     def as_dict(self) -> dict[str, Any]:

@@ -50,10 +50,10 @@ class Stacked(nn.Module):
         else:
             _take_all(self.body, members)
 
-    def forward(self, x: Tensor, **options: str) -> Tensor:
-        """Rows (S*B, ...) to rows (S*B, ...), B rows through each copy."""
+    def forward(self, *rows: Tensor, **options: str) -> Tensor:
+        """Rows (S*B, ...), one tensor for each input of the network, to rows (S*B, ...), B rows through each copy."""
         if self._batched:
-            out: Tensor = self.body(x, **options)
+            out: Tensor = self.body(*rows, **options)
             return out
         # One unbind for each weight: its gradient is one stack, where S slices would each make a tensor of full size.
         slices: dict[Tensor, Sequence[Tensor]] = {weight: weight.unbind() for weight in self.body.parameters()}
@@ -62,8 +62,8 @@ class Stacked(nn.Module):
             # Buffers are lent as clones: what autograd saves of them must not change when they are written back.
             return slices[stacked][index] if stacked in slices else stacked[index].clone()
 
-        batches = x.unflatten(0, (self.seeds, -1)).unbind()
-        outputs = [self._furnished(index, lent)(rows, **options) for index, rows in enumerate(batches)]
+        batches = zip(*(x.unflatten(0, (self.seeds, -1)).unbind() for x in rows), strict=True)
+        outputs = [self._furnished(index, lent)(*inputs, **options) for index, inputs in enumerate(batches)]
         self._take_buffers_back()
         return torch.cat(outputs)
 
