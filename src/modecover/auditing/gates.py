@@ -1,0 +1,103 @@
+"""Thresholds that an audit must keep, as a continuous-integration job asks for them: `coverage=0.8`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from modecover.auditing.results import Audit
+from modecover.errors import UserError
+
+Side = Literal["under", "over"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A bound on one number of an audit: it breaks where the number is `side` the `bound`."""
+
+    key: str
+    """The key of a metric or the name of a verdict, whose effect then counts."""
+    side: Side
+    bound: float
+
+    def __str__(self) -> str:
+        return f"--fail-{self.side} {self.key}={self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A gate, and the number that was held against it."""
+
+    gate: Gate
+    value: float
+    broken: bool
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in one line."""
+        if math.isnan(self.value):
+            return f"{self.gate.key} could not be measured, so {self.gate} is broken"
+        relation = "over" if self.value > self.gate.bound else "under" if self.value < self.gate.bound else "at"
+        return f"{self.gate.key} is {self.value:.4g}, {relation} {self.gate.bound:g}"
+
+
+def parse_gate(text: str, side: Side) -> Gate:
+    """The gate in words such as "coverage=0.8".
+
+    Raises:
+        UserError: the words are not KEY=NUMBER.
+    """
+    key, equals, number = text.partition("=")
+    try:
+        bound = float(number)
+    except ValueError:
+        bound = math.nan
+    if not (key.strip() and equals and math.isfinite(bound)):
+        example = "coverage=0.8" if side == "under" else "missing=0.05"
+        raise UserError(f"--fail-{side} {text} is no threshold: give a name and a number, such as {example}.")
+    return Gate(key.strip(), side, bound)
+
+
+def gate_numbers(audit: Audit) -> dict[str, float]:
+    """The numbers that gates can be set on, by key: every metric, and the effect of every verdict by its name."""
+    effects = {_plain(verdict.name): verdict.effect.value for verdict in audit.verdicts}
+    return {**effects, **{metric.key: metric.value for metric in audit.metrics}}
+
+
+def check_gates(audit: Audit, gates: Sequence[Gate]) -> list[Outcome]:
+    """What became of each gate. A number that could not be measured (NaN) breaks its gate.
+
+    Raises:
+        UserError: a gate names no number of the audit, or would fail what is good, as `--fail-over coverage=0.8`.
+    """
+    numbers = gate_numbers(audit)
+    known_as = {_plain(name): name for name in numbers}
+    outcomes = []
+    for gate in gates:
+        if _plain(gate.key) not in known_as:
+            raise UserError(f"{gate}: the audit has no number {gate.key!r}; {_hint(gate.key, numbers)}")
+        key = known_as[_plain(gate.key)]
+        _require_sense(audit, key, gate)
+        value = numbers[key]
+        beyond = value < gate.bound if gate.side == "under" else value > gate.bound
+        outcomes.append(Outcome(gate, value, broken=beyond or math.isnan(value)))
+    return outcomes
+
+
+def _require_sense(audit: Audit, key: str, gate: Gate) -> None:
+    better = next((metric.better for metric in audit.metrics if metric.key == key), None)
+    wrong, right = ("lower", "over") if gate.side == "under" else ("higher", "under")
+    if better == wrong:
+        raise UserError(f"{gate} would fail good samples: {key} is better {better}, so say --fail-{right} instead.")
+
+
+def _hint(key: str, numbers: Mapping[str, float]) -> str:
+    near = difflib.get_close_matches(_plain(key), list(numbers), n=1)
+    return f"did you mean {near[0]}?" if near else f"its numbers are {', '.join(sorted(numbers))}."
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "-").replace("_", "-")

@@ -1,0 +1,255 @@
+"""What can be audited, as rows of numbers: anything `open_data` opens, trained models, and Python functions."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from modecover.data import NAMES, Dataset, open_data
+from modecover.data.base import digest
+from modecover.errors import UserError
+from modecover.random import derive_seed
+
+if TYPE_CHECKING:
+    from modecover.training.model import GenerativeModel
+
+SAMPLES = 10_000
+"""Rows taken of each side, where nothing else is said."""
+
+ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
+"""The parts that samples play in an audit, and the words for them in sentences."""
+
+_CHUNK = 1024
+_FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples:
+    """Rows to be audited, and what is known of them."""
+
+    rows: npt.NDArray[np.float32]
+    """(n, d) points, or (n, C, H, W) images in [-1, 1]."""
+    name: str
+    fingerprint: str
+    """SHA-256 of these rows."""
+    index: npt.NDArray[np.int64]
+    """Where each row stands in the source; 0 .. n-1 where all were taken or the source is endless."""
+    of: int | None
+    """Rows the source has; None where it is endless."""
+    labels: npt.NDArray[np.int64] | None = None
+    """Classes of the rows, (n,), where they are known."""
+    dataset: Dataset | None = None
+    """What the rows were taken from, where it is a data set: its `mixture` or `modes` may be known."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return tuple(self.rows.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Samples({self.name!r}, count={len(self)}, shape={self.shape})"
+
+    def facts(self) -> dict[str, Any]:
+        """What an audit records of its input: name, count, shape, fingerprint, and of how many rows it is a part."""
+        facts = {"name": self.name, "count": len(self), "shape": list(self.shape), "fingerprint": self.fingerprint}
+        return facts if self.of is None or self.of == len(self) else {**facts, "of": self.of}
+
+
+def read_samples(
+    source: Any,
+    role: str = "real",
+    *,
+    count: int = SAMPLES,
+    seed: int = 0,
+    of_seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Samples:
+    """Rows of `source` as numbers.
+
+    Args:
+        source: anything `open_data` opens (an array, tensor, .npy or .npz file, folder of images, data set by name); a
+            run folder or model of modecover, or a `GenerativeModel`; a Python function that takes the number of samples
+            (and, where it has such a parameter, the `seed`) and returns an array or tensor of so many rows; or the
+            words "module:function" or "file.py:function" that name one.
+        role: one of `ROLES`, for error messages and so that two draws from one endless source differ.
+        count: rows wanted. Of a finite source with more rows a random part is taken, its order kept.
+        seed: of that choice, or of the draw.
+        of_seed: which of a run's models, where several seeds were trained together.
+        options: of `open_data` (`size`, `channels`, `key`, ...).
+
+    Raises:
+        UserError: the source cannot be opened, has NaN or infinite values (the first such row is named), or is a
+            function that fails.
+    """
+    if isinstance(source, Samples):
+        return source
+    if count < 1:
+        raise UserError(f"{count} {ROLES[role]} samples were asked for; ask for at least 1.")
+    own_seed = derive_seed(seed, "audit", role)
+    try:
+        opened = _open(source, count, own_seed % 2**31, of_seed, dict(options or {}))
+        return _taken(opened, count, own_seed)
+    except UserError as error:
+        raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
+
+
+def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
+    """Raise `UserError` where samples of another role differ in shape from the real ones."""
+    for role, samples in others.items():
+        if samples.shape == real.shape:
+            continue
+        cure = "give both with as many columns"
+        if len(real.shape) == len(samples.shape) == 3:
+            cure = f"say size={real.shape[-1]} and channels={real.shape[0]} (--size, --channels) to make them alike"
+        raise UserError(
+            f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
+            f"{samples.shape}: {cure}."
+        )
+
+
+def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict[str, Any]) -> Dataset:
+    """`source` as a data set; of a model or function, one with `count` fresh samples."""
+    if isinstance(source, str | os.PathLike):
+        text = os.fspath(source)
+        place = Path(text).expanduser()
+        named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
+        if not named and is_model(place):
+            return _from_model(_load(place, of_seed), text, count, seed)
+        if not named and not place.exists() and (match := _FUNCTION.fullmatch(text)):
+            return _from_function(_imported(match["module"], match["name"]), text, count, seed, options)
+        return open_data(source, **options)
+    if isinstance(source, torch.nn.Module):
+        if hasattr(source, "sample") and hasattr(source, "latents"):
+            return _from_model(source, type(source).__name__, count, seed)  # type: ignore[arg-type]  # as it looks
+        raise UserError(
+            f"a {type(source).__name__} is a network, and what its input is only you know; give a function of the "
+            "number of samples, such as lambda n: network(torch.randn(n, 64))."
+        )
+    if callable(source) and not isinstance(source, Dataset):
+        return _from_function(source, getattr(source, "__name__", "function"), count, seed, options)
+    return open_data(_plain(source), **options)
+
+
+def is_model(place: Path) -> bool:
+    """Whether a run or a model of modecover lies in the folder `place`."""
+    return (place / "run.json").is_file() or all((place / n).is_file() for n in ("config.json", "model.safetensors"))
+
+
+def _load(place: Path, of_seed: int | None) -> GenerativeModel:
+    from modecover.training.model import load
+
+    return load(place, seed=of_seed)
+
+
+def _from_model(model: GenerativeModel, name: str, count: int, seed: int) -> Dataset:
+    data = open_data(model.sample(count, seed=seed))
+    data.name = name
+    return data
+
+
+def _from_function(
+    function: Callable[..., Any], name: str, count: int, seed: int, options: Mapping[str, Any]
+) -> Dataset:
+    """One call for all rows: a function that seeds itself would repeat its rows if it were called in batches."""
+    try:
+        seeded = "seed" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some built-in functions do not tell
+        seeded = False
+    try:
+        with torch.no_grad():
+            result = function(count, seed=seed) if seeded else function(count)
+    except Exception as error:
+        raise UserError(
+            f"{name}({count}) raised {type(error).__name__}: {error}. It is called with the number of samples wanted, "
+            "and returns an array or tensor of so many rows."
+        ) from error
+    if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
+        raise UserError(f"{name}({count}) returned a {type(result).__name__}; it must return an array or a tensor.")
+    data = open_data(_plain(result), **{key: options[key] for key in ("size", "channels", "layout") if key in options})
+    data.name = name
+    return data
+
+
+def _plain(source: Any) -> Any:
+    """A tensor of a type NumPy lacks as float32, and a row of numbers as a column: samples of one feature."""
+    if isinstance(source, torch.Tensor) and source.dtype == torch.bfloat16:
+        source = source.detach().float()
+    if isinstance(source, np.ndarray | torch.Tensor) and source.ndim == 1:
+        source = source[:, None]
+    return source
+
+
+def _imported(module: str, name: str) -> Callable[..., Any]:
+    """The function `name` of a module, which may be named by its import path or its file."""
+    try:
+        with _here_importable():
+            found: Any = _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError | FileNotFoundError):
+            raise UserError(f"there is no file, folder or module {module} ({error}); check its name.") from error
+        raise UserError(f"importing {module} raised {type(error).__name__}: {error}.") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UserError(f"{module} has no {name}; name a function in it, as in module:function.")
+        found = getattr(found, part)
+    if not callable(found) or isinstance(found, type):
+        raise UserError(f"{module}:{name} is no function; name one that takes the number of samples.")
+    return found
+
+
+def _from_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path.expanduser())
+    assert spec is not None and spec.loader is not None, "the name ends in .py"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _here_importable() -> Iterator[None]:
+    """Modules of the working folder can be imported, as with `python -m`."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _taken(data: Dataset, count: int, seed: int) -> Samples:
+    """`count` rows of `data`, or all where it has no more."""
+    generator = torch.Generator(data.device).manual_seed(seed)
+    if data.size is None:
+        keys = data.draw(count, generator)
+    elif data.size <= count:
+        keys = torch.arange(data.size)
+    else:
+        keys = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:count].sort().values
+    labels = data.labels_of(keys)
+    rows = torch.cat([data.fetch(part).cpu() for part in torch.split(keys, _CHUNK)])
+    return Samples(
+        rows=rows.numpy(),
+        name=data.name,
+        fingerprint=digest("audited", rows),
+        index=np.arange(len(keys)) if data.size is None else keys.numpy(),
+        of=data.size,
+        labels=None if labels is None else labels.cpu().numpy(),
+        dataset=data,
+    )
