@@ -10,7 +10,15 @@ import torch
 from scipy import integrate, stats
 
 from modecover import random
-from modecover.losses import ADVERSARIAL, DISTANCES, gradient_penalty, moment_kl, multi_jensen_shannon
+from modecover.losses import (
+    ADVERSARIAL,
+    DISTANCES,
+    gradient_penalty,
+    moment_kl,
+    multi_jensen_shannon,
+    relativistic,
+    zero_centred_penalty,
+)
 from modecover.random import Streams, active
 
 SCORES = np.array([-2.0, -0.3, 0.0, 0.7, 3.0])
@@ -28,6 +36,8 @@ WRITTEN = {
     "ls": (lambda s: (s - 1) ** 2 / 2, lambda s: (s + 1) ** 2 / 2, lambda s: s**2 / 2),
     # Arjovsky et al. 2017, eq. 2.
     "wasserstein": (lambda s: -s, lambda s: s, lambda s: -s),
+    # Miyato et al. 2018, eq. 16-17.
+    "hinge": (lambda s: -np.minimum(0, s - 1), lambda s: -np.minimum(0, -s - 1), lambda s: -s),
 }
 
 
@@ -47,6 +57,37 @@ def test_confident_scores_neither_overflow_nor_lose_their_gradient(name):
         out = piece(score)
         assert out.item() == pytest.approx(value)
         assert torch.autograd.grad(out, score)[0].item() == pytest.approx(slope)
+
+
+def test_the_relativistic_loss_is_the_mean_over_pairs_and_falls_as_the_first_rises():
+    """R3GAN, section 2, with f(t) = -log(1 + exp(-t)): f'(higher - lower) is the sigmoid of the margin's opposite."""
+    higher, lower = torch.tensor(SCORES, requires_grad=True), torch.tensor(SCORES[::-1].copy(), requires_grad=True)
+    margin = SCORES - SCORES[::-1]
+    loss = relativistic(higher, lower)
+    assert loss.item() == pytest.approx(np.log(1 + np.exp(-margin)).mean(), rel=1e-12)
+    up, down = torch.autograd.grad(loss, (higher, lower))
+    np.testing.assert_allclose(up, -sigmoid(-margin) / len(SCORES), rtol=1e-12)
+    np.testing.assert_allclose(down, sigmoid(-margin) / len(SCORES), rtol=1e-12)
+
+
+def test_only_differences_of_paired_scores_count():
+    scores = torch.tensor(SCORES)
+    for constant in (-50.0, 50.0):
+        assert relativistic(scores + constant, constant - scores) == pytest.approx(relativistic(scores, -scores).item())
+    assert relativistic(scores, scores[[1, 2, 3, 4, 0]]) != pytest.approx(relativistic(scores, scores).item())
+    assert relativistic(torch.tensor([-300.0]), torch.tensor([300.0])).item() == pytest.approx(600)
+
+
+def test_the_zero_centred_penalty_of_a_quadratic_is_its_squared_slope():
+    """D(t) = c |t|^2 / 2 has gradient c t: the penalty is c^2 E |t|^2 with slope 2 c E |t|^2, rows being constants."""
+    rows = np.random.default_rng(0).normal(size=(4, 1, 2, 3))
+    c, t = torch.tensor(0.8, dtype=torch.float64, requires_grad=True), torch.tensor(rows, requires_grad=True)
+    penalty = zero_centred_penalty(lambda x: c * x.flatten(1).square().sum(1) / 2, t)
+    square = (rows**2).sum(axis=(1, 2, 3)).mean()
+    assert penalty.item() == pytest.approx(0.64 * square)
+    found, through_rows = torch.autograd.grad(penalty, (c, t), allow_unused=True)
+    assert found.item() == pytest.approx(1.6 * square)
+    assert through_rows is None
 
 
 # ---------------------------------------------------------------------------------------------- gradient penalty

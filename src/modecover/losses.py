@@ -44,7 +44,17 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
     "ls": AdversarialLoss(_half_square(1.0), _half_square(-1.0), _half_square(0.0)),
     # Arjovsky et al. 2017, eq. 2-3: the critic ascends E D(x) - E D(y).
     "wasserstein": AdversarialLoss(lambda s: -s.mean(), lambda s: s.mean(), lambda s: -s.mean()),
+    # Miyato et al. 2018, eq. 16-17: D wants real scores above 1 and fake ones below -1, and G wants high ones.
+    "hinge": AdversarialLoss(lambda s: F.relu(1 - s).mean(), lambda s: F.relu(1 + s).mean(), lambda s: -s.mean()),
 }
+
+
+def relativistic(higher: Tensor, lower: Tensor) -> Tensor:
+    """E log(1 + exp(-(higher - lower))), scores paired row by row (Huang et al. 2024, R3GAN, section 2).
+
+    D descends `relativistic(D(x), D(y))`, G descends `relativistic(D(y), D(x))`.
+    """
+    return F.softplus(lower - higher).mean()
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -53,6 +63,16 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -
     t = (along * x + (1 - along) * y).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(t).sum(), t, create_graph=True)
     return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def zero_centred_penalty(discriminator: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """E ||grad D(t)||_2^2 at the given rows (Mescheder et al. 2018, eq. 9): R1 at real rows, R2 at fake ones.
+
+    Without the paper's factor gamma/2. The rows are taken as constants.
+    """
+    t = rows.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(t).sum(), t, create_graph=True)
+    return gradient.flatten(1).square().sum(dim=1).mean()
 
 
 def moment_kl(codes: Tensor) -> Tensor:
