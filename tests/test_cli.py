@@ -265,6 +265,19 @@ def test_list_names_everything_that_is_registered(capsys):
     assert {*registry.names(), *NAMES, *PRESETS, *INTERVENTIONS} <= set(first_words)
 
 
+def test_list_groups_methods_by_family_each_with_its_citation(capsys):
+    from modecover.methods import registry
+    from modecover.methods.base import FAMILIES
+
+    sections = dict(part.partition("\n")[::2] for part in say(capsys, "list")[1].split("\n\n"))
+    listed = [title.removeprefix("Methods: ") for title in sections if title.startswith("Methods: ")]
+    assert listed == [family for family in FAMILIES if family in listed], "a method's family is one of FAMILIES"
+    for name in registry.names():
+        method = registry.get(name)
+        words = " ".join(sections[f"Methods: {method.family}"].split())
+        assert f"{name} {method.title} {method.citation}" in words
+
+
 def test_describe_tells_objective_schedule_settings_and_citation(capsys):
     code, said, _ = say(capsys, "describe", "ivlsgan")
     page = " ".join(said.split())

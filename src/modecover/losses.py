@@ -72,7 +72,8 @@ def zero_centred_penalty(discriminator: Callable[[Tensor], Tensor], rows: Tensor
     """
     t = rows.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(t).sum(), t, create_graph=True)
-    return gradient.flatten(1).square().sum(dim=1).mean()
+    mean_square: Tensor = gradient.flatten(1).square().sum(dim=1).mean()
+    return mean_square
 
 
 def moment_kl(codes: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 from modecover.cli.flags import field_docs, shown_value
 from modecover.cli.parser import Parser
 from modecover.methods import registry
-from modecover.methods.base import Method
+from modecover.methods.base import FAMILIES, Method
 
 
 def run_list(words: list[str]) -> int:
@@ -25,13 +25,22 @@ def run_list(words: list[str]) -> int:
     Parser("modecover list", description="Name all there is to choose from.").parse(words)
     parameters = {name: ",".join(f"{k}={v}" for k, v in values.items()) for name, values in mixtures.PRESETS.items()}
     data = {name: f"{NAMES[name]} ({parameters[name]})" if name in parameters else NAMES[name] for name in NAMES}
-    _section("Methods", ((name, registry.get(name).title) for name in registry.names()))
+    for family, members in _families().items():
+        _section(f"Methods: {family}", ((name, f"{cls.title}\n{cls.citation}") for name, cls in members.items()))
     _section("Data (--data)", [*data.items(), ("hf:NAME", "a Hugging Face data set"), ("PATH", _PATHS)])
     _section("Networks (--networks)", ((name, preset.source) for name, preset in PRESETS.items()))
     _section("Protocols (--protocol)", ((name, protocol.source) for name, protocol in PROTOCOLS.items()))
     _section("Interventions (--intervention)", ((name, _first_line(family)) for name, family in INTERVENTIONS.items()))
     print("`modecover describe METHOD` tells what a method does; `modecover train METHOD --help` names its settings.")
     return 0
+
+
+def _families() -> dict[str, dict[str, type[Method]]]:
+    """The methods by family and name: families in the order of `FAMILIES`, any other after them."""
+    methods = {name: registry.get(name) for name in registry.names()}
+    families = dict.fromkeys([*FAMILIES, *(method.family for method in methods.values())])
+    grouped = {family: {n: method for n, method in methods.items() if method.family == family} for family in families}
+    return {family: members for family, members in grouped.items() if members}
 
 
 _PATHS = "a folder of images, or a .npy, .npz, idx or parquet file"
@@ -117,7 +126,9 @@ def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in rows) + 2
     print(title)
     for name, text in rows:
-        print(textwrap.fill(text, _width(), initial_indent=f"  {name:{width}}", subsequent_indent=" " * (width + 2)))
+        for number, line in enumerate(text.split("\n")):
+            start = f"  {'' if number else name:{width}}"
+            print(textwrap.fill(line, _width(), initial_indent=start, subsequent_indent=" " * (width + 2)))
     print()
 
 

@@ -68,6 +68,9 @@ ROLES: dict[type, str] = {
     JointDiscriminator: "joint discriminator",
 }
 
+FAMILIES = ("adversarial", "adversarial with an encoder", "mode regularised", "intervention", "auto-encoding")
+"""The kinds of methods, in the order they are listed."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -85,6 +88,8 @@ class Method:
     """
 
     title: ClassVar[str] = ""
+    family: ClassVar[str] = ""
+    """The kind of methods it belongs to, one of `FAMILIES`: `modecover list` groups by it."""
     citation: ClassVar[str] = ""
     objective: ClassVar[str] = ""
     """The losses in plain-text mathematics, one line for each network."""

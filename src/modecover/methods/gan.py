@@ -18,6 +18,7 @@ class GAN(Method):
     """
 
     title = "Generative Adversarial Network (GAN, DCGAN)"
+    family = "adversarial"
     citation = (
         "Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014; "
         "Radford et al., Unsupervised Representation Learning with DCGANs, ICLR 2016"

@@ -26,6 +26,7 @@ class IVGAN(Method):
     """
 
     title = "Intervention GAN (IVGAN)"
+    family = "intervention"
     citation = "Liang et al., Intervention Generative Adversarial Networks, 2020, arXiv 2008.03712"
     objective = """
     with x' = G(O_i(E(x))), i uniform on 1..k, and R = E |G(E(x)) - x| + E |E(G(O_i(z))) - O_i(z)|  (means)
@@ -84,7 +85,7 @@ class IVGAN(Method):
     """What E(G(.)) shall reconstruct: O_i(z), for G and E; or O_i(E(x)), for G alone."""
 
     @property
-    def family(self) -> Intervention:
+    def interventions(self) -> Intervention:
         return INTERVENTIONS[self.intervention](self.k)
 
     @property
@@ -95,10 +96,10 @@ class IVGAN(Method):
         known = self.intervention in INTERVENTIONS
         require(known, f"intervention is {self.intervention!r}: choose {joined([repr(i) for i in INTERVENTIONS])}.")
         require(self.encoder_steps >= 1, f"encoder_steps is {self.encoder_steps}: E needs at least one step.")
-        self.family.check(latent)
+        self.interventions.check(latent)
 
     def step(self, G: Generator, E: Encoder, D: Discriminator, data: Feed, prior: Feed) -> Updates:
-        loss, O = ADVERSARIAL[self.adversarial], self.family  # noqa: E741
+        loss, O = ADVERSARIAL[self.adversarial], self.interventions  # noqa: E741
         x, z = data(), prior()
         i = random.integers(self.k, z, shared=self.index == "minibatch")
         noise = None if self.block_noise == "shared" else random.normal_like(z)

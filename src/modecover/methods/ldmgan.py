@@ -20,6 +20,7 @@ class LDMGAN(Method):
     """
 
     title = "Latent Distribution Matching GAN (LDMGAN)"
+    family = "mode regularised"
     citation = "LDMGAN: Reducing Mode Collapse in GANs with Latent Distribution Matching, ICLR 2020 submission"
     objective = """
     D descends  -E log D(x) - E log(1 - D(G(z))) - E log(1 - D(G(E(x))))

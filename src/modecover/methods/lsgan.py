@@ -16,6 +16,7 @@ class LSGAN(Method):
     """
 
     title = "Least Squares GAN (LSGAN)"
+    family = "adversarial"
     citation = "Mao et al., Least Squares Generative Adversarial Networks, ICCV 2017"
     objective = """
     D descends  1/2 E (D(x) - 1)^2 + 1/2 E (D(G(z)) + 1)^2

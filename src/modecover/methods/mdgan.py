@@ -19,6 +19,7 @@ class MDGAN(Method):
     """
 
     title = "Manifold-Diffusion GAN (MDGAN)"
+    family = "mode regularised"
     citation = "Che, Li, Jacob, Bengio, Li, Mode Regularized Generative Adversarial Networks, ICLR 2017"
     objective = """
     D1 descends    -E log D1(x) - E log(1 - D1(G(E(x))))                      manifold step

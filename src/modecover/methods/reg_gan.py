@@ -18,6 +18,7 @@ class RegGAN(Method):
     """
 
     title = "Mode Regularized GAN (Reg-GAN, MRGAN)"
+    family = "mode regularised"
     citation = "Che, Li, Jacob, Bengio, Li, Mode Regularized Generative Adversarial Networks, ICLR 2017"
     objective = """
     D descends     -E log D(x) - E log(1 - D(G(z)))

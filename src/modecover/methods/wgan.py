@@ -16,6 +16,7 @@ class WGAN(Method):
     """
 
     title = "Wasserstein GAN, weight clipping (WGAN)"
+    family = "adversarial"
     citation = "Arjovsky, Chintala, Bottou, Wasserstein GAN, ICML 2017"
     objective = """
     D descends  E D(G(z)) - E D(x),  then every weight of D is clipped into [-clipping, clipping];  critic_steps times

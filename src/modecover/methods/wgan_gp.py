@@ -17,6 +17,7 @@ class WGANGP(Method):
     """
 
     title = "Wasserstein GAN, gradient penalty (WGAN-GP)"
+    family = "adversarial"
     citation = "Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017"
     objective = """
     D descends  E D(G(z)) - E D(x) + penalty E (||grad D(t)||_2 - 1)^2,  t between x and G(z);  critic_steps times
