@@ -161,9 +161,10 @@ def test_dry_run_shows_schedule_and_sizes_and_keeps_nothing(capsys, tmp_path, mo
     assert not any(tmp_path.iterdir())
 
 
-def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(tmp_path):
-    words = "train gan --data ring --steps 1000000 --batch 4 --width 4 --evaluate-samples 50 --log-every 1 --out"
-    process = killable.start([*words.split(), str(tmp_path / "run")], tmp_path / "output.txt")
+@pytest.mark.parametrize("length", ["", "--minutes 60"])
+def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(tmp_path, length):
+    words = f"train gan --data ring --steps 1000000 {length} --batch 4 --width 4 --evaluate-samples 50 --log-every 1"
+    process = killable.start([*words.split(), "--out", str(tmp_path / "run")], tmp_path / "output.txt")
     log = tmp_path / "run" / "log.jsonl"
     deadline = time.monotonic() + 60
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
@@ -176,6 +177,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(tmp_path):
     done = len(log.read_text().splitlines()) - 1  # a line for each step, and one for the evaluation at the end
     assert f"Stopped after {done:,} of 1,000,000 steps, and saved in {tmp_path / 'run'}: the same command goes" in said
     assert list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
+    assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert modecover.load(tmp_path / "run").sample(3).shape == (3, 2)
 
 

@@ -24,7 +24,6 @@ from modecover.metrics import (
     label_modes,
     stacked_labels,
     stacked_modes,
-    stacked_report,
     train_digit_classifier,
 )
 
@@ -210,22 +209,6 @@ def test_stacks_are_counted_as_their_labels_are(
     assert counted == label_modes(digits[:, 0] * 10 + digits[:, 1], 100, reference=frequencies)
     assert counted.modes == 100
     assert abs(counted.modes_any - len(set(numbers.tolist()))) <= 5
-
-
-def test_a_report_tells_a_collapsed_generator_from_real_stacks(
-    classifier: DigitClassifier, unseen: tuple[torch.Tensor, npt.NDArray[np.int64]]
-) -> None:
-    real = unseen[0].reshape(300, 2, 28, 28)
-    collapsed = real[:3].repeat(100, 1, 1, 1)
-    report = stacked_report(collapsed, real, classifier)
-    assert report.generated.modes_any <= 3
-    assert report.excess_kl == report.generated.kl_uniform - report.control.kl_uniform > 2
-    assert not report.at_floor
-    assert report.classifier_sha256 == classifier.sha256
-    shuffled = real[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
-    assert stacked_report(shuffled, real, classifier).at_floor
-    with pytest.raises(UserError, match="equally many"):
-        stacked_report(real[:100], real, classifier)
 
 
 @pytest.mark.parametrize(

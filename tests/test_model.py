@@ -318,6 +318,16 @@ def test_push_to_hub_uploads_the_same_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(HfApi, "create_repo", lambda *_, **__: Repository())
     monkeypatch.setattr(HfApi, "upload_folder", upload)
     model = points()
+    for opened, published in [
+        ({"source": "ring:modes=5"}, {"source": "ring:modes=5"}),
+        ({"source": str(tmp_path / "private.npy")}, None),
+        ({"source": "mnist", "data_dir": str(tmp_path)}, None),
+    ]:
+        model.data["opened"] = opened
+        assert model.push_to_hub("someone/ring") == "https://hub"
+        assert load(uploaded).data.get("opened") == published
+        assert model.data["opened"] == opened
+        shutil.rmtree(uploaded)
     model.push_to_hub("someone/ring")
     assert torch.equal(load(uploaded).sample(2), model.sample(2))
 

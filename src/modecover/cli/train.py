@@ -89,7 +89,7 @@ def _train(name: str, data: str, out: str, options: dict[str, Any]) -> int:
         raise Failure(str(error)) from error
     if isinstance(listener, Display):
         _report(result, out)
-    return 0 if result.finished or result.settings.minutes is not None else EXIT_STOPPED
+    return EXIT_STOPPED if result.interrupted else 0
 
 
 def _report(result: Run, out: str) -> None:
@@ -101,5 +101,5 @@ def _report(result: Run, out: str) -> None:
     if result.last:
         seeds = [model.training_facts.get("seed", number) for number, model in enumerate(result.models)]
         print_evaluation(result.last, result.control, [f"seed {seed}" for seed in seeds])
-    print(f"The run is in {out}: model/, samples/, log.jsonl.")
+    print(f"The run is in {out}: model/, samples/, curves.png, log.jsonl.")
     print(f"Next: modecover sample {out}")

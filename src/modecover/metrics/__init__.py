@@ -4,7 +4,7 @@ from modecover.metrics.classifier import DigitClassifier, stacked_labels
 from modecover.metrics.classifier_training import cached_digit_classifier, train_digit_classifier
 from modecover.metrics.labels import Floor, LabelModes, expected_floor, label_law, label_modes, stacked_law
 from modecover.metrics.modes import MixtureModes, draw_mixture, ideal_sampler_row, mixture_modes
-from modecover.metrics.stacked import StackedReport, stacked_modes, stacked_report
+from modecover.metrics.stacked import stacked_modes
 from modecover.metrics.transport import wasserstein
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "Floor",
     "LabelModes",
     "MixtureModes",
-    "StackedReport",
     "cached_digit_classifier",
     "draw_mixture",
     "expected_floor",
@@ -23,7 +22,6 @@ __all__ = [
     "stacked_labels",
     "stacked_law",
     "stacked_modes",
-    "stacked_report",
     "train_digit_classifier",
     "wasserstein",
 ]

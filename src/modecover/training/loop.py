@@ -20,9 +20,9 @@ from modecover.training.engine import Engine
 from modecover.training.evaluation import Evaluator
 from modecover.training.files import write_json
 from modecover.training.listener import Listener
-from modecover.training.log import JsonLines, TensorBoardSink
+from modecover.training.log import JsonLines, TensorBoardSink, read_log
 from modecover.training.model import GenerativeModel
-from modecover.training.pictures import save_png_atomic
+from modecover.training.pictures import curves_picture, save_png_atomic
 from modecover.training.provenance import git_commit, hardware, versions
 from modecover.training.records import RunFolder
 from modecover.training.settings import Settings
@@ -68,7 +68,7 @@ class Loop:
         self.path, self.folder, self.evaluator, self.listener = path, folder, evaluator, listener
         self.evaluations: list[tuple[int, list[dict[str, float]]]] = []
         self.control: dict[str, float] | None = None
-        self.finished = False
+        self.finished = self.interrupted = False
         self._logs: list[JsonLines | TensorBoardSink] = []
         tenth = max(1, settings.steps // 10)
         self._log_every = settings.log_every or max(1, min(100, settings.steps // 100))
@@ -92,6 +92,7 @@ class Loop:
                     self.listener.stepped(engine.step_number, steps)
                     self._after_step()
                     if self._asked_to_stop(stop):
+                        self.interrupted = stop.is_set()
                         break
                 self.finished = engine.step_number >= steps
                 self._finish()
@@ -226,11 +227,17 @@ class Loop:
             self._save()
         self._sample()
         if self.folder is not None:
+            self._draw_curves(self.folder)
             self._write_models(self.folder)
             self.control = None if self.evaluator is None else self.evaluator.control()
             write_json(self.folder.path / "summary.json", self._summary())
         elif self.evaluator is not None:
             self.control = self.evaluator.control()
+
+    def _draw_curves(self, folder: RunFolder) -> None:
+        """The log as a picture: losses by network and numbers of the evaluations over the steps."""
+        rows = read_log(folder.path)
+        save_png_atomic(curves_picture(rows, f"{self.method_name} on {self.dataset.name}"), folder.path / "curves.png")
 
     def _write_models(self, folder: RunFolder) -> None:
         models = self.models()

@@ -185,6 +185,16 @@ class GenerativeModel(
                 "folder writable, or choose another."
             ) from error
 
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """As the mixin's, which gives the address; where the data lies on this machine is not published."""
+        public = copy.copy(self)
+        if any(
+            isinstance(value, str) and Path(value).is_absolute() for value in (self.data.get("opened") or {}).values()
+        ):
+            public.data = {name: value for name, value in self.data.items() if name != "opened"}
+        address: str = ModelHubMixin.push_to_hub(public, repo_id, **options)
+        return address
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
         """The model in a folder or on the Hub. `modecover.load` finds the folder in a run, too.

@@ -2,6 +2,7 @@
 
 run.json       method, data, settings, and for each start: time, versions, git commit, hardware
 log.jsonl      one JSON object a line
+curves.png     the log as a picture
 samples/       pictures
 checkpoints/   see `modecover.training.checkpoint`
 model/         see `modecover.training.model`

@@ -43,6 +43,7 @@ class Run:
         control: the same numbers for fresh samples of the data itself.
         step: how many steps are done.
         finished: whether these are all.
+        interrupted: whether a signal (Ctrl-C) ended it before its steps or its minutes were over.
         folder: where the run lies; None where nothing was written.
     """
 
@@ -53,6 +54,7 @@ class Run:
     control: dict[str, float] | None = None
     step: int = 0
     finished: bool = True
+    interrupted: bool = False
     folder: Path | None = None
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
@@ -129,7 +131,7 @@ def train(
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loop.run()
         run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
-        run.models, run.step = loop.models(), engine.step_number
+        run.models, run.step, run.interrupted = loop.models(), engine.step_number, loop.interrupted
     finally:
         if folder is not None:
             folder.close()
