@@ -1,0 +1,384 @@
+"""The page of an audit: one HTML file that needs nothing else, verdicts first, then what they rest on."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from modecover.auditing import plots
+from modecover.auditing.results import VERDICTS, Audit, Estimate, Gallery, Metric, Verdict
+
+Rows = npt.NDArray[np.float32]
+
+SHOWN, SHOWN_POINTS = 24, 2000
+"""Examples on a contact sheet, and points in a scatter."""
+
+BINS_SHOWN, BIN_EXAMPLES = 6, 10
+"""Starved bins on the page, and examples of each."""
+
+_LARGEST_TILE = 152
+"""Pixels: larger images are reduced, to twice the size at which they are shown."""
+
+_STYLE = Path(__file__).with_name("page.css")
+
+_WORDS = {0: "No", 1: "One", 2: "Two", 3: "Three", 4: "Four", 5: "Five"}
+
+
+def gallery(audit: Audit, real: Rows, fake: Rows, train: Rows | None = None) -> Gallery:
+    """The samples that the page of `audit` shows, picked from all rows that were audited.
+
+    Args:
+        audit: what was found; its indices are rows of the arrays.
+        real, fake: (n, *shape), images in [-1, 1] or points.
+        train: where training samples were given beside the real ones, these; else the real ones are meant.
+    """
+    shown = SHOWN if real.ndim == 4 else SHOWN_POINTS
+    wanted = {m.index for m in audit.missed[:SHOWN]}
+    for rows in list(audit.starved.values())[:BINS_SHOWN]:
+        wanted.update(rows[:BIN_EXAMPLES])
+    if real.ndim != 4:
+        wanted.update(range(min(shown, len(real))))
+    copies = audit.copies[:SHOWN]
+    made = {*range(min(shown, len(fake))), *(copy.fake for copy in copies)}
+    learned = real if train is None else train
+    return Gallery(
+        real={row: real[row] for row in sorted(wanted)},
+        fake={row: fake[row] for row in sorted(made)},
+        train={copy.train: learned[copy.train] for copy in copies},
+    )
+
+
+def page(audit: Audit) -> str:
+    """`audit` as one HTML text: no script, and nothing loaded from elsewhere. Pictures come from its gallery."""
+    sections = (_head(audit), _examples(audit), _curves(audit), _metrics(audit), _details(audit))
+    title = f"Audit of {_name(audit, 'fake')}"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{escape(title)}</title>
+<style>
+{_STYLE.read_text(encoding="utf-8")}</style>
+</head>
+<body>
+<main>
+{"".join(sections)}
+</main>
+</body>
+</html>
+"""
+
+
+# Verdicts
+
+
+def _head(audit: Audit) -> str:
+    firing = audit.firing
+    count = f"{_WORDS.get(len(firing), len(firing))} failure{'' if len(firing) == 1 else 's'} found"
+    names = _listed([f"<b>{escape(verdict.name)}</b>" for verdict in firing])
+    found = f"This generator shows {names}. " if firing else "None of the five verdicts fires. "
+    places = {name: place for place, name in enumerate(VERDICTS)}
+    ordered = sorted(audit.verdicts, key=lambda v: (not v.fires, places.get(v.name, len(places))))
+    return f"""<header>
+<p class="eyebrow">modecover audit</p>
+<h1 class="{"broken" if firing else "sound"}">{count}</h1>
+<p class="lede">{found}{_sides(audit)}</p>
+</header>
+<div class="verdicts">{"".join(map(_verdict, ordered))}</div>
+"""
+
+
+def _sides(audit: Audit) -> str:
+    words = []
+    for role, noun in (("fake", "generated samples"), ("real", "real ones")):
+        facts = audit.inputs.get(role, {})
+        count = facts.get("count")
+        words.append(f"{f'{count:,} ' if isinstance(count, int) else ''}{noun} (<b>{escape(_name(audit, role))}</b>)")
+    return f"{words[0]} were held against {words[1]}."
+
+
+def _verdict(verdict: Verdict) -> str:
+    value, sign = _quantity(verdict.effect.value, verdict.unit)
+    null = _quantity(verdict.null.value, verdict.unit)
+    evidence = "".join(f"<dt>{escape(name)}</dt><dd>{number(n)}</dd>" for name, n in verdict.evidence.items())
+    more = f'<details><summary>Evidence</summary><dl class="facts">{evidence}</dl></details>' if evidence else ""
+    return f"""
+<article class="verdict{" fires" if verdict.fires else ""}">
+<div>
+<h3>{escape(verdict.name)}</h3>
+<span class="chip">{"found" if verdict.fires else "not found"}</span>
+<p class="effect">{value}<small>{sign}</small></p>
+<p class="unit">{escape(verdict.unit)}</p>
+</div>
+<div class="gauge">{plots.strip(verdict)}
+<p>95 % interval {_interval(verdict.effect, verdict.unit)}<br>
+real against real {"".join(null)}, {_interval(verdict.null, verdict.unit)}</p></div>
+<div class="says"><p>{escape(verdict.sentence)}</p>{more}</div>
+</article>"""
+
+
+# Examples
+
+
+def _examples(audit: Audit) -> str:
+    if audit.gallery is None or not audit.gallery.fake:
+        return ""
+    shape = next(iter(audit.gallery.fake.values())).shape
+    if len(shape) == 3:
+        return (
+            _missed_images(audit, audit.gallery)
+            + _starved_images(audit, audit.gallery)
+            + _images(audit.gallery)
+            + (_copied_images(audit, audit.gallery))
+        )
+    if shape == (2,):
+        return _plane(audit, audit.gallery)
+    return _lines(audit, audit.gallery) if shape == (1,) else _missed_rows(audit, audit.gallery)
+
+
+def _missed_images(audit: Audit, shown: Gallery) -> str:
+    tiles = [_tile(shown.real[m.index], f"row {m.index}") for m in audit.missed[:SHOWN] if m.index in shown.real]
+    words = "Real examples least likely to be made by the generator, the surest first, with their rows."
+    return _section("Real examples that are missed", words, _row(tiles)) if tiles else ""
+
+
+def _starved_images(audit: Audit, shown: Gallery) -> str:
+    blocks = []
+    for label, rows in list(audit.starved.items())[:BINS_SHOWN]:
+        tiles = [_tile(shown.real[row], f"row {row}") for row in rows[:BIN_EXAMPLES] if row in shown.real]
+        blocks.append(f'<div class="bin"><h3>Bin {label}</h3><p>{_bin_shares(audit, label)}</p>{_row(tiles)}</div>')
+    rest = len(audit.starved) - len(blocks)
+    more = f" The {len(blocks)} most starved of {len(audit.starved)} are shown." if rest else ""
+    words = (
+        f"Bins of the real data with significantly too few generated samples; these are real samples from them.{more}"
+    )
+    return _section("Starved bins", words, "".join(blocks)) if blocks else ""
+
+
+def _images(shown: Gallery) -> str:
+    tiles = [_tile(image, f"row {row}") for row, image in list(shown.fake.items())[:SHOWN]]
+    return _section("What the generator makes", "Generated samples, in the order given.", _row(tiles))
+
+
+def _copied_images(audit: Audit, shown: Gallery) -> str:
+    pairs = [
+        f'<figure class="tile pair"><div>{_picture(shown.fake[c.fake], f"generated {c.fake}")}'
+        f"{_picture(shown.train[c.train], f'training {c.train}')}</div>"
+        f"<figcaption>{c.fake} · {c.train}<br>distance {number(c.distance)}</figcaption></figure>"
+        for c in audit.copies[:12]
+        if c.fake in shown.fake and c.train in shown.train
+    ]
+    words = "Left the generated sample, right the training sample nearest to it; the closest pairs first."
+    return _section("Nearest to the training data", words, _row(pairs)) if pairs else ""
+
+
+def _plane(audit: Audit, shown: Gallery) -> str:
+    real, fake = np.stack(list(shown.real.values())), np.stack(list(shown.fake.values()))
+    rings = {m.index for m in audit.missed[:SHOWN]}
+    for rows in list(audit.starved.values())[:BINS_SHOWN]:
+        rings.update(rows[:BIN_EXAMPLES])
+    marked = np.array([shown.real[row] for row in sorted(rings) if row in shown.real]).reshape(-1, 2)
+    limits = plots.plane_limits(real)
+    keys = _key("real", "real") + (_key("alarm", "missed, or in a starved bin") if len(marked) else "")
+    panels = (
+        _plot("Real points", plots.scatter_plot(real, "real", marked, limits), keys),
+        _plot("Generated points", plots.scatter_plot(fake, "fake", marked, limits), _key("fake", "generated")),
+    )
+    words = "Both on the same axes. Rings mark real points that the generator misses, in both panels."
+    return _section("The plane", words if len(marked) else "Both on the same axes.", _grid(panels))
+
+
+def _lines(audit: Audit, shown: Gallery) -> str:
+    real, fake = (np.stack(list(rows.values()))[:, 0] for rows in (shown.real, shown.fake))
+    drawn = plots.histograms(real, fake, title="Real and generated numbers", x_label="the one feature")
+    panel = _plot("Real and generated numbers", drawn, _key("real block", "real") + _key("fake block", "generated"))
+    return _section("The line", "Shares of the samples, in common bins.", _grid([panel]))
+
+
+def _missed_rows(audit: Audit, shown: Gallery) -> str:
+    """Rows of points in more dimensions than can be drawn: their first numbers."""
+    rows = [
+        f'<tr><td>{m.index}</td><td class="number">{number(m.score)}</td><td>{_vector(shown.real[m.index])}</td></tr>'
+        for m in audit.missed[:12]
+        if m.index in shown.real
+    ]
+    head = '<tr><th>row</th><th class="number">score</th><th>first numbers</th></tr>'
+    words = "Real examples least likely to be made by the generator, the surest first."
+    return _section("Real examples that are missed", words, f"<table>{head}{''.join(rows)}</table>") if rows else ""
+
+
+def _vector(row: Rows) -> str:
+    words = ", ".join(number(float(value)) for value in row[:6])
+    return words if len(row) <= 6 else f"{words}, ..."
+
+
+def _tile(image: Rows, words: str) -> str:
+    return f'<figure class="tile">{_picture(image, words)}<figcaption>{escape(words)}</figcaption></figure>'
+
+
+def _picture(image: Rows, words: str) -> str:
+    from modecover.training.pictures import image_grid
+
+    picture = image_grid(image[None], scale=1)
+    small = max(picture.size) < _LARGEST_TILE
+    picture.thumbnail((_LARGEST_TILE, _LARGEST_TILE))
+    file = io.BytesIO()
+    picture.save(file, format="PNG", optimize=True)
+    code = base64.b64encode(file.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{code}" alt="{escape(words)}"{" class=pixels" if small else ""}>'
+
+
+def _bin_shares(audit: Audit, label: int) -> str:
+    bins = audit.curves.bins
+    if bins is None or label >= len(bins.real):
+        return ""
+    real, fake = (counts[label] / max(1, sum(counts)) for counts in (bins.real, bins.fake))
+    return f"{100 * real:.3g} % of the real samples, {100 * fake:.3g} % of the generated ones"
+
+
+# Plots
+
+
+def _curves(audit: Audit) -> str:
+    curves, panels = audit.curves, []
+    if curves.noise is not None:
+        words = "How much real mass a discriminator finds missing when noise blurs what it sees. Without noise it also "
+        words += "counts blur and flaws as missing; on the plateau only whole regions are left."
+        keys = _key("alarm", "generated") + _key("real", "held-out real samples")
+        panels.append(_plot("Noise sweep", plots.sweep_plot(curves.noise), keys, words))
+    if curves.bins is not None:
+        keys = (
+            _key("real block", "real")
+            + _key("quiet", "generated")
+            + _key("alarm", "too few")
+            + _key("fake", "too many")
+        )
+        words = "Bins are fixed on the real samples; coloured dots differ significantly (two-proportion test, Holm)."
+        panels.append(_plot("Bins of the real data", plots.bins_plot(curves.bins), keys, words))
+    if curves.neighbours is not None:
+        keys = _key("real block", "unseen real samples") + _key("fake block", "generated")
+        words = "Copies of training samples lie to the left of what unseen real samples show."
+        drawn = plots.distances_plot(curves.neighbours)
+        panels.append(_plot("Distance to the nearest training sample", drawn, keys, words))
+    return _section("What the verdicts rest on", "", _grid(panels)) if panels else ""
+
+
+def _plot(title: str, drawn: str, keys: str, words: str = "") -> str:
+    caption = f"{keys}{f'<br>{words}' if words else ''}"
+    return f'<figure class="plot"><h3>{title}</h3>{drawn}<figcaption>{caption}</figcaption></figure>'
+
+
+def _key(kind: str, words: str) -> str:
+    return f'<span class="key {kind}">{words}</span>'
+
+
+# Metrics and details
+
+
+def _metrics(audit: Audit) -> str:
+    head = '<tr><th>metric</th><th class="number">value</th><th class="number">real against real</th></tr>'
+    body = "".join(map(_metric, audit.metrics))
+    words = "Beside each number what real samples get at the same sample sizes. ↑: higher is better; ↓: lower."
+    return _section("Metrics", words, f"<table>{head}{body}</table>") if body else ""
+
+
+def _metric(metric: Metric) -> str:
+    arrow = {"higher": " ↑", "lower": " ↓"}.get(metric.better or "", "")
+    name, bracket, extractor = metric.name.partition(" [")
+    identity = f'<span class="mono">{escape((bracket + extractor).strip())}</span>' if bracket else ""
+    interval = ""
+    if metric.low is not None and metric.high is not None:
+        interval = f"<small>{number(metric.low)} to {number(metric.high)}</small>"
+    null = "" if metric.null is None else number(metric.null)
+    return (
+        f'<tr><td>{escape(name)}{arrow}{identity}</td><td class="number"><b>{number(metric.value)}</b>{interval}</td>'
+        f'<td class="number">{null}</td></tr>'
+    )
+
+
+def _details(audit: Audit) -> str:
+    inputs = "".join(
+        f"<div><h3>{escape(role.capitalize())} samples</h3>{_facts(facts)}</div>"
+        for role, facts in audit.inputs.items()
+        if isinstance(facts, Mapping)
+    )
+    settings = f"<div><h3>Settings</h3>{_facts(audit.settings)}</div>"
+    versions = f"<div><h3>Versions</h3>{_facts({**audit.versions, 'JSON format': audit.version})}</div>"
+    return _section("Inputs, settings, versions", "", f'<div class="columns">{inputs}{settings}{versions}</div>')
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    lines = (f"<dt>{escape(str(name).replace('_', ' '))}</dt><dd>{_fact(value)}</dd>" for name, value in facts.items())
+    return f'<dl class="facts">{"".join(lines)}</dl>'
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, Mapping):
+        return "<br>".join(f"{escape(str(name))}: {_fact(item)}" for name, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_fact, value))
+    text = "none" if value is None else str(value)
+    return f'<span class="mono">{escape(text)}</span>' if len(text) >= 32 else escape(text)
+
+
+# Words
+
+
+def number(value: float) -> str:
+    """A number as people read it: four digits that count."""
+    if not math.isfinite(value):
+        return "not measured" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if value == int(value) and abs(value) < 1e6:
+        return f"{int(value):,}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _quantity(value: float, unit: str) -> tuple[str, str]:
+    """A verdict's number and the sign behind it: shares as percentages."""
+    if not math.isfinite(value):
+        return number(value), ""
+    if unit.startswith("share"):
+        return f"{100 * value:.1f}", " %"
+    return f"{value:.3g}".replace("-", "−"), ""
+
+
+def _interval(estimate: Estimate, unit: str) -> str:
+    low, high = _quantity(estimate.low, unit), _quantity(estimate.high, unit)
+    return f"{low[0]} to {high[0]}{high[1]}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _name(audit: Audit, role: str) -> str:
+    facts = audit.inputs.get(role, {})
+    return str(facts.get("name", role)) if isinstance(facts, Mapping) else role
+
+
+def _section(title: str, words: str, content: str) -> str:
+    return f"<section><h2>{title}</h2>{f'<p>{words}</p>' if words else ''}{content}</section>\n"
+
+
+def _row(tiles: Iterable[str]) -> str:
+    return f'<div class="row">{"".join(tiles)}</div>'
+
+
+def _grid(panels: Iterable[str]) -> str:
+    return f'<div class="plots">{"".join(panels)}</div>'

@@ -1,0 +1,255 @@
+"""The page's plots, as SVG that takes its colours from the page: no library, no raster, sharp in light and dark.
+
+Classes used: `real`, `fake`, `alarm` (what should worry), `grid`, `axis`. The page says what colours they have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from modecover.auditing.results import Bins, Estimate, NeighbourDistances, NoiseSweep, Verdict
+
+Floats = npt.NDArray[np.floating]
+
+SIGNIFICANT = 0.05
+"""Corrected p value below which a bin counts as different."""
+
+_HISTOGRAM_BINS = 40
+
+
+@dataclass
+class _Plot:
+    """A drawing of `width` x `height` user units, with data coordinates inside its margins."""
+
+    title: str
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    width: float = 480
+    height: float = 280
+    margins: tuple[float, float, float, float] = (14, 14, 44, 52)
+    """Top, right, bottom, left."""
+    parts: list[str] = field(default_factory=list)
+
+    def x(self, value: float) -> float:
+        low, high = self.x_range
+        _, right, _, left = self.margins
+        return left + (value - low) / ((high - low) or 1.0) * (self.width - left - right)
+
+    def y(self, value: float) -> float:
+        low, high = self.y_range
+        top, _, bottom, _ = self.margins
+        return self.height - bottom - (value - low) / ((high - low) or 1.0) * (self.height - top - bottom)
+
+    def add(self, tag: str, **attributes: str | float) -> None:
+        self.parts.append(_tag(tag, **attributes))
+
+    def text(self, x: float, y: float, words: str, **attributes: str | float) -> None:
+        self.parts.append(_tag("text", x=x, y=y, **attributes).removesuffix("/>") + f">{escape(words)}</text>")
+
+    def line(self, points: Sequence[tuple[float, float]], kind: str) -> None:
+        """A curve through finite data points."""
+        ends = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points if math.isfinite(x + y))
+        self.add("polyline", points=ends, cls=f"line {kind}")
+
+    def area(self, points: Sequence[tuple[float, float]], kind: str) -> None:
+        """A closed region of data points."""
+        ends = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points if math.isfinite(x + y))
+        self.add("polygon", points=ends, cls=f"area {kind}")
+
+    def axes(
+        self,
+        x_ticks: Sequence[tuple[float, str]],
+        y_ticks: Sequence[tuple[float, str]],
+        x_label: str,
+    ) -> None:
+        """Horizontal grid lines with their numbers, and the numbers and name of the horizontal axis."""
+        _, right, bottom, left = self.margins
+        floor = self.height - bottom
+        for value, words in y_ticks:
+            height = self.y(value)
+            self.add("line", x1=left, x2=self.width - right, y1=height, y2=height, cls="grid")
+            self.text(left - 8, height + 4, words, text_anchor="end")
+        for value, words in x_ticks:
+            self.text(self.x(value), floor + 17, words, text_anchor="middle")
+        self.add("line", x1=left, x2=self.width - right, y1=floor, y2=floor, cls="axis")
+        self.text((left + self.width - right) / 2, self.height - 6, x_label, text_anchor="middle", cls="name")
+
+    def svg(self) -> str:
+        head = f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{escape(self.title)}">'
+        return f"{head}<title>{escape(self.title)}</title>{''.join(self.parts)}</svg>"
+
+
+def sweep_plot(sweep: NoiseSweep) -> str:
+    """Share of real mass judged missing over the level of input noise, its interval, its null, and the plateau."""
+    places = range(len(sweep.levels))
+    highest = max((e.high for e in sweep.missing if math.isfinite(e.high)), default=0.0)
+    highest = max(highest, *(n for n in sweep.null if math.isfinite(n)), 0.05)
+    plot = _Plot("Missing share over the level of input noise", (-0.4, len(sweep.levels) - 0.6), (0.0, 1.08 * highest))
+    if sweep.plateau is not None:
+        first, last = (_nearest(sweep.levels, level) for level in sweep.plateau)
+        left, right = plot.x(first - 0.35), plot.x(last + 0.35)
+        top, _, bottom, _ = plot.margins
+        plot.add("rect", x=left, y=top, width=right - left, height=plot.height - top - bottom, cls="plateau")
+        plot.text((left + right) / 2, top + 14, "plateau", text_anchor="middle", cls="name")
+    every = math.ceil(len(sweep.levels) / 8)
+    plot.axes(
+        [(place, f"{sweep.levels[place]:.2g}") for place in places if place % every == 0],
+        [(value, f"{100 * value:.3g}%") for value in ticks(0.0, highest)],
+        "standard deviation of the input noise",
+    )
+    upper = [(float(place), e.high) for place, e in zip(places, sweep.missing, strict=True)]
+    lower = [(float(place), max(e.low, 0.0)) for place, e in zip(places, sweep.missing, strict=True)]
+    plot.area([*upper, *reversed(lower)], "alarm")
+    plot.line([(float(place), max(value, 0.0)) for place, value in enumerate(sweep.null)], "real")
+    plot.line([(float(place), max(e.value, 0.0)) for place, e in zip(places, sweep.missing, strict=True)], "alarm")
+    for place, estimate in zip(places, sweep.missing, strict=True):
+        if math.isfinite(estimate.value):
+            plot.add("circle", cx=plot.x(place), cy=plot.y(max(estimate.value, 0.0)), r=3.4, cls="dot alarm")
+    return plot.svg()
+
+
+def bins_plot(bins: Bins) -> str:
+    """Each bin's share of the real samples as a bar, of the generated ones as a dot; largest bins first."""
+    real = np.asarray(bins.real, dtype=float) / max(1, sum(bins.real))
+    fake = np.asarray(bins.fake, dtype=float) / max(1, sum(bins.fake))
+    order = np.argsort(-real, kind="stable")
+    highest = float(max(real.max(initial=0.0), fake.max(initial=0.0))) or 1.0
+    plot = _Plot("Share of real and generated samples in each bin", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
+    plot.axes([], [(value, f"{100 * value:.3g}%") for value in ticks(0.0, highest)], f"{len(order)} bins, by size")
+    width = 0.72 * (plot.x(1) - plot.x(0))
+    floor = plot.y(0.0)
+    for place, number in enumerate(order):
+        top = plot.y(real[number])
+        plot.add("rect", x=plot.x(place) - width / 2, y=top, width=width, height=floor - top, cls="bar real")
+    radius = float(np.clip(0.45 * width, 1.6, 5))
+    for place, number in enumerate(order):
+        different = bins.p_values[number] < SIGNIFICANT
+        kind = "quiet" if not different else "alarm" if fake[number] < real[number] else "fake"
+        plot.add("circle", cx=plot.x(place), cy=plot.y(fake[number]), r=radius, cls=f"dot {kind}")
+    return plot.svg()
+
+
+def distances_plot(distances: NeighbourDistances) -> str:
+    """Histograms of the distance to the nearest training sample."""
+    return histograms(
+        np.asarray(distances.test_to_train, dtype=float),
+        np.asarray(distances.fake_to_train, dtype=float),
+        title="Distance to the nearest training sample",
+        x_label="distance to the nearest training sample",
+    )
+
+
+def histograms(real: Floats, fake: Floats, *, title: str, x_label: str) -> str:
+    """Shares of real and generated numbers in common bins; the outermost 1 % of either may be cut off."""
+    real, fake = real[np.isfinite(real)], fake[np.isfinite(fake)]
+    both = np.concatenate([real, fake])
+    if not len(both):
+        return ""
+    low = min(float(np.quantile(part, 0.005)) for part in (real, fake) if len(part))
+    high = max(float(np.quantile(part, 0.995)) for part in (real, fake) if len(part))
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, _HISTOGRAM_BINS + 1)
+    heights = [np.histogram(np.clip(part, low, high), edges)[0] / max(1, len(part)) for part in (real, fake)]
+    highest = float(max(height.max() for height in heights)) or 1.0
+    plot = _Plot(title, (low, high), (0.0, 1.05 * highest))
+    plot.axes(
+        [(value, f"{value:.4g}") for value in ticks(low, high)],
+        [(value, f"{100 * value:.3g}%") for value in ticks(0.0, highest)],
+        x_label,
+    )
+    for part, height, kind in zip((real, fake), heights, ("real", "fake"), strict=True):
+        if len(part):
+            steps = [(float(x), float(y)) for y, *xs in zip(height, edges, edges[1:], strict=False) for x in xs]
+            plot.area([(low, 0.0), *steps, (high, 0.0)], kind)
+            plot.line(steps, kind)
+    return plot.svg()
+
+
+def scatter_plot(points: Floats, kind: str, marked: Floats, limits: tuple[float, float, float, float]) -> str:
+    """Points of the plane (n, 2) as dots, and rings about the `marked` ones (m, 2)."""
+    left, right, bottom, top = limits
+    plot = _Plot("Points of the plane", (left, right), (bottom, top), 420, 420, (10, 10, 28, 44))
+    plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
+    for value in ticks(left, right):
+        plot.text(plot.x(value), 410, f"{value:.3g}", text_anchor="middle")
+    for value in ticks(bottom, top):
+        plot.text(38, plot.y(value) + 4, f"{value:.3g}", text_anchor="end")
+    inside = (points[:, 0] >= left) & (points[:, 0] <= right) & (points[:, 1] >= bottom) & (points[:, 1] <= top)
+    # One path of zero-length strokes with round ends is a dot for each point, in ten bytes of text.
+    plot.add("path", d="".join(f"M{plot.x(x):.1f} {plot.y(y):.1f}h0" for x, y in points[inside]), cls=f"dots {kind}")
+    for x, y in marked:
+        plot.add("circle", cx=plot.x(x), cy=plot.y(y), r=5, cls="ring alarm")
+    if not inside.all():
+        outside = float(np.mean(~inside))
+        plot.text(52, 382, f"{100 * outside:.2g}% outside", cls="alarm")
+    return plot.svg()
+
+
+def plane_limits(points: Floats) -> tuple[float, float, float, float]:
+    """(left, right, bottom, top) of a square about points (n, 2)."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, 0.56 * float((high - low).max()) or 1.0
+    return middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half
+
+
+def strip(verdict: Verdict) -> str:
+    """A verdict's effect with its interval, above the range that real samples give."""
+    numbers = [n for e in (verdict.effect, verdict.null) for n in (e.value, e.low, e.high) if math.isfinite(n)]
+    if not math.isfinite(verdict.effect.value) or not numbers:
+        return ""
+    low, high = min(*numbers, 0.0), max(*numbers, 0.0)
+    if verdict.unit.startswith("share"):
+        low, high = 0.0, max(high, 0.1)
+    elif "ratio" in verdict.unit:
+        low, high = 0.0, max(high, 1.2)
+    title = f"{verdict.name}: effect and the range of real samples"
+    plot = _Plot(title, (low, high or 1.0), (0.0, 1.0), 240, 46, (4, 12, 18, 12))
+    kind = "alarm" if verdict.fires else "fake"
+    middle = plot.y(0.5)
+    null = _clipped(verdict.null, low, high)
+    if null is not None:
+        x, width = plot.x(null.low), plot.x(null.high) - plot.x(null.low)
+        plot.add("rect", x=x - 2, y=middle - 10, width=width + 4, height=20, rx=3, cls="null")
+    plot.add("line", x1=plot.x(low), x2=plot.x(high), y1=middle, y2=middle, cls="grid")
+    shown = _clipped(verdict.effect, low, high) or verdict.effect
+    plot.add("line", x1=plot.x(shown.low), x2=plot.x(shown.high), y1=middle, y2=middle, cls=f"whisker {kind}")
+    plot.add("circle", cx=plot.x(shown.value), cy=middle, r=5, cls=f"dot {kind}")
+    for value, anchor in ((low, "start"), (high, "end")):
+        words = f"{100 * value:.3g}%" if verdict.unit.startswith("share") else f"{value:.3g}"
+        plot.text(plot.x(value), plot.height - 3, words, text_anchor=anchor)
+    return plot.svg()
+
+
+def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+    """Round numbers in [low, high], about `wanted` of them, 1, 2 or 5 times a power of ten apart."""
+    if not (math.isfinite(low) and math.isfinite(high) and high > low):
+        return [low]
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [step * number for number in range(first, last + 1)]
+
+
+def _clipped(estimate: Estimate, low: float, high: float) -> Estimate | None:
+    numbers = (estimate.value, estimate.low, estimate.high)
+    if not all(map(math.isfinite, numbers)):
+        return None
+    return Estimate(*(min(max(number, low), high) for number in numbers))
+
+
+def _nearest(levels: Sequence[float], level: float) -> int:
+    return min(range(len(levels)), key=lambda place: abs(levels[place] - level))
+
+
+def _tag(tag: str, **attributes: str | float) -> str:
+    words = {"class" if name == "cls" else name.replace("_", "-"): value for name, value in attributes.items()}
+    shown = (f'{n}="{escape(v)}"' if isinstance(v, str) else f'{n}="{v:.1f}"' for n, v in words.items())
+    return f"<{tag} {' '.join(shown)}/>"
