@@ -143,19 +143,22 @@ def _factor_by_pivots(covariance: Tensor) -> Tensor:
 
 
 def _sum_of_singular_values(matrix: Tensor, scale: float) -> float:
-    """The nuclear norm, its error small against `scale`.
+    """The nuclear norm, its error small against the distance it is for, whose other terms sum to `scale`.
 
-    The eigenvalues of the smaller matrix of products are several times as fast as the singular values. But they are
-    wrong by about epsilon times the largest, and where that matters for the root of a small one, the singular values
-    themselves are taken.
+    The eigenvalues of the smaller matrix of products are several times as fast as the singular values, and the
+    singular values themselves are taken where rounding would matter for the roots of small eigenvalues.
     """
     if not matrix.numel():
         return 0.0
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    values = torch.linalg.eigvalsh(wide @ wide.T)
-    error = 8 * _EPSILON * float(values[-1].clamp(min=0))
-    roots = values.clamp(min=0).sqrt()
-    wrong = (error / (2 * roots.clamp(min=1e-300))).clamp(max=math.sqrt(error)).sum()
+    products = wide @ wide.T
+    values = torch.linalg.eigvalsh(products).flip(0).clamp(min=0)
+    roots = values.sqrt()
+    # Cholesky factors come with descending rows, and of a matrix so graded LAPACK's reduction finds small eigenvalues
+    # with an error that is small against what is left below and right of them, not merely against the largest.
+    below = products.diagonal().flip(0).cummax(0).values.flip(0)
+    error = 8 * _EPSILON * below
+    wrong = torch.minimum(error / (2 * roots.clamp(min=1e-300)), error.sqrt()).sum()
     if wrong > _ENOUGH * max(1e-3 * scale, scale - 2 * float(roots.sum())):
         return float(torch.linalg.svdvals(wide).sum())
     return float(roots.sum())

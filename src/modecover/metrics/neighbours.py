@@ -1,0 +1,284 @@
+"""Everything that distances between two sets of points say, from one pass over all pairs.
+
+Improved precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020), the kernel distance,
+nearest neighbours, and collisions share the same inner products, so these are computed once. A pair's product is used
+for both of its rows, sets are never paired as a whole matrix, and no comparison is decided by rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from modecover.errors import UserError
+from modecover.metrics.arrays import ArrayLike, Floats, Integers
+from modecover.metrics.kernel import KernelDistance, KernelSums
+from modecover.metrics.nearest import Candidates, Found
+from modecover.metrics.pairwise import Frame, Points, Progress, blocks_between, blocks_within, inside
+from modecover.metrics.rows import as_pair, as_rows
+
+Flags = npt.NDArray[np.bool_]
+
+MEMORY = 512 * 2**20
+LARGEST_BLOCK, SMALLEST_BLOCK = 1024, 64
+MATRICES_OF_A_BLOCK = 8
+"""Of a block's size at most at once: the bounds, the kernel, masks and what doubtful pairs need."""
+CLOSE = 0.01
+"""Share of the real rows whose nearest other real row lies within the collision radius."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest row of another set (or the nearest other row of the same one) for every row of a set."""
+
+    index: Integers
+    distance: Floats
+
+
+@dataclass(frozen=True)
+class Collisions:
+    """Pairs of rows of one set within a small radius: a generator of few different samples has many."""
+
+    radius: float
+    """The distance, in the features' units, within which 1 % of the real rows have another real row."""
+    real: Integers
+    """For every real row, the other real rows within the radius; counted up to k + 4."""
+    fake: Integers
+    """For every fake row, the other fake rows within the radius."""
+
+    @property
+    def real_pairs(self) -> int:
+        return int(self.real.sum()) // 2
+
+    @property
+    def fake_pairs(self) -> int:
+        return int(self.fake.sum()) // 2
+
+
+@dataclass(frozen=True)
+class NeighbourStatistics:
+    """What one pass over the pairs of n real and m fake rows finds.
+
+    A row's *ball* is open and reaches to its k-th nearest other row of its own set.
+    """
+
+    real_count: int
+    fake_count: int
+    k: int
+    precision: float
+    """Share of the fake rows that lie in some real row's ball."""
+    recall: float
+    """Share of the real rows that lie in some fake row's ball."""
+    density: float
+    """Real balls that hold a fake row, on average, divided by k: about 1 for equal laws, and not bounded by 1."""
+    coverage: float
+    """Share of the real rows whose ball holds some fake row."""
+    expected_coverage: float
+    """The coverage expected of n and m rows of one law: see `expected_coverage`."""
+    covered: Flags
+    """Shape (n,): whether each real row's ball holds a fake row."""
+    real_radius: Floats
+    """Shape (n,), like all distances in the features' units."""
+    fake_radius: Floats
+    """Shape (m,)."""
+    holding_fake: Integers
+    """Shape (m,): real balls that hold each fake row."""
+    holding_real: Integers
+    """Shape (n,): fake balls that hold each real row."""
+    real_to_fake: Neighbours
+    fake_to_real: Neighbours
+    real_to_real: Neighbours
+    fake_to_fake: Neighbours
+    fake_to_train: Neighbours | None
+    """With training rows only."""
+    real_to_train: Neighbours | None
+    """With training rows only: what `fake_to_train` is to be compared with, the real rows being held out."""
+    kernel: KernelDistance
+    collisions: Collisions
+
+
+def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
+    """The coverage expected where n real and m fake rows come from one continuous law.
+
+    A real row is missed when, of the n - 1 + m other rows in the order of their distance, the first k are all real.
+    Every order being equally likely, that has the probability prod_{j<k} (n - 1 - j) / (n + m - 1 - j).
+
+    Raises:
+        UserError: not 1 <= k < n, or m is below 1.
+    """
+    if not 1 <= k < real_count or fake_count < 1:
+        raise UserError(
+            f"k is {k} for {real_count} real and {fake_count} fake rows; it must be at least 1 and below the real rows"
+        )
+    others = real_count + fake_count - 1
+    return 1 - math.prod((real_count - 1 - j) / (others - j) for j in range(k))
+
+
+def neighbour_statistics(
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    train: ArrayLike | None = None,
+    k: int = 5,
+    memory: int = MEMORY,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> NeighbourStatistics:
+    """Compare two sets of points by the distances of all their pairs.
+
+    Precision, recall, density and coverage are those of the `prdc` package, exactly: distances are compared as
+    float64 arithmetic finds them, and a distance equal to a radius is outside. (Where rows are repeated, `prdc` itself
+    is at the mercy of rounding; here the distance of equal rows is 0.) Up to 64 dimensions or for little work the
+    kernel distance is right to float64's rounding, else to about 1e-6 of the kernel's largest value.
+
+    Args:
+        real, fake: features, shapes (n, d) and (m, d), on any device, of any number type.
+        train: the rows a generator was trained on, shape (l, d), where `real` was held out: to see copies.
+        k: which neighbour a ball reaches to; 1 <= k < min(n, m).
+        memory: bytes that may be used beside the inputs, roughly; what does not fit is computed in smaller blocks.
+        subsets, subset_size: of the kernel distance's random subsets. None is larger than half of a set.
+        seed: of the random subsets.
+        progress: called after every block.
+
+    Raises:
+        UserError: the shapes do not fit, a number is not finite, or a setting is out of range.
+    """
+    x_rows, y_rows = as_pair(real, fake, fewest=2)
+    sets = [x_rows, y_rows]
+    if train is not None:
+        sets.append(as_pair(x_rows, as_rows(train, "train"))[1])
+    _check_settings(k, min(len(x_rows), len(y_rows)), memory, subsets, subset_size)
+    x, y, *rest = _points(sets, memory)
+    size = max(2, min(subset_size, len(x) // 2, len(y) // 2))
+    kernel = KernelSums(x, y, subsets=subsets, size=size, seed=seed)
+    tick = _ticker(x, y, rest, progress)
+
+    near_x = Candidates(x, x, k, torch.arange(len(x), device=x.rows.device))
+    for i, j, bounds in tick(blocks_within(x)):
+        kernel.add(0, i, 0, j, bounds)
+        _offer_both(near_x, near_x, i, j, bounds, within=True)
+    radius_x, closest_x = near_x.settle(k), near_x.settle(1)
+    collision = float(closest_x.squares.sort().values[int(CLOSE * (len(x) - 1))])
+    collided_x = near_x.closer_than(collision)
+
+    near_y = Candidates(y, y, k, torch.arange(len(y), device=y.rows.device))
+    collided_y = torch.zeros(len(y), dtype=torch.int64, device=y.rows.device)
+    for i, j, bounds in tick(blocks_within(y)):
+        kernel.add(1, i, 1, j, bounds)
+        _offer_both(near_y, near_y, i, j, bounds, within=True)
+        limit = torch.full((len(bounds), 1), collision, dtype=torch.float64, device=bounds.device)
+        hits = inside(y, i, y, j, bounds, limit, closed=True)
+        collided_y[i] += hits.sum(dim=1)
+        if i != j:
+            collided_y[j] += hits.sum(dim=0)
+    radius_y, closest_y = near_y.settle(k), near_y.settle(1)
+
+    near_xy, near_yx = Candidates(x, y, 1), Candidates(y, x, 1)
+    holding_x = torch.zeros(len(x), dtype=torch.int64, device=x.rows.device)
+    holding_y = torch.zeros(len(y), dtype=torch.int64, device=y.rows.device)
+    for i, j, bounds in tick(blocks_between(x, y)):
+        kernel.add(0, i, 1, j, bounds)
+        _offer_both(near_xy, near_yx, i, j, bounds, within=False)
+        holding_y[j] += inside(x, i, y, j, bounds, radius_x.squares[i, None]).sum(dim=0)
+        holding_x[i] += inside(x, i, y, j, bounds, radius_y.squares[None, j]).sum(dim=1)
+    closest_xy, closest_yx = near_xy.settle(1), near_yx.settle(1)
+    covered = closest_xy.squares < radius_x.squares
+
+    to_train: list[Neighbours | None] = [None, None]
+    for number, p in enumerate((x, y) if rest else ()):
+        near = Candidates(p, rest[0], 1)
+        for i, j, bounds in tick(blocks_between(p, rest[0])):
+            near.offer(i, j, bounds)
+        to_train[number] = _neighbours(near.settle(1), x.frame)
+
+    return NeighbourStatistics(
+        real_count=len(x),
+        fake_count=len(y),
+        k=k,
+        precision=float((holding_y > 0).double().mean()),
+        recall=float((holding_x > 0).double().mean()),
+        density=float(holding_y.sum()) / (k * len(y)),
+        coverage=float(covered.double().mean()),
+        expected_coverage=expected_coverage(len(x), len(y), k),
+        covered=covered.cpu().numpy(),
+        real_radius=_neighbours(radius_x, x.frame).distance,
+        fake_radius=_neighbours(radius_y, x.frame).distance,
+        holding_fake=holding_y.cpu().numpy(),
+        holding_real=holding_x.cpu().numpy(),
+        real_to_fake=_neighbours(closest_xy, x.frame),
+        fake_to_real=_neighbours(closest_yx, x.frame),
+        real_to_real=_neighbours(closest_x, x.frame),
+        fake_to_fake=_neighbours(closest_y, x.frame),
+        fake_to_train=to_train[1],
+        real_to_train=to_train[0],
+        kernel=kernel.result(),
+        collisions=Collisions(
+            radius=math.sqrt(collision) * x.frame.scale,
+            real=collided_x.cpu().numpy(),
+            fake=collided_y.cpu().numpy(),
+        ),
+    )
+
+
+def _check_settings(k: int, smallest: int, memory: int, subsets: int, subset_size: int) -> None:
+    if not 1 <= k < smallest:
+        raise UserError(
+            f"k is {k} and the smaller set has {smallest} rows; choose a k of at least 1 and below that number"
+        )
+    if subsets < 1 or subset_size < 2:
+        raise UserError(f"there are {subsets} subsets of {subset_size} rows; ask for at least 1 of at least 2")
+    if memory < 2**20:
+        raise UserError(f"memory is {memory} bytes; allow at least a megabyte")
+
+
+def _points(sets: list[Tensor], memory: int) -> list[Points]:
+    """The sets in a common frame: kept ready where half of `memory` holds them, in blocks that the rest holds."""
+    frame = Frame.around(sets)
+    dimensions, width = sets[0].shape[1], frame.dtype.itemsize
+    keep = sum(map(len, sets)) * dimensions * width <= memory / 2
+    block = LARGEST_BLOCK
+    while block > SMALLEST_BLOCK and block * 8 * (MATRICES_OF_A_BLOCK * block + 4 * dimensions) > memory / 2:
+        block //= 2
+    return [Points(rows, frame, keep=keep, block=block) for rows in sets]
+
+
+def _offer_both(ahead: Candidates, back: Candidates, i: slice, j: slice, bounds: Tensor, *, within: bool) -> None:
+    """A block's distances, offered to its rows and to its columns; `within` one set, no row is its own neighbour."""
+    if within and i == j:
+        bounds.fill_diagonal_(torch.inf)
+        ahead.offer(i, j, bounds)
+        return
+    ahead.offer(i, j, bounds)
+    back.offer(j, i, bounds.T)
+
+
+def _neighbours(found: Found, frame: Frame) -> Neighbours:
+    return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(frame.scale).cpu().numpy())
+
+
+Blocks = Iterator[tuple[slice, slice, Tensor]]
+
+
+def _ticker(x: Points, y: Points, rest: list[Points], progress: Progress | None) -> Callable[[Blocks], Blocks]:
+    """Hands blocks on and reports each, once it has been dealt with, to `progress`."""
+    a, b, c = len(x.slices), len(y.slices), sum(len(points.slices) for points in rest)
+    total = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b + (a + b) * c
+    done = 0
+
+    def tick(blocks: Blocks) -> Blocks:
+        nonlocal done
+        for block in blocks:
+            yield block
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+    return tick
