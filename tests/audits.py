@@ -73,7 +73,10 @@ def audit(shape: tuple[int, ...] = (1, 28, 28), count: int = 400, seed: int = 0,
         ),
         curves=Curves(
             noise=NoiseSweep(
-                levels, tuple(Estimate(m, m - 0.03, m + 0.03) for m in readings), (0.01, 0.0, 0.004, 0, 0, 0, 0), (0.5, 1.5)
+                levels,
+                tuple(Estimate(m, m - 0.03, m + 0.03) for m in readings),
+                (0.01, 0.0, 0.004, 0, 0, 0, 0),
+                (0.5, 1.5),
             ),
             bins=Bins(*(tuple(map(int, counts)) for counts in (bins_real, bins_fake)), tuple(map(float, p_values))),
             neighbours=NeighbourDistances(

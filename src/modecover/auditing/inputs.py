@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.base import digest
 from modecover.errors import UserError
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 10_000
 """Rows taken of each side, where nothing else is said."""
-
-ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
-"""The parts that samples play in an audit, and the words for them in sentences."""
 
 _CHUNK = 1024
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modecover.auditing import plots
-from modecover.auditing.results import VERDICTS, Audit, Estimate, Gallery, Metric, Verdict
+from modecover.auditing.results import ROLES, VERDICTS, Audit, Estimate, Gallery, Metric, Verdict
 
 Rows = npt.NDArray[np.float32]
 
@@ -147,15 +148,15 @@ def _examples(audit: Audit) -> str:
 
 
 def _missed_images(audit: Audit, shown: Gallery) -> str:
-    tiles = [_tile(shown.real[m.index], f"row {m.index}") for m in audit.missed[:SHOWN] if m.index in shown.real]
-    words = "Real examples least likely to be made by the generator, the surest first, with their rows."
+    tiles = [_tile(shown.real[m.index], f"{m.index}") for m in audit.missed[:SHOWN] if m.index in shown.real]
+    words = "The real examples least likely to be made by this generator, the surest first, with their rows."
     return _section("Real examples that are missed", words, _row(tiles)) if tiles else ""
 
 
 def _starved_images(audit: Audit, shown: Gallery) -> str:
     blocks = []
     for label, rows in list(audit.starved.items())[:BINS_SHOWN]:
-        tiles = [_tile(shown.real[row], f"row {row}") for row in rows[:BIN_EXAMPLES] if row in shown.real]
+        tiles = [_tile(shown.real[row], f"{row}") for row in rows[:BIN_EXAMPLES] if row in shown.real]
         blocks.append(f'<div class="bin"><h3>Bin {label}</h3><p>{_bin_shares(audit, label)}</p>{_row(tiles)}</div>')
     rest = len(audit.starved) - len(blocks)
     more = f" The {len(blocks)} most starved of {len(audit.starved)} are shown." if rest else ""
@@ -166,7 +167,7 @@ def _starved_images(audit: Audit, shown: Gallery) -> str:
 
 
 def _images(shown: Gallery) -> str:
-    tiles = [_tile(image, f"row {row}") for row, image in list(shown.fake.items())[:SHOWN]]
+    tiles = [_tile(image, f"{row}") for row, image in list(shown.fake.items())[:SHOWN]]
     return _section("What the generator makes", "Generated samples, in the order given.", _row(tiles))
 
 
@@ -174,7 +175,7 @@ def _copied_images(audit: Audit, shown: Gallery) -> str:
     pairs = [
         f'<figure class="tile pair"><div>{_picture(shown.fake[c.fake], f"generated {c.fake}")}'
         f"{_picture(shown.train[c.train], f'training {c.train}')}</div>"
-        f"<figcaption>{c.fake} · {c.train}<br>distance {number(c.distance)}</figcaption></figure>"
+        f"<figcaption>{c.fake} · {c.train}<br>{number(c.distance)} apart</figcaption></figure>"
         for c in audit.copies[:12]
         if c.fake in shown.fake and c.train in shown.train
     ]
@@ -213,7 +214,7 @@ def _missed_rows(audit: Audit, shown: Gallery) -> str:
         if m.index in shown.real
     ]
     head = '<tr><th>row</th><th class="number">score</th><th>first numbers</th></tr>'
-    words = "Real examples least likely to be made by the generator, the surest first."
+    words = "The real examples least likely to be made by this generator, the surest first."
     return _section("Real examples that are missed", words, f"<table>{head}{''.join(rows)}</table>") if rows else ""
 
 
@@ -269,12 +270,12 @@ def _curves(audit: Audit) -> str:
         keys = _key("real block", "unseen real samples") + _key("fake block", "generated")
         words = "Copies of training samples lie to the left of what unseen real samples show."
         drawn = plots.distances_plot(curves.neighbours)
-        panels.append(_plot("Distance to the nearest training sample", drawn, keys, words))
+        panels.append(_plot("Neighbour distances", drawn, keys, words))
     return _section("What the verdicts rest on", "", _grid(panels)) if panels else ""
 
 
 def _plot(title: str, drawn: str, keys: str, words: str = "") -> str:
-    caption = f"{keys}{f'<br>{words}' if words else ''}"
+    caption = f'<span class="keys">{keys}</span>{words}'
     return f'<figure class="plot"><h3>{title}</h3>{drawn}<figcaption>{caption}</figcaption></figure>'
 
 
@@ -308,7 +309,7 @@ def _metric(metric: Metric) -> str:
 
 def _details(audit: Audit) -> str:
     inputs = "".join(
-        f"<div><h3>{escape(role.capitalize())} samples</h3>{_facts(facts)}</div>"
+        f"<div><h3>{escape(ROLES.get(role, role).capitalize())} samples</h3>{_facts(facts)}</div>"
         for role, facts in audit.inputs.items()
         if isinstance(facts, Mapping)
     )
@@ -334,7 +335,9 @@ def _fact(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_fact, value))
     text = "none" if value is None else str(value)
-    return f'<span class="mono">{escape(text)}</span>' if len(text) >= 32 else escape(text)
+    if re.fullmatch(r"[0-9a-f]{40,}", text):
+        return f'<span class="mono" title="{text}">{text[:16]}…</span>'
+    return escape(text)
 
 
 # Words

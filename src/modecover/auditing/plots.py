@@ -30,9 +30,9 @@ class _Plot:
     title: str
     x_range: tuple[float, float]
     y_range: tuple[float, float]
-    width: float = 480
-    height: float = 280
-    margins: tuple[float, float, float, float] = (14, 14, 44, 52)
+    width: float = 370
+    height: float = 250
+    margins: tuple[float, float, float, float] = (12, 8, 42, 42)
     """Top, right, bottom, left."""
     parts: list[str] = field(default_factory=list)
 
@@ -127,11 +127,12 @@ def bins_plot(bins: Bins) -> str:
     for place, number in enumerate(order):
         top = plot.y(real[number])
         plot.add("rect", x=plot.x(place) - width / 2, y=top, width=width, height=floor - top, cls="bar real")
-    radius = float(np.clip(0.45 * width, 1.6, 5))
+    radius = float(np.clip(0.45 * width, 1.7, 4.0))
     for place, number in enumerate(order):
         different = bins.p_values[number] < SIGNIFICANT
         kind = "quiet" if not different else "alarm" if fake[number] < real[number] else "fake"
-        plot.add("circle", cx=plot.x(place), cy=plot.y(fake[number]), r=radius, cls=f"dot {kind}")
+        size = max(3.6, radius) if different else radius
+        plot.add("circle", cx=plot.x(place), cy=plot.y(fake[number]), r=size, cls=f"dot {kind}")
     return plot.svg()
 
 
@@ -160,7 +161,7 @@ def histograms(real: Floats, fake: Floats, *, title: str, x_label: str) -> str:
     highest = float(max(height.max() for height in heights)) or 1.0
     plot = _Plot(title, (low, high), (0.0, 1.05 * highest))
     plot.axes(
-        [(value, f"{value:.4g}") for value in ticks(low, high)],
+        [(value, _signed(value)) for value in ticks(low, high, 4)],
         [(value, f"{100 * value:.3g}%") for value in ticks(0.0, highest)],
         x_label,
     )
@@ -178,9 +179,9 @@ def scatter_plot(points: Floats, kind: str, marked: Floats, limits: tuple[float,
     plot = _Plot("Points of the plane", (left, right), (bottom, top), 420, 420, (10, 10, 28, 44))
     plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
     for value in ticks(left, right):
-        plot.text(plot.x(value), 410, f"{value:.3g}", text_anchor="middle")
+        plot.text(plot.x(value), 410, _signed(value), text_anchor="middle")
     for value in ticks(bottom, top):
-        plot.text(38, plot.y(value) + 4, f"{value:.3g}", text_anchor="end")
+        plot.text(38, plot.y(value) + 4, _signed(value), text_anchor="end")
     inside = (points[:, 0] >= left) & (points[:, 0] <= right) & (points[:, 1] >= bottom) & (points[:, 1] <= top)
     # One path of zero-length strokes with round ends is a dot for each point, in ten bytes of text.
     plot.add("path", d="".join(f"M{plot.x(x):.1f} {plot.y(y):.1f}h0" for x, y in points[inside]), cls=f"dots {kind}")
@@ -206,11 +207,11 @@ def strip(verdict: Verdict) -> str:
         return ""
     low, high = min(*numbers, 0.0), max(*numbers, 0.0)
     if verdict.unit.startswith("share"):
-        low, high = 0.0, max(high, 0.1)
+        low, high = 0.0, ceiling(max(high, 0.1))
     elif "ratio" in verdict.unit:
-        low, high = 0.0, max(high, 1.2)
+        low, high = 0.0, ceiling(max(high, 1.2))
     title = f"{verdict.name}: effect and the range of real samples"
-    plot = _Plot(title, (low, high or 1.0), (0.0, 1.0), 240, 46, (4, 12, 18, 12))
+    plot = _Plot(title, (low, high or 1.0), (0.0, 1.0), 240, 46, (4, 8, 18, 8))
     kind = "alarm" if verdict.fires else "fake"
     middle = plot.y(0.5)
     null = _clipped(verdict.null, low, high)
@@ -238,11 +239,23 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     return [step * number for number in range(first, last + 1)]
 
 
+def ceiling(value: float) -> float:
+    """The least round number that is not below a positive `value`."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return power * next(
+        factor for factor in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if factor * power >= value * 0.999
+    )
+
+
 def _clipped(estimate: Estimate, low: float, high: float) -> Estimate | None:
     numbers = (estimate.value, estimate.low, estimate.high)
     if not all(map(math.isfinite, numbers)):
         return None
     return Estimate(*(min(max(number, low), high) for number in numbers))
+
+
+def _signed(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
 
 
 def _nearest(levels: Sequence[float], level: float) -> int:

@@ -25,6 +25,9 @@ FORMAT = 1
 VERDICTS = ("missing mass", "imbalance", "shrink", "low quality", "copying")
 """The names of the five verdicts, in the order in which they are told."""
 
+ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
+"""The parts that samples play in an audit, and the words for them in sentences."""
+
 Better = Literal["higher", "lower"] | None
 
 
