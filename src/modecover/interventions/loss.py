@@ -1,0 +1,84 @@
+"""The intervention loss as a piece for any training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from modecover import random
+from modecover.interventions.base import Intervention
+
+Net = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Intervened:
+    """Intervened samples x' = G(O_i(E(x))).
+
+    Attributes:
+        samples: x', (B, *shape).
+        code: O_i(E(x)), (B, d).
+        index: i, (B,).
+    """
+
+    samples: Tensor
+    code: Tensor
+    index: Tensor
+
+
+class InterventionLoss:
+    """L_IV = E log f_i(G(O_i(E(x)))): the classifier f guesses which intervention was made, G and E make it guess.
+
+    At the best f it is JS(p_1..p_k) - log k, which is least where all intervened laws agree (Liang et al. 2020,
+    Theorem 3). In a training loop of your own:
+
+        made = loss.intervene(x)
+        ... + loss.classifier(made)    # f descends it: G and E do not feel it
+        ... + loss(made)               # G and E descend it
+
+    Args:
+        generator: latent rows (B, d) to data rows (B, *shape).
+        encoder: data rows to latent rows.
+        classifier: data rows to logits (B, k), k the number of interventions. It may share its first layers with a
+            discriminator, but not batch normalisation: a minibatch of one intervention would give it away.
+        interventions: for example `BlockSubstitution(4)`.
+        cap: cut the loss at -log k, which is what f = 1/k gives: without it G and E may push a lagging f's
+            cross-entropy up without end.
+    """
+
+    def __init__(
+        self, generator: Net, encoder: Net, classifier: Net, interventions: Intervention, *, cap: bool = False
+    ):
+        self.generator, self.encoder, self.guess = generator, encoder, classifier
+        self.interventions, self.most = interventions, math.log(interventions.count) if cap else math.inf
+
+    def intervene(self, x: Tensor) -> Intervened:
+        """Draw an intervention for each row of x (B, *shape), and make it.
+
+        Raises:
+            UserError: the interventions do not fit the encoder's codes.
+        """
+        code = self.encoder(x)
+        self.interventions.check(code.shape[1])
+        index = random.integers(self.interventions.count, code)
+        return self.decode(self.interventions(code, index, random.normal_like(code)), index)
+
+    def decode(self, code: Tensor, index: Tensor) -> Intervened:
+        """The samples of codes (B, d) on which interventions `index` (B,) were made before."""
+        return Intervened(self.generator(code), code, index)
+
+    def classifier(self, made: Intervened) -> Tensor:
+        """f's cross-entropy on the samples as constants."""
+        return self._cross_entropy(made.samples.detach(), made.index).mean()
+
+    def __call__(self, made: Intervened) -> Tensor:
+        """L_IV: minus f's cross-entropy, for G and E to descend."""
+        return -self._cross_entropy(made.samples, made.index).clamp_max(self.most).mean()
+
+    def _cross_entropy(self, samples: Tensor, index: Tensor) -> Tensor:
+        """Means over the rows of each stacked seed, (S,)."""
+        return random.by_seed(F.cross_entropy(self.guess(samples), index, reduction="none")).mean(dim=1)
