@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from modecover import random
 from modecover.methods.base import Method
+from modecover.training.handle import ForwardOptions, Handle
 
 LATENT, DATA, BATCH = 4, 3, 5
 RATE = 0.05
@@ -28,15 +29,18 @@ RATE = 0.05
 
 
 class Linear(nn.Module):
-    """A network as methods see it, with the weights of the NumPy world; remembers the kind of each input."""
+    """A network as methods see it, with the weights of the NumPy world; remembers the kind of each input.
+
+    A discriminator of pairs reads the data and the latent rows side by side.
+    """
 
     def __init__(self, weights: Weights):
         super().__init__()
         self.weights = nn.ParameterDict({name: torch.as_tensor(value).clone() for name, value in weights.items()})
         self.kinds: list[str] = []
 
-    def forward(self, x: Tensor, head: str = "adversarial", kind: str = "prior") -> Tensor:
-        w = self.weights
+    def forward(self, *rows: Tensor, head: str = "adversarial", kind: str = "prior") -> Tensor:
+        w, x = self.weights, torch.cat(rows, dim=1)
         if "trunk" not in w:
             self.kinds.append(kind)
             return x @ w["weight"].T + w["bias"]
@@ -44,6 +48,9 @@ class Linear(nn.Module):
         if head == "features":
             return phi
         return phi @ w["classes"].T + w["classes_bias"] if head == "classes" else phi @ w["score"] + w["score_bias"]
+
+    def after_step(self, loss: Tensor, rate: float) -> Handle:
+        return Handle("D", "discriminator", self, ForwardOptions(False, torch.zeros(()), "fp32")).after_step(loss, rate)
 
     @torch.no_grad()
     def clamp_(self, bound: float) -> None:
@@ -85,14 +92,20 @@ def make_world(method: Method, seed: int = 3) -> dict[str, Weights]:
     g = np.random.default_rng(seed)
     classes = method.classes or 4
 
-    def judge() -> Weights:
-        shapes = {"trunk": (2, DATA), "score": (2,), "score_bias": (), "classes": (classes, 2)}
+    def judge(inputs: int) -> Weights:
+        shapes = {"trunk": (2, inputs), "score": (2,), "score_bias": (), "classes": (classes, 2)}
         return {n: np.asarray(g.normal(0, 0.5, s)) for n, s in (shapes | {"classes_bias": (classes,)}).items()}
 
     def affine(inputs: int, outputs: int) -> Weights:
         return {"weight": g.normal(0, 0.5, (outputs, inputs)), "bias": g.normal(0, 0.5, outputs)}
 
-    make = {"generator": lambda: affine(LATENT, DATA), "encoder": lambda: affine(DATA, LATENT), "discriminator": judge}
+    make = {
+        "generator": lambda: affine(LATENT, DATA),
+        "encoder": lambda: affine(DATA, 2 * LATENT if method.stochastic_codes else LATENT),
+        "discriminator": lambda: judge(DATA * method.packing),
+        "latent discriminator": lambda: judge(LATENT),
+        "joint discriminator": lambda: judge(DATA + LATENT),
+    }
     return {name: make[role]() for name, role in method.roles().items()}
 
 
