@@ -6,7 +6,9 @@ from modecover.networks.heads import TwoHeads
 from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
 from modecover.networks.mlp import Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
-from modecover.networks.registry import PRESETS, build, choose_preset, from_config
+from modecover.networks.presets import PRESETS
+from modecover.networks.registry import build, choose_preset, from_config
+from modecover.networks.wae import WAEEncoder, WAEGenerator
 
 __all__ = [
     "PRESETS",
@@ -22,6 +24,8 @@ __all__ = [
     "Maxout",
     "SplitBatchNorm",
     "TwoHeads",
+    "WAEEncoder",
+    "WAEGenerator",
     "accepts_option",
     "build",
     "check_network",

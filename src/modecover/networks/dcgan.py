@@ -134,20 +134,25 @@ def channel_plan(side: int, width: int) -> list[int]:
     return [width * 2**stage for stage in range(stages)]
 
 
-def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """`shape` as (channels, side, side) with a side the family has; `UserError` with the nearest one otherwise."""
+def image_shape(shape: Sequence[int], sides: Sequence[int] = SIDES, family: str = "DCGAN") -> tuple[int, int, int]:
+    """`shape` as (channels, side, side) with one of the `sides` a family of networks has.
+
+    Raises:
+        UserError: it is not; the message names the nearest side.
+    """
     shape = sizes("shape", shape)
     if len(shape) != 3:
         raise UserError(
-            "DCGAN networks need images of shape (channels, height, width), "
+            f"{family} networks need images of shape (channels, height, width), "
             f'but a sample of this data has shape {shape}: use the preset "mlp".'
         )
     channels, height, width = shape
-    if height != width or height not in SIDES:
+    if height != width or height not in sides:
         # Of two sides equally near the larger one, which loses no detail.
-        nearest = min(SIDES, key=lambda side: (abs(side - max(height, width)), -side))
+        nearest = min(sides, key=lambda side: (abs(side - max(height, width)), -side))
+        *rest, last = sides
         raise UserError(
-            "DCGAN networks need square images with a side of 16, 32, 64 or 128 pixels, "
+            f"{family} networks need square images with a side of {', '.join(map(str, rest))} or {last} pixels, "
             f'but these are {height}x{width}: open the data with size={nearest}, or use the preset "mlp".'
         )
     return channels, height, width
