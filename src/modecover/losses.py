@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from modecover import random
+
+Judge = Callable[[Tensor], Tensor]
+"""Rows (B, *shape) to scores (B,)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,61 @@ def zero_centred_penalty(discriminator: Callable[[Tensor], Tensor], rows: Tensor
     (gradient,) = torch.autograd.grad(discriminator(t).sum(), t, create_graph=True)
     mean_square: Tensor = gradient.flatten(1).square().sum(dim=1).mean()
     return mean_square
+
+
+class Game(Protocol):
+    """An adversarial game on D's adversarial head, its penalties included."""
+
+    def discriminator(self, D: Judge, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """The terms that D descends, on real rows x and fake rows y of one shape; give y detached."""
+
+    def generator(self, D: Judge, x: Tensor, y: Tensor) -> Tensor:
+        """What G descends through y."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Real and fake rows are judged by themselves."""
+
+    loss: AdversarialLoss
+
+    def discriminator(self, D: Judge, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"real": self.loss.real(D(x)), "fake": self.loss.fake(D(y))}
+
+    def generator(self, D: Judge, x: Tensor, y: Tensor) -> Tensor:
+        return self.loss.generator(D(y))
+
+
+@dataclass(frozen=True)
+class Lipschitz(Plain):
+    """Judged by themselves, by a critic whose slope is held at 1 between them (Gulrajani et al. 2017, eq. 3)."""
+
+    penalty: float = 10.0
+
+    def discriminator(self, D: Judge, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {**super().discriminator(D, x, y), "penalty": self.penalty * gradient_penalty(D, x, y)}
+
+
+@dataclass(frozen=True)
+class Relativistic:
+    """Real and fake rows in pairs, with R1 and R2 (Huang et al. 2024, R3GAN, section 2); `penalty` is gamma."""
+
+    penalty: float = 1.0
+
+    def discriminator(self, D: Judge, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        r1, r2 = (self.penalty / 2 * zero_centred_penalty(D, rows) for rows in (x, y))
+        return {"pairs": relativistic(D(x), D(y)), "r1": r1, "r2": r2}
+
+    def generator(self, D: Judge, x: Tensor, y: Tensor) -> Tensor:
+        return relativistic(D(y), D(x))
+
+
+GAMES: dict[str, Game] = {
+    **{name: Plain(ADVERSARIAL[name]) for name in ("bce", "minimax", "ls", "hinge")},
+    "wgan-gp": Lipschitz(ADVERSARIAL["wasserstein"]),
+    "relativistic": Relativistic(),
+}
+"""Adversarial games by name, for methods that add a term of their own to any of them."""
 
 
 def moment_kl(codes: Tensor) -> Tensor:
