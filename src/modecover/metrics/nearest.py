@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from modecover.metrics.pairwise import Points, blocks_between, exact_distances
+from modecover.metrics.pairwise import Points, blocks_between, count_of, exact_distances, places_of
 
 _SPARE = 4
 """Candidates held beyond those asked for, so that near ties seldom need a second search."""
@@ -43,15 +43,17 @@ class Candidates:
     def offer(self, i: slice, j: slice, bounds: Tensor) -> None:
         """Take what is nearer than the candidates so far. `bounds`: rows `i` of `p` by rows `j` of `q`."""
         low = self.low[i]
-        rows, columns = (bounds < low[:, -1:]).nonzero(as_tuple=True)
-        if not len(rows):
+        nearer = bounds < low[:, -1:]
+        survivors = count_of(nearer)
+        if not survivors:
             return
-        if len(rows) > bounds.numel() // 8:
+        if survivors > bounds.numel() // 8:
             few = min(low.shape[1], bounds.shape[1])
             new, places = torch.topk(bounds, few, dim=1, largest=False)
             self._merge(torch.arange(i.start, i.stop, device=low.device), new, places + j.start)
             return
         # Survivors are few: lay them out as a narrow matrix, one line for each row that has any.
+        rows, columns = places_of(nearer)
         lines, line, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
         place = torch.arange(len(rows), device=low.device) - (counts.cumsum(0) - counts)[line]
         shape = (len(lines), int(counts.max()))
@@ -76,7 +78,7 @@ class Candidates:
         doubtful = (low <= ceiling[:, None]) & ~surely & low.isfinite()
         squares = torch.full_like(low, torch.inf)
         squares[surely] = -1.0
-        rows, columns = doubtful.nonzero(as_tuple=True)
+        rows, columns = places_of(doubtful)
         squares[rows, columns] = exact_distances(self.p, rows, self.q, self.index[rows, columns])
         squares, places = squares.sort(dim=1)
         found = squares[:, order - 1]
@@ -97,7 +99,7 @@ class Candidates:
 
     def closer_than(self, limit: float) -> Tensor:
         """How many candidates of each row lie at most at the squared distance `limit`; at most all that are held."""
-        rows, columns = (self.low.double() <= limit).nonzero(as_tuple=True)
+        rows, columns = places_of(self.low.double() <= limit)
         close = exact_distances(self.p, rows, self.q, self.index[rows, columns]) <= limit
         return torch.bincount(rows[close], minlength=len(self.p))
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ FEW_DIMENSIONS = 64
 LITTLE_WORK = 2e10
 """So many multiplications (about a second) are also done in float64."""
 
-_EXACT_BYTES = 8 * 2**20
+_EXACT_BYTES = 2**19
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Frame:
             UserError: values are so large that their sums or differences overflow float64.
         """
         centre = torch.stack([mean_of(rows) for rows in sets]).mean(dim=0)
-        largest = max(float((part.double() - centre).abs().max()) for rows in sets for _, part in parts(rows))
+        largest = max(_largest(part.double() - centre) for rows in sets for _, part in parts(rows))
         if not math.isfinite(largest):
             raise UserError("the features are so large that their differences overflow; divide all by one large number")
         scale = 2.0 ** min(math.frexp(largest)[1], 1023) if largest else 1.0
@@ -146,6 +147,24 @@ def blocks_between(p: Points, q: Points) -> Iterator[tuple[slice, slice, Tensor]
             yield i, j, lower_bounds(p, i, q, j)
 
 
+def count_of(mask: Tensor) -> int:
+    """How many elements are true. (On a CPU NumPy is many times as fast at it as torch.)"""
+    return int(np.count_nonzero(mask.numpy())) if mask.device.type == "cpu" else int(mask.count_nonzero())
+
+
+def places_of(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of every true element, row by row."""
+    if mask.device.type != "cpu":
+        rows, columns = mask.nonzero(as_tuple=True)
+        return rows, columns
+    if mask.is_contiguous():
+        found = torch.from_numpy(np.flatnonzero(mask.numpy()))
+        return found // mask.shape[1], found % mask.shape[1]
+    columns, rows = places_of(mask.T.contiguous())
+    rows, order = rows.sort(stable=True)
+    return rows, columns[order]
+
+
 def inside(p: Points, i: slice, q: Points, j: slice, bounds: Tensor, limits: Tensor, *, closed: bool = False) -> Tensor:
     """Which pairs of two blocks are closer than `limits`, decided exactly.
 
@@ -162,9 +181,9 @@ def inside(p: Points, i: slice, q: Points, j: slice, bounds: Tensor, limits: Ten
     slack = wide + narrow.max() if limits.shape[0] > 1 or len(bounds) == 1 else wide.max() + narrow
     maybe = bounds <= (limits * (1 + 2 * epsilon)).to(bounds.dtype)
     surely = bounds < (limits * (1 - 2 * epsilon) - slack).to(bounds.dtype)
-    if torch.count_nonzero(maybe) == torch.count_nonzero(surely):
+    if count_of(maybe) == count_of(surely):
         return maybe
-    rows, columns = (maybe & ~surely).nonzero(as_tuple=True)
+    rows, columns = places_of(maybe & ~surely)
     # Many doubtful pairs mean that the points are far closer to each other than to the centre.
     if len(rows) > bounds.numel() // 32 and len(rows) > 1000:
         squares = double_distances(p, i, q, j)[rows, columns]
@@ -173,3 +192,8 @@ def inside(p: Points, i: slice, q: Points, j: slice, bounds: Tensor, limits: Ten
     limit = limits.expand_as(bounds)[rows, columns]
     maybe[rows, columns] = squares <= limit if closed else squares < limit
     return maybe
+
+
+def _largest(values: Tensor) -> float:
+    low, high = values.aminmax()
+    return max(-float(low), float(high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, as_tensor
 
-_BYTES_AT_A_TIME = 32 * 2**20
+_BYTES_AT_A_TIME = 2**20
+"""What stays in a processor's cache."""
 
 
 def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
@@ -30,10 +32,11 @@ def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
         raise UserError(f"{name} has type {rows.dtype}; give real numbers")
     if len(rows) < fewest:
         raise UserError(f"{name} has {len(rows)} row(s), and {fewest} are needed; give more samples")
-    for start, part in parts(rows):
-        bad = ~torch.isfinite(part).all(dim=1)
+    # One value that is not finite makes the sum so (as may large ones by overflow): a cheap test that mostly suffices.
+    if not math.isfinite(float(rows.sum(dtype=torch.float64))):
+        bad = ~torch.cat([part.isfinite().all(dim=1) for _, part in parts(rows)])
         if bad.any():
-            first = start + int(bad.nonzero()[0, 0])
+            first = int(bad.nonzero()[0, 0])
             raise UserError(f"row {first} of {name} has a value that is nan or infinite; remove or mend it")
     return rows
 
@@ -63,5 +66,5 @@ def mean_of(rows: Tensor) -> Tensor:
     """The mean row (d,), in float64."""
     total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
     for _, part in parts(rows):
-        total += part.double().sum(dim=0)
+        total += part.sum(dim=0, dtype=torch.float64)
     return total / len(rows)
