@@ -1,0 +1,166 @@
+"""An audit as JSON and back, and the thresholds of a continuous-integration job."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import audits
+import pytest
+
+from modecover.auditing.gates import Gate, check_gates, gate_numbers, parse_gate
+from modecover.auditing.results import FORMAT, Audit, Curves, Metric
+from modecover.errors import UserError
+
+# ---------------------------------------------------------------- JSON
+
+
+def test_json_and_back_keeps_everything_but_the_pictures():
+    made = audits.audit()
+    again = Audit.from_json(made.to_json())
+    assert again == made
+    assert again.gallery is None
+    assert again.starved == {3: (7, 8, 9, 10), 10: (100, 101, 102)}
+    assert again.metrics[-1].value == math.inf
+
+
+def test_an_audit_without_curves_comes_back_too():
+    bare = Audit(verdicts=audits.audit().verdicts, metrics=())
+    assert Audit.from_json(bare.to_json()) == bare
+    assert bare.curves == Curves()
+
+
+def test_numbers_that_are_not_finite_are_words_of_strict_json():
+    made = audits.audit(metrics=(Metric("a", "a", math.nan, -math.inf),))
+    content = json.loads(made.to_json(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert (content["metrics"][0]["value"], content["metrics"][0]["null"]) == ("NaN", "-Infinity")
+    assert math.isnan(Audit.from_json(made.to_json()).metrics[0].value)
+
+
+def test_the_json_says_what_it_is_first():
+    content = json.loads(audits.audit().to_json())
+    assert list(content)[:3] == ["program", "kind", "version"]
+    assert (content["program"], content["kind"], content["version"]) == ("modecover", "audit", FORMAT)
+    assert content["verdicts"][0]["effect"] == {"value": 0.292, "low": pytest.approx(0.272), "high": 0.312}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda text: text[:-20], "This is no JSON"),
+        (lambda text: "[1, 2]", "not an audit that modecover wrote"),
+        (lambda text: text.replace('"kind": "audit"', '"kind": "run"'), "not an audit that modecover wrote"),
+        (
+            lambda text: text.replace('"version": 1', '"version": 2'),
+            "format version 2, and this modecover reads version 1",
+        ),
+        (lambda text: text.replace('"metrics"', '"numbers"'), "This audit's JSON is damaged"),
+        (lambda text: text.replace('"value": 0.292', '"value": "much"'), "This audit's JSON is damaged"),
+    ],
+)
+def test_what_is_no_audit_is_refused_in_one_sentence(change, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Audit.from_json(change(audits.audit().to_json()))
+
+
+def test_save_goes_by_the_suffix_and_makes_the_folder(tmp_path):
+    made = audits.audit()
+    assert Audit.from_json(made.save(tmp_path / "new" / "audit.json").read_text("utf-8")) == made
+    assert made.save(tmp_path / "audit.html").read_text("utf-8").startswith("<!doctype html>")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        made.save(tmp_path / "file" / "audit.json")
+
+
+def test_verdicts_can_be_asked_for_by_name():
+    made = audits.audit()
+    assert [verdict.name for verdict in made.firing] == ["missing mass", "low quality"]
+    assert made.verdict("shrink").effect.value == 0.98
+    with pytest.raises(KeyError):
+        made.verdict("beauty")
+
+
+# ---------------------------------------------------------------- thresholds
+
+
+@pytest.mark.parametrize(
+    ("text", "side", "key", "bound"),
+    [
+        ("coverage=0.8", "under", "coverage", 0.8),
+        ("missing = 5e-2", "over", "missing", 0.05),
+        ("a=-1", "over", "a", -1),
+    ],
+)
+def test_a_threshold_is_a_name_and_a_number(text, side, key, bound):
+    assert parse_gate(text, side) == Gate(key, side, bound)
+
+
+@pytest.mark.parametrize("text", ["coverage", "coverage=", "=0.8", "coverage=high", "coverage=nan", "coverage=inf"])
+def test_what_is_no_threshold_is_refused_with_an_example(text):
+    with pytest.raises(UserError, match=r"give a name and a number, such as coverage=0\.8"):
+        parse_gate(text, "under")
+
+
+@pytest.mark.parametrize(
+    ("text", "side", "broken"),
+    [
+        ("coverage=0.7", "under", True),
+        ("coverage=0.683", "under", False),
+        ("coverage=0.6", "under", False),
+        ("missing=0.05", "over", True),
+        ("missing=0.292", "over", False),
+        ("missing=0.3", "over", False),
+        ("missing mass=0.3", "over", False),
+        ("Low_Quality=0.1", "over", True),
+        ("vendi=11", "under", False),
+        ("vendi=11", "over", True),
+        ("shrink=0.99", "under", True),
+    ],
+)
+def test_a_gate_breaks_on_its_own_side_only(text, side, broken):
+    (outcome,) = check_gates(audits.audit(), [parse_gate(text, side)])
+    assert outcome.broken == broken
+
+
+def test_outcomes_say_the_number_and_the_bound():
+    gates = [
+        parse_gate("coverage=0.8", "under"),
+        parse_gate("missing=0.5", "over"),
+        parse_gate("coverage=0.683", "under"),
+    ]
+    assert [outcome.sentence for outcome in check_gates(audits.audit(), gates)] == [
+        "coverage is 0.683, under 0.8",
+        "missing is 0.292, under 0.5",
+        "coverage is 0.683, at 0.683",
+    ]
+
+
+def test_what_could_not_be_measured_never_passes():
+    made = audits.audit(metrics=(Metric("coverage", "coverage", math.nan, better="higher"),))
+    for side in ("under", "over"):
+        neutral = dataclasses.replace(made, metrics=(Metric("coverage", "coverage", math.nan),))
+        (outcome,) = check_gates(neutral, [parse_gate("coverage=0.5", side)])
+        assert outcome.broken
+        assert "could not be measured" in outcome.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "side", "sentence"),
+    [
+        ("covrage=0.5", "under", "no number 'covrage'; did you mean coverage?"),
+        ("xyzzy=0.5", "under", "its numbers are copying, coverage, frechet"),
+        ("coverage=0.8", "over", "would fail good samples: coverage is better higher, so say --fail-under"),
+        ("missing=0.05", "under", "would fail good samples: missing is better lower, so say --fail-over"),
+    ],
+)
+def test_a_gate_that_makes_no_sense_is_refused(text, side, sentence):
+    with pytest.raises(UserError) as error:
+        check_gates(audits.audit(), [parse_gate(text, side)])
+    assert sentence in str(error.value)
+
+
+def test_gates_can_be_set_on_metrics_and_on_effects_of_verdicts():
+    numbers = gate_numbers(audits.audit())
+    assert {"coverage", "missing", "frechet", "vendi", "missing-mass", "low-quality", "copying"} <= set(numbers)
+    assert numbers["missing-mass"] == 0.292
