@@ -13,10 +13,14 @@ from modecover import random
 from modecover.losses import (
     ADVERSARIAL,
     DISTANCES,
+    IMQ_SCALES,
+    gaussian_kl,
     gradient_penalty,
+    imq_mmd,
     moment_kl,
     multi_jensen_shannon,
     relativistic,
+    squared_error,
     zero_centred_penalty,
 )
 from modecover.random import Streams, active
@@ -228,3 +232,91 @@ def test_the_features_of_real_rows_are_constants():
     value = DISTANCES["feature"](lambda t, head: t, x, y)
     of_x, of_y = torch.autograd.grad(value, (x, y), allow_unused=True)
     assert (of_x is None, of_y.tolist()) == (True, [[-0.5, -0.5], [-0.5, -0.5]])  # 2 (0 - 1) / 4
+
+
+# ------------------------------------------------------------------------------------------------- auto-encoders
+
+
+def test_gaussian_kl_is_the_integral_of_the_definition():
+    mean, variance = np.array([[0.3, -1.2], [0.0, 2.0], [0.7, 0.1]]), np.array([[0.5, 2.0], [1.0, 0.3], [1.7, 0.9]])
+    rows = []
+    for m, v in zip(mean.flat, variance.flat, strict=True):
+        q, p = stats.norm(m, v**0.5), stats.norm()
+        rows.append(integrate.quad(lambda t, q=q, p=p: q.pdf(t) * (q.logpdf(t) - p.logpdf(t)), -12, 12)[0])
+    moments = torch.tensor(np.hstack([mean, np.log(variance)]))
+    # A sum over the coordinates of a row (two), a mean over rows (three).
+    assert gaussian_kl(moments).item() == pytest.approx(sum(rows) / 3, rel=1e-8)
+    assert gaussian_kl(torch.zeros(4, 6)).item() == 0
+
+
+def mmd_by_loops(a, b, scales=IMQ_SCALES):
+    """The U-statistic, pair by pair."""
+
+    def k(u, v):
+        return sum(2 * len(u) * s / (2 * len(u) * s + ((u - v) ** 2).sum()) for s in scales)
+
+    n = len(a)
+    total = 0.0
+    for i in range(n):
+        for j in range(n):
+            if i != j:
+                total += (k(a[i], a[j]) + k(b[i], b[j])) / (n * (n - 1))
+            total -= 2 * k(a[i], b[j]) / n**2
+    return total
+
+
+def test_mmd_is_its_definition_pair_by_pair():
+    g = np.random.default_rng(0)
+    a, b = g.normal(1, 2, (7, 3)), g.normal(size=(7, 3))
+    assert imq_mmd(torch.tensor(a), torch.tensor(b)).item() == pytest.approx(mmd_by_loops(a, b), rel=1e-10)
+    one = imq_mmd(torch.tensor(a), torch.tensor(b), scales=[0.7]).item()
+    assert one == pytest.approx(mmd_by_loops(a, b, [0.7]), rel=1e-10)
+
+
+def test_mmd_s_gradient_is_the_kernel_s_derivative():
+    """dk(a, b)/da = -2 C (a - b) / (C + |a - b|^2)^2, by hand, for a sample of two and one scale."""
+    a, b = np.array([[0.5], [-1.0]]), np.array([[0.2], [1.5]])
+    size = 2 * 1 * 0.5
+
+    def slope(u, v):
+        return -2 * size * (u - v) / (size + (u - v) ** 2) ** 2
+
+    by_hand = [slope(a[0], a[1]) - 2 / 4 * (slope(a[0], b[0]) + slope(a[0], b[1]))]  # 2 pairs / (2 * 1), each once
+    by_hand += [slope(a[1], a[0]) - 2 / 4 * (slope(a[1], b[0]) + slope(a[1], b[1]))]
+    codes = torch.tensor(a, requires_grad=True)
+    (gradient,) = torch.autograd.grad(imq_mmd(codes, torch.tensor(b), scales=[0.5]), codes)
+    np.testing.assert_allclose(gradient, by_hand, rtol=1e-10)
+
+
+def test_mmd_has_no_bias_and_sees_a_shift():
+    """Over many small samples of one law the mean is 0 within four standard errors; with codes shifted it is not."""
+    g = torch.Generator().manual_seed(0)
+    draws = torch.randn(2, 600, 4, 2, generator=g, dtype=torch.float64)
+    same = torch.stack([imq_mmd(a, b) for a, b in zip(*draws, strict=True)])
+    assert abs(same.mean()) < 4 * same.std() / 600**0.5
+    shifted = torch.stack([imq_mmd(a + 1, b) for a, b in zip(*draws[:, :100], strict=True)])
+    assert shifted.mean() > 6 * shifted.std() / 100**0.5
+
+
+def test_mmd_of_stacked_seeds_is_the_mean_of_each_alone():
+    g = torch.Generator().manual_seed(0)
+    codes, prior = torch.randn(2, 12, 3, generator=g, dtype=torch.float64)
+    with active(Streams([5, 6, 7])):
+        together = imq_mmd(codes, prior).item()
+    alone = [imq_mmd(a, b).item() for a, b in zip(codes.chunk(3), prior.chunk(3), strict=True)]
+    assert together == pytest.approx(np.mean(alone), rel=1e-12)
+
+
+def test_mmd_of_far_and_of_equal_codes_is_finite_in_float32():
+    codes = torch.full((8, 16), 1e4, requires_grad=True)
+    value = imq_mmd(codes, torch.randn(8, 16))
+    (gradient,) = torch.autograd.grad(value, codes)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+    # Codes all in one point far away: k is 1 for each scale among them and 0 across.
+    assert value.item() > len(IMQ_SCALES)
+
+
+def test_squared_error_sums_coordinates_and_averages_rows():
+    y, x = torch.zeros(2, 1, 2, 2), torch.tensor([[[[1.0, 2.0], [0.0, 2.0]]], [[[0.0, 0.0], [3.0, 0.0]]]])
+    assert squared_error(y, x).item() == (1 + 4 + 4 + 9) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -147,6 +147,52 @@ def moment_kl(codes: Tensor) -> Tensor:
     return kl.sum(dim=-1).mean()
 
 
+def gaussian_kl(moments: Tensor) -> Tensor:
+    """E KL(N(mu, diag sigma^2) || N(0, I)), one Gaussian for each row (Kingma & Welling 2014, Appendix B).
+
+    `moments` (B, 2d) are the means and the log variances side by side.
+    """
+    mean, log_variance = moments.chunk(2, dim=1)
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=1).mean()
+
+
+IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def imq_mmd(codes: Tensor, prior: Tensor, scales: Sequence[float] = IMQ_SCALES) -> Tensor:
+    """Squared maximum mean discrepancy between the laws of two samples (B, d), without bias (a U-statistic).
+
+    sum_{i != j} [k(c_i, c_j) + k(p_i, p_j)] / (B (B - 1)) - 2 sum_{i, j} k(c_i, p_j) / B^2 (WAE, Algorithm 2), with
+    the inverse multiquadratic kernel k(a, b) = sum_s C_s / (C_s + ||a - b||^2), C_s = 2 d s, whose scales s are those
+    of the authors' code. At least two rows; with stacked seeds one value per seed, and the mean over seeds.
+    """
+    a, b = random.by_seed(codes), random.by_seed(prior)
+    sizes = [2 * codes.shape[1] * scale for scale in scales]
+
+    def kernel(u: Tensor, v: Tensor) -> Tensor:
+        squares = u.square().sum(dim=2)[:, :, None] + v.square().sum(dim=2)[:, None]
+        distance = (squares - 2 * u @ v.mT).clamp_min(0)
+        return torch.stack([size / (size + distance) for size in sizes]).sum(dim=0)
+
+    def among(u: Tensor) -> Tensor:
+        """The mean over pairs of different rows."""
+        each = kernel(u, u)
+        pairs = u.shape[1] * (u.shape[1] - 1)
+        return (each.sum(dim=(1, 2)) - each.diagonal(dim1=1, dim2=2).sum(dim=1)) / pairs
+
+    return (among(a) + among(b) - 2 * kernel(a, b).mean(dim=(1, 2))).mean()
+
+
+def not_class(logits: Tensor, index: Tensor) -> Tensor:
+    """E -log(1 - p_index), p = softmax(logits): what fools a classifier without ascending its cross-entropy.
+
+    For two classes it is the cross-entropy with the labels exchanged: the non-saturating form of a GAN. Logits (B, k),
+    index (B,) in [0, k).
+    """
+    own = torch.arange(logits.shape[1], device=index.device) == index[:, None]
+    return (logits.logsumexp(1) - logits.masked_fill(own, -torch.inf).logsumexp(1)).mean()
+
+
 def multi_jensen_shannon(densities: Tensor, volume: float = 1.0) -> Tensor:
     """Equal-weight JS(p_1..p_k) = H(mean p) - mean H(p) in nats, 0 <= JS <= log k (IVGAN, eq. 2).
 
@@ -159,6 +205,12 @@ def multi_jensen_shannon(densities: Tensor, volume: float = 1.0) -> Tensor:
         return -torch.special.xlogy(p, p).sum(dim=-1) * volume
 
     return entropy(densities.mean(dim=0)) - entropy(densities).mean()
+
+
+def squared_error(y: Tensor, x: Tensor) -> Tensor:
+    """E ||y - x||^2: the sum over a row's coordinates, the mean over rows."""
+    error: Tensor = (y - x).square().flatten(1).sum(dim=1).mean()
+    return error
 
 
 def pixel_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
