@@ -113,3 +113,24 @@ def matching_kl(codes: Array) -> Piece:
 
 def times(weight: float, piece: Piece) -> Piece:
     return weight * piece[0], weight * piece[1]
+
+
+def game(loss: str, s: Array) -> dict[str, Piece]:
+    """The pieces of an adversarial game at scores s: D's loss on real and on fake samples, and G's."""
+    if loss == "ls":
+        return {"real": half_square(s, 1), "fake": half_square(s, -1), "generator": half_square(s, 0)}
+    if loss == "hinge":
+        n = len(s)
+        real = (float(np.maximum(0, 1 - s).mean()), -1.0 * (s < 1) / n)
+        fake = (float(np.maximum(0, 1 + s).mean()), 1.0 * (s > -1) / n)
+        return {"real": real, "fake": fake, "generator": times(-1, mean_of(s))}
+    if loss == "wasserstein":
+        return {"real": times(-1, mean_of(s)), "fake": mean_of(s), "generator": times(-1, mean_of(s))}
+    generator = minus_log(s) if loss == "nonsaturating" else times(-1, minus_log_not(s))
+    return {"real": minus_log(s), "fake": minus_log_not(s), "generator": generator}
+
+
+def fool(D: Any, y: Array, loss: str, weight: float = 1.0) -> Piece:
+    """G's game at samples y: (value, dvalue/dy)."""
+    value, d = times(weight, game(loss, D.score(y))["generator"])
+    return value, D.pull(y, score=d)[1]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from by_hand import Affine, Array, Judge, Weights
+from by_hand import Affine, Array, Judge, Weights, added, game
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -86,6 +86,16 @@ Expected = list[tuple[str, dict[str, float], dict[str, Weights]]]
 
 Box = Callable[[Any, dict[str, Any], Draws], Iterator[Expected]]
 """An algorithm box: (method, NumPy networks, draws) to the updates; its caller moves the networks in between."""
+
+
+def discriminate(name: str, D: Any, real: Array, fakes: dict[str, Array], loss: str) -> Expected:
+    """D descends its loss on real samples and on each kind of fake ones."""
+    value, d = game(loss, D.score(real))["real"]
+    terms, grads = {"real": value}, [D.pull(real, score=d)[0]]
+    for term, fake in fakes.items():
+        terms[term], d = game(loss, D.score(fake))["fake"]
+        grads.append(D.pull(fake, score=d)[0])
+    return [(name, terms, {name: added(*grads)})]
 
 
 def make_world(method: Method, seed: int = 3) -> dict[str, Weights]:

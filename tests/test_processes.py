@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
-from tiny import METHODS, engine_of, of_means, weights
+from tiny import METHODS, ROW_BY_ROW, engine_of, of_means, weights
 
 from modecover.cli import main as command
 from modecover.errors import UserError
@@ -29,7 +29,9 @@ def _work(rank: int, port: int, out: Path) -> None:
     assert processes.any(rank == 1, torch.device("cpu")) and not processes.any(False, torch.device("cpu"))
     found = {}
     for name in METHODS:
-        engine = of_means(engine_of(name, (0, 1), norm=False, processes=processes, accumulate=2))
+        engine = of_means(
+            engine_of(name, (0, 1), norm=False, processes=processes, accumulate=2, settings=ROW_BY_ROW.get(name))
+        )
         for _ in range(2):
             engine.step()
         found[name] = {"losses": engine.losses(), "weights": weights(engine)}
@@ -46,7 +48,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:  # type: igno
 
 @pytest.mark.parametrize("name", METHODS)
 def test_two_processes_of_two_micro_batches_equal_one(name: str, found: list[dict]) -> None:  # type: ignore[type-arg]
-    alone = of_means(engine_of(name, (0, 1), norm=False))
+    alone = of_means(engine_of(name, (0, 1), norm=False, settings=ROW_BY_ROW.get(name)))
     for _ in range(2):
         alone.step()
     for rank in found:

@@ -13,6 +13,7 @@ from modecover.random import (
     active,
     by_seed,
     derive_seed,
+    gaussian,
     integers,
     normal_like,
     stacked_seeds,
@@ -35,6 +36,17 @@ def drawn(seeds, rows, *keys, part=0, parts=1, draw=normal_like, times=2):
 
 def equal(one, two):
     return all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_a_gaussian_draw_is_its_mean_plus_its_deviation_times_a_normal_one():
+    moments = torch.tensor([[1.0, -2.0, 0.0, 2 * np.log(3.0)]] * 2, dtype=torch.float64, requires_grad=True)
+    with active(Streams([5]).at("step", 0)):
+        drawn = gaussian(moments)
+    with active(Streams([5]).at("step", 0)):
+        noise = normal_like(torch.empty(2, 2, dtype=torch.float64))
+    np.testing.assert_allclose(drawn.detach(), [1, -2] + noise.numpy() * [1, 3], rtol=1e-12)
+    (slope,) = torch.autograd.grad(drawn.sum(), moments)
+    np.testing.assert_allclose(slope, np.hstack([np.ones((2, 2)), noise.numpy() * [0.5, 1.5]]), rtol=1e-12)
 
 
 # --------------------------------------------------------------------------------------------------- derived seeds

@@ -42,6 +42,8 @@ def method_of(name: str, **settings: Any) -> Method:
     defaults: dict[str, Any] = {"k": 2} if "k" in fields else {}
     if "critic_steps" in fields:
         defaults["critic_steps"] = 2
+    if "unrolled_steps" in fields:
+        defaults |= {"unrolled_steps": 2, "unrolled_rate": 0.01}
     return registry.get(name)(**{**defaults, **settings})
 
 
@@ -104,6 +106,10 @@ def weights(engine: Engine) -> dict[str, Tensor]:
         for name, network in engine.networks.items()
         for key, value in network.state_dict().items()
     }
+
+
+ROW_BY_ROW: dict[str, dict[str, Any]] = {"unrolled": {"unrolled_steps": 0}}
+"""Settings under which a method's losses are means over rows: Unrolled GAN looks ahead on the rows of a micro-batch."""
 
 
 def of_means(engine: Engine) -> Engine:

@@ -99,6 +99,15 @@ def normal_like(x: Tensor) -> Tensor:
     return streams.rows(len(x), draw)
 
 
+def gaussian(moments: Tensor) -> Tensor:
+    """A draw (B, d) from each row's Gaussian, its means and log variances side by side in `moments`, (B, 2d).
+
+    Gradients reach both (Kingma & Welling 2014, section 2.4).
+    """
+    mean, log_variance = moments.chunk(2, dim=1)
+    return mean + (0.5 * log_variance).exp() * normal_like(mean)
+
+
 def uniform_like(x: Tensor) -> Tensor:
     """Uniform draws on [0, 1) of x's shape, each row from its own seed's stream."""
     streams = _active.get()

@@ -1,0 +1,55 @@
+"""Unrolled GAN: the generator looks ahead at what the discriminator will have learnt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from modecover.losses import ADVERSARIAL
+from modecover.methods.base import Discriminator, Feed, Generator, Method, Network, Updates, require
+
+
+@dataclass(frozen=True)
+class UnrolledGAN(Method):
+    """GAN whose generator descends the surrogate f_K: its loss under the discriminator as K more steps would leave it.
+
+    Metz et al. 2017, equations 7-11. The gradient of G flows through the K steps, which D does not take: its own step
+    is a plain one, and both gradients are taken before either network moves (equations 10 and 11). The unrolled steps
+    are plain gradient descent on the minibatch of the step, as equation 7 has it; the paper's experiments unroll Adam.
+    Micro-batches and processes each unroll on their own rows.
+    """
+
+    title = "Unrolled GAN"
+    family = "adversarial"
+    citation = "Metz et al., Unrolled Generative Adversarial Networks, ICLR 2017"
+    objective = """
+    with f(G, D) = -E log D(x) - E log(1 - D(G(z))),  D_0 = D  and  D_k+1 = D_k - rate grad_D f(G, D_k)
+    D descends  f(G, D)
+    G descends  E log(1 - D_K(G(z)))   (minimax)   or   -E log D_K(G(z))   (nonsaturating),  through D_1, .., D_K
+    """
+
+    unrolled_steps: int = 5
+    """Steps of D that G looks ahead (K); with 0 this is the GAN with simultaneous updates."""
+    unrolled_rate: float = 0.1
+    """Learning rate of these steps (eta; ours: the paper's Adam has no counterpart)."""
+    loss: Literal["minimax", "nonsaturating"] = "minimax"
+    """G's loss: the minimax form of the paper, or the non-saturating form."""
+
+    def check(self, *, latent: int, batch: int) -> None:
+        require(self.unrolled_steps >= 0, f"unrolled_steps is {self.unrolled_steps}: give 0 or more, for example 5.")
+        require(self.unrolled_rate > 0, f"unrolled_rate is {self.unrolled_rate}: it must be positive, for example 0.1.")
+
+    def step(self, G: Generator, D: Discriminator, data: Feed, prior: Feed) -> Updates:
+        adversarial = ADVERSARIAL["bce" if self.loss == "nonsaturating" else "minimax"]
+        x, y = data(), G(prior())
+
+        def terms(judge: Network, fake: Tensor) -> dict[str, Tensor]:
+            return {"real": adversarial.real(judge(x)), "fake": adversarial.fake(judge(fake))}
+
+        ahead: Network = D
+        for _ in range(self.unrolled_steps):
+            f = terms(ahead, y)
+            ahead = ahead.after_step(f["real"] + f["fake"], self.unrolled_rate)
+        yield [(D, terms(D, y.detach())), (G, {"unrolled": adversarial.generator(ahead(y))})]
