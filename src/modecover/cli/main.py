@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("train:run", "train a method on data; the same command again resumes"),
     "sample": ("sample:run", "draw samples from a trained model"),
     "evaluate": ("evaluate:run", "count the modes a trained model covers, beside a control row"),
+    "audit": ("audit:run", "judge samples of any generator against real data: which modes are missing, and what else"),
     "list": ("catalogue:run_list", "name the methods, data sets, networks, protocols and interventions"),
     "describe": ("catalogue:run_describe", "a method's objective, schedule of updates, networks, settings, citation"),
     "data": ("data:run", "look at data before training on it: modecover data check SOURCE"),
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return the exit code.
 
     0: done. 1: training failed, for example on a loss that is not finite. 2: bad input, told in one sentence.
-    130: interrupted.
+    3: a threshold of an audit is broken. 130: interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     show = "--traceback" in words

@@ -1,0 +1,95 @@
+"""An audit on the terminal: verdicts with what they mean, then the metrics beside those of real samples."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING
+
+from modecover.auditing.page import number
+from modecover.auditing.results import Audit, Estimate, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+def print_audit(audit: Audit, *, metrics: bool = True) -> None:
+    """The verdicts as a table with their sentences, and with `metrics` the metrics as another."""
+    from rich.table import Table
+
+    console = _console()
+    console.print(f"{headline(audit)}\n{sides(audit)}\n", highlight=False, markup=False)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name, justify in (("verdict", "left"), ("effect", "right"), ("real data", "right"), ("", "left")):
+        table.add_column(name, justify=justify, no_wrap=bool(name))  # type: ignore[arg-type]  # as rich names them
+    for verdict in audit.verdicts:
+        effect = f"{quantity(verdict.effect.value, verdict.unit)} ({interval(verdict.effect, verdict.unit)})"
+        null = interval(verdict.null, verdict.unit)
+        table.add_row(_marked(verdict), effect, null, f"{verdict.sentence}")
+    console.print(table)
+    if metrics and audit.metrics:
+        console.print()
+        console.print(_metrics(audit))
+
+
+def headline(audit: Audit) -> str:
+    """How many verdicts fire, and which."""
+    if not audit.firing:
+        return f"No failure found ({len(audit.verdicts)} verdicts)."
+    names = ", ".join(verdict.name for verdict in audit.firing)
+    return f"{len(audit.firing)} of {len(audit.verdicts)} failures found: {names}."
+
+
+def sides(audit: Audit) -> str:
+    """What was held against what."""
+    words = []
+    for role, noun in (("fake", "generated samples"), ("real", "real ones")):
+        facts = audit.inputs.get(role, {})
+        words.append(f"{facts.get('count', 0):,} {noun} ({facts.get('name', role)})")
+    return " against ".join(words)
+
+
+def quantity(value: float, unit: str) -> str:
+    """A verdict's number: shares as percentages."""
+    if not math.isfinite(value):
+        return number(value)
+    return f"{100 * value:.1f}%" if unit.startswith("share") else f"{value:.3g}"
+
+
+def interval(estimate: Estimate, unit: str) -> str:
+    """The interval of an estimate, or the number alone where it has none."""
+    low, high = quantity(estimate.low, unit), quantity(estimate.high, unit)
+    return low if low == high else f"{low.removesuffix('%') if high.endswith('%') else low}-{high}"
+
+
+def _marked(verdict: Verdict) -> Text:
+    from rich.text import Text
+
+    return (
+        Text(f"{verdict.name}: FOUND", style="bold red")
+        if verdict.fires
+        else Text(f"{verdict.name}: no", style="green")
+    )
+
+
+def _metrics(audit: Audit) -> object:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("metric", overflow="fold")
+    for name in ("value", "95% interval", "real data"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for metric in audit.metrics:
+        arrow = {"higher": " ↑", "lower": " ↓"}.get(metric.better or "", "")
+        known = metric.low is not None and metric.high is not None
+        span = f"{number(metric.low or 0.0)} to {number(metric.high or 0.0)}" if known else ""
+        null = "" if metric.null is None else number(metric.null)
+        table.add_row(metric.name.replace("[", r"\[") + arrow, number(metric.value), span, null)
+    return table
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)

@@ -1,0 +1,158 @@
+"""`modecover audit` from end to end: what it prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import audits
+import pytest
+
+import modecover
+from modecover.auditing.results import Audit
+from modecover.cli.audit import memory
+from modecover.cli.main import main as command
+
+SIDES = ("audit", "--real", "a.npy", "--fake", "b.npy")
+
+
+def say(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = command([str(word) for word in words])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """An audit that is there at once; the fixture's value is what it was asked for."""
+    monkeypatch.chdir(tmp_path)
+    calls: list[dict[str, Any]] = []
+
+    def audit(real: Any, fake: Any, **options: Any) -> Audit:
+        calls.append({"real": real, "fake": fake, **options})
+        return audits.audit()
+
+    monkeypatch.setattr(modecover, "audit", audit, raising=False)
+    return calls
+
+
+# ---------------------------------------------------------------- flags
+
+
+def test_every_flag_reaches_the_audit(asked, capsys):
+    words = "--train c --test d --samples 2e3 --seed 7 --memory 500MB --features random-convolutions --of-seed 2"
+    words += " --size 32 --channels 1 --key x --labels y --fake-key z"
+    assert say(capsys, *SIDES, *words.split())[0] == 0
+    assert asked == [
+        {
+            "real": "a.npy",
+            "fake": "b.npy",
+            "train": "c",
+            "test": "d",
+            "samples": 2000,
+            "seed": 7,
+            "memory": 500_000_000,
+            "features": "random-convolutions",
+            "of_seed": 2,
+            "real_options": {"size": 32, "channels": 1, "key": "x", "labels": "y"},
+            "fake_options": {"size": 32, "channels": 1, "key": "z"},
+        }
+    ]
+
+
+def test_nothing_is_asked_for_that_was_not_said(asked, capsys):
+    say(capsys, *SIDES)
+    assert set(asked[0]) - {"progress"} == {"real", "fake", "train", "test", "of_seed", "real_options", "fake_options"}
+    assert asked[0]["train"] is asked[0]["test"] is asked[0]["of_seed"] is None
+
+
+@pytest.mark.parametrize(
+    ("word", "count"),
+    [("1GB", 10**9), ("500m", 5 * 10**8), ("2GiB", 2**31), ("1.5 kB", 1500), ("1e6", 10**6), ("4096", 4096)],
+)
+def test_memory_is_said_as_people_say_it(word, count):
+    assert memory(word) == count
+
+
+@pytest.mark.parametrize("word", ["much", "GB", "1 GBs", "-1GB", "1..GB", ""])
+def test_what_is_no_amount_of_memory_is_refused(word):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no"):
+        memory(word)
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+def test_the_summary_tells_verdicts_metrics_and_where_the_page_is(asked, capsys):
+    code, said, error = say(capsys, *SIDES, "--json", "audit.json")
+    assert (code, error) == (0, "")
+    assert said.startswith("2 of 5 failures found: missing mass, low quality.\n400 generated samples (generated.npz)")
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert any(line.startswith("missing mass: FOUND 29.2% (27.2-31.2%) 0.0-1.2% About 29 %") for line in lines)
+    assert any(line.startswith("shrink: no 0.98 (0.96-1)") for line in lines)
+    assert "coverage (k=5) [pixels-pca-64:1a2b3c4d] ↑ 0.683 0.66 to 0.71 0.968" in lines
+    assert lines[-2:] == ["JSON: audit.json", "Page: audit.html"]
+    assert Audit.from_json(Path("audit.json").read_text("utf-8")) == audits.audit()
+    assert "Two failures found" in Path("audit.html").read_text("utf-8")
+
+
+def test_json_on_standard_output_is_json_and_nothing_else(asked, capsys):
+    code, said, error = say(capsys, *SIDES, "--json", "-", "--fail-under", "coverage=0.8", "--fail-under", "frechet=1")
+    assert code == 2, "a Frechet distance below a bound is good"
+    code, said, error = say(capsys, *SIDES, "--json", "-", "--fail-under", "coverage=0.8", "--out", "p.html")
+    assert code == 3
+    assert json.loads(said)["kind"] == "audit"
+    assert error == "BROKEN: coverage is 0.683, under 0.8\n"
+    assert Path("p.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "last"),
+    [
+        ("--fail-under coverage=0.6 --fail-over missing=0.5", 0, "kept: missing is 0.292, under 0.5"),
+        ("--fail-under coverage=0.8 --fail-over missing=0.5", 3, "kept: missing is 0.292, under 0.5"),
+        ("--fail_under coverage=0.6 --fail-over missing=0.05", 3, "BROKEN: missing is 0.292, over 0.05"),
+        ("--fail-over copying=0.01 --fail-over low-quality=0.1", 3, "BROKEN: low-quality is 0.113, over 0.1"),
+    ],
+)
+def test_thresholds_decide_the_exit_code(asked, capsys, words, code, last):
+    given, said, _ = say(capsys, *SIDES, *words.split())
+    assert (given, said.splitlines()[-1]) == (code, last)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--fail-under coverage", "--fail-under coverage is no threshold"),
+        ("--fail-under covrage=1", "did you mean coverage?"),
+        ("--out audit.json", "--out is audit.json: give a name that ends in .html"),
+        ("--memory much", "'much' is no amount of memory"),
+        ("--json", "a value is missing"),
+        ("--metrics all", "There is no flag '--metrics'"),
+    ],
+)
+def test_bad_words_are_one_sentence_and_exit_code_2(asked, capsys, words, sentence):
+    code, _, error = say(capsys, *SIDES, *words.split())
+    assert code == 2
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+def test_thresholds_are_read_before_the_work_is_done(asked, capsys):
+    assert say(capsys, *SIDES, "--fail-over", "missing")[0] == 2
+    assert asked == []
+
+
+@pytest.mark.parametrize("words", [("audit", "--real", "a.npy"), ("audit", "--fake", "b.npy")])
+def test_both_sides_must_be_said(words, capsys):
+    code, _, error = say(capsys, *words)
+    assert code == 2 and "Missing: --" in error
+
+
+def test_help_names_the_exit_codes(capsys):
+    with pytest.raises(SystemExit) as left:
+        command(["audit", "--help"])
+    assert left.value.code == 0
+    assert "3 a threshold broken" in capsys.readouterr().out
