@@ -24,8 +24,12 @@ SCHEDULES = {
     "reg-gan": "D -> (G, E)",
     "mdgan": "D1 -> (G, E) -> D2 -> G",
     "ldmgan": "[D, E, G]",
+    "ivgan": "D -> [G, E]",
     "ivdcgan": "D -> [G, E]",
     "ivlsgan": "D -> [G, E]",
+    "ivaae-bw": "D -> [G, E]",
+    "ivaae-rad": "D -> [G, E]",
+    "ivaae-svgd": "D -> [G, E]",
 }
 """The papers' algorithms: two critic steps here, and the encoder's gradient from G's graph."""
 

@@ -95,6 +95,7 @@ def make_networks(method: Method, seed: int, shape: tuple[int, ...], norm: bool)
             width=width,
             encoder_width=width,
             encoder_normalize=norm,
+            discriminator_norm=method.defaults.get("norm_D", "batch") if norm else "none",
         )
     return made
 
@@ -108,8 +109,9 @@ def weights(engine: Engine) -> dict[str, Tensor]:
     }
 
 
-ROW_BY_ROW: dict[str, dict[str, Any]] = {"unrolled": {"unrolled_steps": 0}}
-"""Settings under which a method's losses are means over rows: Unrolled GAN looks ahead on the rows of a micro-batch."""
+ROW_BY_ROW: dict[str, dict[str, Any]] = {"unrolled": {"unrolled_steps": 0}, "ivaae-svgd": {"t": 1}}
+"""Settings under which a method's losses are means over rows: Unrolled GAN looks ahead on the rows of a micro-batch, and
+SVGD moves them together (with t = 1 it has no step to take)."""
 
 
 def of_means(engine: Engine) -> Engine:

@@ -23,8 +23,12 @@ METHODS: dict[str, str] = {
     "reg-gan": "modecover.methods.reg_gan:RegGAN",
     "mdgan": "modecover.methods.mdgan:MDGAN",
     "ldmgan": "modecover.methods.ldmgan:LDMGAN",
+    "ivgan": "modecover.methods.ivgan:IVGAN",
     "ivdcgan": "modecover.methods.ivgan:IVDCGAN",
     "ivlsgan": "modecover.methods.ivgan:IVLSGAN",
+    "ivaae-bw": "modecover.methods.ivaae:IVAAEBlockwise",
+    "ivaae-rad": "modecover.methods.ivaae:IVAAERadial",
+    "ivaae-svgd": "modecover.methods.ivaae:IVAAESVGD",
 }
 
 
