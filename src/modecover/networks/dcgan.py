@@ -24,9 +24,11 @@ from modecover.errors import UserError
 from modecover.networks.arguments import Configured, size, sizes
 from modecover.networks.heads import HeadedDiscriminator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm, batch_norm, run_layers
+from modecover.networks.spectral import SpectralConv2d
 
 SIDES = (16, 32, 64, 128)
 SLOPE = 0.2
+NORMS = ("batch", "none", "spectral")
 
 
 class DCGANGenerator(Configured, nn.Module):
@@ -104,25 +106,28 @@ class DCGANDiscriminator(Configured, HeadedDiscriminator):
         shape: as for `DCGANGenerator`.
         width: channels of the layer next to the image (DCGAN's ndf).
         classes: size of the classifier head; 0 for none.
-        norm: "batch", or "none" for losses that penalise the gradient of single samples, whose scores must not
-            depend on their neighbours.
+        norm: "batch"; "none" for losses that penalise the gradient of single samples, whose scores must not depend
+            on their neighbours; "spectral" for spectral normalisation of every layer, the heads included.
     """
 
     def __init__(self, shape: Sequence[int], width: int = 64, classes: int = 0, norm: str = "batch"):
-        if norm not in ("batch", "none"):
-            raise UserError(f"norm is {norm!r}; a discriminator has batch norm or none.")
         channels = channel_plan(image_shape(shape)[1], size("width", width))
         layers = nn.Sequential(*down_layers(image_shape(shape), width, norm)).apply(initialize)
-        super().__init__(layers, channels[-1] * 4 * 4, classes, initialize)
+        super().__init__(layers, channels[-1] * 4 * 4, classes, initialize, spectral=norm == "spectral")
         self.shape, self.width, self.norm = image_shape(shape), width, norm
 
 
 def down_layers(shape: tuple[int, int, int], width: int, norm: str = "batch") -> list[nn.Module]:
-    """From the image down to a 4x4 map: strided convolutions, batch norm but for the first, LeakyReLU."""
-    channels = channel_plan(shape[1], width)
-    layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+    """From the image down to a 4x4 map: strided convolutions, batch norm but for the first, LeakyReLU.
+
+    `norm` as for `DCGANDiscriminator`; `UserError` for another.
+    """
+    if norm not in NORMS:
+        raise UserError(f"norm is {norm!r}; a discriminator has batch or spectral normalisation, or none.")
+    channels, convolution = channel_plan(shape[1], width), SpectralConv2d if norm == "spectral" else nn.Conv2d
+    layers: list[nn.Module] = [convolution(shape[0], width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
     for here, after in pairwise(channels):
-        layers.append(nn.Conv2d(here, after, 4, 2, 1, bias=norm == "none"))
+        layers.append(convolution(here, after, 4, 2, 1, bias=norm != "batch"))
         layers += [nn.BatchNorm2d(after)] if norm == "batch" else []
         layers.append(nn.LeakyReLU(SLOPE))
     return layers

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from modecover.errors import UserError
 from modecover.networks.arguments import count, size
+from modecover.networks.spectral import SpectralLinear
 
 
 class HeadedDiscriminator(nn.Module):
@@ -27,6 +28,7 @@ class HeadedDiscriminator(nn.Module):
         features: how many numbers the trunk returns for one row.
         classes: size of the classifier head; 0 for none.
         initialize: sets the first weights of a head, where PyTorch's own are not wanted.
+        spectral: heads with spectral normalisation.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class HeadedDiscriminator(nn.Module):
         features: int,
         classes: int = 0,
         initialize: Callable[[nn.Module], None] | None = None,
+        *,
+        spectral: bool = False,
     ):
         super().__init__()
 
         def head(outputs: int) -> nn.Linear:
-            linear = nn.Linear(features, outputs)
+            linear = (SpectralLinear if spectral else nn.Linear)(features, outputs)
             if initialize is not None:
                 initialize(linear)
             return linear

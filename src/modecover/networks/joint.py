@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from modecover.networks.arguments import Configured, elements, size, sizes
-from modecover.networks.dcgan import channel_plan, down_layers, image_shape, initialize
+from modecover.networks.dcgan import SLOPE, channel_plan, down_layers, image_shape, initialize
 from modecover.networks.mlp import hidden_layers
+from modecover.networks.spectral import SpectralLinear
 
 
 class JointMLPDiscriminator(Configured, nn.Module):
@@ -19,6 +20,7 @@ class JointMLPDiscriminator(Configured, nn.Module):
         shape: of one sample.
         latent: d, the latent dimension.
         hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
+        spectral: spectral normalisation of every layer.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class JointMLPDiscriminator(Configured, nn.Module):
         activation: str = "relu",
         batch_norm: bool = False,
         pieces: int = 5,
+        spectral: bool = False,
     ):
         super().__init__()
         self.shape, self.latent, self.hidden = sizes("shape", shape), size("latent", latent), sizes("hidden", hidden)
-        self.activation, self.batch_norm, self.pieces = activation, batch_norm, pieces
-        layers = hidden_layers(elements(self.shape) + latent, self.hidden, activation, batch_norm, pieces=pieces)
-        self.layers = nn.Sequential(*layers, nn.Linear(self.hidden[-1], 1))
+        self.activation, self.batch_norm, self.pieces, self.spectral = activation, batch_norm, pieces, spectral
+        inputs = elements(self.shape) + latent
+        layers = hidden_layers(inputs, self.hidden, activation, batch_norm, pieces=pieces, spectral=spectral)
+        self.layers = nn.Sequential(*layers, (SpectralLinear if spectral else nn.Linear)(self.hidden[-1], 1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         score: Tensor = self.layers(torch.cat([x.flatten(1), z], dim=1))
@@ -52,7 +56,7 @@ class JointDCGANDiscriminator(Configured, nn.Module):
         latent: d, the latent dimension.
         width: channels of the layer next to the image.
         joint: width of the two layers on z, and of the two on both.
-        norm: "batch" or "none" in the convolutions.
+        norm: "batch" or "none" in the convolutions, or "spectral" in every layer.
     """
 
     def __init__(self, shape: Sequence[int], latent: int, width: int = 64, joint: int = 512, norm: str = "batch"):
@@ -61,15 +65,13 @@ class JointDCGANDiscriminator(Configured, nn.Module):
         self.joint, self.norm = size("joint", joint), norm
         self.of_x = nn.Sequential(*down_layers(self.shape, width, norm), nn.Flatten()).apply(initialize)
         features = channel_plan(self.shape[1], width)[-1] * 4 * 4
-        slope = 0.2
-        self.of_z = nn.Sequential(
-            *(nn.Linear(latent, joint), nn.LeakyReLU(slope)), *(nn.Linear(joint, joint), nn.LeakyReLU(slope))
-        )
-        self.of_both = nn.Sequential(
-            *(nn.Linear(features + joint, joint), nn.LeakyReLU(slope)),
-            *(nn.Linear(joint, joint), nn.LeakyReLU(slope)),
-            nn.Linear(joint, 1),
-        )
+        linear = SpectralLinear if norm == "spectral" else nn.Linear
+
+        def layer(inputs: int) -> tuple[nn.Module, nn.Module]:
+            return linear(inputs, joint), nn.LeakyReLU(SLOPE)
+
+        self.of_z = nn.Sequential(*layer(latent), *layer(joint))
+        self.of_both = nn.Sequential(*layer(features + joint), *layer(joint), linear(joint, 1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         score: Tensor = self.of_both(torch.cat([self.of_x(x), self.of_z(z)], dim=1))

@@ -15,6 +15,7 @@ from modecover.errors import UserError
 from modecover.networks.arguments import Configured, elements, size, sizes
 from modecover.networks.heads import HeadedDiscriminator
 from modecover.networks.normalization import CoordinateAffine, batch_norm, run_layers
+from modecover.networks.spectral import SpectralLinear
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -124,6 +125,7 @@ class MLPDiscriminator(Configured, HeadedDiscriminator):
         shape, hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
         classes: size of the classifier head; 0 for none.
         dropout: the chance that a hidden unit is dropped in training.
+        spectral: spectral normalisation of every layer, the heads included.
     """
 
     def __init__(
@@ -135,15 +137,19 @@ class MLPDiscriminator(Configured, HeadedDiscriminator):
         classes: int = 0,
         dropout: float = 0.0,
         pieces: int = 5,
+        spectral: bool = False,
     ):
         widths = sizes("hidden", hidden)
         if not 0 <= dropout < 1:
             raise UserError(f"dropout is {dropout}; give a probability of at least 0 and less than 1.")
         inputs = elements(sizes("shape", shape))
-        layers = hidden_layers(inputs, widths, activation, batch_norm, dropout=dropout, pieces=pieces)
-        super().__init__(nn.Sequential(*layers), widths[-1], classes)
+        layers = hidden_layers(
+            inputs, widths, activation, batch_norm, dropout=dropout, pieces=pieces, spectral=spectral
+        )
+        super().__init__(nn.Sequential(*layers), widths[-1], classes, spectral=spectral)
         self.shape, self.hidden = sizes("shape", shape), widths
         self.activation, self.batch_norm, self.dropout, self.pieces = activation, batch_norm, dropout, pieces
+        self.spectral = spectral
 
     def features(self, x: Tensor) -> Tensor:
         return super().features(x.flatten(1))
@@ -158,12 +164,14 @@ def hidden_layers(
     split: bool = False,
     dropout: float = 0.0,
     pieces: int = 5,
+    spectral: bool = False,
 ) -> list[nn.Module]:
     """Linear, batch norm, activation, dropout for each width, in a flat list."""
     pieces = size("pieces", pieces) if activation == "maxout" else 1
+    linear = SpectralLinear if spectral else nn.Linear
     layers: list[nn.Module] = []
     for width in widths:
-        layers.append(nn.Linear(inputs, width * pieces, bias=not normalize))  # batch norm has its own
+        layers.append(linear(inputs, width * pieces, bias=not normalize))  # batch norm has its own
         if normalize:
             layers.append(batch_norm(width * pieces, 1, split))
         layers.append(Maxout(pieces) if activation == "maxout" else _activation(activation))

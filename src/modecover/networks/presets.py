@@ -81,6 +81,8 @@ def fully_connected(role: str, preset: Preset, options: Options) -> nn.Module:
     if role in ("encoder", "latent discriminator") and width is None:
         width = options.widths["generator"]
     arguments = stack.arguments(width)
+    if role.endswith("discriminator"):
+        arguments["spectral"] = options.discriminator_norm == "spectral"
     if role == "encoder":
         return MLPEncoder(options.shape, options.codes, normalize=options.encoder_normalize, **arguments)
     if role == "joint discriminator":
@@ -105,7 +107,8 @@ def _dcgan(role: str, options: Options) -> nn.Module:
     width = options.widths[role]
     if role == "latent discriminator":
         hidden = (512 if width is None else width,) * 4  # IVAAE, Table 4
-        return MLPDiscriminator((options.latent,), hidden, classes=options.classes)
+        spectral = options.discriminator_norm == "spectral"
+        return MLPDiscriminator((options.latent,), hidden, classes=options.classes, spectral=spectral)
     if role == "encoder":
         width = 16 if width is None else width
         return DCGANEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)

@@ -63,8 +63,8 @@ def build(
         encoder_normalize: encoders end with a batch norm without affine map.
         input_affine: generators begin with a learned scale and shift of each latent coordinate.
         dropout: in fully connected discriminators.
-        discriminator_norm: "batch" or "none" in convolutional discriminators; fully connected ones have what the
-            preset says.
+        discriminator_norm: "batch" or "none" in convolutional discriminators, where fully connected ones have what
+            the preset says; or "spectral" in every layer of any discriminator.
 
     Raises:
         UserError: an unknown preset or role, a preset that cannot make this data, or an option it does not have.

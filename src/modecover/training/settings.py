@@ -32,8 +32,9 @@ class Settings:
     """Networks preset: mlp, dcgan, or a paper's (ldmgan, mdgan, veegan, pacgan, unrolled)."""
     width: int | None = None
     """Channels of the first (DCGAN) layer. Default: 64."""
-    norm_D: Literal["auto", "batch", "none"] = "auto"
-    """Normalisation in D. Default: batch, and none where the method penalises gradients sample by sample."""
+    norm_D: Literal["auto", "batch", "none", "spectral"] = "auto"
+    """Normalisation in D: batch, none, or every layer's weight by its spectral norm. Default: batch, and what the
+    method prefers: none where it penalises gradients sample by sample."""
     norm_E: Literal["auto", "batch", "none"] = "auto"
     """Batch normalisation, without affine map, of E's codes. Default: batch, and none where a method measures them."""
     input_affine: bool = False

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from modecover.errors import UserError
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
+from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
 
 
 class Stacked(nn.Module):
@@ -157,11 +158,14 @@ class _StackedLayer(nn.Module):
         self.seeds = len(layers)
         _take(self, layers)
 
+    def used_weight(self) -> Tensor:
+        return self.weight
+
 
 class _StackedLinear(_StackedLayer):
     def forward(self, x: Tensor) -> Tensor:
         rows = x.unflatten(0, (self.seeds, -1)).flatten(1, -2)
-        transposed = self.weight.mT
+        transposed = self.used_weight().mT
         out: Tensor = (
             rows @ transposed if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), rows, transposed)
         )
@@ -182,8 +186,25 @@ class _StackedConv(_StackedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         biases: Sequence[Tensor | None] = [None] * self.seeds if self.bias is None else list(self.bias)
-        chunks = zip(x.chunk(self.seeds), self.weight, biases, strict=True)
+        chunks = zip(x.chunk(self.seeds), self.used_weight(), biases, strict=True)
         return torch.cat([self.function(rows, weight, bias, **self.options) for rows, weight, bias in chunks])
+
+
+class _Spectral(_StackedLayer):
+    """Each seed's weight divided by its own spectral norm."""
+
+    u: Tensor
+
+    def used_weight(self) -> Tensor:
+        return normalized(self.weight, self.u, self.training)
+
+
+class _StackedSpectralLinear(_Spectral, _StackedLinear):
+    pass
+
+
+class _StackedSpectralConv(_Spectral, _StackedConv):
+    pass
 
 
 def _norm_side_by_side(
@@ -243,6 +264,8 @@ _BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     nn.Linear: _StackedLinear,
     nn.Conv2d: _StackedConv,
     nn.ConvTranspose2d: _StackedConv,
+    SpectralLinear: _StackedSpectralLinear,
+    SpectralConv2d: _StackedSpectralConv,
     nn.BatchNorm1d: _StackedBatchNorm,
     nn.BatchNorm2d: _StackedBatchNorm,
     SplitBatchNorm: _StackedSplitBatchNorm,
