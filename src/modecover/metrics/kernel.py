@@ -7,6 +7,7 @@ A row is not paired with itself, so the estimate is unbiased and falls below zer
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +111,7 @@ class KernelSums:
     def result(self) -> KernelDistance:
         """The distance, once every block has been added."""
         n, m = len(self.members[0]), len(self.members[1])
-        volume = self.unit**DEGREE
+        volume = self.unit**DEGREE if self.unit < 1e100 else math.inf  # then the result is nan, as by the definition
         real, cross, fake = (total * volume for total in (self.totals[0], self.totals[1], self.totals[2]))
         value = float(real[0] / (n * (n - 1)) + fake[0] / (m * (m - 1)) - 2 * cross[0] / (n * m))
         pairs = self.size * (self.size - 1)
