@@ -39,10 +39,6 @@ def test_full_rank_agrees_with_the_matrix_square_root(n, m, d):
     assert frechet_from_statistics(*back, *ahead) == pytest.approx(expected, rel=1e-9)
 
 
-        frechet_from_statistics(*statistics[2:], *statistics[:2])
-    )
-
-
 def test_full_rank_agrees_with_scipys_square_root_of_the_product():
     x, y = clouds(500, 400, 10)
     first, second = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
