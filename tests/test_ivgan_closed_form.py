@@ -13,12 +13,15 @@ import torch
 from by_hand import (
     Array,
     Piece,
+    Weights,
     added,
     cross_entropy,
+    fool,
     half_square,
     mean_absolute,
     minus_log,
     minus_log_not,
+    sigmoid,
     times,
 )
 from linear_world import (
@@ -26,23 +29,69 @@ from linear_world import (
     LATENT,
     Draws,
     Expected,
+    discriminate,
     make_draws,
     play,
 )
 
+from modecover.errors import UserError
+from modecover.interventions import stein_direction
 from modecover.methods import registry
 from modecover.methods.ivgan import IVGAN
 
 
 def substitute(m: Any, code: Array, index: Any, noise: Array) -> tuple[Array, Array]:
-    """(O_i(code), which coordinates are still the code's), row by row and block by block."""
+    """(O_i(code), how much of the code is in it: the factor that gradients come back with), row by row."""
     out, kept = code.copy(), np.ones_like(code)
-    if m.intervention == "block":
-        size = code.shape[1] // m.k
-        for row, i in enumerate(index):
-            out[row, i * size : (i + 1) * size] = noise[row, i * size : (i + 1) * size]
+    for row, i in enumerate(index):
+        if m.intervention == "block":
+            size = code.shape[1] // m.k
             kept[row, i * size : (i + 1) * size] = 0
+        if m.intervention == "cumulative":
+            kept[row, : i * code.shape[1] // (m.k - 1)] = 0
+        out[row] = kept[row] * code[row] + (1 - kept[row]) * noise[row]
+        if m.intervention == "radial":
+            angle = i * math.pi / 2 / (m.k - 1)
+            kept[row] = math.cos(angle)
+            out[row] = math.cos(angle) * code[row] + math.sin(angle) * noise[row]
     return out, kept
+
+
+LOSSES = {"bce": "nonsaturating", "minimax": "minimax", "ls": "ls", "hinge": "hinge", "wgan-gp": "wasserstein"}
+
+
+def of_d(m: Any, D: Any, x: Array, y: Array) -> tuple[dict[str, float], Weights]:
+    """D's terms of the adversarial game and their gradient.
+
+    A linear D's slope is n = T'w everywhere, and n_j = sum_i w_i T_ij: wgan-gp's penalty is (|n| - 1)^2, with the
+    gradient 2 (|n| - 1) n / |n| in n; R1 and R2 are |n|^2 each, with gradient 2 n. The classifier's head has no part.
+    """
+    T, w = D.weights["trunk"], D.weights["score"]
+    n, zero = w @ T, {key: np.zeros_like(value) for key, value in D.weights.items()}
+    size = np.linalg.norm(n)
+    if m.adversarial == "relativistic":
+        gamma = 1.0 if m.penalty is None else m.penalty
+        apart = D.score(x) - D.score(y)
+        d = -(1 - sigmoid(apart)) / len(apart)
+        pulled = [D.pull(x, score=d)[0], D.pull(y, score=-d)[0]]
+        terms = {"pairs": float(-np.log(sigmoid(apart)).mean()), "r1": gamma / 2 * size**2, "r2": gamma / 2 * size**2}
+        dn = 2 * gamma * n
+        return terms, added(*pulled, zero | {"trunk": np.outer(w, dn), "score": T @ dn})
+    [(_, terms, grads)] = discriminate("D", D, x, {"fake": y}, LOSSES[m.adversarial])
+    if m.adversarial == "wgan-gp":
+        weight = 10.0 if m.penalty is None else m.penalty
+        terms["penalty"] = weight * (size - 1) ** 2
+        dn = weight * 2 * (size - 1) * n / size
+        return terms, added(grads["D"], zero | {"trunk": np.outer(w, dn), "score": T @ dn})
+    return terms, grads["D"]
+
+
+def of_g(m: Any, D: Any, x: Array, y: Array) -> tuple[float, Array]:
+    """G's term of the adversarial game, and its gradient at y."""
+    if m.adversarial != "relativistic":
+        return fool(D, y, LOSSES[m.adversarial])
+    apart = D.score(y) - D.score(x)
+    return float(-np.log(sigmoid(apart)).mean()), D.pull(y, score=-(1 - sigmoid(apart)) / len(apart))[1]
 
 
 def box(m: Any, net: dict[str, Any], draws: Draws) -> Iterator[Expected]:
@@ -57,7 +106,6 @@ def box(m: Any, net: dict[str, Any], draws: Draws) -> Iterator[Expected]:
     if m.latent_reconstruction == "prior":
         z, _ = substitute(m, z, i, normal())
     noise = z if noise is None else noise
-    bce = m.adversarial == "bce"
 
     def classify(x_iv: Array, weight: float, most: float = np.inf) -> tuple[float, Any, Array]:
         value, d = times(weight, cross_entropy(D.logits(x_iv), i))
@@ -72,15 +120,12 @@ def box(m: Any, net: dict[str, Any], draws: Draws) -> Iterator[Expected]:
     y, r, x_iv = G(z), G(w), G(v)
 
     def step_of_d() -> Any:
-        real, d_real = minus_log(D.score(x)) if bce else half_square(D.score(x), 1)
-        fake, d_fake = minus_log_not(D.score(y)) if bce else half_square(D.score(y), -1)
+        terms, played = of_d(m, D, x, y)
         of_f, grads, _ = classify(x_iv, m.classifier_weight)
-        own = added(D.pull(x, score=d_real)[0], D.pull(y, score=d_fake)[0], grads)
-        return "D", {"real": real, "fake": fake, "classifier": of_f}, {"D": own}
+        return "D", {**terms, "classifier": of_f}, {"D": added(played, grads)}
 
     def step_of_g() -> Any:
-        adversarial, d = minus_log(D.score(y)) if bce else half_square(D.score(y), 0)
-        dy = D.pull(y, score=d)[1]
+        adversarial, dy = of_g(m, D, x, y)
         reconstruction, dr = times(m.lambda_G, mean_absolute(r, x))
         intervention, _, dx_iv = classify(x_iv, -m.mu_G, cap)
         if m.latent_reconstruction == "prior":
@@ -174,7 +219,7 @@ def test_the_cap_holds_where_the_classifier_is_worse_than_a_guess_and_only_there
 
 
 def known_draws() -> Draws:
-    return make_draws(1, 1, normal=2, index=[2, 0, 3, 1, 0])
+    return make_draws(1, 1, normal=2, uniform=1, index=[2, 0, 3, 1, 0])
 
 
 @pytest.mark.parametrize("name", ["ivdcgan", "ivlsgan"])
@@ -183,6 +228,59 @@ def test_a_step_is_algorithm_1(name, settings, monkeypatch):
     method = registry.get(name)(**settings)
     assert method.settings()["adversarial"] == {"ivdcgan": "bce", "ivlsgan": "ls"}[name]
     play(method, box, known_draws(), monkeypatch)
+
+
+GAMES_AND_FAMILIES: list[dict[str, Any]] = [
+    *[{"adversarial": game} for game in (*LOSSES, "relativistic")],
+    {"adversarial": "wgan-gp", "penalty": 3.0, "order": "simultaneous"},
+    {"adversarial": "relativistic", "penalty": 0.4, "order": "simultaneous", "encoder_steps": 2},
+    {"adversarial": "relativistic", "encoder_objective": "help"},
+    *[{"intervention": "cumulative", "k": k} for k in (2, 3, 5)],
+    *[{"intervention": "radial", "k": k} for k in (2, 4)],
+    {"intervention": "radial", "latent_reconstruction": "code", "adversarial": "hinge"},
+    {"intervention": "cumulative", "k": 3, "index": "minibatch", "block_noise": "shared"},
+]
+
+
+@pytest.mark.parametrize("settings", GAMES_AND_FAMILIES, ids=str)
+def test_ivgan_over_any_game_and_any_family(settings, monkeypatch):
+    play(registry.get("ivgan")(**settings), box, known_draws(), monkeypatch)
+
+
+def test_svgd_as_an_intervention_moves_each_row_to_its_own_stage():
+    """E's codes and the noise of G's fake samples, both, stage by stage as `test_bridges.py` knows them."""
+    method, seen = registry.get("ivgan")(intervention="svgd", k=3), []
+    x, z, noise = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1))
+    index = torch.tensor([0, 1, 2, 1, 0])
+
+    def judge(rows, head="adversarial"):
+        seen.append(rows)
+        return rows[:, :3] if head == "classes" else rows.sum(dim=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modecover.random.integers", lambda high, x, shared=False: index)
+        patch.setattr("modecover.random.normal_like", lambda like: noise)
+        next(method.step(lambda z: z, lambda x: x, judge, lambda: x, lambda: z))
+
+    for given, last, found in ((x, noise, seen[2]), (z, noise, seen[1])):
+        moved = given
+        for _ in range(2):
+            moved = moved + stein_direction(moved, 100.0) + 0.1 * noise
+        expected = torch.stack([given[0], moved[1], last[2], moved[3], given[4]])
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"penalty": 2.0}, "bce has no gradient penalty: leave penalty out, or use wgan-gp or relativistic"),
+        ({"intervention": "cumulative", "k": 4}, "k = 4 makes 3 equal blocks, which do not divide 8"),
+        ({"intervention": "spin"}, "'spin': choose 'block', 'cumulative', 'radial', 'svgd' or 'identity'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        registry.get("ivgan")(**settings).check(latent=8, batch=4)
 
 
 def test_the_text_is_the_default_and_its_weights_are_the_printed_ones():

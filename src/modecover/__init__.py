@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random, training
     from modecover.data import open_data
     from modecover.errors import UserError
+    from modecover.interventions import InterventionLoss
     from modecover.methods.base import Method
     from modecover.training.model import GenerativeModel, load
     from modecover.training.run import train
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "GenerativeModel": "modecover.training.model",
+    "InterventionLoss": "modecover.interventions",
     "Method": "modecover.methods.base",
     "UserError": "modecover.errors",
     "load": "modecover.training.model",
@@ -30,6 +32,7 @@ _ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics"
 
 __all__ = [
     "GenerativeModel",
+    "InterventionLoss",
     "Method",
     "UserError",
     "__version__",

@@ -73,12 +73,16 @@ class InterventionLoss:
 
     def classifier(self, made: Intervened) -> Tensor:
         """f's cross-entropy on the samples as constants."""
-        return self._cross_entropy(made.samples.detach(), made.index).mean()
+        return self.cross_entropy(Intervened(made.samples.detach(), made.code, made.index))
+
+    def cross_entropy(self, made: Intervened) -> Tensor:
+        """f's cross-entropy, without cap: where it is descended through E, E helps f."""
+        return self._of_each_seed(made).mean()
 
     def __call__(self, made: Intervened) -> Tensor:
         """L_IV: minus f's cross-entropy, for G and E to descend."""
-        return -self._cross_entropy(made.samples, made.index).clamp_max(self.most).mean()
+        return -self._of_each_seed(made).clamp_max(self.most).mean()
 
-    def _cross_entropy(self, samples: Tensor, index: Tensor) -> Tensor:
-        """Means over the rows of each stacked seed, (S,)."""
-        return random.by_seed(F.cross_entropy(self.guess(samples), index, reduction="none")).mean(dim=1)
+    def _of_each_seed(self, made: Intervened) -> Tensor:
+        """f's cross-entropy on the rows of each stacked seed, (S,)."""
+        return random.by_seed(F.cross_entropy(self.guess(made.samples), made.index, reduction="none")).mean(dim=1)

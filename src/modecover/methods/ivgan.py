@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from modecover import random
 from modecover.interventions import INTERVENTIONS, Intervention
-from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Terms, Updates, joined, require
+from modecover.losses import GAMES, Game, Lipschitz, Relativistic
+from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates, joined, require
+from modecover.methods.ivgan_objectives import Objectives
+
+Adversarial = Literal["bce", "minimax", "ls", "hinge", "wgan-gp", "relativistic"]
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,19 @@ class IVGAN(Method):
         },
     }
     presets["official-stacked"] = {**presets["official"], "encoder_objective": "help and reconstruct"}
+    presets["wgan-gp"] = {"adversarial": "wgan-gp", "norm_D": "none", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
+    presets["r3gan"] = {"adversarial": "relativistic", "norm_D": "none", "beta1": 0.0, "beta2": 0.99}
 
-    adversarial: Literal["bce", "ls"] = "bce"
-    """Adversarial loss: binary cross-entropy (IVDCGAN) or least squares (IVLSGAN)."""
+    adversarial: Adversarial = "bce"
+    """Adversarial loss, its penalties on the adversarial head alone: wgan-gp, and relativistic with R1 and R2 (R3GAN),
+    are for a D without batch normalisation, as their presets have it."""
+    penalty: float | None = None
+    """Weight of the gradient penalties of wgan-gp and relativistic (gamma). Default: 10 and 1."""
     intervention: str = "block"
-    """Family of interventions: block, identity, or a name you add to `modecover.interventions.INTERVENTIONS`."""
+    """Family of interventions: block, cumulative, radial, svgd, identity, or a name you add to
+    `modecover.interventions.INTERVENTIONS`."""
     k: int = 4
-    """Number of interventions."""
+    """Number of interventions; of bridges (cumulative, radial, svgd) the first is the identity, the last the prior."""
     lambda_G: float = 0.25
     """Weight of the reconstruction terms in G's loss."""
     mu_G: float = 0.5
@@ -85,6 +91,13 @@ class IVGAN(Method):
     """What E(G(.)) shall reconstruct: O_i(z), for G and E; or O_i(E(x)), for G alone."""
 
     @property
+    def game(self) -> Game:
+        game = GAMES[self.adversarial]
+        if self.penalty is not None and isinstance(game, Lipschitz | Relativistic):
+            return dataclasses.replace(game, penalty=self.penalty)
+        return game
+
+    @property
     def interventions(self) -> Intervention:
         return INTERVENTIONS[self.intervention](self.k)
 
@@ -96,66 +109,42 @@ class IVGAN(Method):
         known = self.intervention in INTERVENTIONS
         require(known, f"intervention is {self.intervention!r}: choose {joined([repr(i) for i in INTERVENTIONS])}.")
         require(self.encoder_steps >= 1, f"encoder_steps is {self.encoder_steps}: E needs at least one step.")
+        require(
+            self.penalty is None or isinstance(self.game, Lipschitz | Relativistic),
+            f"{self.adversarial} has no gradient penalty: leave penalty out, or use wgan-gp or relativistic.",
+        )
         self.interventions.check(latent)
 
     def step(self, G: Generator, E: Encoder, D: Discriminator, data: Feed, prior: Feed) -> Updates:
-        loss, O = ADVERSARIAL[self.adversarial], self.interventions  # noqa: E741
+        game, O = self.game, self.interventions  # noqa: E741
         x, z = data(), prior()
         i = random.integers(self.k, z, shared=self.index == "minibatch")
         noise = None if self.block_noise == "shared" else random.normal_like(z)
         if self.latent_reconstruction == "prior":
             z = O(z, i, random.normal_like(z))
-        noise = z if noise is None else noise
+        y = G(z)
+        own = Objectives(self, G, E, D, x, z, i, z if noise is None else noise)
 
-        def cross_entropy(x_iv: Tensor, most: float = math.inf) -> Tensor:
-            each = F.cross_entropy(D(x_iv, head="classes"), i, reduction="none")
-            return random.by_seed(each).mean(dim=1).clamp_max(most).mean()
-
-        def regularisers(w: Tensor, v: Tensor, x_iv: Tensor, y: Tensor | None) -> dict[str, Tensor]:
-            """Equations 3 and 6; without `y` only what is also E's."""
-            fooled = cross_entropy(x_iv, math.log(self.k) if self.cap else math.inf)
-            terms = {"reconstruction": F.l1_loss(G(w), x), "intervention": -fooled}
-            if self.latent_reconstruction == "prior":
-                terms["latent"] = F.l1_loss(E(G(z) if y is None else y), z)
-            elif y is not None:
-                terms["latent"] = F.l1_loss(E(x_iv), v)
-            return terms
-
-        def generator_terms(terms: dict[str, Tensor], y: Tensor) -> Terms:
-            return {"adversarial": loss.generator(D(y)), **_weighted(terms, self.lambda_G, self.mu_G)}
-
-        def encoder_terms(w: Tensor, v: Tensor, x_iv: Tensor, terms: dict[str, Tensor] | None = None) -> Terms:
-            if self.encoder_objective == "fool":
-                terms = terms or regularisers(w, v, x_iv, None)
-                own = {name: terms[name] for name in terms if name != "latent" or self.latent_reconstruction == "prior"}
-                return _weighted(own, self.lambda_E, self.mu_E)
-            helped = {"intervention": 0.5 * cross_entropy(x_iv)}
-            return helped if self.encoder_objective == "help" else {**helped, "reconstruction": F.l1_loss(G(w), x)}
-
-        y, w = G(z), E(x)
-        v = O(w, i, noise)
-        x_iv = G(v)
-        discriminator_terms = {
-            "real": loss.real(D(x)),
-            "fake": loss.fake(D(y.detach())),
-            "classifier": self.classifier_weight * cross_entropy(x_iv.detach()),
+        of_d = {
+            **game.discriminator(D, x, y.detach()),
+            "classifier": self.classifier_weight * own.loss.classifier(own.made),
         }
         steps_left = self.encoder_steps
         if self.order == "simultaneous":
-            yield [(D, discriminator_terms), (G, generator_terms(regularisers(w, v, x_iv, y), y))]
+            of_g = own.generator(own.regularisers(y))
+            yield [(D, of_d), (G, {"adversarial": game.generator(D, x, y), **of_g})]
         else:
-            yield D, discriminator_terms
-            terms = regularisers(w, v, x_iv, y)
-            yield [(G, generator_terms(terms, y)), (E, encoder_terms(w, v, x_iv, terms))]
+            yield D, of_d
+            terms = own.regularisers(y)
+            of_g = {"adversarial": game.generator(D, x, y), **own.generator(terms)}
+            yield [(G, of_g), (E, own.encoder(terms))]
             steps_left -= 1
         for _ in range(steps_left):
-            w = E(x)
-            v = O(w, i, noise)
-            yield E, encoder_terms(w, v, G(v))
+            own.forward()
+            yield E, own.encoder()
 
 
-def _weighted(terms: dict[str, Tensor], reconstruction: float, intervention: float) -> dict[str, Tensor]:
-    return {name: (intervention if name == "intervention" else reconstruction) * term for name, term in terms.items()}
+_OF_THE_PAPER = {name: IVGAN.presets[name] for name in ("paper", "official", "official-stacked")}
 
 
 @dataclass(frozen=True)
@@ -163,6 +152,7 @@ class IVDCGAN(IVGAN):
     """Intervention GAN over the binary cross-entropy. Liang et al. 2020."""
 
     title = "Intervention GAN over binary cross-entropy (IVDCGAN)"
+    presets = _OF_THE_PAPER
 
 
 @dataclass(frozen=True)
@@ -170,6 +160,7 @@ class IVLSGAN(IVGAN):
     """Intervention GAN over least squares. Liang et al. 2020."""
 
     title = "Intervention GAN over least squares (IVLSGAN)"
+    presets = _OF_THE_PAPER
 
-    adversarial: Literal["bce", "ls"] = "ls"
-    """Adversarial loss: binary cross-entropy (IVDCGAN) or least squares (IVLSGAN)."""
+    adversarial: Adversarial = "ls"
+    """Adversarial loss: least squares."""
