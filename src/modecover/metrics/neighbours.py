@@ -161,71 +161,97 @@ def neighbour_statistics(
     kernel = KernelSums(x, y, subsets=subsets, size=size, seed=seed)
     tick = _ticker(x, y, rest, progress)
 
-    near_x = Candidates(x, x, k, torch.arange(len(x), device=x.rows.device))
-    for i, j, bounds in tick(blocks_within(x)):
-        kernel.add(0, i, 0, j, bounds)
-        _offer_both(near_x, near_x, i, j, bounds, within=True)
-    radius_x, closest_x = near_x.settle(k), near_x.settle(1)
+    near_x, _ = _within(x, k, tick, lambda i, j, bounds: kernel.add(0, i, 0, j, bounds))
+    closest_x = near_x.settle(1)
     collision = float(closest_x.squares.sort().values[int(CLOSE * (len(x) - 1))])
-    collided_x = near_x.closer_than(collision)
-
-    near_y = Candidates(y, y, k, torch.arange(len(y), device=y.rows.device))
-    collided_y = torch.zeros(len(y), dtype=torch.int64, device=y.rows.device)
-    for i, j, bounds in tick(blocks_within(y)):
-        kernel.add(1, i, 1, j, bounds)
-        _offer_both(near_y, near_y, i, j, bounds, within=True)
-        limit = torch.full((len(bounds), 1), collision, dtype=torch.float64, device=bounds.device)
-        hits = inside(y, i, y, j, bounds, limit, closed=True)
-        collided_y[i] += hits.sum(dim=1)
-        if i != j:
-            collided_y[j] += hits.sum(dim=0)
-    radius_y, closest_y = near_y.settle(k), near_y.settle(1)
-
-    near_xy, near_yx = Candidates(x, y, 1), Candidates(y, x, 1)
-    holding_x = torch.zeros(len(x), dtype=torch.int64, device=x.rows.device)
-    holding_y = torch.zeros(len(y), dtype=torch.int64, device=y.rows.device)
-    for i, j, bounds in tick(blocks_between(x, y)):
-        kernel.add(0, i, 1, j, bounds)
-        _offer_both(near_xy, near_yx, i, j, bounds, within=False)
-        holding_y[j] += inside(x, i, y, j, bounds, radius_x.squares[i, None]).sum(dim=0)
-        holding_x[i] += inside(x, i, y, j, bounds, radius_y.squares[None, j]).sum(dim=1)
-    closest_xy, closest_yx = near_xy.settle(1), near_yx.settle(1)
-    covered = closest_xy.squares < radius_x.squares
-
-    to_train: list[Neighbours | None] = [None, None]
-    for number, p in enumerate((x, y) if rest else ()):
-        near = Candidates(p, rest[0], 1)
-        for i, j, bounds in tick(blocks_between(p, rest[0])):
-            near.offer(i, j, bounds)
-        to_train[number] = _neighbours(near.settle(1), x.frame)
+    near_y, collided_y = _within(y, k, tick, lambda i, j, bounds: kernel.add(1, i, 1, j, bounds), collision)
+    radius_x, radius_y = near_x.settle(k), near_y.settle(k)
+    cross = _between(x, y, radius_x, radius_y, tick, lambda i, j, bounds: kernel.add(0, i, 1, j, bounds))
+    real_to_train, fake_to_train = (_to_train(p, rest[0], tick) if rest else None for p in (x, y))
+    covered = cross.to_y.squares < radius_x.squares
 
     return NeighbourStatistics(
         real_count=len(x),
         fake_count=len(y),
         k=k,
-        precision=float((holding_y > 0).double().mean()),
-        recall=float((holding_x > 0).double().mean()),
-        density=float(holding_y.sum()) / (k * len(y)),
+        precision=float((cross.holding_y > 0).double().mean()),
+        recall=float((cross.holding_x > 0).double().mean()),
+        density=float(cross.holding_y.sum()) / (k * len(y)),
         coverage=float(covered.double().mean()),
         expected_coverage=expected_coverage(len(x), len(y), k),
         covered=covered.cpu().numpy(),
         real_radius=_neighbours(radius_x, x.frame).distance,
         fake_radius=_neighbours(radius_y, x.frame).distance,
-        holding_fake=holding_y.cpu().numpy(),
-        holding_real=holding_x.cpu().numpy(),
-        real_to_fake=_neighbours(closest_xy, x.frame),
-        fake_to_real=_neighbours(closest_yx, x.frame),
+        holding_fake=cross.holding_y.cpu().numpy(),
+        holding_real=cross.holding_x.cpu().numpy(),
+        real_to_fake=_neighbours(cross.to_y, x.frame),
+        fake_to_real=_neighbours(cross.to_x, x.frame),
         real_to_real=_neighbours(closest_x, x.frame),
-        fake_to_fake=_neighbours(closest_y, x.frame),
-        fake_to_train=to_train[1],
-        real_to_train=to_train[0],
+        fake_to_fake=_neighbours(near_y.settle(1), x.frame),
+        fake_to_train=fake_to_train,
+        real_to_train=real_to_train,
         kernel=kernel.result(),
         collisions=Collisions(
             radius=math.sqrt(collision) * x.frame.scale,
-            real=collided_x.cpu().numpy(),
+            real=near_x.closer_than(collision).cpu().numpy(),
             fake=collided_y.cpu().numpy(),
         ),
     )
+
+
+Blocks = Iterator[tuple[slice, slice, Tensor]]
+Tick = Callable[[Blocks], Blocks]
+Add = Callable[[slice, slice, Tensor], None]
+
+
+def _within(p: Points, k: int, tick: Tick, add: Add, collision: float | None = None) -> tuple[Candidates, Tensor]:
+    """The nearest other rows of each row of `p`; and how many lie at most at the squared distance `collision`."""
+    near = Candidates(p, p, k, torch.arange(len(p), device=p.rows.device))
+    collided = torch.zeros(len(p), dtype=torch.int64, device=p.rows.device)
+    for i, j, bounds in tick(blocks_within(p)):
+        add(i, j, bounds)
+        if i == j:
+            bounds.fill_diagonal_(torch.inf)  # no row is its own neighbour
+        else:
+            near.offer(j, i, bounds.T)
+        near.offer(i, j, bounds)
+        if collision is not None:
+            limits = torch.full((len(bounds), 1), collision, dtype=torch.float64, device=bounds.device)
+            hits = inside(p, i, p, j, bounds, limits, closed=True)
+            collided[i] += hits.sum(dim=1)
+            if i != j:
+                collided[j] += hits.sum(dim=0)
+    return near, collided
+
+
+@dataclass(frozen=True)
+class _Cross:
+    """What the distances between the sets x and y say."""
+
+    to_y: Found
+    to_x: Found
+    holding_x: Tensor
+    """Balls of y that hold each row of x."""
+    holding_y: Tensor
+
+
+def _between(x: Points, y: Points, radius_x: Found, radius_y: Found, tick: Tick, add: Add) -> _Cross:
+    near_xy, near_yx = Candidates(x, y, 1), Candidates(y, x, 1)
+    holding_x, holding_y = (torch.zeros(len(p), dtype=torch.int64, device=p.rows.device) for p in (x, y))
+    for i, j, bounds in tick(blocks_between(x, y)):
+        add(i, j, bounds)
+        near_xy.offer(i, j, bounds)
+        near_yx.offer(j, i, bounds.T)
+        holding_y[j] += inside(x, i, y, j, bounds, radius_x.squares[i, None]).sum(dim=0)
+        holding_x[i] += inside(x, i, y, j, bounds, radius_y.squares[None, j]).sum(dim=1)
+    return _Cross(near_xy.settle(1), near_yx.settle(1), holding_x, holding_y)
+
+
+def _to_train(p: Points, train: Points, tick: Tick) -> Neighbours:
+    near = Candidates(p, train, 1)
+    for i, j, bounds in tick(blocks_between(p, train)):
+        near.offer(i, j, bounds)
+    return _neighbours(near.settle(1), p.frame)
 
 
 def _check_settings(k: int, smallest: int, memory: int, subsets: int, subset_size: int) -> None:
@@ -250,24 +276,11 @@ def _points(sets: list[Tensor], memory: int) -> list[Points]:
     return [Points(rows, frame, keep=keep, block=block) for rows in sets]
 
 
-def _offer_both(ahead: Candidates, back: Candidates, i: slice, j: slice, bounds: Tensor, *, within: bool) -> None:
-    """A block's distances, offered to its rows and to its columns; `within` one set, no row is its own neighbour."""
-    if within and i == j:
-        bounds.fill_diagonal_(torch.inf)
-        ahead.offer(i, j, bounds)
-        return
-    ahead.offer(i, j, bounds)
-    back.offer(j, i, bounds.T)
-
-
 def _neighbours(found: Found, frame: Frame) -> Neighbours:
     return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(frame.scale).cpu().numpy())
 
 
-Blocks = Iterator[tuple[slice, slice, Tensor]]
-
-
-def _ticker(x: Points, y: Points, rest: list[Points], progress: Progress | None) -> Callable[[Blocks], Blocks]:
+def _ticker(x: Points, y: Points, rest: list[Points], progress: Progress | None) -> Tick:
     """Hands blocks on and reports each, once it has been dealt with, to `progress`."""
     a, b, c = len(x.slices), len(y.slices), sum(len(points.slices) for points in rest)
     total = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b + (a + b) * c
