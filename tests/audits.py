@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from modecover.auditing.page import gallery
+from modecover.auditing.gallery import gallery
 from modecover.auditing.results import (
     Audit,
     Bins,

@@ -18,7 +18,8 @@ from browser import Browser, find_browser
 from PIL import Image
 
 from modecover.auditing import plots
-from modecover.auditing.page import gallery, number, page
+from modecover.auditing.gallery import gallery
+from modecover.auditing.page import number, page
 from modecover.auditing.results import Audit, Bins, Curves, Estimate, Missed, NeighbourDistances, NoiseSweep
 
 VOID = {"meta", "img", "br", "polyline", "polygon", "line", "rect", "circle", "path"}

@@ -15,15 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from modecover.auditing import plots
+from modecover.auditing.gallery import BIN_EXAMPLES, BINS_SHOWN, SHOWN
 from modecover.auditing.results import ROLES, VERDICTS, Audit, Estimate, Gallery, Metric, Verdict
 
 Rows = npt.NDArray[np.float32]
-
-SHOWN, SHOWN_POINTS = 24, 2000
-"""Examples on a contact sheet, and points in a scatter."""
-
-BINS_SHOWN, BIN_EXAMPLES = 6, 10
-"""Starved bins on the page, and examples of each."""
 
 _LARGEST_TILE = 152
 """Pixels: larger images are reduced, to twice the size at which they are shown."""
@@ -31,30 +26,6 @@ _LARGEST_TILE = 152
 _STYLE = Path(__file__).with_name("page.css")
 
 _WORDS = {0: "No", 1: "One", 2: "Two", 3: "Three", 4: "Four", 5: "Five"}
-
-
-def gallery(audit: Audit, real: Rows, fake: Rows, train: Rows | None = None) -> Gallery:
-    """The samples that the page of `audit` shows, picked from all rows that were audited.
-
-    Args:
-        audit: what was found; its indices are rows of the arrays.
-        real, fake: (n, *shape), images in [-1, 1] or points.
-        train: where training samples were given beside the real ones, these; else the real ones are meant.
-    """
-    shown = SHOWN if real.ndim == 4 else SHOWN_POINTS
-    wanted = {m.index for m in audit.missed[:SHOWN]}
-    for rows in list(audit.starved.values())[:BINS_SHOWN]:
-        wanted.update(rows[:BIN_EXAMPLES])
-    if real.ndim != 4:
-        wanted.update(range(min(shown, len(real))))
-    copies = audit.copies[:SHOWN]
-    made = {*range(min(shown, len(fake))), *(copy.fake for copy in copies)}
-    learned = real if train is None else train
-    return Gallery(
-        real={row: real[row] for row in sorted(wanted)},
-        fake={row: fake[row] for row in sorted(made)},
-        train={copy.train: learned[copy.train] for copy in copies},
-    )
 
 
 def page(audit: Audit) -> str:
