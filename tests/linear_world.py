@@ -6,6 +6,7 @@ order, on which terms, with which gradients, to which final weights.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,7 +158,8 @@ def start(method: Method, world: dict[str, Weights], draws: Draws, patch: pytest
     """(networks, updates) of the method's step in PyTorch, with all draws known."""
     make_known(draws, patch)
     networks = {name: Linear(weights) for name, weights in world.items()}
-    feeds = {kind: torch_queue(draws, kind) for kind in ("data", "prior")}
+    named = inspect.signature(type(method).step).parameters
+    feeds = {kind: torch_queue(draws, kind) for kind in ("data", "prior") if kind in named}
     return networks, iter(method.step(**networks, **feeds))
 
 

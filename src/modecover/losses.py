@@ -166,21 +166,14 @@ def imq_mmd(codes: Tensor, prior: Tensor, scales: Sequence[float] = IMQ_SCALES) 
     the inverse multiquadratic kernel k(a, b) = sum_s C_s / (C_s + ||a - b||^2), C_s = 2 d s, whose scales s are those
     of the authors' code. At least two rows; with stacked seeds one value per seed, and the mean over seeds.
     """
-    a, b = random.by_seed(codes), random.by_seed(prior)
-    sizes = [2 * codes.shape[1] * scale for scale in scales]
-
-    def kernel(u: Tensor, v: Tensor) -> Tensor:
-        squares = u.square().sum(dim=2)[:, :, None] + v.square().sum(dim=2)[:, None]
-        distance = (squares - 2 * u @ v.mT).clamp_min(0)
-        return torch.stack([size / (size + distance) for size in sizes]).sum(dim=0)
-
-    def among(u: Tensor) -> Tensor:
-        """The mean over pairs of different rows."""
-        each = kernel(u, u)
-        pairs = u.shape[1] * (u.shape[1] - 1)
-        return (each.sum(dim=(1, 2)) - each.diagonal(dim1=1, dim2=2).sum(dim=1)) / pairs
-
-    return (among(a) + among(b) - 2 * kernel(a, b).mean(dim=(1, 2))).mean()
+    rows = torch.cat([random.by_seed(codes), random.by_seed(prior)], dim=1)
+    count, squares = rows.shape[1] // 2, rows.square().sum(dim=2)
+    distance = (squares[:, :, None] + squares[:, None] - 2 * rows @ rows.mT).clamp_min(0)
+    sizes = [2 * rows.shape[2] * scale for scale in scales]
+    kernel: Tensor = sum((size / (size + distance) for size in sizes), torch.zeros_like(distance))
+    weight = rows.new_full((2 * count, 2 * count), -1 / count**2)
+    weight[:count, :count] = weight[count:, count:] = 1 / (count * (count - 1))
+    return (kernel * weight.fill_diagonal_(0)).sum(dim=(1, 2)).mean()
 
 
 def not_class(logits: Tensor, index: Tensor) -> Tensor:

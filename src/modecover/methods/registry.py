@@ -29,6 +29,11 @@ METHODS: dict[str, str] = {
     "ivaae-bw": "modecover.methods.ivaae:IVAAEBlockwise",
     "ivaae-rad": "modecover.methods.ivaae:IVAAERadial",
     "ivaae-svgd": "modecover.methods.ivaae:IVAAESVGD",
+    "vae": "modecover.methods.vae:VAE",
+    "aae": "modecover.methods.aae:AAE",
+    "wae-gan": "modecover.methods.wae_gan:WAEGAN",
+    "wae-mmd": "modecover.methods.wae_mmd:WAEMMD",
+    "vaegan": "modecover.methods.vaegan:VAEGAN",
 }
 
 
