@@ -21,6 +21,8 @@ from modecover.losses import not_class
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
 from modecover.random import Streams, active
+from modecover.training.resolve import resolve
+from modecover.training.schedules import Schedule
 
 NAMES = ["ivaae-bw", "ivaae-rad", "ivaae-svgd"]
 
@@ -140,6 +142,28 @@ def test_the_default_weights_are_the_printed_ones():
         assert (method.t, method.lambda_, method.mu_1, method.mu_2) == (4, 1.0, None, None)
     svgd = registry.get("ivaae-svgd")()
     assert (svgd.step_size, svgd.bandwidth, svgd.iterations, svgd.jitter) == (1.0, 100.0, 2, 0.1)
+
+
+# Rates of E and G, and D's over E's, at the beginning; factors after so many of 300 epochs; images, latent, batch.
+RUNS = {
+    "mnist": ((5e-5, 1e-4, 2.0), {0: 1, 99: 1, 101: 0.5, 199: 0.5, 201: 0.25, 299: 0.25}, (60_000, 16, 64)),
+    "celeba": ((1e-3, 1e-3, 0.5), {0: 1, 29: 1, 31: 0.5, 49: 0.5, 51: 0.1, 99: 0.1, 101: 0.01}, (162_770, 64, 100)),
+    "cifar": ((1e-3, 1e-3, 0.5), {0: 1, 29: 1, 31: 0.5, 49: 0.5, 51: 0.1, 99: 0.1, 299: 0.01}, (50_000, 128, 128)),
+}
+
+
+@pytest.mark.parametrize("preset", RUNS)
+def test_a_preset_is_the_papers_run(preset):
+    """Section 4: rates, their schedule over 300 epochs, latent dimension and batch; steps are 300 epochs."""
+    (of_e, of_g, ratio), factors, (images, latent, batch) = RUNS[preset]
+    channels = 1 if preset == "mnist" else 3
+    method, settings = resolve("ivaae-rad", (channels, 64, 64), preset=preset)
+    assert method == registry.get("ivaae-rad")()
+    rates = [settings.learning_rate(role) for role in ("encoder", "generator", "latent discriminator")]
+    assert rates == pytest.approx([of_e, of_g, ratio * of_e])
+    assert (settings.latent, settings.batch, settings.steps) == (latent, batch, 300 * images // batch)
+    schedule = Schedule.parse(settings.lr_schedule)
+    assert {epoch: schedule.at(epoch / 300) for epoch in factors} == factors
 
 
 # ------------------------------------------------------------------------------------------ the encoder's two forms
