@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from linear_world import BATCH, Draws, gradients, make_draws, make_world, start
+from linear_world import BATCH, LATENT, Draws, gradients, make_draws, make_world, start
 from torch import Tensor
 
-from modecover.losses import moment_kl
+from modecover.losses import gaussian_kl, imq_mmd, moment_kl
 from modecover.methods import registry
 
 INDEX = [2, 0, 3, 1, 0]
@@ -32,8 +32,16 @@ class Scene:
         self.x, self.z = torch.tensor(self.draws.data[0]), torch.tensor(self.draws.prior[0])
 
     @property
+    def code(self) -> Tensor:
+        """E(x), or the step's draw from the Gaussians it tells."""
+        moments = self.net["E"](self.x)
+        if moments.shape[1] == LATENT:
+            return moments
+        return moments[:, :LATENT] + (moments[:, LATENT:] / 2).exp() * torch.tensor(self.draws.normal[0])
+
+    @property
     def reconstruction(self) -> Tensor:
-        return self.net["G"](self.net["E"](self.x))
+        return self.net["G"](self.code)
 
     @property
     def noise(self) -> Tensor:
@@ -80,6 +88,30 @@ def codes_kl(s: Scene) -> Tensor:
 
 def samples_kl(s: Scene) -> Tensor:
     return moment_kl(s.net["E"](s.net["G"](s.z)))
+
+
+def code_score(s: Scene) -> Tensor:
+    return s.net["D"](s.code).mean()
+
+
+def code_margin(s: Scene) -> Tensor:
+    """How much higher a latent D scores the prior than the codes."""
+    return s.net["D"](s.z).mean() - code_score(s)
+
+
+def encoder_kl(s: Scene) -> Tensor:
+    return gaussian_kl(s.net["E"](s.x))
+
+
+def code_mmd(s: Scene) -> Tensor:
+    return imq_mmd(s.code, s.z)
+
+
+def judge_s_loss(s: Scene) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))) - log(1 - D(G(c))), means."""
+    D = s.net["D"]
+    judged_right = D(s.x), -D(s.net["G"](s.z)), -D(s.reconstruction)
+    return -sum(score.sigmoid().log().mean() for score in judged_right)
 
 
 def critic_slope_error(s: Scene) -> Tensor:
@@ -135,6 +167,25 @@ SIGNS: list[tuple[str, str, dict[str, Any], str, Any, int]] = [
         ("E reconstructs data and prior", name, {"mu_E": 0.0}, "E", reconstruction_error, DOWN),
         ("G reconstructs data and prior", name, {"lambda_G": LARGE}, "G", reconstruction_error, DOWN),
     ]],
+    ("E narrows the error where the data keep close to G", "vae", {"std": 0.01}, "E", pixel_error, DOWN),
+    ("so does G", "vae", {}, "G", pixel_error, DOWN),
+    ("E's Gaussians come nearer to the prior", "vae", {"std": LARGE}, "E", encoder_kl, DOWN),
+    ("E reconstructs the data first", "aae", {}, "E", pixel_error, DOWN),
+    ("with G", "aae", {}, "G", pixel_error, DOWN),
+    ("D tells the prior from codes", "aae", {}, "D", code_margin, UP),
+    ("E then raises the score of codes", "aae", {}, "E second", code_score, UP),
+    ("D tells the prior from codes", "wae-gan", {}, "D", code_margin, UP),
+    ("E raises the score of codes", "wae-gan", {"cost": 0.0}, "E", code_score, UP),
+    ("E reconstructs the data", "wae-gan", {"lambda_": 0.0}, "E", pixel_error, DOWN),
+    ("with G", "wae-gan", {}, "G", pixel_error, DOWN),
+    ("E brings the law of the codes to the prior", "wae-mmd", {"cost": 0.0}, "E", code_mmd, DOWN),
+    ("E reconstructs the data", "wae-mmd", {"lambda_": 0.0}, "E", pixel_error, DOWN),
+    ("with G", "wae-mmd", {}, "G", pixel_error, DOWN),
+    ("D descends its loss", "vaegan", {}, "D", judge_s_loss, DOWN),
+    ("G ascends the loss of D", "vaegan", {"gamma": 0.0}, "G", judge_s_loss, UP),
+    ("G reconstructs the data", "vaegan", {"gamma": LARGE}, "G", pixel_error, DOWN),
+    ("E narrows the error where the data keep close to G", "vaegan", {"std": 0.01}, "E", pixel_error, DOWN),
+    ("E's Gaussians come nearer to the prior", "vaegan", {"std": LARGE}, "E", encoder_kl, DOWN),
 ]  # fmt: skip
 
 
