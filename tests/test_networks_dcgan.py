@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from modecover.networks import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
+from modecover.networks import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, build
 
 
 def parameters(module: nn.Module) -> int:
@@ -23,6 +23,17 @@ def test_parameter_counts_of_the_table_at_64_pixels():
     code = [3 * 16 * 16 + 16, 16 * 32 * 16 + 2 * 32, 32 * 64 * 16 + 2 * 64, 64 * 128 * 16 + 2 * 128, 128 * 100 * 16]
     assert parameters(DCGANEncoder((3, 64, 64), 100)) == sum(code) == 378_064
     assert parameters(DCGANEncoder((3, 64, 64), 100, affine=True)) == 378_064 + 200
+
+
+def test_with_the_wide_encoder_it_is_the_table_as_printed_and_mdgan_s_appendix_b():
+    """E is D's trunk (2,757,440 weights) with a 4x4 convolution to the code; G's two statistics share its weights."""
+    roles = {"G": "generator", "E": "encoder", "D": "discriminator"}
+    made = build(roles, (3, 64, 64), 100, preset="dcgan-wide-encoder", split_statistics=True)
+    trunk = [3 * 64 * 16 + 64, 64 * 128 * 16 + 2 * 128, 128 * 256 * 16 + 2 * 256, 256 * 512 * 16 + 2 * 512]
+    assert parameters(made["E"]) == sum(trunk) + 512 * 100 * 16 == 2_757_440 + 819_200
+    assert (parameters(made["G"]), parameters(made["D"])) == (3_576_707, 2_765_633)
+    statistics = sum(buffer.numel() for buffer in made["G"].buffers())
+    assert statistics == 2 * 2 * (512 + 256 + 128 + 64)
 
 
 @pytest.mark.parametrize("side", [16, 32, 64, 128])

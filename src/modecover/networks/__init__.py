@@ -2,12 +2,20 @@
 
 from modecover.networks.check import accepts_option, check_network
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
+from modecover.networks.digits import DigitDiscriminator, DigitGenerator, JointDigitDiscriminator
 from modecover.networks.heads import TwoHeads
 from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
 from modecover.networks.mlp import Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 from modecover.networks.presets import PRESETS
 from modecover.networks.registry import build, choose_preset, from_config
+from modecover.networks.residual import (
+    JointResidualDiscriminator,
+    ResidualDiscriminator,
+    ResidualEncoder,
+    ResidualGenerator,
+)
+from modecover.networks.spectral import SpectralConv2d, SpectralLinear
 from modecover.networks.wae import WAEEncoder, WAEGenerator
 
 __all__ = [
@@ -16,12 +24,21 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANEncoder",
     "DCGANGenerator",
+    "DigitDiscriminator",
+    "DigitGenerator",
     "JointDCGANDiscriminator",
+    "JointDigitDiscriminator",
     "JointMLPDiscriminator",
+    "JointResidualDiscriminator",
     "MLPDiscriminator",
     "MLPEncoder",
     "MLPGenerator",
     "Maxout",
+    "ResidualDiscriminator",
+    "ResidualEncoder",
+    "ResidualGenerator",
+    "SpectralConv2d",
+    "SpectralLinear",
     "SplitBatchNorm",
     "TwoHeads",
     "WAEEncoder",

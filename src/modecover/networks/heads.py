@@ -36,7 +36,7 @@ class HeadedDiscriminator(nn.Module):
         layers: nn.Module,
         features: int,
         classes: int = 0,
-        initialize: Callable[[nn.Module], None] | None = None,
+        initialize: Callable[[nn.Module], object] | None = None,
         *,
         spectral: bool = False,
     ):

@@ -45,11 +45,55 @@ class JointMLPDiscriminator(Configured, nn.Module):
         return score.squeeze(1)
 
 
-class JointDCGANDiscriminator(Configured, nn.Module):
-    """Images (B, channels, side, side) with latent rows (B, latent) to scores (B,).
+class JointImageDiscriminator(nn.Module):
+    """Features of images side by side with features of latent rows, under joint layers, to scores (B,).
 
-    The discriminator of Dumoulin et al. 2017 (ALI), Table 4, on the DCGAN family's convolutions: features of x and
-    features of z, side by side, under two joint layers.
+    The joint part of Dumoulin et al. 2017 (ALI), Table 4.
+
+    Args:
+        of_x: images to features, flattened to (B, features).
+        features: how many numbers `of_x` returns for one row.
+        latent: d, the latent dimension.
+        joint: width of the layers on z, and of those on both.
+        layers_of_z: how many layers z passes before it meets x.
+        layers_of_both: how many layers there are before the last one.
+        spectral: spectral normalisation of these layers.
+    """
+
+    def __init__(
+        self,
+        of_x: nn.Module,
+        features: int,
+        latent: int,
+        joint: int,
+        *,
+        layers_of_z: int = 2,
+        layers_of_both: int = 2,
+        spectral: bool = False,
+    ):
+        super().__init__()
+        self.latent, self.joint = size("latent", latent), size("joint", joint)
+        linear = SpectralLinear if spectral else nn.Linear
+
+        def perceptron(inputs: int, count: int) -> nn.Sequential:
+            layers: list[nn.Module] = []
+            for _ in range(count):
+                layers += [linear(inputs, joint), nn.LeakyReLU(SLOPE)]
+                inputs = joint
+            return nn.Sequential(*layers)
+
+        self.of_x = of_x
+        self.of_z = perceptron(latent, layers_of_z)
+        self.of_both = perceptron(features + (joint if layers_of_z else latent), layers_of_both)
+        self.of_both.append(linear(joint, 1))
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        score: Tensor = self.of_both(torch.cat([self.of_x(x).flatten(1), self.of_z(z)], dim=1))
+        return score.squeeze(1)
+
+
+class JointDCGANDiscriminator(Configured, JointImageDiscriminator):
+    """Images (B, channels, side, side) with latent rows (B, latent) to scores (B,): ALI's on DCGAN's convolutions.
 
     Args:
         shape: (channels, side, side), a side of 16, 32, 64 or 128; `UserError` otherwise.
@@ -60,19 +104,7 @@ class JointDCGANDiscriminator(Configured, nn.Module):
     """
 
     def __init__(self, shape: Sequence[int], latent: int, width: int = 64, joint: int = 512, norm: str = "batch"):
-        super().__init__()
-        self.shape, self.latent, self.width = image_shape(shape), size("latent", latent), size("width", width)
-        self.joint, self.norm = size("joint", joint), norm
-        self.of_x = nn.Sequential(*down_layers(self.shape, width, norm), nn.Flatten()).apply(initialize)
-        features = channel_plan(self.shape[1], width)[-1] * 4 * 4
-        linear = SpectralLinear if norm == "spectral" else nn.Linear
-
-        def layer(inputs: int) -> tuple[nn.Module, nn.Module]:
-            return linear(inputs, joint), nn.LeakyReLU(SLOPE)
-
-        self.of_z = nn.Sequential(*layer(latent), *layer(joint))
-        self.of_both = nn.Sequential(*layer(features + joint), *layer(joint), linear(joint, 1))
-
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        score: Tensor = self.of_both(torch.cat([self.of_x(x), self.of_z(z)], dim=1))
-        return score.squeeze(1)
+        layers = down_layers(image_shape(shape), size("width", width), norm)
+        features = channel_plan(shape[1], width)[-1] * 4 * 4
+        super().__init__(nn.Sequential(*layers).apply(initialize), features, latent, joint, spectral=norm == "spectral")
+        self.shape, self.width, self.norm = image_shape(shape), width, norm

@@ -10,8 +10,17 @@ from torch import nn
 
 from modecover.errors import UserError
 from modecover.networks.dcgan import SIDES, DCGANDiscriminator, DCGANEncoder, DCGANGenerator
+from modecover.networks.digits import SIDES as DIGIT_SIDES
+from modecover.networks.digits import DigitDiscriminator, DigitGenerator, JointDigitDiscriminator
 from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
+from modecover.networks.residual import SIDES as RESIDUAL_SIDES
+from modecover.networks.residual import (
+    JointResidualDiscriminator,
+    ResidualDiscriminator,
+    ResidualEncoder,
+    ResidualGenerator,
+)
 from modecover.networks.wae import SIDES as WAE_SIDES
 from modecover.networks.wae import WAEEncoder, WAEGenerator
 
@@ -126,6 +135,13 @@ def _dcgan(role: str, options: Options) -> nn.Module:
     )
 
 
+def _dcgan_wide_encoder(role: str, options: Options) -> nn.Module:
+    if role == "encoder":
+        width = options.widths[role] or options.widths["generator"] or 64
+        return DCGANEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)
+    return _dcgan(role, options)
+
+
 def _wae(role: str, options: Options) -> nn.Module:
     """The auto-encoder; whoever judges images beside it is DCGAN's."""
     _refuse_dropout("wae", options)
@@ -143,6 +159,59 @@ def _wae(role: str, options: Options) -> nn.Module:
     )
 
 
+def _residual(role: str, options: Options) -> nn.Module:
+    _refuse_dropout("residual", options)
+    if role == "latent discriminator":
+        return _dcgan(role, options)
+    norm = "spectral" if options.discriminator_norm == "spectral" else "none"
+    width = options.widths[role] or options.widths["generator"] or 32
+    if role == "encoder":
+        return ResidualEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)
+    if role == "joint discriminator":
+        return JointResidualDiscriminator(options.shape, options.latent, width, norm=norm)
+    if role == "discriminator":
+        return ResidualDiscriminator(options.packed, width, classes=options.classes, norm=norm)
+    return ResidualGenerator(options.latent, options.shape, width, input_affine=options.input_affine)
+
+
+def _dcgan28(role: str, options: Options) -> nn.Module:
+    width = options.widths[role] or 64
+    finest_first = [width, 2 * width, 4 * width, 8 * width]
+    return _digits("dcgan28", role, options, {"channels": finest_first[::-1]}, {"channels": finest_first})
+
+
+def _shrunken(preset: str, x: int) -> Callable[[str, Options], nn.Module]:
+    """The function that makes the nets of Metz et al. 2017 whose discriminator has x, 2x and 4x channels."""
+    generator = {"channels": (64, 32, 16, 8), "kernel": 3, "last_doubles": False}
+    discriminator = {"channels": (x, 2 * x, 4 * x), "kernel": 3, "slope": 0.3, "first_norm": True}
+
+    def make(role: str, options: Options) -> nn.Module:
+        if role not in ("encoder", "latent discriminator") and options.widths[role] is not None:
+            raise UserError(f'The network preset "{preset}" has the widths of its paper: leave the width out.')
+        return _digits(preset, role, options, generator, discriminator)
+
+    return make
+
+
+def _digits(
+    preset: str, role: str, options: Options, generator: Mapping[str, Any], discriminator: Mapping[str, Any]
+) -> nn.Module:
+    """A network for 28x28 pixels; the encoder is LDMGAN's MLP of two layers."""
+    _refuse_dropout(preset, options)
+    if role == "latent discriminator":
+        return _dcgan(role, options)
+    if role == "encoder":
+        hidden = (options.widths[role] or 1024,)
+        return MLPEncoder(options.shape, options.codes, hidden, normalize=options.encoder_normalize)
+    norm = options.discriminator_norm
+    if role == "joint discriminator":
+        return JointDigitDiscriminator(options.shape, options.latent, norm=norm, **discriminator)
+    if role == "discriminator":
+        return DigitDiscriminator(options.packed, classes=options.classes, norm=norm, **discriminator)
+    split, affine = options.split_statistics, options.input_affine
+    return DigitGenerator(options.latent, options.shape, split_statistics=split, input_affine=affine, **generator)
+
+
 def _refuse_dropout(preset: str, options: Options) -> None:
     if options.dropout:
         raise UserError(f'The network preset "{preset}" has no dropout: leave dropout at 0, or use the preset "mlp".')
@@ -153,11 +222,41 @@ PRESETS: dict[str, Preset] = {
     "dcgan": Preset(
         "IVGAN, Table 1 (DCGAN): see modecover.networks.dcgan", "images", convolutional=_dcgan, sides=SIDES
     ),
+    "dcgan-wide-encoder": Preset(
+        "DCGAN with E as wide as D: IVGAN's Table 1 as printed; MDGAN's Appendix B, where E is the inverse of G",
+        "images",
+        convolutional=_dcgan_wide_encoder,
+        sides=SIDES,
+    ),
     "wae": Preset(
         "WAE (Tolstikhin et al. 2018), IVAAE Table 4: see modecover.networks.wae; discriminators of images as dcgan",
         "images",
         convolutional=_wae,
         sides=WAE_SIDES,
+    ),
+    "residual": Preset(
+        "Residual networks without normalisation, after R3GAN (Huang et al. 2024): see modecover.networks.residual",
+        "images",
+        convolutional=_residual,
+        sides=RESIDUAL_SIDES,
+    ),
+    "dcgan28": Preset(
+        "DCGAN at 28x28 as PacGAN and VEEGAN ran it; E as LDMGAN's section 5.3, an MLP of two layers (width 1024 ours)",
+        "images",
+        convolutional=_dcgan28,
+        sides=DIGIT_SIDES,
+    ),
+    "unrolled-quarter": Preset(
+        "Unrolled GAN (Metz et al. 2017), stacked MNIST, D with K = 1/4 of G's size; E (ours) an MLP of two layers",
+        "images",
+        convolutional=_shrunken("unrolled-quarter", 2),
+        sides=DIGIT_SIDES,
+    ),
+    "unrolled-half": Preset(
+        "Unrolled GAN (Metz et al. 2017), stacked MNIST, D with K = 1/2 of G's size; E (ours) an MLP of two layers",
+        "images",
+        convolutional=_shrunken("unrolled-half", 4),
+        sides=DIGIT_SIDES,
     ),
     "ivaae-mnist": Preset(
         "IVAAE, Table 3, MNIST at 64x64: 2x1024 ReLU throughout", "any", Stack(2, 1024), Stack(2, 1024), Stack(2, 1024)

@@ -10,9 +10,16 @@ from torch import nn
 from modecover.errors import UserError
 from modecover.networks.arguments import count, size, sizes
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, image_shape
+from modecover.networks.digits import DigitDiscriminator, DigitGenerator, JointDigitDiscriminator
 from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
 from modecover.networks.presets import PRESETS, Options, fully_connected
+from modecover.networks.residual import (
+    JointResidualDiscriminator,
+    ResidualDiscriminator,
+    ResidualEncoder,
+    ResidualGenerator,
+)
 from modecover.networks.wae import WAEEncoder, WAEGenerator
 
 CLASSES: dict[str, type[nn.Module]] = {
@@ -21,6 +28,8 @@ CLASSES: dict[str, type[nn.Module]] = {
         *(MLPGenerator, MLPEncoder, MLPDiscriminator, JointMLPDiscriminator),
         *(DCGANGenerator, DCGANEncoder, DCGANDiscriminator, JointDCGANDiscriminator),
         *(WAEGenerator, WAEEncoder),
+        *(ResidualGenerator, ResidualEncoder, ResidualDiscriminator, JointResidualDiscriminator),
+        *(DigitGenerator, DigitDiscriminator, JointDigitDiscriminator),
     )
 }
 """The networks that `from_config` knows, by class name."""
@@ -63,8 +72,8 @@ def build(
         encoder_normalize: encoders end with a batch norm without affine map.
         input_affine: generators begin with a learned scale and shift of each latent coordinate.
         dropout: in fully connected discriminators.
-        discriminator_norm: "batch" or "none" in convolutional discriminators, where fully connected ones have what
-            the preset says; or "spectral" in every layer of any discriminator.
+        discriminator_norm: "batch" or "none" in convolutional discriminators, where fully connected and residual ones
+            have what the preset says; or "spectral" in every layer of any discriminator.
 
     Raises:
         UserError: an unknown preset or role, a preset that cannot make this data, or an option it does not have.

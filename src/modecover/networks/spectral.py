@@ -46,15 +46,23 @@ class SpectralLinear(nn.Linear):
 class SpectralConv2d(nn.Conv2d):
     """A convolution whose kernel, as a matrix with a row for each output channel, has spectral norm 1.
 
-    Takes the arguments of `nn.Conv2d` by position up to `padding`, and `bias`. Buffer `u`: (channels out,).
+    Takes the arguments of `nn.Conv2d` by position up to `padding`, `groups` and `bias`. Buffer `u`: (channels out,).
     """
 
     u: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0, bias: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        *,
+        groups: int = 1,
+        bias: bool = True,
     ):
-        super().__init__(in_channels, out_channels, kernel, stride, padding, bias=bias)
+        super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=bias)
         self.register_buffer("u", F.normalize(torch.randn(out_channels), dim=0))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from modecover.data.resizing import resized_to
 from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.methods.base import Method
-from modecover.networks.dcgan import SIDES
+from modecover.networks.presets import PRESETS
 from modecover.training.build import OwnNetworks, build_engine
 from modecover.training.evaluation import Evaluator, evaluator_for
 from modecover.training.listener import Listener
@@ -150,7 +150,7 @@ def open_for_networks(
     memory_limit: int = MEMORY_LIMIT,
     **opening: Any,
 ) -> Dataset:
-    """The data, resized where DCGAN networks are to be built that cannot make images of its size.
+    """The data, resized where convolutional networks are to be built that cannot make images of its size.
 
     Args:
         method: its name; `own` are those of its networks that the user gives.
@@ -159,12 +159,13 @@ def open_for_networks(
     """
     built = set(registry.get(method).roles()) - set(own or {})
     dataset = open_data(data, size=size, memory_limit=memory_limit, **opening)
-    if size is not None or len(dataset.shape) != 3 or networks not in ("auto", "dcgan") or not built:
+    preset = PRESETS.get("dcgan" if networks == "auto" else networks)
+    if size is not None or len(dataset.shape) != 3 or preset is None or not preset.sides or not built:
         return dataset
     _, height, width = dataset.shape
-    if height == width and height in SIDES:
+    if height == width and height in preset.sides:
         return dataset
-    side = min(SIDES, key=lambda side: abs(math.log(side / min(height, width))))
+    side = min(preset.sides, key=lambda side: abs(math.log(side / min(height, width))))
     listener.note(f"images of {height}x{width} are resized to {side}x{side} (--size chooses another side)")
     return resized_to(side, dataset, memory_limit)
 
