@@ -96,7 +96,6 @@ def make_networks(method: Method, seed: int, shape: tuple[int, ...], norm: bool)
             encoder_width=width,
             encoder_normalize=norm,
             discriminator_norm=method.defaults.get("norm_D", "batch") if norm else "none",
-            discriminator_norm=method.defaults.get("norm_D", "batch") if norm else "none",
         )
     return made
 
