@@ -1,0 +1,240 @@
+"""The five verdicts: a statistic of its own for each way to fail, held against what real data would score."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from modecover.auditing.nulls import Flags, closeness, excess, share, share_of
+from modecover.auditing.results import Estimate, Verdict
+from modecover.auditing.spread import spread_ratio
+from modecover.metrics.arrays import Floats, Integers
+from modecover.metrics.missing import CERTAIN, MissingModes
+from modecover.metrics.support import SupportSize
+
+LARGEST_SOUND = {"missing mass": 0.01, "imbalance": 0.05, "shrink": 0.9, "low quality": 0.04, "copying": 0.04}
+"""Effects that are let pass: a verdict fires where the interval lies beyond this and beyond the null."""
+
+FOUND_ENOUGH = 0.6
+"""Of a planted gap the estimator must find this share, for a level of noise to count."""
+
+STABLE = 0.02
+"""Readings that differ by no more belong to one plateau."""
+
+COPY, REPEAT = 0.5, 0.05
+"""A sample is a copy, or a repetition, where it is this much closer than the training rows are to each other."""
+
+SURE_COPY = 0.01
+"""Of held-out real rows, at most this share may look like copies."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The missing mass at the noise that was chosen, divided by the share of a planted gap that is found there."""
+
+    level: int
+    plateau: tuple[int, int]
+    missing: Estimate
+    null: Estimate
+    flags: Flags
+    """Real rows judged missing, (n,)."""
+
+
+def read_sweep(sweep: MissingModes) -> Reading:
+    """The reading at the strongest noise that still leaves modes apart, and the plateau that it belongs to.
+
+    The strongest, because noise is what hides blur from the discriminator; and where modes stay apart is seen from the
+    planted gap, of which at least three fifths must be found. The share that is not found is corrected for.
+    """
+    found = np.nan_to_num(sweep.found)
+    usable = np.flatnonzero(found >= min(FOUND_ENOUGH, found.max()))
+    level = int(usable[-1]) if len(usable) else 0
+    factor = 1 / max(found, default=1.0) if not len(usable) else 1 / max(found[level], 1e-3)
+    readings = sweep.missing / np.maximum(found, 1e-3)
+    first = level
+    while first > 0 and abs(readings[first - 1] - readings[level]) <= STABLE + 2 * factor * sweep.standard_error[level]:
+        first -= 1
+    count = sweep.odds.shape[1]
+    part = float(sweep.standard_error[level]) ** 2 - sweep.missing[level] * (1 - sweep.missing[level]) / count
+    missing = share_of(float(sweep.missing[level]), count, math.sqrt(max(0.0, part)))
+    null = share_of(float(sweep.null[level]), count)
+    limit = math.log(CERTAIN / (1 - CERTAIN))
+    return Reading(level, (first, level), _times(missing, factor), _times(null, factor), sweep.odds[level] > limit)
+
+
+def missing_mass(sweep: MissingModes, reading: Reading) -> Verdict:
+    """MDGAN's estimator: the share of the real mass where the generator does not go."""
+    effect, null = reading.missing, reading.null
+    fires = excess(effect, null).low > LARGEST_SOUND["missing mass"]
+    level = sweep.levels[reading.level]
+    sentence = (
+        f"The generator does not go where {effect.value:.1%} of the real data lie."
+        if fires
+        else "No part of the real data is missed."
+    )
+    evidence = {
+        "noise": level,
+        "planted gap found": float(sweep.found[reading.level]),
+        "share before correction": float(sweep.missing[reading.level]),
+    }
+    return Verdict("missing mass", fires, effect, "share of the real mass", null, sentence, evidence)
+
+
+def imbalance(
+    cells: tuple[Integers, Integers], kept: tuple[Flags, Flags], weight: float, bins: int, seed: int
+) -> Verdict:
+    """How differently modes are weighted, where neither missing modes nor samples of low quality explain it.
+
+    Args:
+        cells: the bin of every real and every fake row.
+        kept: real rows that are not missed, and fake rows of good quality.
+        weight: the fake rows' effective number of different ones over their number.
+    """
+    counts = [np.bincount(c[k], minlength=bins).astype(float) for c, k in zip(cells, kept, strict=True)]
+    random = np.random.default_rng(seed)
+    unit = "share of the samples in the wrong bins"
+    n, m = counts[0].sum(), counts[1].sum() * weight
+    if min(n, m) < bins:
+        unknown = Estimate(math.nan, math.nan, math.nan)
+        return Verdict("imbalance", False, unknown, unit, unknown, "Too few comparable samples to see an imbalance.")
+    real, fake = counts[0] / n, counts[1] / counts[1].sum()
+    distance = float(np.abs(real - fake).sum() / 2)
+    pooled = (counts[0] + counts[1] * weight) / (n + m)
+    nulls = _distances(pooled, pooled, n, m, random)
+    bootstrapped = _distances(real, fake, n, m, random)
+    low, high = np.quantile(bootstrapped - bootstrapped.mean(), [0.025, 0.975])
+    effect = Estimate(distance, max(0.0, distance + float(low)), min(1.0, distance + float(high)))
+    null = Estimate(float(nulls.mean()), *(float(q) for q in np.quantile(nulls, [0.025, 0.975])))
+    fires = excess(effect, null).low > LARGEST_SOUND["imbalance"]
+    sentence = (
+        f"Modes that the generator has are weighted wrongly: {excess(effect, null).value:.1%} of its samples are in "
+        "excess somewhere and missing elsewhere."
+        if fires
+        else "The modes that the generator has are weighted like the data's."
+    )
+    return Verdict("imbalance", fires, effect, unit, null, sentence, {"bins": bins})
+
+
+def _distances(p: Floats, q: Floats, n: float, m: float, random: np.random.Generator, draws: int = 500) -> Floats:
+    first = random.multinomial(int(n), p, size=draws) / int(n)
+    second = random.multinomial(max(1, int(m)), q, size=draws) / max(1, int(m))
+    return np.asarray(np.abs(first - second).sum(axis=1) / 2)
+
+
+def shrink(
+    real: npt.NDArray[np.float32],
+    fake: npt.NDArray[np.float32],
+    cells: tuple[Integers, Integers],
+    kept: tuple[Flags, Flags],
+    seed: int,
+) -> Verdict:
+    """How much less the samples vary inside the bins: coarse content of images, so that blur does not count.
+
+    Args:
+        real, fake: rows whose spread is compared, `coarse` content or features.
+        cells: the bin of every real and every fake row.
+        kept: rows that count: not those outside the real manifold, whose mere distance would add spread.
+    """
+    (real_cells, fake_cells), (real_kept, fake_kept) = cells, kept
+    unit = "ratio of standard deviations"
+    value, error = spread_ratio(real[real_kept], fake[fake_kept], (real_cells[real_kept], fake_cells[fake_kept]))
+    random = np.random.default_rng(seed)
+    rows, bins = real[real_kept], real_cells[real_kept]
+    halves = []
+    for _ in range(10):
+        side = random.permutation(len(rows)) % 2 == 0
+        halves.append(spread_ratio(rows[side], rows[~side], (bins[side], bins[~side]))[0])
+    finite = [h for h in halves if math.isfinite(h)]
+    if not math.isfinite(value):
+        unknown = Estimate(math.nan, math.nan, math.nan)
+        return Verdict("shrink", False, unknown, unit, unknown, "Too few samples in each bin to see a shrink.")
+    effect = Estimate(value, value * math.exp(-1.96 * error), value * math.exp(1.96 * error))
+    spread = float(np.std(np.log(finite), ddof=1)) if len(finite) > 1 else error
+    null = Estimate(1.0, math.exp(-1.96 * spread), math.exp(1.96 * spread))
+    fires = effect.high < min(LARGEST_SOUND["shrink"], null.low)
+    sentence = (
+        f"Inside modes the samples vary only {value:.2f} times as much as the data."
+        if fires
+        else "Inside modes the samples vary as much as the data, or more."
+    )
+    return Verdict("shrink", fires, effect, unit, null, sentence, {})
+
+
+def low_quality(outside: Flags, coarse_or_noisy: Flags, left: Flags, left_detail: Flags, weight: float) -> Verdict:
+    """The share of the samples off the real manifold: too far from all real rows, or with a wrong amount of detail.
+
+    Args:
+        outside, coarse_or_noisy: of every fake row.
+        left, left_detail: the same of every real row when it is left out.
+    """
+    effect, null = share(outside | coarse_or_noisy, weight), share(left | left_detail)
+    above = excess(effect, null)
+    fires = above.low > LARGEST_SOUND["low quality"]
+    sentence = (
+        f"{effect.value:.1%} of the samples lie off the real data's manifold, where {null.value:.1%} of real data would."
+        if fires
+        else "The samples lie on the real data's manifold as real data do."
+    )
+    evidence = {
+        "outside all real balls": float(outside.mean()),
+        "real data outside": float(left.mean()),
+        "wrong amount of detail": float(coarse_or_noisy.mean()),
+    }
+    return Verdict("low quality", fires, effect, "share of the samples", null, sentence, evidence)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which fake rows are copies of training rows or repetitions of each other."""
+
+    closeness: Floats
+    copied: Flags
+    repeated: Flags
+    held_out: Flags
+    limit: float
+
+
+def find_copies(to_train: Floats, own: Floats, between: Floats, scale: Floats, held_out: Floats) -> Copies:
+    """Flag copies and repetitions.
+
+    Args:
+        to_train: the distance of every fake row to the nearest training row, (m,).
+        own: of that training row to its own nearest other training row, (m,).
+        between: of every fake row to the nearest other fake row, (m,).
+        scale: what `between` is measured by, (m,).
+        held_out: the closeness of real rows that were not learnt from, (n,).
+    """
+    limit = min(COPY, float(np.quantile(held_out, SURE_COPY))) if len(held_out) else COPY
+    near = closeness(to_train, own)
+    return Copies(near, near <= limit, closeness(between, scale) <= REPEAT, held_out <= limit, limit)
+
+
+def copying(copies: Copies, support: SupportSize) -> Verdict:
+    """The share of the samples that are copies of training rows or repetitions of other samples."""
+    effect, null = share(copies.copied | copies.repeated), share(copies.held_out)
+    above = excess(effect, null)
+    fires = above.low > LARGEST_SOUND["copying"]
+    evidence = {
+        "copies of training samples": float(copies.copied.mean()),
+        "repetitions of other samples": float(copies.repeated.mean()),
+        "different samples": support.value,
+        "different samples, low": support.low,
+        "different samples, high": support.high,
+    }
+    if not fires:
+        sentence = "The samples are neither copies of training samples nor repetitions of each other."
+    elif copies.copied.mean() >= copies.repeated.mean():
+        sentence = f"{copies.copied.mean():.1%} of the samples are copies of training samples."
+    else:
+        sentence = (
+            f"{copies.repeated.mean():.1%} of the samples repeat another one: the generator makes about "
+            f"{support.value:,.0f} different samples."
+        )
+    return Verdict("copying", fires, effect, "share of the samples", null, sentence, evidence)
+
+
+def _times(estimate: Estimate, factor: float) -> Estimate:
+    return Estimate(*(min(1.0, factor * value) for value in (estimate.value, estimate.low, estimate.high)))

@@ -1,0 +1,76 @@
+"""What distances are taken in: an extractor turns samples into rows of features, and has a name and a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from modecover.errors import UserError
+from modecover.metrics.rows import as_rows
+
+Samples = npt.NDArray[np.float32]
+"""Points (n, d), or images (n, C, H, W) in [-1, 1]."""
+
+Features = npt.NDArray[np.float32]
+"""One row of features for each sample, (n, f)."""
+
+BATCH = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Extractor:
+    """Features of samples, and what identifies them.
+
+    Two extractors of equal `name` and `hash` give equal features, so that numbers taken with them can be compared.
+    """
+
+    name: str
+    """What it is, with its size: "pca-64"."""
+    hash: str
+    """The first 8 hexadecimal digits of the SHA-256 of everything that decides the features."""
+    function: Callable[[Samples], npt.ArrayLike | Tensor]
+
+    @property
+    def identity(self) -> str:
+        """The name with the hash, as it stands in the names of metrics."""
+        return f"{self.name}:{self.hash}"
+
+    def __call__(self, samples: Samples) -> Features:
+        """The features of all samples.
+
+        Raises:
+            UserError: the function gives something else than one row of finite numbers for each sample.
+        """
+        rows = as_rows(self.function(samples), f"what the features {self.name} gave")
+        if len(rows) != len(samples):
+            raise UserError(
+                f"the features {self.name} gave {len(rows)} rows for {len(samples)} samples; give one row for each"
+            )
+        return np.asarray(rows.float().cpu().numpy())
+
+
+def hash_of(*parts: bytes | str | npt.NDArray[np.generic] | Tensor) -> str:
+    """Eight hexadecimal digits that identify `parts`: texts, bytes, and arrays by type, shape and content."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            part = part.detach().cpu().numpy()
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype} {part.shape}\n".encode())
+            part = np.ascontiguousarray(part).tobytes()
+        digest.update(part.encode() if isinstance(part, str) else part)
+        digest.update(b"\0")
+    return digest.hexdigest()[:8]
+
+
+def in_batches(network: Callable[[Tensor], Tensor], samples: Samples, device: torch.device | str) -> Tensor:
+    """What `network` makes of all samples, on the CPU, without gradients."""
+    with torch.no_grad():
+        batches = torch.split(torch.from_numpy(np.ascontiguousarray(samples)), BATCH)
+        return torch.cat([network(batch.to(device)).cpu() for batch in batches])

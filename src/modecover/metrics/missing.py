@@ -1,0 +1,266 @@
+"""The share of the data that a generator misses: the missing-mode estimator of MDGAN (Che et al. 2017, section 3.4).
+
+A third-party discriminator D learns to tell real rows from fake ones, both with Gaussian noise of standard deviation
+sigma added. At its best D(t) = p(t) / (p(t) + q(t)), with p and q the densities of the data and of the generator,
+blurred by the noise. A held-out real row with D(t) near 1 lies where the generator does not go, and the share of such
+rows estimates the mass of all missing modes.
+
+Everything hangs on the noise: without it D separates whatever differs, blur included; with too much of it modes melt
+together. So the noise is swept over levels that the data's own nearest-neighbour distances suggest, and at each level
+the estimator is given two tasks whose answer is known, at the same sample sizes: real rows against real rows (nothing
+is missing), and real rows against real rows without some regions (a *planted gap*).
+
+Three points are this project's own. Each row is judged by its mean log odds over several draws of the noise, which is
+how a discriminator of noisy rows is to be asked. The rows are cut into three parts: D learns from one, is asked about
+another, and the third stands in for the generator in the two controls. And all discriminators of a sweep are trained
+as one stack of small networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from modecover.errors import UserError
+from modecover.metrics.arrays import ArrayLike, Floats, as_labels
+from modecover.metrics.bins import fit_bins
+from modecover.metrics.rows import as_pair
+from modecover.random import derive_seed
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the steps done and the steps in all."""
+
+CERTAIN = 0.9
+"""A real row is on a missing mode where D exceeds this: the generator has less than a ninth of the data's density."""
+
+PARTS = 3
+LEVELS = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+"""Levels of noise, in units of `noise_unit`."""
+
+GAP = 0.25
+"""Of the real mass, what the planted gap takes away, about."""
+GAP_REGIONS = 10
+
+WIDTH, BATCH, RATE, DECAY = 96, 256, 2e-3, 1e-4
+DRAWS = 8
+"""Draws of the noise over which a row's log odds are averaged."""
+REPORT_EVERY = 20
+
+
+@dataclass(frozen=True)
+class MissingModes:
+    """The estimator at each level of noise. Arrays over levels have shape (levels,)."""
+
+    levels: tuple[float, ...]
+    """Standard deviation of the noise, ascending, in the features' units."""
+    missing: Floats
+    """Share of the real rows judged missing."""
+    standard_error: Floats
+    """Of `missing`, from the number of rows and the differences between the three discriminators."""
+    null: Floats
+    """`missing` with real rows in the generator's place."""
+    found: Floats
+    """Share of a planted gap that is found: near 1 where the noise leaves modes apart."""
+    odds: Floats
+    """Shape (levels, n): mean log odds that the generator does not make each real row, log(p / q) there."""
+    fake_odds: Floats
+    """Shape (levels, m): the same for each fake row."""
+
+
+def noise_unit(real: ArrayLike, *, most: int = 2000, seed: int = 0) -> float:
+    """A scale for the noise: the median distance to the neighbour that bounds the nearest hundredth of the rows,
+    divided by the root of the dimension, as the noise is per coordinate.
+
+    That is the width of a mode that holds a few per cent of the data, where there are modes. 0 for equal rows.
+
+    Args:
+        real: features, shape (n, d).
+        most: rows that are looked at.
+    """
+    rows, _ = as_pair(real, real)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "noise unit"))
+    chosen = rows[torch.randperm(len(rows), generator=generator)[:most].to(rows.device)].double()
+    if len(chosen) < 2:
+        return 0.0
+    distances = torch.cdist(chosen, chosen)
+    order = min(len(chosen), 1 + max(1, round(len(chosen) / 100)))
+    return float(distances.kthvalue(order, dim=1).values.median()) / math.sqrt(rows.shape[1])
+
+
+def missing_modes(
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    levels: Sequence[float] | None = None,
+    regions: ArrayLike | None = None,
+    certain: float = CERTAIN,
+    steps: int = 300,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MissingModes:
+    """Sweep the noise of the missing-mode estimator, with its two controls.
+
+    Args:
+        real, fake: features, shapes (n, d) and (m, d), n and m at least 3.
+        levels: standard deviations of the noise; None: `LEVELS` times `noise_unit`.
+        regions: a region for every real row, whole numbers (n,), of which the planted gap takes some; None: ten
+            cells of a k-means clustering.
+        certain: the discrimination value above which a row counts as missing.
+        steps: minibatches of 256 that each discriminator learns from.
+        seed: of the parts, the gap, the initial weights, the minibatches and the noise. Torch's global generator is
+            left alone.
+
+    Raises:
+        UserError: the rows do not fit or are too few, or a setting is out of range.
+    """
+    x, y = (rows.float() for rows in as_pair(real, fake, fewest=PARTS))
+    if not 0.5 < certain < 1 or steps < 1:
+        raise UserError(f"certain is {certain} and steps {steps}; choose certain between 0.5 and 1, and steps >= 1")
+    if levels is None:
+        unit = noise_unit(x, seed=seed)
+        levels = [factor * (unit or 1.0) for factor in LEVELS]
+    if not levels or not all(math.isfinite(level) and level >= 0 for level in levels):
+        raise UserError(f"the noise levels are {list(levels)}; give standard deviations of at least 0")
+    levels = sorted(float(level) for level in levels)
+    centre, scale = x.mean(dim=0), float(x.std(dim=0, correction=0).square().mean().sqrt()) or 1.0
+    x, y = (x - centre) / scale, (y - centre) / scale
+    noise = torch.tensor(levels, device=x.device) / scale
+
+    cells = _regions(x, regions, seed)
+    gap = _planted_gap(cells, seed)
+    random = np.random.default_rng(derive_seed(seed, "parts"))
+    real_parts, fake_parts = _parts(len(x), random), _parts(len(y), random)
+    odds, null = np.zeros((len(levels), len(x))), np.zeros((len(levels), len(x)))
+    gap_odds, fake_odds = np.zeros((len(levels), len(x))), np.zeros((len(levels), len(y)))
+    for turn in range(PARTS):
+        learnt, other, asked = (real_parts[(turn + k) % PARTS] for k in range(PARTS))
+        kept = other[~gap[other]]
+        stack = _Stack(
+            [(x[learnt], y[fake_parts[turn]]), (x[learnt], x[other]), (x[learnt], x[kept if len(kept) else other])],
+            noise,
+            derive_seed(seed, "discriminators", turn),
+        )
+        stack.train(steps, _share(progress, turn * steps, PARTS * steps))
+        judged = stack.log_odds(x[asked])
+        odds[:, asked], null[:, asked], gap_odds[:, asked] = judged
+        fake_asked = fake_parts[(turn + 2) % PARTS]
+        fake_odds[:, fake_asked] = stack.log_odds(y[fake_asked])[0]
+
+    limit = math.log(certain / (1 - certain))
+    missing = odds > limit
+    by_part = np.stack([missing[:, part].mean(axis=1) for part in real_parts])
+    share = missing.mean(axis=1)
+    error = np.sqrt(share * (1 - share) / len(x) + by_part.var(axis=0, ddof=1) / PARTS)
+    found = (gap_odds[:, gap] > limit).mean(axis=1) if gap.any() else np.full(len(levels), np.nan)
+    return MissingModes(
+        levels=tuple(levels),
+        missing=share,
+        standard_error=error,
+        null=(null > limit).mean(axis=1),
+        found=found,
+        odds=odds,
+        fake_odds=fake_odds,
+    )
+
+
+def _regions(x: Tensor, regions: ArrayLike | None, seed: int) -> npt.NDArray[np.int64]:
+    if regions is None:
+        return fit_bins(x, bins=GAP_REGIONS, seed=seed).of(x)
+    cells = np.unique(as_labels(regions, np.iinfo(np.int64).max), return_inverse=True)[1]
+    if len(cells) != len(x):
+        raise UserError(f"there are {len(cells)} regions for {len(x)} real rows; give one for each row")
+    return np.asarray(cells, dtype=np.int64)
+
+
+def _planted_gap(cells: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
+    """Which rows the gap takes: regions in random order, until about a quarter of the rows is gone."""
+    order = np.random.default_rng(derive_seed(seed, "gap")).permutation(int(cells.max()) + 1)
+    sizes = np.bincount(cells)[order] / len(cells)
+    before = np.cumsum(sizes) - sizes
+    return np.isin(cells, order[before + sizes / 2 <= GAP])
+
+
+def _parts(count: int, random: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    return [np.sort(part) for part in np.array_split(random.permutation(count), PARTS)]
+
+
+def _share(progress: Progress | None, before: int, total: int) -> Callable[[int], None]:
+    def report(step: int) -> None:
+        if progress is not None and (step % REPORT_EVERY == 0 or before + step == total):
+            progress(before + step, total)
+
+    return report
+
+
+class _Stack:
+    """Discriminators with two hidden layers, one for each task and level of noise, trained side by side.
+
+    Args:
+        tasks: pairs of real and fake rows, all (rows, d), centred and of scale 1.
+        noise: standard deviations (levels,).
+    """
+
+    def __init__(self, tasks: list[tuple[Tensor, Tensor]], noise: Tensor, seed: int):
+        self.tasks, self.levels = tasks, len(noise)
+        # The stack's order is task after task, within each level after level.
+        self.noise = noise.repeat(len(tasks)).view(-1, 1, 1)
+        self.random = torch.Generator(noise.device).manual_seed(seed)
+        self.size = 1 / (1 + self.noise.square()).sqrt()
+        dimensions = tasks[0][0].shape[1]
+        self.weights = [
+            *self._layer(dimensions, WIDTH),
+            *self._layer(WIDTH, WIDTH),
+            *self._layer(WIDTH, 1, gain=0.1),
+        ]
+
+    def train(self, steps: int, report: Callable[[int], None]) -> None:
+        """Adam on the cross-entropy, with the rate let down by half a cosine."""
+        optimiser = torch.optim.AdamW(self.weights, lr=RATE, weight_decay=DECAY)
+        half = BATCH // 2
+        real = torch.ones(half, device=self.noise.device)
+        labels = torch.cat([real, 1 - real]).expand(len(self.noise), -1)
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
+            rows = torch.stack([torch.cat([self._drawn(x, half), self._drawn(y, half)]) for x, y in self.tasks])
+            scores = self._scores(self._noisy(rows.repeat_interleave(self.levels, dim=0)))
+            # The sum over the stack gives each discriminator the gradient of its own mean.
+            loss = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none").mean(dim=1).sum()
+            for weight, gradient in zip(self.weights, torch.autograd.grad(loss, self.weights), strict=True):
+                weight.grad = gradient
+            optimiser.step()
+            report(step + 1)
+
+    @torch.no_grad()
+    def log_odds(self, rows: Tensor) -> Floats:
+        """Mean log odds for real, over draws of the noise: shape (tasks, levels, n)."""
+        found = []
+        for part in torch.split(rows, 1024):
+            each = part.expand(len(self.noise), -1, -1)
+            found.append(torch.stack([self._scores(self._noisy(each)) for _ in range(DRAWS)]).mean(dim=0))
+        odds = torch.cat(found, dim=1).view(len(self.tasks), self.levels, -1)
+        return np.asarray(odds.double().cpu().numpy())
+
+    def _layer(self, inputs: int, outputs: int, gain: float = 1.0) -> tuple[Tensor, Tensor]:
+        shape = (len(self.noise), inputs, outputs)
+        uniform = 2 * torch.rand(shape, generator=self.random, device=self.noise.device) - 1
+        bias = torch.zeros(len(self.noise), 1, outputs, device=self.noise.device)
+        return (gain * math.sqrt(3 / inputs) * uniform).requires_grad_(), bias.requires_grad_()
+
+    def _drawn(self, rows: Tensor, count: int) -> Tensor:
+        return rows[torch.randint(len(rows), (count,), generator=self.random, device=rows.device)]
+
+    def _noisy(self, rows: Tensor) -> Tensor:
+        return rows + self.noise * torch.randn(rows.shape, generator=self.random, device=rows.device)
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        w1, b1, w2, b2, w3, b3 = self.weights
+        hidden = torch.baddbmm(b1, rows * self.size, w1).relu()
+        return torch.baddbmm(b3, torch.baddbmm(b2, hidden, w2).relu(), w3)[..., 0]
