@@ -278,6 +278,22 @@ def test_list_groups_methods_by_family_each_with_its_citation(capsys):
         assert f"{name} {method.title} {method.citation}" in words
 
 
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [
+        ("pacgan", "a discriminator that judges 2 rows at once"),
+        ("ali", "an encoder that returns a Gaussian for each row"),
+        ("bigan", "D joint discriminator"),
+        ("sngan", "norm_D = spectral"),
+        ("mdgan", "keeps batch statistics of prior noise and of codes apart"),
+    ],
+)
+def test_describe_tells_what_a_method_asks_of_its_networks(capsys, method, part):
+    code, said, _ = say(capsys, "describe", method)
+    assert code == 0
+    assert part in " ".join(said.split())
+
+
 def test_describe_tells_objective_schedule_settings_and_citation(capsys):
     code, said, _ = say(capsys, "describe", "ivlsgan")
     page = " ".join(said.split())

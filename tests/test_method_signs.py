@@ -114,6 +114,43 @@ def judge_s_loss(s: Scene) -> Tensor:
     return -sum(score.sigmoid().log().mean() for score in judged_right)
 
 
+def pair_score(kind: str) -> Any:
+    """The mean score that D gives data with their codes, or samples with their noise."""
+
+    def score(s: Scene) -> Tensor:
+        pair = (s.x, s.code) if kind == "real" else (s.net["G"](s.z), s.z)
+        return s.net["D"](*pair).mean()
+
+    return score
+
+
+def noise_error(s: Scene) -> Tensor:
+    return (s.net["E"](s.net["G"](s.z)) - s.z).square().mean()
+
+
+def pack_score(kind: str) -> Any:
+    """D's mean score of packs of two, of the step's first minibatches."""
+
+    def score(s: Scene) -> Tensor:
+        x = [torch.tensor(rows) for rows in s.draws.data[:2]]
+        y = [s.net["G"](torch.tensor(rows)) for rows in s.draws.prior[:2]]
+        return s.net["D"](torch.cat(x if kind == "real" else y, dim=1)).mean()
+
+    return score
+
+
+def score_one_step_ahead(s: Scene) -> Tensor:
+    """The score of samples by the D that one step of rate 1 on them would leave."""
+    D, y = s.net["D"], s.net["G"](s.z)
+    loss = torch.nn.functional.softplus(-D(s.x)).mean() + torch.nn.functional.softplus(D(y)).mean()
+    return D.after_step(loss, 1.0)(y).sigmoid().log().mean()
+
+
+def slope(s: Scene) -> Tensor:
+    w = s.net["D"].weights
+    return torch.linalg.vector_norm(w["score"] @ w["trunk"])
+
+
 def critic_slope_error(s: Scene) -> Tensor:
     w = s.net["D"].weights
     return (torch.linalg.vector_norm(w["score"] @ w["trunk"]) - 1).abs()
@@ -137,6 +174,30 @@ SIGNS: list[tuple[str, str, dict[str, Any], str, Any, int]] = [
     ("the critic widens the margin", "wgan-gp", {"penalty": 0.0}, "D", margin, UP),
     ("the penalty moves the slope to 1", "wgan-gp", {"penalty": LARGE}, "D", critic_slope_error, DOWN),
     ("G raises the critic's score", "wgan-gp", {}, "G", judged("fake"), UP),
+    ("D widens the margin", "sngan", {}, "D", margin, UP),
+    ("G raises the score of its samples", "sngan", {}, "G", judged("fake"), UP),
+    ("D raises real packs", "pacgan", {}, "D", pack_score("real"), UP),
+    ("D lowers fake packs", "pacgan", {}, "D", pack_score("fake"), DOWN),
+    ("G raises fake packs", "pacgan", {}, "G", pack_score("fake"), UP),
+    ("the minimax G raises them too", "pacgan", {"loss": "minimax"}, "G", pack_score("fake"), UP),
+    ("D widens the margin", "unrolled", {}, "D", margin, UP),
+    ("G raises the score that D will give", "unrolled",
+     {"unrolled_steps": 1, "unrolled_rate": 1.0, "loss": "nonsaturating"}, "G", score_one_step_ahead, UP),
+    ("without looking ahead, that of the present D", "unrolled", {"unrolled_steps": 0}, "G", judged("fake"), UP),
+    ("D widens the margin", "r3gan", {"gamma": 0.0}, "D", margin, UP),
+    ("the penalties flatten D", "r3gan", {"gamma": LARGE}, "D", slope, DOWN),
+    ("G narrows the margin", "r3gan", {}, "G", margin, DOWN),
+    *[case for name in ("bigan", "ali") for case in [
+        ("D raises data with their codes", name, {}, "D", pair_score("real"), UP),
+        ("D lowers samples with their noise", name, {}, "D", pair_score("fake"), DOWN),
+        ("E lowers data with their codes", name, {}, "E", pair_score("real"), DOWN),
+        ("G raises samples with their noise", name, {}, "G", pair_score("fake"), UP),
+    ]],
+    ("D raises data with their codes", "veegan", {}, "D", pair_score("real"), UP),
+    ("D lowers samples with their noise", "veegan", {}, "D", pair_score("fake"), DOWN),
+    ("E reconstructs the noise", "veegan", {}, "E", noise_error, DOWN),
+    ("G raises samples with their noise", "veegan", {"reconstruction": 0.0}, "G", pair_score("fake"), UP),
+    ("G lets E reconstruct the noise", "veegan", {"reconstruction": LARGE}, "G", noise_error, DOWN),
     ("reconstructions are pulled toward real", "reg-gan", {"lambda_1": 0.0}, "E", judged("reconstructed"), UP),
     ("by G too", "reg-gan", {"lambda_1": 0.0, "lambda_2": LARGE}, "G", judged("reconstructed"), UP),
     ("the misprint pushes them away", "reg-gan", {"lambda_1": 0.0, "misprinted_sign": True}, "E",

@@ -98,6 +98,10 @@ def _networks(method: type[Method]) -> str:
         lines.append(f"and a second head of the discriminator that tells {classes} classes apart")
     if method().split_statistics:
         lines.append("and a generator that keeps batch statistics of prior noise and of codes apart")
+    if method().stochastic_codes:
+        lines.append("and an encoder that returns a Gaussian for each row, means and log variances")
+    if (rows := method().packing) > 1:
+        lines.append(f"and a discriminator that judges {rows} rows at once")
     return "\n".join(lines)
 
 
