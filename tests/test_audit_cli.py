@@ -10,7 +10,7 @@ from typing import Any
 import audits
 import pytest
 
-import modecover
+from modecover.auditing import run
 from modecover.auditing.results import Audit
 from modecover.cli.audit import memory
 from modecover.cli.main import main as command
@@ -31,10 +31,11 @@ def asked(monkeypatch, tmp_path):
     calls: list[dict[str, Any]] = []
 
     def audit(real: Any, fake: Any, **options: Any) -> Audit:
+        options.pop("progress")("distances", 0.5)
         calls.append({"real": real, "fake": fake, **options})
         return audits.audit()
 
-    monkeypatch.setattr(modecover, "audit", audit, raising=False)
+    monkeypatch.setattr(run, "audit", audit)
     return calls
 
 
@@ -64,7 +65,7 @@ def test_every_flag_reaches_the_audit(asked, capsys):
 
 def test_nothing_is_asked_for_that_was_not_said(asked, capsys):
     say(capsys, *SIDES)
-    assert set(asked[0]) - {"progress"} == {"real", "fake", "train", "test", "of_seed", "real_options", "fake_options"}
+    assert set(asked[0]) == {"real", "fake", "train", "test", "of_seed", "real_options", "fake_options"}
     assert asked[0]["train"] is asked[0]["test"] is asked[0]["of_seed"] is None
 
 
@@ -90,8 +91,8 @@ def test_the_summary_tells_verdicts_metrics_and_where_the_page_is(asked, capsys)
     assert (code, error) == (0, "")
     assert said.startswith("2 of 5 failures found: missing mass, low quality.\n400 generated samples (generated.npz)")
     lines = [" ".join(line.split()) for line in said.splitlines()]
-    assert any(line.startswith("missing mass: FOUND 29.2% (27.2-31.2%) 0.0-1.2% About 29 %") for line in lines)
-    assert any(line.startswith("shrink: no 0.98 (0.96-1)") for line in lines)
+    assert any(line.startswith("missing mass: FOUND 29.2% (27.2 to 31.2%) 0.0 to 1.2% About 29 %") for line in lines)
+    assert any(line.startswith("shrink: no 0.98 (0.96 to 1.00)") for line in lines)
     assert "coverage (k=5) [pixels-pca-64:1a2b3c4d] ↑ 0.683 0.66 to 0.71 0.968" in lines
     assert lines[-2:] == ["JSON: audit.json", "Page: audit.html"]
     assert Audit.from_json(Path("audit.json").read_text("utf-8")) == audits.audit()

@@ -19,8 +19,9 @@ from PIL import Image
 
 from modecover.auditing import plots
 from modecover.auditing.gallery import gallery
-from modecover.auditing.page import number, page
+from modecover.auditing.page import page
 from modecover.auditing.results import Audit, Bins, Curves, Estimate, Missed, NeighbourDistances, NoiseSweep
+from modecover.auditing.words import interval, number, quantity
 
 VOID = {"meta", "img", "br", "polyline", "polygon", "line", "rect", "circle", "path"}
 
@@ -80,7 +81,7 @@ def test_a_sound_generator_is_told_so():
 def test_shares_are_percentages_with_interval_and_null():
     said = words(page(audits.audit()))
     assert "29.2 % share of the real mass" in said
-    assert "95 % interval 27.2 to 31.2 % real against real 0.4 %, 0.0 to 1.2 %" in said
+    assert "95% interval 27.2 to 31.2% real against real 0.4%, 0.0 to 1.2%" in said
     assert "0.98 ratio of standard deviations" in said
 
 
@@ -91,15 +92,29 @@ def test_every_metric_is_listed_with_the_identity_of_its_extractor():
 
 
 def test_numbers_keep_four_digits_and_say_when_there_are_none():
-    assert [number(x) for x in (0.123456, 1234567.0, 41000.0, -0.5, 3.0)] == [
-        "0.1235",
-        "1.235e+06",
-        "41,000",
-        "−0.5",
-        "3",
+    numbers = {
+        0.123456: "0.1235",
+        1234567.0: "1,235,000",
+        41000.0: "41,000",
+        -0.5: "−0.5",
+        3.0: "3",
+        0.0: "0",
+        1e12: "1e+12",
+    }
+    numbers |= {198312.4: "198,300", 12345.0: "12,345", 1e-5: "1e−05", math.nan: "not measured", -math.inf: "−∞"}
+    assert {value: number(value) for value in numbers} == numbers
+
+
+def test_quantities_are_percentages_or_have_two_decimals():
+    assert [quantity(x, "share of the samples") for x in (0.0, 0.1234, 1.0, math.nan)] == [
+        "0.0%",
+        "12.3%",
+        "100.0%",
+        "not measured",
     ]
-    assert number(math.nan) == "not measured"
-    assert number(-math.inf) == "−∞"
+    assert [quantity(x, "ratio") for x in (0.9997, 0.04321, 1234.5)] == ["1.00", "0.0432", "1,230"]
+    assert interval(Estimate(0.2, 0.1, 0.3), "share") == "10.0 to 30.0%"
+    assert interval(Estimate(0.2, 0.2, 0.2), "ratio") == "0.20"
 
 
 def test_names_that_look_like_html_are_shown_and_not_obeyed():
@@ -144,7 +159,7 @@ def test_a_starved_bin_shows_its_members_and_both_shares():
     assert bins is not None
     said = words(page(made))
     share = 100 * bins.real[3] / sum(bins.real)
-    assert f"Bin 3 {share:.3g} % of the real samples, 0 % of the generated ones 7 8 9 10" in said
+    assert f"Bin 3 {share:.2g}% of the real samples, 0% of the generated ones 7 8 9 10" in said
 
 
 def test_copies_stand_beside_what_they_copy():
@@ -160,13 +175,12 @@ def test_large_images_are_reduced_and_channels_beyond_colour_are_panels():
         assert Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size == size
 
 
-def test_points_of_the_plane_are_drawn_all_and_the_missed_ones_ringed():
+def test_points_of_the_plane_are_drawn_all_and_the_missed_ones_marked():
     made = audits.audit((2,), missed=(Missed(3, 1.0), Missed(77, 0.9)), starved={1: (5,)}, copies=())
     text = page(made)
     dots = re.findall(r'<path d="([^"]*)" class="dots (\w+)"', text)
-    assert [kind for _, kind in dots] == ["real", "fake"]
-    assert dots[0][0].count("M") == 400
-    assert text.count('class="ring alarm"') == 2 * 3, "in both panels"
+    assert [kind for _, kind in dots] == ["real", "alarm", "fake", "alarm"]
+    assert [path.count("M") for path, _ in dots] == [400, 3, 400, 3]
     assert "base64" not in text
 
 

@@ -50,7 +50,7 @@ def gallery(audit: Audit, real: Rows, fake: Rows, train: Rows | None = None) -> 
         train: where training samples were given beside the real ones, these; else the real ones are meant.
     """
     shown = SHOWN if real.ndim == 4 else SHOWN_POINTS
-    wanted = {m.index for m in audit.missed[:SHOWN]}
+    wanted = {m.index for m in audit.missed[:shown]}
     for rows in list(audit.starved.values())[:BINS_SHOWN]:
         wanted.update(rows[:BIN_EXAMPLES])
     if real.ndim != 4:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -16,7 +15,8 @@ import numpy.typing as npt
 
 from modecover.auditing import plots
 from modecover.auditing.gallery import BIN_EXAMPLES, BINS_SHOWN, SHOWN
-from modecover.auditing.results import ROLES, VERDICTS, Audit, Estimate, Gallery, Metric, Verdict
+from modecover.auditing.results import ROLES, VERDICTS, Audit, Gallery, Metric, Verdict
+from modecover.auditing.words import interval, number, quantity
 
 Rows = npt.NDArray[np.float32]
 
@@ -80,8 +80,8 @@ def _sides(audit: Audit) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    value, sign = _quantity(verdict.effect.value, verdict.unit)
-    null = _quantity(verdict.null.value, verdict.unit)
+    value, null = (quantity(e.value, verdict.unit) for e in (verdict.effect, verdict.null))
+    bare, sign = value.removesuffix("%"), value[-1:] if value.endswith("%") else ""
     evidence = "".join(f"<dt>{escape(name)}</dt><dd>{number(n)}</dd>" for name, n in verdict.evidence.items())
     more = f'<details><summary>Evidence</summary><dl class="facts">{evidence}</dl></details>' if evidence else ""
     return f"""
@@ -89,12 +89,12 @@ def _verdict(verdict: Verdict) -> str:
 <div>
 <h3>{escape(verdict.name)}</h3>
 <span class="chip">{"found" if verdict.fires else "not found"}</span>
-<p class="effect">{value}<small>{sign}</small></p>
+<p class="effect">{bare}<small>{sign}</small></p>
 <p class="unit">{escape(verdict.unit)}</p>
 </div>
 <div class="gauge">{plots.strip(verdict)}
-<p>95 % interval {_interval(verdict.effect, verdict.unit)}<br>
-real against real {"".join(null)}, {_interval(verdict.null, verdict.unit)}</p></div>
+<p>95% interval {interval(verdict.effect, verdict.unit)}<br>
+real against real {null}, {interval(verdict.null, verdict.unit)}</p></div>
 <div class="says"><p>{escape(verdict.sentence)}</p>{more}</div>
 </article>"""
 
@@ -156,18 +156,15 @@ def _copied_images(audit: Audit, shown: Gallery) -> str:
 
 def _plane(audit: Audit, shown: Gallery) -> str:
     real, fake = np.stack(list(shown.real.values())), np.stack(list(shown.fake.values()))
-    rings = {m.index for m in audit.missed[:SHOWN]}
-    for rows in list(audit.starved.values())[:BINS_SHOWN]:
-        rings.update(rows[:BIN_EXAMPLES])
-    marked = np.array([shown.real[row] for row in sorted(rings) if row in shown.real]).reshape(-1, 2)
+    rows = {m.index for m in audit.missed}.union(*audit.starved.values())
+    marked = np.array([shown.real[row] for row in sorted(rows) if row in shown.real]).reshape(-1, 2)
     limits = plots.plane_limits(real)
-    keys = _key("real", "real") + (_key("alarm", "missed, or in a starved bin") if len(marked) else "")
+    missed = _key("alarm", "missed, or in a starved bin") if len(marked) else ""
     panels = (
-        _plot("Real points", plots.scatter_plot(real, "real", marked, limits), keys),
-        _plot("Generated points", plots.scatter_plot(fake, "fake", marked, limits), _key("fake", "generated")),
+        _plot("Real points", plots.scatter_plot(real, "real", marked, limits), _key("real", "real") + missed),
+        _plot("Generated points", plots.scatter_plot(fake, "fake", marked, limits), _key("fake", "generated") + missed),
     )
-    words = "Both on the same axes. Rings mark real points that the generator misses, in both panels."
-    return _section("The plane", words if len(marked) else "Both on the same axes.", _grid(panels))
+    return _section("The plane", "Both on the same axes.", _grid(panels))
 
 
 def _lines(audit: Audit, shown: Gallery) -> str:
@@ -215,7 +212,7 @@ def _bin_shares(audit: Audit, label: int) -> str:
     if bins is None or label >= len(bins.real):
         return ""
     real, fake = (counts[label] / max(1, sum(counts)) for counts in (bins.real, bins.fake))
-    return f"{100 * real:.3g} % of the real samples, {100 * fake:.3g} % of the generated ones"
+    return f"{100 * real:.2g}% of the real samples, {100 * fake:.2g}% of the generated ones"
 
 
 # Plots
@@ -312,29 +309,6 @@ def _fact(value: Any) -> str:
 
 
 # Words
-
-
-def number(value: float) -> str:
-    """A number as people read it: four digits that count."""
-    if not math.isfinite(value):
-        return "not measured" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    if value == int(value) and abs(value) < 1e6:
-        return f"{int(value):,}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")
-
-
-def _quantity(value: float, unit: str) -> tuple[str, str]:
-    """A verdict's number and the sign behind it: shares as percentages."""
-    if not math.isfinite(value):
-        return number(value), ""
-    if unit.startswith("share"):
-        return f"{100 * value:.1f}", " %"
-    return f"{value:.3g}".replace("-", "−"), ""
-
-
-def _interval(estimate: Estimate, unit: str) -> str:
-    low, high = _quantity(estimate.low, unit), _quantity(estimate.high, unit)
-    return f"{low[0]} to {high[0]}{high[1]}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -174,7 +174,7 @@ def histograms(real: Floats, fake: Floats, *, title: str, x_label: str) -> str:
 
 
 def scatter_plot(points: Floats, kind: str, marked: Floats, limits: tuple[float, float, float, float]) -> str:
-    """Points of the plane (n, 2) as dots, and rings about the `marked` ones (m, 2)."""
+    """Points of the plane (n, 2) as dots, and the `marked` ones (m, 2) as dots that are seen before them."""
     left, right, bottom, top = limits
     plot = _Plot("Points of the plane", (left, right), (bottom, top), 420, 420, (10, 10, 28, 44))
     plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
@@ -183,10 +183,11 @@ def scatter_plot(points: Floats, kind: str, marked: Floats, limits: tuple[float,
     for value in ticks(bottom, top):
         plot.text(38, plot.y(value) + 4, _signed(value), text_anchor="end")
     inside = (points[:, 0] >= left) & (points[:, 0] <= right) & (points[:, 1] >= bottom) & (points[:, 1] <= top)
-    # One path of zero-length strokes with round ends is a dot for each point, in ten bytes of text.
-    plot.add("path", d="".join(f"M{plot.x(x):.1f} {plot.y(y):.1f}h0" for x, y in points[inside]), cls=f"dots {kind}")
-    for x, y in marked:
-        plot.add("circle", cx=plot.x(x), cy=plot.y(y), r=5, cls="ring alarm")
+    for dots, colour in ((points[inside], kind), (marked, "alarm")):
+        if len(dots):
+            # One path of zero-length strokes with round ends is a dot for each point, in ten bytes of text.
+            path = "".join(f"M{plot.x(x):.1f} {plot.y(y):.1f}h0" for x, y in dots)
+            plot.add("path", d=path, cls=f"dots {colour}")
     if not inside.all():
         outside = float(np.mean(~inside))
         plot.text(52, 382, f"{100 * outside:.2g}% outside", cls="alarm")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from modecover.auditing.page import number
-from modecover.auditing.results import Audit, Estimate, Verdict
+from modecover.auditing.results import Audit, Verdict
+from modecover.auditing.words import interval, number, quantity
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,28 @@ def print_audit(audit: Audit, *, metrics: bool = True) -> None:
         console.print(_metrics(audit))
 
 
+def print_audits(audits: Mapping[str, Audit]) -> None:
+    """Several audits as one table: a row for each, by its label, and a column for each verdict's effect."""
+    from rich.table import Table
+    from rich.text import Text
+
+    first = next(iter(audits.values()))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("")
+    for verdict in first.verdicts:
+        table.add_column(verdict.name, justify="right")
+    for label, audit in audits.items():
+        cells = (
+            Text(
+                f"{quantity(v.effect.value, v.unit)}{' FOUND' if v.fires else ''}", style="bold red" if v.fires else ""
+            )
+            for v in audit.verdicts
+        )
+        table.add_row(label, *cells)
+    table.add_row("real data", *(interval(v.null, v.unit) for v in first.verdicts), style="dim")
+    _console().print(table)
+
+
 def headline(audit: Audit) -> str:
     """How many verdicts fire, and which."""
     if not audit.firing:
@@ -48,19 +70,6 @@ def sides(audit: Audit) -> str:
         facts = audit.inputs.get(role, {})
         words.append(f"{facts.get('count', 0):,} {noun} ({facts.get('name', role)})")
     return " against ".join(words)
-
-
-def quantity(value: float, unit: str) -> str:
-    """A verdict's number: shares as percentages."""
-    if not math.isfinite(value):
-        return number(value)
-    return f"{100 * value:.1f}%" if unit.startswith("share") else f"{value:.3g}"
-
-
-def interval(estimate: Estimate, unit: str) -> str:
-    """The interval of an estimate, or the number alone where it has none."""
-    low, high = quantity(estimate.low, unit), quantity(estimate.high, unit)
-    return low if low == high else f"{low.removesuffix('%') if high.endswith('%') else low}-{high}"
 
 
 def _marked(verdict: Verdict) -> Text:
