@@ -1,13 +1,24 @@
-"""Experiments read back what their runs wrote, also where a seed has no mode at all."""
+"""Experiments: what is declared can be run, what broke off does not take the others with it, and what the page says."""
 
 from __future__ import annotations
 
 import json
 import math
+import queue
 from pathlib import Path
+from typing import Any
 
-from modecover.experiments.runner import read_summary
+from modecover.data import open_data
+from modecover.experiments import mixtures
+from modecover.experiments.declared import EXPERIMENTS, Arm, Experiment
+from modecover.experiments.report import page, table
+from modecover.experiments.runner import Result, _run_arm, read_summary, run_experiment
+from modecover.experiments.search import choose
 from modecover.training.files import write_json
+from modecover.training.listener import Listener
+from modecover.training.resolve import resolve
+
+TINY = {"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64, "sample_every": 0}
 
 
 def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path: Path) -> None:
@@ -16,3 +27,77 @@ def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path: Path) -> Non
     summary = read_summary(tmp_path)
     assert math.isnan(summary["last"][0]["kl"])
     assert summary["last"][0]["modes_any"] == 0.0 and summary["seeds"] == [0]
+
+
+def declared() -> list[tuple[Experiment, Arm]]:
+    searches = [mixtures.search(place, entry) for place in mixtures.SETS for entry in mixtures.ENTRIES]
+    return [(each, arm) for each in [*EXPERIMENTS.values(), *searches] for arm in each.arms]
+
+
+def test_every_declared_arm_has_settings_its_method_takes() -> None:
+    shapes = {each.data: open_data(each.data).shape for each, _ in declared()}
+    for each, arm in declared():
+        settings = {**each.settings, **arm.settings}
+        protocol = settings.pop("protocol", None)
+        _, found = resolve(arm.method, shapes[each.data], protocol=protocol, chosen=settings)
+        assert all(getattr(found, name) == value for name, value in settings.items() if hasattr(found, name))
+
+
+def test_every_method_has_the_same_budget_and_no_candidate_twice() -> None:
+    for entry in mixtures.ENTRIES:
+        candidates = [tuple(sorted(arm.settings.items())) for arm in entry.candidates()]
+        assert len(set(candidates)) == len(candidates) == mixtures.BUDGET
+    first, count = mixtures.SEARCH["seed"], mixtures.TABLE["seeds"]
+    assert first >= mixtures.TABLE["seed"] + count, "searched on seeds that are not the table's"
+
+
+def result(label: str, modes: list[int], *, any_: list[int] | None = None, distance: float = 0.5) -> Result:
+    rows = [
+        {"modes_any": float(a), "modes_many": float(m), "high_quality": 0.5, "wasserstein": distance}
+        for m, a in zip(modes, any_ or modes, strict=True)
+    ]
+    summary: dict[str, Any] = {"last": rows, "best": rows, "evaluation": {"modes": 8}, "processor_seconds": 3.0}
+    control = {"modes_any": 8.0, "modes_many": 8.0, "high_quality": 0.99, "wasserstein": 0.01}
+    return Result(Arm(label, "gan"), Path(label), {**summary, "control": control})
+
+
+def test_the_search_asks_for_all_modes_first_then_for_modes_then_for_the_distance() -> None:
+    most_seeds, most_modes = result("a", [8, 8, 1]), result("b", [7, 7, 7])
+    nearer, broken = result("c", [7, 7, 7], distance=0.4), Result(Arm("d", "gan"), Path("d"), {}, "NaN")
+    assert choose([most_modes, most_seeds, broken]) is most_seeds
+    assert choose([most_modes, nearer]) is nearer
+    assert choose([broken, result("e", [0, 0, 0], distance=9.0)]).arm.label == "e"
+
+
+def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> None:
+    lines = table(
+        [result("GAN", [8, 8, 2], any_=[8, 8, 8]), Result(Arm("Odd", "gan"), Path("x"), {}, "NaN")], {"Odd": "1 / 2"}
+    )
+    row = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert row[:5] == ["GAN", "last", "3", "2 of 3", "1"]
+    assert row[5:7] == ["8.0", "6.0 (2.0-8.0)"]
+    assert lines[4].startswith("| Odd | broke off: NaN |") and lines[4].endswith("| 1 / 2 |")
+    assert len({line.count("|") for line in lines}) == 1, "every line has as many cells as the heading"
+    assert lines[-1].startswith("| ideal sampler |") and "99.0" in lines[-1]
+
+
+def test_an_arm_that_breaks_off_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
+    wild = Arm("wild", "wgan-gp", {"lr": 1e30, "optimizer": "sgd", "steps": 50})
+    each = Experiment("both", "Which breaks?", "ring", TINY, (Arm("well", "gan"), wild))
+    well, broken = (_run_arm(each, arm, tmp_path / arm.label, queue.Queue()) for arm in each.arms)
+    assert well.summary["finished"] and well.summary["processor_seconds"] > 0 and not well.broken
+    assert broken.summary == {} and "step" in broken.broken
+    assert "broke off" in page(each, [well, broken])
+
+
+def test_arms_run_in_processes_of_their_own_and_come_back_in_order(tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    class Heard(Listener):
+        def stepped(self, step: int, total: int) -> None:
+            steps.append(step)
+
+    arms = (Arm("longer", "gan", {"steps": 6}), Arm("shorter", "lsgan"))
+    found = run_experiment(Experiment("two", "", "ring", TINY, arms), tmp_path, Heard(), workers=1)
+    assert [(result.arm.label, result.summary["steps"]) for result in found] == [("longer", 6), ("shorter", 4)]
+    assert steps == sorted(steps) and steps

@@ -90,5 +90,5 @@ def experiment(name: str) -> Experiment:
         UserError: there is none.
     """
     if name not in EXPERIMENTS:
-        raise UserError(f"There is no experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}.")
+        raise UserError(f"There is no experiment {name!r}: choose one of {', '.join([*EXPERIMENTS, '2d'])}.")
     return EXPERIMENTS[name]

@@ -1,4 +1,4 @@
-"""An experiment's results as a page: the question, the settings, a table, and where the numbers come from."""
+"""Results as a page: the question, the settings, a table, and where the numbers come from."""
 
 from __future__ import annotations
 
@@ -23,29 +23,50 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 """Numbers of an evaluation: their headings and how they are written."""
 
+LEGEND = (
+    'Every cell is the mean over seeds with the range behind it. "All modes" counts the seeds that have every mode by '
+    'both counts; "collapsed" those that have at most a quarter of them by the stricter one. "Last" is the end of '
+    'training, "best" the best evaluation on the way, chosen for each seed by looking. HQ is the share within 3 '
+    "standard deviations of a centre, the std ratio that of the standard deviation within modes to the true one, KL "
+    "that of the counts of the modes to the true weights, W1 the Wasserstein distance to fresh data; CPU s the seconds "
+    "of one core for all seeds together, other work beside it included."
+)
+
 
 def page(experiment: Experiment, results: Sequence[Result]) -> str:
-    """The results in Markdown.
+    """The results of one experiment in Markdown."""
+    shared = ", ".join(f"{name} {value}" for name, value in experiment.settings.items())
+    lines = [f"# {experiment.name}", "", experiment.question, "", *table(results), "", LEGEND, ""]
+    lines += [f"Data {experiment.data}; {shared}. What differs:", "", *own_settings(results), "", *provenance(results)]
+    return "\n".join([*lines, ""])
 
-    Every cell is the mean over seeds with the range behind it. "All modes" counts the seeds that have every mode by
-    both counts; "collapsed" those that have at most a quarter of them by the stricter one.
+
+def table(results: Sequence[Result], published: Mapping[str, str] | None = None) -> list[str]:
+    """The lines of the table: each arm's last and best, and fresh samples of the data.
+
+    Args:
+        published: what papers print for an arm, by label: one more column.
     """
-    first = results[0].summary
-    names = [name for name in COLUMNS if name in first["last"][0]]
-    lines = [f"# {experiment.name}", "", experiment.question, ""]
-    lines += ["| | | seconds | all modes | collapsed | " + " | ".join(COLUMNS[name][0] for name in names) + " |"]
-    lines += ["|" + "---|" * (5 + len(names))]
+    whole = [result for result in results if not result.broken]
+    names = [name for name in COLUMNS if name in whole[0].summary["last"][0]]
+    last_column = [] if published is None else ["published: modes / HQ %"]
+    headings = ["", "", "CPU s", "all modes", "collapsed", *(COLUMNS[name][0] for name in names), *last_column]
+    lines = [_line(headings), "|" + "---|" * len(headings)]
     for result in results:
+        printed = [] if published is None else [published.get(result.arm.label, "")]
+        if result.broken:
+            blank = [""] * (len(headings) - 2 - len(printed))
+            lines.append(_line([result.arm.label, f"broke off: {result.broken}", *blank, *printed]))
+            continue
+        total = int(result.summary["evaluation"]["modes"])
         for which in ("last", "best"):
             rows = result.summary[which]
-            total = int(result.summary["evaluation"]["modes"])
-            cells = [cell(name, [row[name] for row in rows]) for name in names]
-            head = [result.arm.label, which, f"{result.seconds:.0f}" if which == "last" else ""]
+            head = [result.arm.label, which, f"{result.summary['processor_seconds']:.0f}" if which == "last" else ""]
             head += [f"{full(rows, total)} of {len(rows)}", str(collapsed(rows, total))]
-            lines.append("| " + " | ".join([*head, *cells]) + " |")
-    control = first["control"]
-    lines.append("| real data | | | | | " + " | ".join(cell(name, [control[name]]) for name in names) + " |")
-    return "\n".join([*lines, "", *_settings(experiment, results), "", *_provenance(first), ""])
+            cells = [cell(name, [row[name] for row in rows]) for name in names]
+            lines.append(_line([*head, *cells, *(printed if which == "last" else [""] * len(printed))]))
+    control = [cell(name, [whole[0].summary["control"][name]]) for name in names]
+    return [*lines, _line(["ideal sampler", "", "", "", "", *control, *([""] * len(last_column))])]
 
 
 def cell(name: str, values: Sequence[Any]) -> str:
@@ -73,16 +94,19 @@ def collapsed(rows: Numbers, total: int) -> int:
     return sum(counts(row)[1] <= total / 4 for row in rows)
 
 
-def _settings(experiment: Experiment, results: Sequence[Result]) -> list[str]:
-    shared = ", ".join(f"{name} {value}" for name, value in experiment.settings.items())
-    lines = [f"Data {experiment.data}; {shared}. What differs:", ""]
+def own_settings(results: Sequence[Result]) -> list[str]:
+    """A line for each arm: its method, its own settings and its schedule of updates."""
+    lines = []
     for result in results:
         own = ", ".join(f"{name} {value}" for name, value in result.arm.settings.items()) or "the method's defaults"
-        lines.append(f"- {result.arm.label}: `{result.arm.method}`, {own}; schedule `{result.summary['schedule']}`")
+        schedule = f"; schedule `{result.summary['schedule']}`" if result.summary else ""
+        lines.append(f"- {result.arm.label}: `{result.arm.method}`, {own}{schedule}")
     return lines
 
 
-def _provenance(summary: Mapping[str, Any]) -> list[str]:
+def provenance(results: Sequence[Result]) -> list[str]:
+    """Seeds, steps, evaluation, commit, machine and versions."""
+    summary = next(result.summary for result in results if result.summary)
     commit, machine, versions = summary["commit"], summary["hardware"], summary["versions"]
     place = (
         "outside a checkout" if commit is None else commit["commit"][:12] + (", modified" if commit["modified"] else "")
@@ -93,3 +117,7 @@ def _provenance(summary: Mapping[str, Any]) -> list[str]:
         f"Seeds {summary['seeds'][0]} to {summary['seeds'][-1]}; {summary['steps']} steps; {facts}.",
         f"Commit {place}; {cards}; torch {versions['torch']}, Python {versions['python']}.",
     ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,4 +1,4 @@
-"""Runs the arms of an experiment, as many at a time as there are cores, and gathers what they come to.
+"""Runs the arms of experiments, as many at a time as there are cores, and gathers what they come to.
 
 Each arm is a run in a folder of its own and resumes like any other: a second call computes only what is missing.
 """
@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import queue
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,39 +21,62 @@ from modecover.experiments.declared import Arm, Experiment
 from modecover.training.listener import Listener
 from modecover.training.log import with_numbers
 
+News = tuple[str, int, int]
+
 
 @dataclass(frozen=True)
 class Result:
-    """What one arm came to: its run folder and that run's summary (see `summary.json`)."""
+    """What one arm came to.
+
+    Attributes:
+        arm, folder: the arm and its run folder.
+        summary: that run's summary (see `summary.json`); empty where the run broke off.
+        broken: why it broke off, where a loss or a gradient became infinite or NaN.
+    """
 
     arm: Arm
     folder: Path
     summary: dict[str, Any]
-    seconds: float
+    broken: str = ""
 
 
 def run_experiment(experiment: Experiment, out: Path, listener: Listener, workers: int | None = None) -> list[Result]:
-    """Run all arms in folders below `out`, and return their results in order.
+    """Run all arms in folders below `out`, and return their results in order (see `run_experiments`).
+
+    Raises:
+        UserError: an arm was refused, was stopped or broke off; the others are kept.
+    """
+    (results,) = run_experiments([experiment], [out], listener, workers)
+    for result in results:
+        if result.broken:
+            raise UserError(f"{result.arm.label} broke off: {result.broken}")
+    return results
+
+
+def run_experiments(
+    experiments: Sequence[Experiment], out: Sequence[Path], listener: Listener, workers: int | None = None
+) -> list[list[Result]]:
+    """Run all arms of all experiments.
 
     Args:
+        out: a folder for each experiment; its arms are in folders below, by label.
         workers: arms at a time. Default: as many as there are cores.
 
     Raises:
         UserError: an arm was refused or stopped; the others are kept.
     """
-    workers = min(len(experiment.arms), workers or os.cpu_count() or 1)
+    count = sum(len(experiment.arms) for experiment in experiments)
+    workers = min(count, workers or os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
-        news: queue.Queue[tuple[str, int, int]] = manager.Queue()
+        news: queue.Queue[News] = manager.Queue()
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = [pool.submit(_run_arm, experiment, arm, out, news) for arm in experiment.arms]
-            _relay(jobs, news, len(experiment.arms), listener)
-            seconds = [job.result() for job in jobs]
-    folders = [out / arm.label for arm in experiment.arms]
-    return [
-        Result(arm, folder, read_summary(folder), spent)
-        for arm, folder, spent in zip(experiment.arms, folders, seconds, strict=True)
-    ]
+            jobs = [
+                [pool.submit(_run_arm, experiment, arm, place / arm.label, news) for arm in experiment.arms]
+                for experiment, place in zip(experiments, out, strict=True)
+            ]
+            _relay([job for of_one in jobs for job in of_one], news, count, listener)
+            return [[job.result() for job in of_one] for of_one in jobs]
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -64,7 +88,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 class _Messenger(Listener):
     """Tells another process how far the steps are, twice a second."""
 
-    def __init__(self, label: str, news: queue.Queue[tuple[str, int, int]]):
+    def __init__(self, label: str, news: queue.Queue[News]):
         self.label, self.news, self.told = label, news, 0.0
 
     def stepped(self, step: int, steps: int) -> None:
@@ -73,21 +97,26 @@ class _Messenger(Listener):
             self.news.put((self.label, step, steps))
 
 
-def _run_arm(experiment: Experiment, arm: Arm, out: Path, news: queue.Queue[tuple[str, int, int]]) -> float:
+def _run_arm(experiment: Experiment, arm: Arm, folder: Path, news: queue.Queue[News]) -> Result:
     import torch
 
+    from modecover.training.finite import NonFiniteError
     from modecover.training.run import train
 
     torch.set_num_threads(1)  # the arms share the cores
-    start = time.monotonic()
     settings = {**experiment.settings, **arm.settings}
-    run = train(arm.method, experiment.data, out / arm.label, listener=_Messenger(arm.label, news), **settings)
+    try:
+        run = train(arm.method, experiment.data, folder, listener=_Messenger(str(folder), news), **settings)
+    except NonFiniteError as error:
+        news.put((str(folder), settings["steps"], settings["steps"]))
+        return Result(arm, folder, {}, str(error))
     if not run.finished:
         raise UserError(f"{arm.label} was stopped before its end: the same command goes on from there.")
-    return time.monotonic() - start
+    news.put((str(folder), run.step, run.step))  # a finished run takes no more steps
+    return Result(arm, folder, read_summary(folder))
 
 
-def _relay(jobs: list[Future[float]], news: queue.Queue[tuple[str, int, int]], arms: int, listener: Listener) -> None:
+def _relay(jobs: list[Future[Result]], news: queue.Queue[News], arms: int, listener: Listener) -> None:
     """Tell the listener of the steps of all arms together until they are done."""
     known: dict[str, tuple[int, int]] = {}
     while not all(job.done() for job in jobs):

@@ -75,6 +75,7 @@ class Loop:
         self._sample_every = tenth if settings.sample_every is None else settings.sample_every
         self._evaluate_every = tenth if settings.evaluate_every is None else settings.evaluate_every
         self._evaluation_seconds = 0.0
+        self._spent_before = {"seconds": 0.0, "processor_seconds": 0.0}
         self._step = CapturedSteps(engine).step if settings.capture else engine.step
 
     # ------------------------------------------------------------------ the loop
@@ -84,6 +85,7 @@ class Loop:
         engine, steps = self.engine, self.settings.steps
         self._resume()
         self._begin = self._last_log = self._last_save = time.monotonic()
+        self._begin_processor = time.process_time()
         self._logged_step = engine.step_number
         try:
             with _stop_signal() as stop:
@@ -191,6 +193,7 @@ class Loop:
             engine.load(found.tensors)
             self.evaluations = [(step, rows) for step, rows in found.record["evaluations"]]
             self._note_other_steps(found.record["steps"])
+            self._spent_before = found.record.get("spent", self._spent_before)
             self.listener.resumed(found.step)
         if self.folder is not None:
             self._logs.append(self.folder.log(step=self.engine.step_number))
@@ -215,9 +218,17 @@ class Loop:
         self.engine.share_batch_statistics()
         if self.folder is not None:
             evaluations = [list(entry) for entry in self.evaluations]
-            record: dict[str, Any] = {"evaluations": evaluations, "steps": self.settings.steps}
+            record: dict[str, Any] = {"evaluations": evaluations, "steps": self.settings.steps, "spent": self._spent()}
             checkpoint.save(self.folder.checkpoints, self.engine.step_number, self.engine.state(), record)
             self.listener.saved(self.engine.step_number)
+
+    def _spent(self) -> dict[str, float]:
+        """Seconds of all starts of this run together: by the clock, and of this process on its processor."""
+        now = {
+            "seconds": time.monotonic() - self._begin,
+            "processor_seconds": time.process_time() - self._begin_processor,
+        }
+        return {name: self._spent_before[name] + value for name, value in now.items()}
 
     def _finish(self) -> None:
         """Save first: what follows may take long, and may be interrupted."""
@@ -277,6 +288,7 @@ class Loop:
         summary: dict[str, Any] = {
             "steps": self.engine.step_number,
             "finished": self.finished,
+            **{name: round(value, 1) for name, value in self._spent().items()},
             "seeds": list(self.engine.seeds),
             "schedule": self.engine.schedule(),
             "commit": git_commit(),

@@ -1,0 +1,116 @@
+"""The table of the 2-D mixtures: every method of the GAN family on the ring, the grid and the circle of 6.
+
+Networks, prior and evaluation are those of a published protocol for each set. Learning rates are in no paper that
+uses these sets, or differ, and decide more than the objective: so they are searched, for every method alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modecover.experiments.declared import Arm, Experiment
+
+DECAY = "0.5:1,1~0"
+
+LEARNING: tuple[Mapping[str, Any], ...] = (
+    {"lr": 1e-3, "lr_E": 1e-3},
+    {"lr": 3e-3, "lr_D": 1e-2, "lr_E": 3e-3},
+    {"lr": 3e-4, "lr_E": 3e-4},
+    {"lr": 3e-3, "lr_E": 3e-3},
+    {"lr": 1e-3, "lr_D": 3e-3, "lr_E": 1e-3},
+    {"lr": 1e-3, "lr_E": 1e-3, "beta1": 0.0},
+)
+"""Learning settings in the order they are tried; all decay to 0 over the second half of training."""
+
+BUDGET = len(LEARNING)
+"""Candidates for each method and set."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method of the table.
+
+    Attributes:
+        label, method: as of an `Arm`.
+        variants: values of its own weights to choose among; more of them leave fewer learning settings, so that every
+            method has `BUDGET` candidates.
+        published: "modes / HQ %" by set, with the source.
+    """
+
+    label: str
+    method: str
+    variants: tuple[Mapping[str, Any], ...] = ({},)
+    published: Mapping[str, str] | None = None
+
+    def candidates(self) -> tuple[Arm, ...]:
+        """What the search compares, `BUDGET` arms labelled a, b, c, ..."""
+        settings = [
+            {**learning, **variant}
+            for learning in LEARNING[: BUDGET // len(self.variants)]
+            for variant in self.variants
+        ]
+        return tuple(Arm("abcdef"[number], self.method, own) for number, own in enumerate(settings))
+
+
+_INTERVENTION = ({"cap": True}, {"cap": True, "lambda_G": 0.05, "mu_G": 0.1})
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry("GAN", "gan", published={"ring": "1 / 99.96 [L]", "grid": "3.4 / 11.1 [L]"}),
+    Entry("LSGAN", "lsgan"),
+    Entry("WGAN", "wgan"),
+    Entry("WGAN-GP", "wgan-gp", ({}, {"penalty": 1.0})),
+    Entry("SN-GAN", "sngan"),
+    Entry("PacGAN", "pacgan", published={"ring": "7.9 / 95.6 [P]", "grid": "23.8 / 91.3 [P]"}),
+    Entry("Unrolled GAN", "unrolled", published={"ring": "7.6 / 35.6 [V]", "grid": "23.6 / 16 [V]"}),
+    Entry("R3GAN", "r3gan", ({"gamma": 0.1}, {"gamma": 1.0})),
+    Entry("BiGAN", "bigan", published={"ring": "6.9 / 38.1 [L]", "grid": "20.4 / 66.5 [L]"}),
+    Entry("ALI", "ali", published={"ring": "2.8 / 0.13 [V]", "grid": "15.8 / 1.6 [V]"}),
+    Entry("VEEGAN", "veegan", published={"ring": "8 / 52.9 [V], 1 / 99.9 [L]", "grid": "24.6 / 40 [V], 1 / 99.5 [L]"}),
+    Entry("VAEGAN", "vaegan", published={"ring": "1 / 100 [L]", "grid": "8.9 / 98.6 [L]"}),
+    Entry("Reg-GAN", "reg-gan", ({"lambda_1": 0.2, "lambda_2": 0.4}, {"lambda_1": 0.005, "lambda_2": 0.005})),
+    Entry("MDGAN", "mdgan", ({"lambda_": 0.01}, {"lambda_": 0.1})),
+    Entry("LDMGAN", "ldmgan", published={"ring": "8 / 97.9 [L]", "grid": "23.1 / 65.4 [L]"}),
+    Entry("IVDCGAN", "ivdcgan", _INTERVENTION),
+    Entry("IVLSGAN", "ivlsgan", _INTERVENTION),
+    Entry("IV-R3GAN", "ivgan", tuple({**own, "adversarial": "relativistic"} for own in _INTERVENTION)),
+)
+
+SOURCES = "[L] LDMGAN's table, [P] PacGAN's, [V] VEEGAN's; each with its own networks, steps and counts."
+
+
+@dataclass(frozen=True)
+class MixtureSet:
+    """One of the sets, with the protocol whose networks, prior and evaluation it is run under."""
+
+    name: str
+    data: str
+    protocol: str
+
+
+SETS = (
+    MixtureSet("ring", "ring-ldmgan", "ldmgan"),
+    MixtureSet("grid", "grid-ldmgan", "ldmgan"),
+    MixtureSet("circle", "circle-mdgan", "mdgan"),
+)
+
+SEARCH: Mapping[str, Any] = {"seeds": 4, "seed": 100, "steps": 4_000}
+TABLE: Mapping[str, Any] = {"seeds": 8, "seed": 0, "steps": 8_000}
+QUIET: Mapping[str, Any] = {"sample_every": 0, "lr_schedule": DECAY}
+
+
+def search(mixture: MixtureSet, entry: Entry) -> Experiment:
+    """The candidates of a method on a set, on seeds that are not the table's."""
+    settings = {"protocol": mixture.protocol, **QUIET, **SEARCH, "evaluate_every": 0}
+    name = f"{mixture.name}/{entry.label}"
+    return Experiment(
+        name, f"Settings of {entry.label} on the {mixture.name}", mixture.data, settings, entry.candidates()
+    )
+
+
+def table(mixture: MixtureSet, chosen: Mapping[str, Mapping[str, Any]]) -> Experiment:
+    """The table of a set, every method with the settings chosen for it (by label)."""
+    settings = {"protocol": mixture.protocol, **QUIET, **TABLE}
+    arms = tuple(Arm(entry.label, entry.method, chosen[entry.label]) for entry in ENTRIES)
+    return Experiment(mixture.name, f"The {mixture.name}", mixture.data, settings, arms)

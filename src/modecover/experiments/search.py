@@ -1,0 +1,76 @@
+"""The table of the 2-D mixtures from its search to its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from modecover.experiments import mixtures
+from modecover.experiments.mixtures import ENTRIES, MixtureSet
+from modecover.experiments.report import LEGEND, own_settings, provenance, table
+from modecover.experiments.runner import Result, run_experiments
+from modecover.training.listener import Listener
+
+NAME = "2d"
+QUESTION = (
+    "Every method of the GAN family on three mixtures of the plane. How many modes does it cover, and how well, at its "
+    "end and at its best?"
+)
+
+
+def mixtures_page(out: Path, listener: Listener, workers: int | None = None) -> str:
+    """Search, run and write the table; a second call computes only what is missing."""
+    searches = {
+        (place.name, entry.label): mixtures.search(place, entry) for place in mixtures.SETS for entry in ENTRIES
+    }
+    found = run_experiments(
+        list(searches.values()), [out / "search" / name / label for name, label in searches], listener, workers
+    )
+    best = {key: choose(results) for key, results in zip(searches, found, strict=True)}
+    chosen = {
+        place.name: {entry.label: best[place.name, entry.label].arm.settings for entry in ENTRIES}
+        for place in mixtures.SETS
+    }
+    tables = [mixtures.table(place, chosen[place.name]) for place in mixtures.SETS]
+    results = run_experiments(tables, [out / "table" / place.name for place in mixtures.SETS], listener, workers)
+    return _page(results)
+
+
+def choose(results: Sequence[Result]) -> Result:
+    """The best candidate by its last evaluation: seeds with all modes, then modes by the stricter count, then W1."""
+    return max(results, key=merit)
+
+
+def merit(result: Result) -> tuple[float, float, float]:
+    """What candidates are compared by; larger is better."""
+    if result.broken:
+        return (-1.0, 0.0, 0.0)
+    rows: Sequence[Mapping[str, Any]] = result.summary["last"]
+    total = result.summary["evaluation"]["modes"]
+    every = sum(min(row["modes_any"], row["modes_many"]) == total for row in rows)
+    modes = sum(row["modes_many"] for row in rows) / len(rows)
+    return (every, modes, -sum(row["wasserstein"] for row in rows) / len(rows))
+
+
+def _page(results: Sequence[Sequence[Result]]) -> str:
+    lines = ["# Two-dimensional mixtures", "", QUESTION, "", LEGEND, "", _searched(), ""]
+    for place, rows in zip(mixtures.SETS, results, strict=True):
+        printed = {entry.label: (entry.published or {}).get(place.name, "") for entry in ENTRIES}
+        lines += [f"## {_title(place)}", "", *table(rows, printed), "", *own_settings(rows), ""]
+        lines += [*provenance(rows), ""]
+    return "\n".join(lines)
+
+
+def _title(place: MixtureSet) -> str:
+    return f"The {place.name}: `{place.data}`, networks and evaluation of the protocol `{place.protocol}`"
+
+
+def _searched() -> str:
+    seeds, first = mixtures.SEARCH["seeds"], mixtures.SEARCH["seed"]
+    return (
+        f"Settings: for every method and set the best of {mixtures.BUDGET} candidates, on {seeds} seeds from {first} "
+        f"on that are not the table's, after {mixtures.SEARCH['steps']} steps; all learning rates go down to 0 over "
+        f"the second half (`lr_schedule {mixtures.DECAY}`). Below each table: what was chosen. Published: "
+        f"{mixtures.SOURCES}"
+    )
