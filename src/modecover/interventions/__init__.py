@@ -7,6 +7,7 @@ identity and end at the prior. Add a family by subclassing `Intervention` and en
 
 from __future__ import annotations
 
+from modecover.errors import UserError
 from modecover.interventions.base import Identity, Intervention
 from modecover.interventions.blocks import BlockSubstitution, CumulativeSubstitution
 from modecover.interventions.loss import Intervened, InterventionLoss
@@ -21,6 +22,15 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
     "identity": Identity,
 }
 
+
+def family_named(name: str, count: int) -> Intervention:
+    """`count` interventions of the family of that name; `UserError` where there is none."""
+    if name not in INTERVENTIONS:
+        *most, last = (repr(known) for known in INTERVENTIONS)
+        raise UserError(f"intervention is {name!r}: choose {', '.join(most)} or {last}.")
+    return INTERVENTIONS[name](count)
+
+
 __all__ = [
     "INTERVENTIONS",
     "BlockSubstitution",
@@ -31,5 +41,6 @@ __all__ = [
     "InterventionLoss",
     "RadialSubstitution",
     "SteinBridge",
+    "family_named",
     "stein_direction",
 ]

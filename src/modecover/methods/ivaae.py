@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from torch.nn import functional as F
 
-from modecover.interventions import INTERVENTIONS, Intervention, SteinBridge
+from modecover.interventions import Intervention, SteinBridge, family_named
 from modecover.losses import not_class
-from modecover.methods.base import Encoder, Feed, Generator, LatentDiscriminator, Method, Updates, joined, require
+from modecover.methods.base import Encoder, Feed, Generator, LatentDiscriminator, Method, Updates, require
 
 _SCHEDULE = "0:1,0.1:0.5,0.166667:0.1,0.333333:0.01"
 """Of 300 epochs: times 0.5 after 30, times a further 0.2 after 50, and 0.1 after 100."""
@@ -69,7 +69,7 @@ class IVAAE(Method):
 
     @property
     def bridges(self) -> Intervention:
-        return INTERVENTIONS[self.intervention](self.t + 1)
+        return family_named(self.intervention, self.t + 1)
 
     @property
     def classes(self) -> int:
@@ -80,8 +80,6 @@ class IVAAE(Method):
         return False  # the law of the codes is what D judges
 
     def check(self, *, latent: int, batch: int) -> None:
-        known = self.intervention in INTERVENTIONS
-        require(known, f"intervention is {self.intervention!r}: choose {joined([repr(i) for i in INTERVENTIONS])}.")
         require(self.t >= 1, f"t is {self.t}: there must be at least one bridge, the prior.")
         require(batch >= 2 or self.intervention != "svgd", "SVGD moves a batch's codes together: use at least 2.")
         self.bridges.check(latent, "t", fewer=1)

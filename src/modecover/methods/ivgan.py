@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from modecover import random
-from modecover.interventions import INTERVENTIONS, Intervention
+from modecover.interventions import Intervention, family_named
 from modecover.losses import GAMES, Game, Lipschitz, Relativistic
-from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates, joined, require
+from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates, require
 from modecover.methods.ivgan_objectives import Objectives
 
 Adversarial = Literal["bce", "minimax", "ls", "hinge", "wgan-gp", "relativistic"]
@@ -99,15 +99,13 @@ class IVGAN(Method):
 
     @property
     def interventions(self) -> Intervention:
-        return INTERVENTIONS[self.intervention](self.k)
+        return family_named(self.intervention, self.k)
 
     @property
     def classes(self) -> int:
         return self.k
 
     def check(self, *, latent: int, batch: int) -> None:
-        known = self.intervention in INTERVENTIONS
-        require(known, f"intervention is {self.intervention!r}: choose {joined([repr(i) for i in INTERVENTIONS])}.")
         require(self.encoder_steps >= 1, f"encoder_steps is {self.encoder_steps}: E needs at least one step.")
         require(
             self.penalty is None or isinstance(self.game, Lipschitz | Relativistic),
