@@ -27,7 +27,7 @@ class AAE(Method):
     D descends    -E log D(z) - E log(1 - D(E(x)))
     E descends    -E log D(E(x))
     """
-    defaults = {"lr": 1e-3, "lr_E": 1e-3, "lr_D": 5e-4}
+    defaults = {"latent": 16, "lr": 1e-3, "lr_E": 1e-3, "lr_D": 5e-4}
     presets = IVAAE_RUNS
 
     reconstruction: float = 10.0

@@ -31,7 +31,7 @@ class WAEGAN(Method):
     D descends    lambda [-E log D(z) - E log(1 - D(E(x)))]
     G, E descend  cost E |x - G(E(x))|^2 - lambda E log D(E(x))  (mean over coordinates)
     """
-    defaults = {"lr": 1e-3, "lr_E": 1e-3, "lr_D": 5e-4}
+    defaults = {"latent": 16, "lr": 1e-3, "lr_E": 1e-3, "lr_D": 5e-4}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mnist": {**IVAAE_RUNS["mnist"], "cost": 204.8},
         "cifar": {**IVAAE_RUNS["cifar"], "cost": 614.4, "lambda_": 100.0},

@@ -32,7 +32,7 @@ class WAEMMD(Method):
     MMD = mean_{i != j} k(c_i, c_j) + mean_{i != j} k(z_i, z_j) - 2 mean_{i, j} k(c_i, z_j)
     G, E descend  cost E |x - G(c)|^2 + lambda MMD,  c = E(x)  (mean over coordinates)
     """
-    defaults = {"lr": 1e-3, "lr_E": 1e-3}
+    defaults = {"latent": 16, "lr": 1e-3, "lr_E": 1e-3}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mnist": {**IVAAE_RUNS["mnist"], "cost": 204.8},
         "cifar": {**IVAAE_RUNS["cifar"], "cost": 614.4, "lambda_": 100.0},
