@@ -110,8 +110,8 @@ def weights(engine: Engine) -> dict[str, Tensor]:
 
 
 ROW_BY_ROW: dict[str, dict[str, Any]] = {"unrolled": {"unrolled_steps": 0}, "ivaae-svgd": {"t": 1}}
-"""Settings under which a method's losses are means over rows: Unrolled GAN looks ahead on the rows of a micro-batch, and
-SVGD moves them together (with t = 1 it has no step to take)."""
+"""Settings under which a method's losses are means over rows: Unrolled GAN looks ahead on the rows of a micro-batch,
+and SVGD moves them together (with t = 1 it has no step to take)."""
 
 
 def of_means(engine: Engine) -> Engine:
