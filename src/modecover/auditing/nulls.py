@@ -60,7 +60,7 @@ def closeness(distance: Floats, own: Floats) -> Floats:
 
 
 def share(flags: Flags, weight: float = 1.0) -> Estimate:
-    """The share of true flags with its Wilson interval; `weight` is the rows' number of independent ones over theirs."""
+    """The share of true flags with its Wilson interval; `weight` is the number of different rows over that of rows."""
     return share_of(float(flags.mean()) if len(flags) else 0.0, max(1.0, len(flags) * weight))
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-import modecover
+from modecover import __version__
 from modecover.auditing import nulls, verdicts
+from modecover.auditing.gallery import with_gallery
 from modecover.auditing.inputs import SAMPLES, Samples, read_samples, require_alike
 from modecover.auditing.results import (
     Audit,
@@ -180,7 +181,7 @@ def audit(
             better="higher",
         ),
     )
-    return Audit(
+    result = Audit(
         verdicts=found,
         metrics=metrics,
         curves=Curves(
@@ -201,10 +202,11 @@ def audit(
         copies=tuple(Copy(int(i), int(to_train.index[i]), float(to_train.distance[i])) for i in nearest),
         settings={"features": extractor.identity, "k": k, "bins": len(bins), "samples": samples, "seed": seed},
         versions={
-            "modecover": modecover.__version__,
+            "modecover": __version__,
             "torch": torch.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
         inputs={"real": reals.facts(), **{role: given.facts() for role, given in others.items()}},
     )
+    return with_gallery(result, reals, fakes, others.get("train"))

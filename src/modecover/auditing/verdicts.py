@@ -12,7 +12,7 @@ from modecover.auditing.nulls import Flags, closeness, excess, share, share_of
 from modecover.auditing.results import Estimate, Verdict
 from modecover.auditing.spread import spread_ratio
 from modecover.metrics.arrays import Floats, Integers
-from modecover.metrics.missing import CERTAIN, MissingModes
+from modecover.metrics.missing import CERTAIN, PARTS, MissingModes
 from modecover.metrics.support import SupportSize
 
 LARGEST_SOUND = {"missing mass": 0.01, "imbalance": 0.05, "shrink": 0.9, "low quality": 0.04, "copying": 0.04}
@@ -60,7 +60,7 @@ def read_sweep(sweep: MissingModes) -> Reading:
     count = sweep.odds.shape[1]
     part = float(sweep.standard_error[level]) ** 2 - sweep.missing[level] * (1 - sweep.missing[level]) / count
     missing = share_of(float(sweep.missing[level]), count, math.sqrt(max(0.0, part)))
-    null = share_of(float(sweep.null[level]), count)
+    null = share_of(float(sweep.null[level]), count / PARTS)
     limit = math.log(CERTAIN / (1 - CERTAIN))
     return Reading(level, (first, level), _times(missing, factor), _times(null, factor), sweep.odds[level] > limit)
 
@@ -174,7 +174,7 @@ def low_quality(outside: Flags, coarse_or_noisy: Flags, left: Flags, left_detail
     above = excess(effect, null)
     fires = above.low > LARGEST_SOUND["low quality"]
     sentence = (
-        f"{effect.value:.1%} of the samples lie off the real data's manifold, where {null.value:.1%} of real data would."
+        f"{effect.value:.1%} of the samples lie off the real data's manifold; of real data it would be {null.value:.1%}."
         if fires
         else "The samples lie on the real data's manifold as real data do."
     )

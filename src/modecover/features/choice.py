@@ -9,6 +9,7 @@ import torch
 
 from modecover.errors import UserError
 from modecover.features.base import Extractor, Samples
+from modecover.features.classifier import classifier
 from modecover.features.functions import by_function
 from modecover.features.pixels import pixels
 from modecover.features.random_convolutions import random_convolutions
@@ -32,6 +33,12 @@ def fit_features(
         return by_function(choice)
     if choice in ("auto", "pixels"):
         return pixels(real)
+    if choice == "classifier":
+        if labels is None:
+            raise UserError(
+                "the features 'classifier' need labels of the real samples: give labels=, or choose others."
+            )
+        return classifier(real, labels, seed=seed, device=device)
     if choice == "random-convolutions":
         return random_convolutions(real.shape[1:], seed=seed, device=device)
     raise UserError(f"there are no features called {choice!r}; choose among {', '.join(NAMES)}, or give a function.")

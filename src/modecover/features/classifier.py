@@ -1,0 +1,171 @@
+"""Features by a small classifier of the labels that the real samples have: what a sample shows, not how well.
+
+While it learns, samples are blurred, mixed with their class's mean, noised and shifted. A blurred or contracted sample
+so keeps the features of its class, and the missing-mode estimator sees classes that are missing and no blur.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modecover.errors import UserError
+from modecover.features.base import Extractor, Samples, hash_of, in_batches
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels
+from modecover.random import derive_seed
+
+WIDTH = 32
+"""Features."""
+
+SIDE = 16
+"""Larger images are reduced to this side: labels are seen in coarse content."""
+
+STEPS, BATCH, RATE, DECAY, SMOOTHING = 400, 64, 4e-3, 0.02, 0.1
+BLURS = (0.5, 1.0)
+"""Standard deviations of the blur, in pixels of the reduced images."""
+MIXED, NOISE, SHIFT = 0.6, 0.4, 1
+"""At most: the share of the class's mean, the noise's standard deviation (data of scale 1), and the shift in pixels."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier(Extractor):
+    """The features of a classifier, with its opinions."""
+
+    scores: Callable[[Samples], Tensor]
+    """Scores (n, classes) of samples."""
+    classes: Integers
+    """The label of each class, ascending, (classes,)."""
+
+    def probabilities(self, samples: Samples) -> Floats:
+        """The classifier's opinion of each sample, (n, classes), rows summing to 1."""
+        return np.asarray(self.scores(samples).double().softmax(dim=1).numpy())
+
+
+def classifier(
+    real: Samples,
+    labels: ArrayLike,
+    *,
+    seed: int = 0,
+    steps: int = STEPS,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> Classifier:
+    """Train a small classifier on real samples; its 32 features are what its last layer reads.
+
+    Args:
+        real: points (n, d) or images (n, C, H, W).
+        labels: whole numbers of at least 0, (n,), of at least two different classes.
+        seed: of the initial weights, the minibatches and the distortions; torch's global generator is left alone.
+
+    Raises:
+        UserError: the labels are not as described.
+    """
+    numbers = as_labels(labels, np.iinfo(np.int64).max)
+    classes, targets = np.unique(numbers, return_inverse=True)
+    if len(numbers) != len(real) or len(classes) < 2:
+        raise UserError(
+            f"the features 'classifier' need a label for each of the {len(real)} real samples, of two or more classes; "
+            f"there are {len(numbers)} labels of {len(classes)} classes"
+        )
+    random = torch.Generator(device).manual_seed(derive_seed(seed, "classifier"))
+    x = _prepared(torch.from_numpy(np.ascontiguousarray(real))).to(device)
+    y = torch.from_numpy(targets.reshape(-1)).to(device)
+    centre, scale = x.mean(), float(x.std()) or 1.0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "classifier", "weights"))
+        body, head = _networks(tuple(x.shape[1:]), len(classes))
+    body, head = body.to(device), head.to(device)
+    _train(body, head, (x - centre) / scale, y, steps, random, progress)
+
+    def features(samples: Samples) -> Tensor:
+        return in_batches(lambda part: body((_prepared(part) - centre) / scale), samples, device)
+
+    def scores(samples: Samples) -> Tensor:
+        return in_batches(lambda part: head(body((_prepared(part) - centre) / scale)), samples, device)
+
+    weights = [*body.state_dict().values(), *head.state_dict().values()]
+    return Classifier(f"classifier-{WIDTH}", hash_of("classifier", *weights), features, scores, classes)
+
+
+def _prepared(samples: Tensor) -> Tensor:
+    if samples.ndim != 4:
+        return samples
+    sides = [min(side, SIDE) for side in samples.shape[2:]]
+    return functional.adaptive_avg_pool2d(samples, sides)
+
+
+def _networks(shape: tuple[int, ...], classes: int) -> tuple[nn.Sequential, nn.Linear]:
+    head = nn.Linear(WIDTH, classes)
+    if len(shape) != 3 or min(shape[1:]) < 4:
+        size = math.prod(shape)
+        layers = [nn.Flatten(), nn.Linear(size, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, WIDTH)]
+        return nn.Sequential(*layers), head
+
+    def block(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    size = 64 * (shape[1] // 4) * (shape[2] // 4)
+    layers = [*block(shape[0], 24), nn.MaxPool2d(2), *block(24, 48), nn.MaxPool2d(2), *block(48, 64), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(size, WIDTH)), head
+
+
+def _train(
+    body: nn.Sequential,
+    head: nn.Linear,
+    x: Tensor,
+    y: Tensor,
+    steps: int,
+    random: torch.Generator,
+    progress: Progress | None,
+) -> None:
+    means = torch.stack([x[y == number].mean(dim=0) for number in range(head.out_features)])
+    optimiser = torch.optim.AdamW([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
+    body.train()
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1.0, 10 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
+        rows = torch.randint(len(x), (BATCH,), generator=random, device=x.device)
+        batch = _distorted(x[rows], means[y[rows]], random)
+        loss = functional.cross_entropy(head(body(batch)), y[rows], label_smoothing=SMOOTHING)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if progress is not None and (step % 20 == 19 or step + 1 == steps):
+            progress(step + 1, steps)
+    for network in (body, head):
+        network.eval().requires_grad_(False)
+
+
+def _distorted(x: Tensor, means: Tensor, random: torch.Generator) -> Tensor:
+    """Half of the samples mixed with their class's mean; of images half blurred; all shifted and noised."""
+    each = (len(x), *[1] * (x.ndim - 1))
+
+    def uniform() -> Tensor:
+        return torch.rand(each, generator=random, device=x.device)
+
+    x = x + MIXED * uniform() * (uniform() < 0.5) * (means - x)
+    if x.ndim == 4:
+        width = BLURS[int(torch.randint(len(BLURS), (), generator=random, device=x.device))]
+        x = torch.where(uniform() < 0.5, _blurred(x, width), x)
+        across, down = (torch.randint(-SHIFT, SHIFT + 1, (2,), generator=random, device=x.device)).tolist()
+        x = functional.pad(x, (SHIFT,) * 4, mode="replicate")
+        height, wide = x.shape[2] - 2 * SHIFT, x.shape[3] - 2 * SHIFT
+        x = x[:, :, SHIFT + down : SHIFT + down + height, SHIFT + across : SHIFT + across + wide]
+    return x + NOISE * uniform() * torch.randn(x.shape, generator=random, device=x.device)
+
+
+def _blurred(x: Tensor, width: float) -> Tensor:
+    """A Gaussian blur along both axes."""
+    places = torch.arange(-2.0, 3.0, device=x.device)
+    kernel = torch.exp(-places.square() / (2 * width**2))
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+    flat = functional.pad(x.reshape(-1, 1, *x.shape[2:]), (2, 2, 2, 2), mode="replicate")
+    return functional.conv2d(functional.conv2d(flat, kernel), kernel.transpose(2, 3)).view(x.shape)
