@@ -258,7 +258,7 @@ def test_sample_says_what_it_cannot_do(words, sentence, trained, tmp_path, monke
 def test_evaluate_judges_every_seed_and_the_real_data(trained, capsys):
     from modecover.metrics import mixture_modes
 
-    code, said, _ = say(capsys, "evaluate", trained, "--samples", 300, "--json")
+    code, said, _ = say(capsys, "evaluate", trained, "--samples", 300, "--json", "--no-audit")
     report = json.loads(said)
     assert code == 0
     assert list(report["models"]) == ["seed 3", "seed 4"]
@@ -268,7 +268,7 @@ def test_evaluate_judges_every_seed_and_the_real_data(trained, capsys):
     assert report["models"]["seed 4"]["modes_any"] == expected.modes_any
     assert report["models"]["seed 4"]["high_quality"] == expected.high_quality
     assert report["real data"]["modes_any"] == 8
-    code, said, _ = say(capsys, "evaluate", trained, "--samples", 300)
+    code, said, _ = say(capsys, "evaluate", trained, "--samples", 300, "--no-audit")
     rows = [line.split()[:2] for line in said.splitlines()]
     assert ["seed", "3"] in rows
     assert ["real", "data"] in rows
@@ -278,8 +278,8 @@ def test_evaluate_judges_every_seed_and_the_real_data(trained, capsys):
     ("which", "words", "sentence"),
     [
         ("trained", "--data digits", "The model makes samples of shape (2,), and digits has (1, 28, 28)"),
-        ("images", "", "two.npz are not known, so they cannot be counted"),
-        ("images", "--data digits", "are not known, so they cannot be counted"),
+        ("images", "--no-audit", "two.npz are not known, so they cannot be counted: leave out --no-audit"),
+        ("images", "--data digits --no-audit", "are not known, so they cannot be counted"),
     ],
 )
 def test_evaluate_says_what_it_cannot_judge(which, words, sentence, request, capsys):
@@ -298,7 +298,7 @@ def test_the_run_s_data_is_opened_again_with_the_options_it_was_opened_with(tmp_
         assert command(["train", "gan", *SMALL, "--data", *words.split(), "--out", folder]) == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    code, said, error = say(capsys, "evaluate", "../ring", "--samples", 100, "--json")
+    code, said, error = say(capsys, "evaluate", "../ring", "--samples", 100, "--json", "--no-audit")
     assert (code, error) == (0, "")
     assert json.loads(said)["facts"]["modes"] == 5
 
@@ -323,7 +323,7 @@ def test_data_from_memory_must_be_named_to_be_evaluated(tmp_path, capsys):
     code, said, error = say(capsys, "evaluate", tmp_path / "run")
     assert (code, said) == (2, "")
     assert "say with --data what it is. It came from memory" in error
-    assert say(capsys, "evaluate", tmp_path / "run", "--data", "ring", "--samples", 100)[0] == 0
+    assert say(capsys, "evaluate", tmp_path / "run", "--data", "ring", "--samples", 100, "--no-audit")[0] == 0
 
 
 def test_a_run_goes_on_where_its_data_is_named_in_another_way(tmp_path, monkeypatch, capsys):

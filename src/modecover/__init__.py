@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random, training
+    from modecover.auditing.results import Audit
+    from modecover.auditing.run import audit
     from modecover.data import open_data
     from modecover.errors import UserError
     from modecover.interventions import InterventionLoss
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audit": "modecover.auditing.results",
     "GenerativeModel": "modecover.training.model",
     "InterventionLoss": "modecover.interventions",
     "Method": "modecover.methods.base",
     "UserError": "modecover.errors",
+    "audit": "modecover.auditing.run",
     "load": "modecover.training.model",
     "open_data": "modecover.data",
     "train": "modecover.training.run",
@@ -31,11 +35,13 @@ _HOMES = {
 _ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random", "training")
 
 __all__ = [
+    "Audit",
     "GenerativeModel",
     "InterventionLoss",
     "Method",
     "UserError",
     "__version__",
+    "audit",
     "data",
     "experiments",
     "interventions",

@@ -105,7 +105,8 @@ def memory(word: str) -> int:
 
 
 def _audited(given: dict[str, Any]) -> Audit:
-    import modecover
+    from modecover.auditing.run import audit
+    from modecover.cli.progress import Display
 
     options = take_data_options(given)
     shared = ("size", "channels", "layout", "memory_limit")
@@ -113,7 +114,15 @@ def _audited(given: dict[str, Any]) -> Audit:
     if "fake_key" in given:
         fake_options["key"] = given.pop("fake_key")
     real, fake = given.pop("real"), given.pop("fake")
-    return modecover.audit(real, fake, real_options=options, fake_options=fake_options, **given)
+    with Display() as display:
+        return audit(
+            real,
+            fake,
+            real_options=options,
+            fake_options=fake_options,
+            progress=lambda stage, share: display.preparing(f"audit ({stage})", round(100 * share), 100),
+            **given,
+        )
 
 
 def _write(audit: Audit, out: Path, json_out: str | None) -> None:

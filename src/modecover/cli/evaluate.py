@@ -1,4 +1,8 @@
-"""`modecover evaluate RUN`: the modes each of a run's models covers, beside the same numbers of real data."""
+"""`modecover evaluate RUN`: how each of a run's models fares against its data.
+
+Where the modes of the data are known they are counted, beside the same numbers of real data. Then every model is
+audited as `modecover audit` would, which needs no known modes.
+"""
 
 from __future__ import annotations
 
@@ -15,40 +19,109 @@ from modecover.cli.sources import add_data_flags, take_data_options
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
+    from modecover.auditing.results import Audit
     from modecover.data import Dataset
     from modecover.training.evaluation import Evaluator
     from modecover.training.model import GenerativeModel
 
 
+AUDITED = 2000
+"""Samples of each side that an audit takes at most."""
+
+
 def run(words: list[str]) -> int:
     """`modecover evaluate RUN`"""
-    parser = Parser("modecover evaluate", description="Count the modes that trained models cover.")
-    parser.add_argument("model", metavar="RUN", help=MODEL)
-    parser.add_argument("--samples", type=whole_number, metavar="N", help="of each model [2048 points, 26000 stacks]")
-    parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
-    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    group = parser.add_argument_group("opening the data")
-    group.add_argument("--data", metavar="SOURCE", help="the data to compare with [what the run was trained on]")
-    add_data_flags(group)
-    given = vars(parser.parse(words))
+    given = vars(_parser().parse(words))
 
     if given["samples"] is not None and given["samples"] < 1:
         raise UserError(f"--samples is {given['samples']}: ask for at least 1.")
     models = load_all(given["model"])
     dataset = open_again(models[0], given["data"], take_data_options(given))
-    evaluator = _evaluator(dataset, given["samples"])
-    rows = [evaluator.judge(model.sample(evaluator.samples, seed=given["seed"])) for model in models]
-    control = evaluator.control()
     labels = [f"seed {model.training_facts.get('seed', number)}" for number, model in enumerate(models)]
-    if given["json"]:
+    evaluator = _evaluator(dataset, given["samples"])
+    if evaluator is None and not given["audit"]:
+        raise UserError(
+            f"The modes of {dataset.name} are not known, so they cannot be counted: leave out --no-audit to judge the "
+            "models without them."
+        )
+    report: dict[str, Any] = {}
+    if evaluator is not None:
+        rows = [evaluator.judge(model.sample(evaluator.samples, seed=given["seed"])) for model in models]
+        control = evaluator.control()
         report = {"models": dict(zip(labels, rows, strict=True)), "real data": control, "facts": evaluator.facts}
+        if not given["json"]:
+            _print_modes(rows, control, labels, evaluator.facts)
+    if given["audit"]:
+        audits = _audits(models, labels, dataset, given)
+        report["audits"] = {label: json.loads(audit.to_json()) for label, audit in audits.items()}
+        if not given["json"]:
+            _print_audits(audits, given["model"], blank=evaluator is not None)
+    if given["json"]:
         print(json.dumps(_without_nan(report), indent=2))
-    else:
-        from modecover.cli.tables import print_evaluation
-
-        print_evaluation(rows, control, labels)
-        print(_facts(evaluator.facts))
     return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "modecover evaluate", description="Count the modes that trained models cover, and audit the models."
+    )
+    parser.add_argument("model", metavar="RUN", help=MODEL)
+    parser.add_argument("--samples", type=whole_number, metavar="N", help="of each model [2048 points, 26000 stacks]")
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
+    parser.add_argument("--no-audit", dest="audit", action="store_false", help="only count modes")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    group = parser.add_argument_group("opening the data")
+    group.add_argument("--data", metavar="SOURCE", help="the data to compare with [what the run was trained on]")
+    add_data_flags(group)
+    return parser
+
+
+def _print_modes(
+    rows: list[dict[str, float]], control: dict[str, float], labels: list[str], facts: dict[str, object]
+) -> None:
+    from modecover.cli.tables import print_evaluation
+
+    print_evaluation(rows, control, labels)
+    print(_facts(facts))
+
+
+def _audits(
+    models: list[GenerativeModel], labels: list[str], dataset: Dataset, given: dict[str, Any]
+) -> dict[str, Audit]:
+    """Each model's audit, by its label."""
+    from modecover.auditing.run import audit
+    from modecover.cli.progress import Display
+
+    count = min(given["samples"] or AUDITED, AUDITED)
+    audits = {}
+    with Display() as display:
+        for label, model in zip(labels, models, strict=True):
+            audits[label] = audit(
+                dataset,
+                model,
+                samples=count,
+                seed=given["seed"],
+                progress=lambda stage, share, label=label: display.preparing(
+                    f"audit of {label} ({stage})", round(100 * share), 100
+                ),
+            )
+    return audits
+
+
+def _print_audits(audits: dict[str, Audit], place: str, *, blank: bool) -> None:
+    """The verdicts, and a page for each model in the folder of the run."""
+    from modecover.cli.findings import print_audit, print_audits
+
+    if blank:
+        print()
+    if len(audits) == 1:
+        print_audit(next(iter(audits.values())), metrics=False)
+    else:
+        print_audits(audits)
+    folder = Path(place) if Path(place).is_dir() else Path()
+    for label, audit in audits.items():
+        name = "audit.html" if len(audits) == 1 else f"audit-{label.replace(' ', '-')}.html"
+        print(f"Page: {audit.save(folder / name)}")
 
 
 def _without_nan(value: Any) -> Any:
@@ -104,20 +177,14 @@ def _reopened(model: GenerativeModel, options: dict[str, Any]) -> Dataset:
     return dataset
 
 
-def _evaluator(dataset: Dataset, samples: int | None) -> Evaluator:
+def _evaluator(dataset: Dataset, samples: int | None) -> Evaluator | None:
     from modecover.cli.progress import Display
     from modecover.training.evaluation import evaluator_for
 
     with Display() as display:
-        evaluator = evaluator_for(
+        return evaluator_for(
             dataset, samples, lambda done, total: display.preparing("digit classifier for the evaluation", done, total)
         )
-    if evaluator is None:
-        raise UserError(
-            f"The modes of {dataset.name} are not known, so they cannot be counted: evaluate is for the 2-D mixtures "
-            "and stacked-mnist."
-        )
-    return evaluator
 
 
 def _facts(facts: dict[str, object]) -> str:
