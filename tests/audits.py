@@ -26,7 +26,9 @@ def verdict(name: str, fires: bool, effect: float, unit: str, sentence: str, spr
     low = max(0.0, effect - spread)
     ideal = 1.0 if "ratio" in unit else 0.004
     null = Estimate(ideal, max(0.0, ideal - 0.008), ideal + 0.008)
-    return Verdict(name, fires, Estimate(effect, low, effect + spread), unit, null, sentence, {"p value": 0.0003})
+    return Verdict(
+        name, fires, Estimate(effect, low, effect + spread), unit, null, sentence, {"p value": 0.0003, "bins": 50}
+    )
 
 
 def audit(shape: tuple[int, ...] = (1, 28, 28), count: int = 400, seed: int = 0, **changes: object) -> Audit:

@@ -20,6 +20,7 @@ def test_json_and_back_keeps_everything_but_the_pictures():
     made = audits.audit()
     again = Audit.from_json(made.to_json())
     assert again == made
+    assert again.to_json() == made.to_json()
     assert again.gallery is None
     assert again.starved == {3: (7, 8, 9, 10), 10: (100, 101, 102)}
     assert again.metrics[-1].value == math.inf

@@ -247,9 +247,9 @@ def _audit(content: dict[str, Any]) -> Audit:
         verdicts=tuple(map(_verdict, content["verdicts"])),
         metrics=tuple(map(_metric, content["metrics"])),
         curves=_curves(content["curves"]),
-        missed=tuple(Missed(int(item["index"]), float(item["score"])) for item in content["missed"]),
+        missed=tuple(Missed(int(item["index"]), _number(item["score"])) for item in content["missed"]),
         starved={int(name): _whole(rows) for name, rows in content["starved"].items()},
-        copies=tuple(Copy(int(c["fake"]), int(c["train"]), float(c["distance"])) for c in content["copies"]),
+        copies=tuple(Copy(int(c["fake"]), int(c["train"]), _number(c["distance"])) for c in content["copies"]),
         settings=content["settings"],
         versions=content["versions"],
         inputs=content["inputs"],
@@ -258,7 +258,7 @@ def _audit(content: dict[str, Any]) -> Audit:
 
 
 def _verdict(item: dict[str, Any]) -> Verdict:
-    evidence = {name: float(number) for name, number in item["evidence"].items()}
+    evidence = {name: _number(value) for name, value in item["evidence"].items()}
     return Verdict(
         item["name"],
         bool(item["fires"]),
@@ -271,8 +271,8 @@ def _verdict(item: dict[str, Any]) -> Verdict:
 
 
 def _metric(item: dict[str, Any]) -> Metric:
-    null, low, high = (None if item[name] is None else float(item[name]) for name in ("null", "low", "high"))
-    return Metric(item["name"], item["key"], float(item["value"]), null, low, high, item["better"])
+    null, low, high = (None if item[name] is None else _number(item[name]) for name in ("null", "low", "high"))
+    return Metric(item["name"], item["key"], _number(item["value"]), null, low, high, item["better"])
 
 
 def _curves(item: dict[str, Any]) -> Curves:
@@ -292,17 +292,22 @@ def _sweep(item: dict[str, Any]) -> NoiseSweep:
         levels=_floats(item["levels"]),
         missing=tuple(map(_estimate, item["missing"])),
         null=_floats(item["null"]),
-        plateau=None if plateau is None else (float(plateau[0]), float(plateau[1])),
+        plateau=None if plateau is None else (_number(plateau[0]), _number(plateau[1])),
     )
 
 
 def _estimate(item: dict[str, Any]) -> Estimate:
-    return Estimate(float(item["value"]), float(item["low"]), float(item["high"]))
+    return Estimate(_number(item["value"]), _number(item["low"]), _number(item["high"]))
 
 
 def _floats(items: list[Any]) -> tuple[float, ...]:
-    return tuple(map(float, items))
+    return tuple(map(_number, items))
 
 
 def _whole(items: list[Any]) -> tuple[int, ...]:
     return tuple(map(int, items))
+
+
+def _number(item: Any) -> float:
+    """A number as JSON has it, or the word that stands for one that is not finite."""
+    return item if isinstance(item, int | float) else float(item)
