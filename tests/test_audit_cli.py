@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import audits
+import numpy as np
 import pytest
 
 from modecover.auditing import run
@@ -157,3 +158,54 @@ def test_help_names_the_exit_codes(capsys):
         command(["audit", "--help"])
     assert left.value.code == 0
     assert "3 a threshold broken" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- evaluate
+
+SMALL = "--steps 2 --batch 8 --width 4 --evaluate-every 0 --sample-every 0".split()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on the ring with two seeds, and one on images whose modes nobody knows."""
+    folder = tmp_path_factory.mktemp("runs")
+    np.save(folder / "images.npy", np.random.default_rng(0).integers(0, 256, (20, 16, 16), dtype=np.uint8))
+    assert command(["train", "gan", "--data", "ring", *SMALL, "--seeds", "2", "--out", str(folder / "ring")]) == 0
+    images = ["--data", str(folder / "images.npy"), *SMALL, "--latent", "3", "--out", str(folder / "images")]
+    assert command(["train", "gan", *images]) == 0
+    return folder
+
+
+def test_evaluate_counts_known_modes_and_audits_every_seed(runs, asked, capsys):
+    code, said, _ = say(capsys, "evaluate", runs / "ring", "--samples", 300, "--seed", 5)
+    assert code == 0
+    lines = [" ".join(line.split()) for line in said.splitlines()]
+    assert any(line.startswith("real data 8 ") for line in lines), "the control row of the modes"
+    assert "seed 0 29.2% FOUND 3.0% 0.98 11.3% FOUND 0.1%" in lines
+    assert "real data 0.0 to 1.2% 0.0 to 1.2% 0.99 to 1.01 0.0 to 1.2% 0.0 to 1.2%" in lines
+    assert lines[-2:] == [f"Page: {runs / 'ring' / f'audit-seed-{seed}.html'}" for seed in (0, 1)]
+    assert [(call["samples"], call["seed"], call["real"].name) for call in asked] == [(300, 5, "ring")] * 2
+    assert [call["fake"].training_facts["seed"] for call in asked] == [0, 1]
+
+
+def test_evaluate_audits_models_of_data_without_known_modes(runs, asked, capsys):
+    code, said, _ = say(capsys, "evaluate", runs / "images")
+    assert code == 0
+    assert said.startswith("2 of 5 failures found: missing mass, low quality.")
+    assert said.splitlines()[-1] == f"Page: {runs / 'images' / 'audit.html'}"
+    assert (runs / "images" / "audit.html").exists()
+
+
+def test_evaluate_as_json_holds_the_audits_beside_the_modes(runs, asked, capsys):
+    report = json.loads(say(capsys, "evaluate", runs / "ring", "--samples", 100, "--json")[1])
+    assert list(report) == ["models", "real data", "facts", "audits"]
+    assert Audit.from_json(json.dumps(report["audits"]["seed 1"])) == audits.audit()
+    assert list(json.loads(say(capsys, "evaluate", runs / "images", "--json")[1])) == ["audits"]
+
+
+def test_evaluate_can_leave_the_audit_out(runs, asked, capsys):
+    code, said, _ = say(capsys, "evaluate", runs / "ring", "--samples", 100, "--no-audit")
+    assert (code, asked) == (0, [])
+    assert "FOUND" not in said
+    code, _, error = say(capsys, "evaluate", runs / "images", "--no-audit")
+    assert code == 2 and "leave out --no-audit" in error
