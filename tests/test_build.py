@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from modecover.data import open_data
+from modecover.errors import UserError
 from modecover.losses import moment_kl
 from modecover.training.build import build_engine, build_networks
 from modecover.training.engine import Engine
@@ -41,9 +42,18 @@ def test_codes_that_are_put_into_the_generator_have_the_priors_scale(method: str
     assert torch.allclose(codes.var(0, unbiased=False), torch.ones(2), atol=0.02)
 
 
-def test_a_penalised_critic_scores_each_row_alone() -> None:
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("wgan-gp", {}),
+        ("r3gan", {}),
+        ("ivgan", {"adversarial": "wgan-gp"}),
+        ("ivgan", {"adversarial": "relativistic"}),
+    ],
+)
+def test_a_penalised_critic_scores_each_row_alone(method: str, settings: dict[str, str]) -> None:
     torch.manual_seed(0)
-    D, plain = built("wgan-gp", (1, 16, 16), width=4)["D"], built("gan", (1, 16, 16), width=4)["D"]
+    D, plain = built(method, (1, 16, 16), width=4, **settings)["D"], built("ivgan", (1, 16, 16), width=4)["D"]
     rows = torch.randn(6, 1, 16, 16)
     assert torch.allclose(D(rows)[:2], D(rows[:2]), atol=1e-6)
     assert not torch.allclose(plain(rows)[:2], plain(rows[:2]), atol=1e-3)
@@ -87,3 +97,34 @@ def test_stacked_runs_as_they_are_really_built_equal_separate_ones(shape: tuple[
         member = stacked.networks[name].member(1).state_dict()  # type: ignore[operator]
         for key, value in network.state_dict().items():
             assert torch.allclose(member[key].float(), value.float(), atol=1e-5), f"{name}/{key}"
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("ldmgan", {}),
+        ("vae", {}),
+        ("vaegan", {}),
+        ("ivaae-rad", {"t": 2}),
+        ("ivaae-svgd", {"t": 2}),
+        ("ivgan", {"k": 2, "intervention": "radial"}),
+    ],
+)
+def test_what_holds_for_normal_noise_alone_is_refused_with_another(method: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"is for prior noise from N\(0, I\), and prior is 'uniform01': set prior"):
+        resolve(method, (2,), protocol="mdgan", chosen=settings)
+    assert resolve(method, (2,), protocol="mdgan", chosen={**settings, "prior": "normal"})[1].prior == "normal"
+
+
+def test_blocks_take_their_noise_from_the_prior_whatever_its_law() -> None:
+    """Else O_i(z) would not have z's law: with noise from [0, 1] no coordinate may leave it."""
+    dataset = open_data("ring")
+    method, settings = resolve("ivdcgan", dataset.shape, chosen={"batch": 64, "width": 8, "prior": "uniform01"})
+    engine = build_engine(method, settings, dataset, device=torch.device("cpu"))
+    seen: list[torch.Tensor] = []
+    engine.networks["G"].register_forward_pre_hook(lambda _, rows: seen.append(rows[0].detach()))
+    engine.step()
+    of_samples, of_codes = seen[0], seen[1]
+    assert of_samples.min() >= 0 and of_samples.max() <= 1
+    inside = (of_codes >= 0) & (of_codes <= 1)
+    assert inside.any(dim=1).all(), "one block of each code is fresh noise"

@@ -81,8 +81,8 @@ def test_it_is_ivgans_own_loss(scene):
     method = registry.get("ivgan")(latent_reconstruction="code", classifier_weight=1.0, mu_G=1.0)
     with pytest.MonkeyPatch.context() as patch:
         make_known(draws, patch)
-        x, z = torch.tensor(draws.data[0]), torch.tensor(draws.prior[0])
-        steps = method.step(**net, data=lambda: x, prior=lambda: z)
+        x, latents = torch.tensor(draws.data[0]), [torch.tensor(draws.prior[0]), torch.tensor(draws.normal[0])]
+        steps = method.step(**net, data=lambda: x, prior=iter(latents).__next__)
         _, of_d = next(steps)
         (_, of_g), _ = next(steps)
     assert of_d["classifier"].item() == pytest.approx(loss.classifier(made).item())

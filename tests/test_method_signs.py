@@ -45,7 +45,7 @@ class Scene:
 
     @property
     def noise(self) -> Tensor:
-        return self.z if self.shared_noise else torch.tensor(self.draws.normal[0])
+        return self.z if self.shared_noise else torch.tensor(self.draws.prior[1])
 
     def classifier_error(self) -> Tensor:
         """-log f_i of the intervened sample G(O_i(E(x))), one coordinate a block."""
@@ -77,7 +77,7 @@ def pixel_error(s: Scene) -> Tensor:
 
 def reconstruction_error(s: Scene) -> Tensor:
     """|G(E(x)) - x| + |E(G(O_i(z))) - O_i(z)|, means (IVGAN, eq. 6)."""
-    latent = torch.where(torch.arange(4) == torch.tensor(INDEX)[:, None], torch.tensor(s.draws.normal[1]), s.z)
+    latent = torch.where(torch.arange(4) == torch.tensor(INDEX)[:, None], torch.tensor(s.draws.prior[2]), s.z)
     back = s.net["E"](s.net["G"](latent))
     return (s.reconstruction - s.x).abs().mean() + (back - latent).abs().mean()
 

@@ -95,7 +95,7 @@ def make_networks(method: Method, seed: int, shape: tuple[int, ...], norm: bool)
             width=width,
             encoder_width=width,
             encoder_normalize=norm,
-            discriminator_norm=method.defaults.get("norm_D", "batch") if norm else "none",
+            discriminator_norm="none" if method.judged_alone or not norm else method.defaults.get("norm_D", "batch"),
         )
     return made
 

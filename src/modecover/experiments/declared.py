@@ -75,7 +75,7 @@ CIRCLE = Experiment(
         Arm("GAN, lr 1e-4", "gan", {"lr": 1e-4, "lr_schedule": "1"}),
         Arm("GAN", "gan"),
         Arm("Reg-GAN", "reg-gan", {"lambda_1": 0.2, "lambda_2": 0.4}),
-        Arm("IVDCGAN", "ivdcgan", {"cap": True}),
+        Arm("IVDCGAN", "ivdcgan", {"cap": True, "prior": "normal"}),
         Arm("MDGAN", "mdgan"),
     ),
 )

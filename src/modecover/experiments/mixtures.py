@@ -36,18 +36,21 @@ class Entry:
         label, method: as of an `Arm`.
         variants: values of its own weights to choose among; more of them leave fewer learning settings, so that every
             method has `BUDGET` candidates.
+        normal_prior: whether its prior is N(0, I) also where the protocol has another: its KL, or the batch norm of
+            its codes, is for that one.
         published: "modes / HQ %" by set, with the source.
     """
 
     label: str
     method: str
     variants: tuple[Mapping[str, Any], ...] = ({},)
+    normal_prior: bool = False
     published: Mapping[str, str] | None = None
 
     def candidates(self) -> tuple[Arm, ...]:
         """What the search compares, `BUDGET` arms labelled a, b, c, ..."""
         settings = [
-            {**learning, **variant}
+            {**learning, **variant, **({"prior": "normal"} if self.normal_prior else {})}
             for learning in LEARNING[: BUDGET // len(self.variants)]
             for variant in self.variants
         ]
@@ -68,13 +71,15 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("BiGAN", "bigan", published={"ring": "6.9 / 38.1 [L]", "grid": "20.4 / 66.5 [L]"}),
     Entry("ALI", "ali", published={"ring": "2.8 / 0.13 [V]", "grid": "15.8 / 1.6 [V]"}),
     Entry("VEEGAN", "veegan", published={"ring": "8 / 52.9 [V], 1 / 99.9 [L]", "grid": "24.6 / 40 [V], 1 / 99.5 [L]"}),
-    Entry("VAEGAN", "vaegan", published={"ring": "1 / 100 [L]", "grid": "8.9 / 98.6 [L]"}),
+    Entry("VAEGAN", "vaegan", normal_prior=True, published={"ring": "1 / 100 [L]", "grid": "8.9 / 98.6 [L]"}),
     Entry("Reg-GAN", "reg-gan", ({"lambda_1": 0.2, "lambda_2": 0.4}, {"lambda_1": 0.005, "lambda_2": 0.005})),
     Entry("MDGAN", "mdgan", ({"lambda_": 0.01}, {"lambda_": 0.1})),
-    Entry("LDMGAN", "ldmgan", published={"ring": "8 / 97.9 [L]", "grid": "23.1 / 65.4 [L]"}),
-    Entry("IVDCGAN", "ivdcgan", _INTERVENTION),
-    Entry("IVLSGAN", "ivlsgan", _INTERVENTION),
-    Entry("IV-R3GAN", "ivgan", tuple({**own, "adversarial": "relativistic"} for own in _INTERVENTION)),
+    Entry("LDMGAN", "ldmgan", normal_prior=True, published={"ring": "8 / 97.9 [L]", "grid": "23.1 / 65.4 [L]"}),
+    Entry("IVDCGAN", "ivdcgan", _INTERVENTION, normal_prior=True),
+    Entry("IVLSGAN", "ivlsgan", _INTERVENTION, normal_prior=True),
+    Entry(
+        "IV-R3GAN", "ivgan", tuple({**own, "adversarial": "relativistic"} for own in _INTERVENTION), normal_prior=True
+    ),
 )
 
 SOURCES = "[L] LDMGAN's table, [P] PacGAN's, [V] VEEGAN's; each with its own networks, steps and counts."

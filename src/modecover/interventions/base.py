@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ class Intervention(ABC):
     """A family of `count` maps of the latent space, numbered from 0, that each leave N(0, I) unchanged."""
 
     count: int
+
+    of_any_prior: ClassVar[bool] = False
+    """Whether the maps leave every law of independent, equal coordinates unchanged, given noise from that law."""
 
     @abstractmethod
     def __call__(self, code: Tensor, index: Tensor, noise: Tensor) -> Tensor:
@@ -50,6 +54,8 @@ class Intervention(ABC):
 
 class Identity(Intervention):
     """Every O_i leaves the code as it is: a control, whose intervention loss is the constant -log k at best."""
+
+    of_any_prior = True
 
     def __call__(self, code: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         return code

@@ -16,6 +16,8 @@ class BlockSubstitution(Intervention):
     independent of the others.
     """
 
+    of_any_prior = True
+
     def __call__(self, code: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         return torch.where(_block_of(code, self.count) == index[:, None], noise, code)
 
@@ -26,6 +28,8 @@ class BlockSubstitution(Intervention):
 
 class CumulativeSubstitution(Intervention):
     """T_i replaces the first i of k - 1 equal blocks by fresh noise: from the code (i = 0) to the prior (IVAAE)."""
+
+    of_any_prior = True
 
     def __call__(self, code: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         return torch.where(_block_of(code, self.count - 1) < index[:, None], noise, code)

@@ -128,6 +128,16 @@ class Method:
         return False
 
     @property
+    def normal_prior(self) -> bool:
+        """Whether the method's mathematics holds for prior noise from N(0, I) alone."""
+        return False
+
+    @property
+    def judged_alone(self) -> bool:
+        """Whether a discriminator's score of a row may not depend on the other rows, so that it has no batch norm."""
+        return False
+
+    @property
     def packing(self) -> int:
         """Rows that a discriminator judges together, joined along their first axis (channels or coordinates)."""
         return 1

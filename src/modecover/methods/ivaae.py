@@ -79,6 +79,10 @@ class IVAAE(Method):
     def normalized_codes(self) -> bool:
         return False  # the law of the codes is what D judges
 
+    @property
+    def normal_prior(self) -> bool:
+        return not self.bridges.of_any_prior
+
     def check(self, *, latent: int, batch: int) -> None:
         require(self.t >= 1, f"t is {self.t}: there must be at least one bridge, the prior.")
         require(batch >= 2 or self.intervention != "svgd", "SVGD moves a batch's codes together: use at least 2.")

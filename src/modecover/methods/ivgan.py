@@ -49,12 +49,12 @@ class IVGAN(Method):
         },
     }
     presets["official-stacked"] = {**presets["official"], "encoder_objective": "help and reconstruct"}
-    presets["wgan-gp"] = {"adversarial": "wgan-gp", "norm_D": "none", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
-    presets["r3gan"] = {"adversarial": "relativistic", "norm_D": "none", "beta1": 0.0, "beta2": 0.99}
+    presets["wgan-gp"] = {"adversarial": "wgan-gp", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
+    presets["r3gan"] = {"adversarial": "relativistic", "beta1": 0.0, "beta2": 0.99}
 
     adversarial: Adversarial = "bce"
-    """Adversarial loss, its penalties on the adversarial head alone: wgan-gp, and relativistic with R1 and R2 (R3GAN),
-    are for a D without batch normalisation, as their presets have it."""
+    """Adversarial loss, its penalties on the adversarial head alone: wgan-gp, and relativistic with R1 and R2 (R3GAN).
+    With these two D has no batch normalisation. Presets of their names give the rates that go with them."""
     penalty: float | None = None
     """Weight of the gradient penalties of wgan-gp and relativistic (gamma). Default: 10 and 1."""
     intervention: str = "block"
@@ -105,6 +105,14 @@ class IVGAN(Method):
     def classes(self) -> int:
         return self.k
 
+    @property
+    def normal_prior(self) -> bool:
+        return not self.interventions.of_any_prior
+
+    @property
+    def judged_alone(self) -> bool:
+        return isinstance(self.game, Lipschitz | Relativistic)
+
     def check(self, *, latent: int, batch: int) -> None:
         require(self.encoder_steps >= 1, f"encoder_steps is {self.encoder_steps}: E needs at least one step.")
         require(
@@ -117,9 +125,9 @@ class IVGAN(Method):
         game, O = self.game, self.interventions  # noqa: E741
         x, z = data(), prior()
         i = random.integers(self.k, z, shared=self.index == "minibatch")
-        noise = None if self.block_noise == "shared" else random.normal_like(z)
+        noise = None if self.block_noise == "shared" else prior()
         if self.latent_reconstruction == "prior":
-            z = O(z, i, random.normal_like(z))
+            z = O(z, i, prior())
         y = G(z)
         own = Objectives(self, G, E, D, x, z, i, z if noise is None else noise)
 

@@ -38,6 +38,10 @@ class LDMGAN(Method):
     """Reconstruction distance: pixel, feature (in D), or a name you add to `modecover.losses.DISTANCES`."""
 
     @property
+    def normal_prior(self) -> bool:
+        return True  # the KL is to N(0, I)
+
+    @property
     def normalized_codes(self) -> bool:
         return False  # else q is N(0, I) by construction and the KL terms say nothing
 

@@ -25,11 +25,15 @@ class R3GAN(Method):
     D descends  E log(1 + exp(D(G(z)) - D(x))) + gamma/2 E ||grad D(x)||^2 + gamma/2 E ||grad D(G(z))||^2
     G descends  E log(1 + exp(D(x) - D(G(z))))
     """
-    defaults = {"norm_D": "none", "beta1": 0.0, "beta2": 0.99}
+    defaults = {"beta1": 0.0, "beta2": 0.99}
     presets = {"images": {"networks": "residual", "ema": 0.999}}
 
     gamma: float = 1.0
     """Weight of the zero-centred penalties R1 (at real samples) and R2 (at fake ones)."""
+
+    @property
+    def judged_alone(self) -> bool:
+        return True  # the penalties are of single samples
 
     def check(self, *, latent: int, batch: int) -> None:
         require(self.gamma >= 0, f"gamma is {self.gamma}: a penalty's weight is 0 or positive, for example 0.1.")

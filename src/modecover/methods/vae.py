@@ -34,6 +34,10 @@ class VAE(Method):
     The default is about what small images, in [-1, 1], and mixtures of points keep."""
 
     @property
+    def normal_prior(self) -> bool:
+        return True  # the KL is to N(0, I)
+
+    @property
     def stochastic_codes(self) -> bool:
         return True
 

@@ -44,6 +44,10 @@ class VAEGAN(Method):
     1, as in the paper."""
 
     @property
+    def normal_prior(self) -> bool:
+        return True  # the KL is to N(0, I)
+
+    @property
     def stochastic_codes(self) -> bool:
         return True
 

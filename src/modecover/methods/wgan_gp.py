@@ -23,12 +23,16 @@ class WGANGP(Method):
     D descends  E D(G(z)) - E D(x) + penalty E (||grad D(t)||_2 - 1)^2,  t between x and G(z);  critic_steps times
     G descends  -E D(G(z))
     """
-    defaults = {"norm_D": "none", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
+    defaults = {"lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
 
     penalty: float = 10.0
     """Weight of the gradient penalty (lambda)."""
     critic_steps: int = 5
     """Critic steps for each generator step."""
+
+    @property
+    def judged_alone(self) -> bool:
+        return True  # the penalties are of single samples
 
     def check(self, *, latent: int, batch: int) -> None:
         require(self.critic_steps >= 1, f"critic_steps is {self.critic_steps}: the critic needs at least one step.")

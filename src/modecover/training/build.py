@@ -96,8 +96,14 @@ def _options(method: Method, settings: Settings) -> dict[str, Any]:
         "width": settings.width,
         "input_affine": settings.input_affine,
         "encoder_normalize": method.normalized_codes if settings.norm_E == "auto" else settings.norm_E == "batch",
-        "discriminator_norm": "batch" if settings.norm_D == "auto" else settings.norm_D,
+        "discriminator_norm": _norm_of_discriminators(method, settings),
     }
+
+
+def _norm_of_discriminators(method: Method, settings: Settings) -> str:
+    if settings.norm_D == "auto":
+        return "none" if method.judged_alone else "batch"
+    return settings.norm_D
 
 
 def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> nn.Module:

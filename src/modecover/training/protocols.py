@@ -11,7 +11,7 @@ from typing import Any
 
 from modecover.errors import UserError
 
-_PLAIN = {"instance_noise": "0", "weight_decay_E": 0.0, "k": 2}
+_PLAIN = {"instance_noise": "0", "weight_decay_E": 0.0, "k": 2, "t": 2}
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "lambda_1": 0.005,
             "lambda_2": 0.005,
             "k": 3,
+            "t": 3,
         },
     ),
     "unrolled": Protocol(

@@ -57,6 +57,11 @@ def resolve(
     settings = Settings(**{key: value for key, value in merged.items() if key in shared})
     latent = settings.latent or (100 if len(shape) == 3 else 2)
     settings = dataclasses.replace(settings, latent=latent, prior=settings.prior or "normal")
+    if method.normal_prior and settings.prior != "normal":
+        raise UserError(
+            f"{name} with these settings is for prior noise from N(0, I), and prior is {settings.prior!r}: "
+            "set prior to 'normal'."
+        )
     method.check(latent=latent, batch=settings.batch // settings.accumulate)
     return method, settings
 
