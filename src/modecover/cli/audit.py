@@ -89,11 +89,9 @@ def add_audit_flags(group: argparse._ArgumentGroup) -> None:
     flag("--samples", type=whole_number, metavar="N", help="of each side at most [10000]")
     flag("--seed", type=whole_number, metavar="N", help="of every random choice [0]")
     flag("--memory", type=memory, metavar="SIZE", help="what distances may take at a time, as in 500MB [1GB]")
-    flag(
-        "--features",
-        metavar="NAME",
-        help="what distances are taken in: pixels, random-convolutions, classifier [pixels]",
-    )
+    choices = "pixels, random-convolutions, classifier (of the labels), inception:FILE"
+    default = "classifier for images with labels, else pixels"
+    flag("--features", metavar="NAME", help=f"what missing modes are looked for in: {choices} [{default}]")
 
 
 def memory(word: str) -> int:

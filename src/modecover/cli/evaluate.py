@@ -93,19 +93,15 @@ def _audits(
     from modecover.cli.progress import Display
 
     count = min(given["samples"] or AUDITED, AUDITED)
-    audits = {}
     with Display() as display:
-        for label, model in zip(labels, models, strict=True):
-            audits[label] = audit(
-                dataset,
-                model,
-                samples=count,
-                seed=given["seed"],
-                progress=lambda stage, share, label=label: display.preparing(
-                    f"audit of {label} ({stage})", round(100 * share), 100
-                ),
-            )
-    return audits
+
+        def one(label: str, model: GenerativeModel) -> Audit:
+            def tell(stage: str, share: float) -> None:
+                display.preparing(f"audit of {label} ({stage})", round(100 * share), 100)
+
+            return audit(dataset, model, samples=count, seed=given["seed"], progress=tell)
+
+        return {label: one(label, model) for label, model in zip(labels, models, strict=True)}
 
 
 def _print_audits(audits: dict[str, Audit], place: str, *, blank: bool) -> None:
