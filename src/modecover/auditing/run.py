@@ -11,38 +11,24 @@ import numpy.typing as npt
 import torch
 
 from modecover import __version__
-from modecover.auditing import nulls, verdicts
+from modecover.auditing import verdicts
 from modecover.auditing.gallery import with_gallery
 from modecover.auditing.inputs import SAMPLES, Samples, read_samples, require_alike
-from modecover.auditing.results import (
-    Audit,
-    Bins,
-    Copy,
-    Curves,
-    Estimate,
-    Metric,
-    Missed,
-    NeighbourDistances,
-    NoiseSweep,
-)
-from modecover.auditing.spread import bin_means, coarse, detail, groups_of_equals
+from modecover.auditing.measuring import Evidence, Progress, measure
+from modecover.auditing.numbers import metrics_of
+from modecover.auditing.results import ROLES, Audit, Bins, Copy, Curves, Missed, NeighbourDistances, NoiseSweep, Verdict
+from modecover.auditing.spread import coarse
 from modecover.errors import UserError
-from modecover.features import Extractor, fit_features, pixels
-from modecover.metrics.bins import compare_bins, fit_bins
-from modecover.metrics.frechet import frechet_distance
-from modecover.metrics.missing import missing_modes
-from modecover.metrics.neighbours import neighbour_statistics
+from modecover.features import Extractor, by_function, fit_features
+from modecover.metrics.arrays import Integers, as_array
+from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.support import support_size
-from modecover.metrics.vendi import vendi_score
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done, 0 to 1."""
 
 FEWEST = 10
-BINS = 20
-K = 5
-DETAIL_TAIL, DETAIL_MARGIN = 0.005, 0.9
+"""Samples of each kind that an audit needs at least."""
+
 SHOWN = 200
+"""Examples that are named: of missed real samples, of each starved bin, and of copies."""
 
 
 def audit(
@@ -53,6 +39,7 @@ def audit(
     test: Any = None,
     labels: npt.ArrayLike | None = None,
     features: str | Extractor | Callable[[Any], Any] = "auto",
+    encoder: Callable[[Any], Any] | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
     memory: int = 10**9,
@@ -62,151 +49,159 @@ def audit(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Audit:
-    """Judge samples of any generator against real data."""
-    options: dict[str, Any] = {"count": samples, "seed": seed}
-    reals = read_samples(real, "real", options=real_options, **options)
-    fakes = read_samples(fake, "fake", of_seed=of_seed, options=fake_options, **options)
-    others: dict[str, Samples] = {"fake": fakes}
-    if train is not None:
-        others["train"] = read_samples(train, "train", options=real_options, **options)
-    if test is not None:
-        others["test"] = read_samples(test, "test", options=real_options, **options)
-    require_alike(reals, others)
-    for role, given in {"real": reals, **others}.items():
-        if len(given) < FEWEST:
-            raise UserError(f"there are {len(given)} {role} samples; an audit needs at least {FEWEST}.")
+    """Judge samples of any generator against real data.
 
-    def tell(stage: str, done: float) -> None:
-        if progress is not None:
-            progress(stage, done)
+    Args:
+        real, fake: arrays, tensors, files, folders of images, data sets by name, models and runs of modecover, or
+            functions that make samples: see `modecover.auditing.inputs.read_samples`.
+        train: what the generator learnt from, where `real` is not that: copies are looked for among these.
+        test: real samples that it did not learn from, to compare with; None: with `train` the real ones, and without
+            it each real sample held against the others.
+        labels: classes of the real samples, whole numbers (n,); None: those of the data set, where it has any.
+        features: what missing modes and imbalance are looked for in: "pixels", "random-convolutions", "classifier" (of
+            the labels), "inception:FILE" (weights for torch-fidelity's network), an `Extractor`, or a function of
+            samples (n, ...). "auto": the classifier for images with labels, else pixels.
+        encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
+        samples: of each side at most.
+        seed: of every random choice: the same call gives the same audit.
+        memory: bytes that distances may take at a time.
+        of_seed: which of a run's models is judged, where several seeds were trained together.
+        real_options, fake_options: of `open_data`.
+        device: where features are computed.
+        progress: called with the stage and the share of it that is done.
 
-    known = reals.labels if labels is None else np.asarray(labels)
-    surface = pixels(reals.rows)
-    extractor = surface if features == "auto" else fit_features(features, reals.rows, known, seed=seed, device=device)
-    x, y = extractor(reals.rows), extractor(fakes.rows)
-    sx, sy = (x, y) if extractor is surface else (surface(reals.rows), surface(fakes.rows))
-    k = min(K, len(x) - 1, len(y) - 1)
-
-    def ticked(stage: str) -> Callable[[int, int], None]:
-        return lambda done, total: tell(stage, done / total)
-
-    near = neighbour_statistics(sx, sy, k=k, memory=memory, seed=seed, progress=ticked("distances"))
-    left = nulls.left_out(sx, k)
-    sweep = missing_modes(x, y, seed=seed, progress=ticked("missing modes"))
-    reading = verdicts.read_sweep(sweep)
-
-    bins = fit_bins(x, bins=BINS, seed=seed)
-    cells = (bins.of(x), bins.of(y))
-    weight = nulls.independent_share(groups_of_equals(sy))
-    outside, out_real = near.holding_fake == 0, ~left.inside
-    odd, odd_real = np.zeros(len(y), bool), np.zeros(len(x), bool)
-    if reals.rows.ndim == 4:
-        means = bin_means(reals.rows, cells[0], len(bins))
-        strong_real, strong = detail(reals.rows, means, cells[0]), detail(fakes.rows, means, cells[1])
-        low, high = np.quantile(strong_real, [DETAIL_TAIL, 1 - DETAIL_TAIL])
-        odd, odd_real = ((s < low * DETAIL_MARGIN) | (s > high / DETAIL_MARGIN) for s in (strong, strong_real))
-    kept = (~reading.flags & ~out_real, ~outside)
-
-    if train is None:
-        learned, to_train, own = reals, near.fake_to_real, near.real_to_real.distance
-        held_out = left.closeness
-        held_distances = near.real_to_real.distance
-    else:
-        learned = others["train"]
-        st = surface(learned.rows)
-        pass_train = neighbour_statistics(st, sy, k=min(K, len(st) - 1, len(sy) - 1), memory=memory, seed=seed)
-        unseen = surface(others["test"].rows) if test is not None else sx
-        pass_test = neighbour_statistics(st, unseen, k=min(K, len(st) - 1, len(unseen) - 1), memory=memory, seed=seed)
-        to_train, own = pass_train.fake_to_real, pass_train.real_to_real.distance
-        seen = pass_test.fake_to_real
-        held_out, held_distances = nulls.closeness(seen.distance, own[seen.index]), seen.distance
-    scale = near.real_to_real.distance[near.fake_to_real.index]
-    copies = verdicts.find_copies(to_train.distance, own[to_train.index], near.fake_to_fake.distance, scale, held_out)
-    support = support_size(near.collisions.fake)
-    found = (
-        verdicts.missing_mass(sweep, reading),
-        verdicts.imbalance(cells, kept, weight, len(bins), seed),
-        verdicts.shrink(coarse(reals.rows, sx), coarse(fakes.rows, sy), cells, kept, seed),
-        verdicts.low_quality(outside, odd, out_real, odd_real, weight),
-        verdicts.copying(copies, support),
+    Raises:
+        UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
+    """
+    tell: Progress = progress or (lambda stage, done: None)
+    tell("samples", 0.0)
+    parts = _read(real, fake, train, test, samples, seed, of_seed, real_options or {}, fake_options or {})
+    known = _labels(parts["real"], labels)
+    extractor = fit_features(
+        features, parts["real"].rows, known, seed=seed, device=device, progress=lambda i, n: tell("classifier", i / n)
     )
-    comparison = compare_bins(*cells, len(bins))
-    starved = sorted(comparison.starved, key=lambda b: comparison.z[b])
-    centre = bins.centres.cpu().numpy()
-    typical = np.argsort(np.square(x - centre[cells[0]]).sum(axis=1), kind="stable")
-    order = np.argsort(-sweep.odds[reading.level], kind="stable")
-    missed = [i for i in order[:SHOWN] if reading.flags[i]]
-    nearest = np.argsort(to_train.distance, kind="stable")[:SHOWN]
-    identity = extractor.identity
-    on_surface = surface.identity
-
-    def estimate(e: Estimate) -> dict[str, float]:
-        return {"low": e.low, "high": e.high}
-
-    reading_ = reading.missing
-    half = np.random.default_rng(seed).permutation(len(x))
-    first, second = x[half[: len(x) // 2]], x[half[len(x) // 2 :]]
-    frechet_null = frechet_distance(first, second) * (1 / len(x) + 1 / len(y)) / (4 / len(x))
-    metrics = (
-        Metric(
-            f"missing mass [{identity}]",
-            "missing",
-            reading_.value,
-            reading.null.value,
-            **estimate(reading_),
-            better="lower",
-        ),
-        Metric(
-            f"precision (k={k}) [{on_surface}]", "precision", near.precision, float(left.inside.mean()), better="higher"
-        ),
-        Metric(f"recall (k={k}) [{on_surface}]", "recall", near.recall, float(left.inside.mean()), better="higher"),
-        Metric(f"density (k={k}) [{on_surface}]", "density", near.density, 1.0, better=None),
-        Metric(f"coverage (k={k}) [{on_surface}]", "coverage", near.coverage, near.expected_coverage, better="higher"),
-        Metric(f"kernel distance [{on_surface}]", "kernel", near.kernel.value, 0.0, better="lower"),
-        Metric(f"Frechet distance [{identity}]", "frechet", frechet_distance(x, y), frechet_null, better="lower"),
-        Metric(
-            f"Vendi score [{identity}]",
-            "vendi",
-            vendi_score(y - x.mean(axis=0)),
-            vendi_score(x - x.mean(axis=0)),
-            better=None,
-        ),
-        Metric(
-            f"different samples [{on_surface}]",
-            "support",
-            support.value,
-            None,
-            support.low,
-            support.high,
-            better="higher",
-        ),
-    )
-    result = Audit(
-        verdicts=found,
-        metrics=metrics,
-        curves=Curves(
-            noise=NoiseSweep(
-                sweep.levels,
-                tuple(nulls.share_of(float(v), len(x)) for v in sweep.missing),
-                tuple(map(float, sweep.null)),
-                (sweep.levels[reading.plateau[0]], sweep.levels[reading.plateau[1]]),
-            ),
-            bins=Bins(
-                *(tuple(map(int, c)) for c in (comparison.real, comparison.fake)),
-                tuple(map(float, comparison.corrected)),
-            ),
-            neighbours=NeighbourDistances(tuple(map(float, to_train.distance)), tuple(map(float, held_distances))),
-        ),
-        missed=tuple(Missed(int(i), float(sweep.odds[reading.level, i])) for i in missed),
-        starved={int(b): tuple(int(i) for i in typical[cells[0][typical] == b][:SHOWN]) for b in starved},
-        copies=tuple(Copy(int(i), int(to_train.index[i]), float(to_train.distance[i])) for i in nearest),
-        settings={"features": extractor.identity, "k": k, "bins": len(bins), "samples": samples, "seed": seed},
+    evidence = measure(parts, extractor, seed=seed, memory=memory, tell=tell)
+    comparison = compare_bins(*evidence.cells, len(evidence.bins))
+    found = Audit(
+        verdicts=_verdicts(evidence, seed),
+        metrics=metrics_of(evidence, known, None if encoder is None else by_function(encoder), seed),
+        curves=_curves(evidence, comparison),
+        missed=_missed(evidence),
+        starved=_starved(evidence, comparison),
+        copies=_copies(evidence),
+        settings={
+            "features": extractor.identity,
+            "surface": evidence.surface.identity,
+            "neighbour": evidence.near.k,
+            "bins": len(evidence.bins),
+            "samples": samples,
+            "seed": seed,
+        },
         versions={
             "modecover": __version__,
             "torch": torch.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        inputs={"real": reals.facts(), **{role: given.facts() for role, given in others.items()}},
+        inputs={role: part.facts() for role, part in parts.items()},
     )
-    return with_gallery(result, reals, fakes, others.get("train"))
+    return with_gallery(found, parts["real"], parts["fake"], parts.get("train"))
+
+
+def _read(
+    real: Any,
+    fake: Any,
+    train: Any,
+    test: Any,
+    samples: int,
+    seed: int,
+    of_seed: int | None,
+    real_options: Mapping[str, Any],
+    fake_options: Mapping[str, Any],
+) -> dict[str, Samples]:
+    """The samples of every role that was given, alike in shape and enough."""
+    parts = {
+        "real": read_samples(real, "real", count=samples, seed=seed, options=real_options),
+        "fake": read_samples(fake, "fake", count=samples, seed=seed, of_seed=of_seed, options=fake_options),
+    }
+    for role, source in (("train", train), ("test", test)):
+        if source is not None:
+            parts[role] = read_samples(source, role, count=samples, seed=seed, options=real_options)
+    require_alike(parts["real"], {role: part for role, part in parts.items() if role != "real"})
+    for role, part in parts.items():
+        if len(part) < FEWEST:
+            raise UserError(
+                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
+            )
+    return parts
+
+
+def _labels(real: Samples, labels: npt.ArrayLike | None) -> Integers | None:
+    """The classes of the real rows that were taken: as given, or as the data set has them."""
+    if labels is None:
+        return real.labels
+    given = np.asarray(as_array(labels))
+    if real.of is not None and len(given) == real.of:
+        given = given[real.index]
+    if given.shape != (len(real),) or given.dtype.kind not in "iu":
+        raise UserError(
+            f"labels have type {given.dtype} and shape {given.shape}; give a whole number for each real sample."
+        )
+    return given.astype(np.int64)
+
+
+def _verdicts(evidence: Evidence, seed: int) -> tuple[Verdict, ...]:
+    left, outside = evidence.outside
+    contents = coarse(evidence.real.rows), coarse(evidence.fake.rows)
+    real_odd, odd = evidence.odd
+    return (
+        verdicts.missing_mass(evidence.sweep, evidence.reading),
+        verdicts.imbalance(evidence.cells, evidence.kept, evidence.different, len(evidence.bins), seed),
+        verdicts.shrink(contents[0], contents[1], evidence.cells, evidence.kept, seed),
+        verdicts.low_quality((left, outside), (real_odd, odd), evidence.different),
+        verdicts.copying(evidence.copies, support_size(evidence.near.collisions.fake)),
+    )
+
+
+def _curves(evidence: Evidence, comparison: BinComparison) -> Curves:
+    sweep, plateau = evidence.sweep, evidence.reading.plateau
+    shares = zip(sweep.missing, sweep.standard_error, strict=True)
+    return Curves(
+        noise=NoiseSweep(
+            levels=sweep.levels,
+            missing=tuple(verdicts.reading_of(float(s), float(e), sweep.odds.shape[1]) for s, e in shares),
+            null=tuple(map(float, sweep.null)),
+            plateau=(sweep.levels[plateau[0]], sweep.levels[plateau[1]]),
+        ),
+        bins=Bins(
+            real=tuple(map(int, comparison.real)),
+            fake=tuple(map(int, comparison.fake)),
+            p_values=tuple(map(float, comparison.corrected)),
+        ),
+        neighbours=NeighbourDistances(
+            fake_to_train=tuple(map(float, evidence.to_train.distance)),
+            test_to_train=tuple(map(float, evidence.held_out)),
+        ),
+    )
+
+
+def _missed(evidence: Evidence) -> tuple[Missed, ...]:
+    """Real rows judged missed, surest first."""
+    odds = evidence.sweep.odds[evidence.reading.level]
+    order = np.argsort(-odds, kind="stable")[:SHOWN]
+    return tuple(Missed(int(row), float(odds[row])) for row in order if evidence.reading.flags[row])
+
+
+def _starved(evidence: Evidence, comparison: BinComparison) -> dict[int, tuple[int, ...]]:
+    """Real rows of each bin with too few fake ones, nearest to its centre first; the most starved bin first."""
+    cells, centres = evidence.cells[0], evidence.bins.centres.cpu().numpy()
+    typical = np.argsort(np.square(evidence.x - centres[cells]).sum(axis=1), kind="stable")
+    starved = comparison.starved[np.argsort(comparison.z[comparison.starved], kind="stable")]
+    return {int(b): tuple(int(row) for row in typical[cells[typical] == b][:SHOWN]) for b in starved}
+
+
+def _copies(evidence: Evidence) -> tuple[Copy, ...]:
+    """The fake rows nearest to training rows."""
+    near = evidence.to_train
+    order = np.argsort(near.distance, kind="stable")[:SHOWN]
+    return tuple(Copy(int(row), int(near.index[row]), float(near.distance[row])) for row in order)

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from modecover.metrics.arrays import Floats, Integers
 
+Rows = npt.NDArray[np.float32]
+
 COARSE_SIDE = 4
 """Images are reduced to this side to see their coarse content, which no moderate blur changes."""
 
@@ -21,17 +23,15 @@ FEWEST = 5.0
 """Different rows of either side that a bin needs at least, for its spread to be compared."""
 
 
-def coarse(samples: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The coarse content of images (n, C, H, W) as rows; of other samples their features `points`."""
+def coarse(samples: Rows) -> Rows:
+    """The coarse content of images (n, C, H, W) as rows; points (n, d) as they are."""
     if samples.ndim != 4 or min(samples.shape[2:]) <= COARSE_SIDE:
-        return points
+        return samples.reshape(len(samples), -1)
     with torch.no_grad():
-        return functional.adaptive_avg_pool2d(torch.from_numpy(samples), COARSE_SIDE).flatten(1).numpy()
+        return np.asarray(functional.adaptive_avg_pool2d(torch.from_numpy(samples), COARSE_SIDE).flatten(1).numpy())
 
 
-def spread_ratio(
-    real: npt.NDArray[np.float32], fake: npt.NDArray[np.float32], cells: tuple[Integers, Integers]
-) -> tuple[float, float]:
+def spread_ratio(real: Rows, fake: Rows, cells: tuple[Integers, Integers]) -> tuple[float, float]:
     """The fake rows' standard deviation inside bins over the real ones', and the standard error of its logarithm.
 
     The mean is geometric, over bins with at least five different rows of either side, each with the weight of its
@@ -58,12 +58,12 @@ def spread_ratio(
     return math.exp(mean), error
 
 
-def groups_of_equals(rows: npt.NDArray[np.float32]) -> Integers:
+def groups_of_equals(rows: Rows) -> Integers:
     """A number for each row, the same for equal rows."""
     return np.asarray(np.unique(rows, axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
 
 
-def _variance(rows: npt.NDArray[np.float32], groups: Integers) -> tuple[float, float]:
+def _variance(rows: Rows, groups: Integers) -> tuple[float, float]:
     """The summed variance of rows of which equal ones are one draw, and the effective number of draws."""
     if len(rows) < 2:
         return 0.0, float(len(rows))
@@ -74,7 +74,7 @@ def _variance(rows: npt.NDArray[np.float32], groups: Integers) -> tuple[float, f
     return float(rows.astype(np.float64).var(axis=0).sum()) / (1 - same), 1 / same
 
 
-def detail(samples: npt.NDArray[np.float32], means: npt.NDArray[np.float32], cells: Integers) -> Floats:
+def detail(samples: Rows, means: Rows, cells: Integers) -> Floats:
     """For each image the strength of its fine detail over that of its coarse content, both beside its bin's mean.
 
     Blur lowers it, noise raises it, and shrinking towards the mean leaves it alone.
@@ -96,7 +96,7 @@ def detail(samples: npt.NDArray[np.float32], means: npt.NDArray[np.float32], cel
     return np.asarray(torch.cat(found).double().numpy())
 
 
-def bin_means(samples: npt.NDArray[np.float32], cells: Integers, count: int) -> npt.NDArray[np.float32]:
+def bin_means(samples: Rows, cells: Integers, count: int) -> Rows:
     """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
     sizes = np.bincount(cells, minlength=count)
     flat = samples.reshape(len(samples), -1)

@@ -21,6 +21,9 @@ LARGEST_SOUND = {"missing mass": 0.01, "imbalance": 0.05, "shrink": 0.9, "low qu
 FOUND_ENOUGH = 0.6
 """Of a planted gap the estimator must find this share, for a level of noise to count."""
 
+DOUBTFUL = 0.7
+"""Rows below this discrimination value are surely not missed: no correction counts them."""
+
 STABLE = 0.02
 """Readings that differ by no more belong to one plateau."""
 
@@ -46,23 +49,31 @@ class Reading:
 def read_sweep(sweep: MissingModes) -> Reading:
     """The reading at the strongest noise that still leaves modes apart, and the plateau that it belongs to.
 
-    The strongest, because noise is what hides blur from the discriminator; and where modes stay apart is seen from the
-    planted gap, of which at least three fifths must be found. The share that is not found is corrected for.
+    The strongest, because noise is what hides blur from the discriminator; and whether modes are still apart is seen
+    from the planted gap, of which at least three fifths must be found. The share that is not found is corrected for.
+    Where at no level so much is found, the level that finds most is read, with no correction beyond that of three
+    fifths.
     """
     found = np.nan_to_num(sweep.found)
-    usable = np.flatnonzero(found >= min(FOUND_ENOUGH, found.max()))
-    level = int(usable[-1]) if len(usable) else 0
-    factor = 1 / max(found, default=1.0) if not len(usable) else 1 / max(found[level], 1e-3)
-    readings = sweep.missing / np.maximum(found, 1e-3)
+    usable = np.flatnonzero(found >= FOUND_ENOUGH)
+    level = int(usable[-1]) if len(usable) else int(found.argmax())
+    possible = (sweep.odds > math.log(DOUBTFUL / (1 - DOUBTFUL))).mean(axis=1)
+    readings = np.minimum(sweep.missing / np.maximum(found, FOUND_ENOUGH), possible)
+    factor = float(readings[level] / sweep.missing[level]) if sweep.missing[level] else 1.0
     first = level
     while first > 0 and abs(readings[first - 1] - readings[level]) <= STABLE + 2 * factor * sweep.standard_error[level]:
         first -= 1
     count = sweep.odds.shape[1]
-    part = float(sweep.standard_error[level]) ** 2 - sweep.missing[level] * (1 - sweep.missing[level]) / count
-    missing = share_of(float(sweep.missing[level]), count, math.sqrt(max(0.0, part)))
+    missing = reading_of(float(sweep.missing[level]), float(sweep.standard_error[level]), count)
     null = share_of(float(sweep.null[level]), count / PARTS)
     limit = math.log(CERTAIN / (1 - CERTAIN))
     return Reading(level, (first, level), _times(missing, factor), _times(null, factor), sweep.odds[level] > limit)
+
+
+def reading_of(value: float, standard_error: float, count: int) -> Estimate:
+    """The share of `count` rows judged missing, with its interval: of a share, widened where discriminators differ."""
+    extra = standard_error**2 - value * (1 - value) / count
+    return share_of(value, count, math.sqrt(max(0.0, extra)))
 
 
 def missing_mass(sweep: MissingModes, reading: Reading) -> Verdict:
@@ -84,25 +95,25 @@ def missing_mass(sweep: MissingModes, reading: Reading) -> Verdict:
 
 
 def imbalance(
-    cells: tuple[Integers, Integers], kept: tuple[Flags, Flags], weight: float, bins: int, seed: int
+    cells: tuple[Integers, Integers], kept: tuple[Flags, Flags], different: float, bins: int, seed: int
 ) -> Verdict:
     """How differently modes are weighted, where neither missing modes nor samples of low quality explain it.
 
     Args:
         cells: the bin of every real and every fake row.
         kept: real rows that are not missed, and fake rows of good quality.
-        weight: the fake rows' effective number of different ones over their number.
+        different: the fake rows' effective number of different ones over their number.
     """
     counts = [np.bincount(c[k], minlength=bins).astype(float) for c, k in zip(cells, kept, strict=True)]
     random = np.random.default_rng(seed)
     unit = "share of the samples in the wrong bins"
-    n, m = counts[0].sum(), counts[1].sum() * weight
+    n, m = counts[0].sum(), counts[1].sum() * different
     if min(n, m) < bins:
         unknown = Estimate(math.nan, math.nan, math.nan)
         return Verdict("imbalance", False, unknown, unit, unknown, "Too few comparable samples to see an imbalance.")
     real, fake = counts[0] / n, counts[1] / counts[1].sum()
     distance = float(np.abs(real - fake).sum() / 2)
-    pooled = (counts[0] + counts[1] * weight) / (n + m)
+    pooled = (counts[0] + counts[1] * different) / (n + m)
     nulls = _distances(pooled, pooled, n, m, random)
     bootstrapped = _distances(real, fake, n, m, random)
     low, high = np.quantile(bootstrapped - bootstrapped.mean(), [0.025, 0.975])
@@ -163,25 +174,26 @@ def shrink(
     return Verdict("shrink", fires, effect, unit, null, sentence, {})
 
 
-def low_quality(outside: Flags, coarse_or_noisy: Flags, left: Flags, left_detail: Flags, weight: float) -> Verdict:
+def low_quality(outside: tuple[Flags, Flags], odd: tuple[Flags, Flags], different: float) -> Verdict:
     """The share of the samples off the real manifold: too far from all real rows, or with a wrong amount of detail.
 
     Args:
-        outside, coarse_or_noisy: of every fake row.
-        left, left_detail: the same of every real row when it is left out.
+        outside: of every real row, left out in turn, and of every fake row, whether it lies in no real row's ball.
+        odd: of every real and every fake image, whether its fine detail is too weak or too strong.
+        different: the fake rows' effective number of different ones over their number.
     """
-    effect, null = share(outside | coarse_or_noisy, weight), share(left | left_detail)
-    above = excess(effect, null)
-    fires = above.low > LARGEST_SOUND["low quality"]
+    effect, null = share(outside[1] | odd[1], different), share(outside[0] | odd[0])
+    fires = excess(effect, null).low > LARGEST_SOUND["low quality"]
     sentence = (
-        f"{effect.value:.1%} of the samples lie off the real data's manifold; of real data it would be {null.value:.1%}."
+        f"{effect.value:.1%} of the samples are unlike any real ones; of real data {null.value:.1%} would be."
         if fires
-        else "The samples lie on the real data's manifold as real data do."
+        else "The samples are as close to the real data as real data are to each other."
     )
     evidence = {
-        "outside all real balls": float(outside.mean()),
-        "real data outside": float(left.mean()),
-        "wrong amount of detail": float(coarse_or_noisy.mean()),
+        "too far from all real samples": float(outside[1].mean()),
+        "real samples too far from the others": float(outside[0].mean()),
+        "wrong amount of fine detail": float(odd[1].mean()),
+        "real samples with a wrong amount": float(odd[0].mean()),
     }
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, evidence)
 

@@ -6,16 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modecover.features.base import Extractor, Samples, hash_of
+from modecover.features.base import BATCH, Extractor, Samples, hash_of
 
 COMPONENTS = 64
+
+ROWS_FOR_AN_AXIS = 10
+"""Real samples, at least: axes fitted to few samples are theirs, and not those of other samples of the same law."""
 
 
 def pixels(real: Samples, components: int = COMPONENTS) -> Extractor:
     """Coordinates on the first principal axes of `real`, in the samples' own units: distances keep their meaning.
 
-    The axes are those of the covariance (or, of fewer samples than numbers in each, of the samples' products), each
-    with the sign that makes its largest entry positive, so that nothing is left to chance.
+    Where the axes leave something out, the length of what they leave out is one feature more, so that noise which no
+    real sample has does not go unseen. The axes are those of the covariance (or, of fewer samples than numbers in each,
+    of the samples' products), each with the sign that makes its largest entry positive: nothing is left to chance.
 
     Args:
         real: points or images, (n, ...); of points with no more numbers than `components` nothing is lost.
@@ -23,24 +27,36 @@ def pixels(real: Samples, components: int = COMPONENTS) -> Extractor:
     """
     rows = torch.from_numpy(np.ascontiguousarray(real)).flatten(1).double()
     centre = rows.mean(dim=0)
-    axes = _principal_axes(rows - centre, components)
+    axes, whole = _principal_axes(rows - centre, components)
 
     def project(samples: Samples) -> Tensor:
-        return (torch.from_numpy(np.ascontiguousarray(samples)).flatten(1).double() - centre) @ axes
+        parts = torch.split(torch.from_numpy(np.ascontiguousarray(samples)).flatten(1), BATCH)
+        return torch.cat([_coordinates(part.double() - centre, axes, whole) for part in parts])
 
-    return Extractor(f"pca-{axes.shape[1]}", hash_of("pca", centre, axes), project)
+    return Extractor(f"pixels-{axes.shape[1]}", hash_of("pixels", centre, axes), project)
 
 
-def _principal_axes(centred: Tensor, components: int) -> Tensor:
-    """Orthonormal columns (d, f), by descending variance; at least one."""
+def _coordinates(centred: Tensor, axes: Tensor, whole: bool) -> Tensor:
+    along = centred @ axes
+    if whole:
+        return along
+    rest = (centred - along @ axes.T).norm(dim=1, keepdim=True)
+    return torch.cat([along, rest], dim=1)
+
+
+def _principal_axes(centred: Tensor, components: int) -> tuple[Tensor, bool]:
+    """Orthonormal columns (d, f), by descending variance, at least one; and whether they span all of space
+    (then they are the coordinates' own)."""
     count, dimensions = centred.shape
+    if dimensions <= components:
+        return torch.eye(dimensions, dtype=centred.dtype), True
     if count >= dimensions:
         values, axes = torch.linalg.eigh(centred.T @ centred)
     else:
         values, mixes = torch.linalg.eigh(centred @ centred.T)
         axes = centred.T @ mixes / values.clamp(min=1e-300).sqrt()
     values, axes = values.flip(0), axes.flip(1)
-    kept = max(1, min(components, int((values > 1e-12 * values[0]).sum())))
+    kept = max(1, min(components, count // ROWS_FOR_AN_AXIS, int((values > 1e-12 * values[0]).sum())))
     axes = axes[:, :kept] if values[0] > 0 else torch.eye(dimensions, 1, dtype=centred.dtype)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    return axes * largest.sign()
+    return axes * largest.sign(), False

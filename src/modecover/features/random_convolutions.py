@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modecover.features.base import Extractor, Samples, hash_of, in_batches
+from modecover.errors import UserError
+from modecover.features.base import Extractor, hash_of, in_batches
 from modecover.random import derive_seed
 
 WIDTHS = (32, 64, 128)
+SMALLEST = 8
 
 
 def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.device | str = "cpu") -> Extractor:
@@ -19,8 +21,16 @@ def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.
 
     Args:
         shape: of one image, (C, H, W), sides of at least 8.
-        seed: of the weights: orthogonal where possible, of variance 2 / fan-in.
+        seed: of the weights: each filter a random direction of length sqrt(2).
+
+    Raises:
+        UserError: the samples are no images, or smaller.
     """
+    if len(shape) != 3 or min(shape[1:]) < SMALLEST:
+        raise UserError(
+            f"Random convolutions need images of at least {SMALLEST} x {SMALLEST} pixels; these samples have shape "
+            f"{shape}: choose pixels."
+        )
     random = torch.Generator().manual_seed(derive_seed(seed, "random convolutions", *shape))
     channels = (shape[0], *WIDTHS)
     weights = [_filters(i, o, random).to(device) for i, o in zip(channels, WIDTHS, strict=False)]
@@ -34,11 +44,7 @@ def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.
         return torch.cat(found, dim=1)
 
     name = f"random-convolutions-{4 * sum(WIDTHS)}"
-    return Extractor(name, hash_of(name, *weights), lambda samples: in_batches(network, _images(samples), device))
-
-
-def _images(samples: Samples) -> Samples:
-    return samples
+    return Extractor(name, hash_of(name, *weights), lambda samples: in_batches(network, samples, device))
 
 
 def _filters(inputs: int, outputs: int, random: torch.Generator) -> Tensor:

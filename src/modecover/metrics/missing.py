@@ -69,9 +69,7 @@ class MissingModes:
     found: Floats
     """Share of a planted gap that is found: near 1 where the noise leaves modes apart."""
     odds: Floats
-    """Shape (levels, n): mean log odds that the generator does not make each real row, log(p / q) there."""
-    fake_odds: Floats
-    """Shape (levels, m): the same for each fake row."""
+    """Shape (levels, n): mean log odds for real of each real row, log(p / q) there."""
 
 
 def noise_unit(real: ArrayLike, *, most: int = 2000, seed: int = 0) -> float:
@@ -137,7 +135,7 @@ def missing_modes(
     gap = _planted_gap(cells, seed)
     random = np.random.default_rng(derive_seed(seed, "parts"))
     real_parts, fake_parts = _parts(len(x), random), _parts(len(y), random)
-    odds, fake_odds = np.zeros((len(levels), len(x))), np.zeros((len(levels), len(y)))
+    odds = np.zeros((len(levels), len(x)))
     for turn in range(PARTS):
         learnt, other, asked = (real_parts[(turn + k) % PARTS] for k in range(PARTS))
         tasks = [(x[learnt], y[fake_parts[turn]])]
@@ -150,8 +148,6 @@ def missing_modes(
         odds[:, asked] = judged[0]
         if turn == 0:
             controls, gap_asked = judged[1:], gap[asked]
-        fake_asked = fake_parts[(turn + 2) % PARTS]
-        fake_odds[:, fake_asked] = stack.log_odds(y[fake_asked])[0]
 
     limit = math.log(certain / (1 - certain))
     missing = odds > limit
@@ -166,7 +162,6 @@ def missing_modes(
         null=(controls[0] > limit).mean(axis=1),
         found=found,
         odds=odds,
-        fake_odds=fake_odds,
     )
 
 
