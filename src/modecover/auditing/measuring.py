@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from modecover.features import Extractor, pixels
 from modecover.features.base import Features
 from modecover.metrics.arrays import Floats, Integers
 from modecover.metrics.bins import Bins, fit_bins
-from modecover.metrics.missing import MissingModes, missing_modes
+from modecover.metrics.missing import MissingModes, missing_modes, noise_unit
 from modecover.metrics.neighbours import Neighbours, NeighbourStatistics, neighbour_statistics
 
 Progress = Callable[[str, float], None]
@@ -76,12 +76,21 @@ class Evidence:
         return ~(self.reading.flags | outside_real), ~outside_fake
 
 
-def measure(parts: Mapping[str, Samples], extractor: Extractor, *, seed: int, memory: int, tell: Progress) -> Evidence:
+def measure(
+    parts: Mapping[str, Samples],
+    extractor: Extractor,
+    *,
+    noise: Sequence[float],
+    seed: int,
+    memory: int,
+    tell: Progress,
+) -> Evidence:
     """Take all measurements.
 
     Args:
         parts: "real" and "fake" samples, and "train" and "test" where there are any.
         extractor: the chosen features.
+        noise: levels of the missing-mode estimator, in units of `noise_unit`.
         seed: of every random choice.
         memory: bytes that distances may take.
         tell: called as work goes on.
@@ -94,7 +103,10 @@ def measure(parts: Mapping[str, Samples], extractor: Extractor, *, seed: int, me
     k = min(K, len(x) - 1, len(y) - 1)
     near = neighbour_statistics(sx, sy, k=k, memory=memory, seed=seed, progress=_of(tell, "distances"))
     left = nulls.left_out(sx, k)
-    sweep = missing_modes(x, y, seed=seed, progress=_of(tell, "missing modes"))
+    # Of equal rows the unit is 0, and any noise will do.
+    unit = noise_unit(x, seed=seed) or 1.0
+    levels = [factor * unit for factor in noise]
+    sweep = missing_modes(x, y, levels=levels, seed=seed, progress=_of(tell, "missing modes"))
     tell("verdicts", 0.0)
     bins = fit_bins(x, bins=BINS, seed=seed)
     cells = bins.of(x), bins.of(y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
 from modecover.metrics.arrays import Integers, as_array
 from modecover.metrics.bins import BinComparison, compare_bins
+from modecover.metrics.missing import LEVELS
 from modecover.metrics.support import support_size
 
 FEWEST = 10
@@ -40,6 +41,7 @@ def audit(
     labels: npt.ArrayLike | None = None,
     features: str | Extractor | Callable[[Any], Any] = "auto",
     encoder: Callable[[Any], Any] | None = None,
+    noise: Sequence[float] = LEVELS,
     samples: int = SAMPLES,
     seed: int = 0,
     memory: int = 10**9,
@@ -62,6 +64,7 @@ def audit(
             the labels), "inception:FILE" (weights for torch-fidelity's network), an `Extractor`, or a function of
             samples (n, ...). "auto": the classifier for images with labels, else pixels.
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
+        noise: levels of the missing-mode estimator's sweep, in units of `modecover.metrics.missing.noise_unit`.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
         memory: bytes that distances may take at a time.
@@ -80,7 +83,7 @@ def audit(
     extractor = fit_features(
         features, parts["real"].rows, known, seed=seed, device=device, progress=lambda i, n: tell("classifier", i / n)
     )
-    evidence = measure(parts, extractor, seed=seed, memory=memory, tell=tell)
+    evidence = measure(parts, extractor, noise=noise, seed=seed, memory=memory, tell=tell)
     comparison = compare_bins(*evidence.cells, len(evidence.bins))
     found = Audit(
         verdicts=_verdicts(evidence, seed),

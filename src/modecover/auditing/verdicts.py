@@ -15,10 +15,10 @@ from modecover.metrics.arrays import Floats, Integers
 from modecover.metrics.missing import CERTAIN, PARTS, MissingModes
 from modecover.metrics.support import SupportSize
 
-LARGEST_SOUND = {"missing mass": 0.01, "imbalance": 0.05, "shrink": 0.9, "low quality": 0.04, "copying": 0.04}
+LARGEST_SOUND = {"missing mass": 0.01, "imbalance": 0.07, "shrink": 0.9, "low quality": 0.04, "copying": 0.04}
 """Effects that are let pass: a verdict fires where the interval lies beyond this and beyond the null."""
 
-FOUND_ENOUGH = 0.6
+FOUND_ENOUGH = 0.5
 """Of a planted gap the estimator must find this share, for a level of noise to count."""
 
 DOUBTFUL = 0.7
@@ -50,9 +50,9 @@ def read_sweep(sweep: MissingModes) -> Reading:
     """The reading at the strongest noise that still leaves modes apart, and the plateau that it belongs to.
 
     The strongest, because noise is what hides blur from the discriminator; and whether modes are still apart is seen
-    from the planted gap, of which at least three fifths must be found. The share that is not found is corrected for.
-    Where at no level so much is found, the level that finds most is read, with no correction beyond that of three
-    fifths.
+    from the planted gap, of which at least half must be found. The share that is not found is corrected for.
+    Where at no level so much is found, the level that finds most is read, with no correction beyond
+    that of half.
     """
     found = np.nan_to_num(sweep.found)
     usable = np.flatnonzero(found >= FOUND_ENOUGH)
