@@ -18,7 +18,8 @@ from browser import Browser, find_browser
 from PIL import Image
 
 from modecover.auditing import plots
-from modecover.auditing.gallery import gallery
+from modecover.auditing.gallery import gallery, with_gallery
+from modecover.auditing.inputs import read_samples
 from modecover.auditing.page import page
 from modecover.auditing.results import Audit, Bins, Curves, Estimate, Missed, NeighbourDistances, NoiseSweep
 from modecover.auditing.words import interval, number, quantity
@@ -205,6 +206,22 @@ def test_the_gallery_holds_what_is_shown_and_little_more():
     assert set(picked.real) == {*range(40, 64), 7, 8, 9, 10, 100, 101, 102}
     assert set(picked.fake) == set(range(24))
     assert {row: float(image[0, 0, 0]) for row, image in picked.train.items()} == {17: 170.0, 31: 310.0}
+
+
+def test_rows_are_numbered_as_in_the_source_they_were_taken_from():
+    source = np.arange(9000.0)[:, None]
+    real, fake = read_samples(source, count=500), read_samples(-source, "fake", count=500)
+    found = with_gallery(audits.audit((1,)), real, fake)
+    assert [missed.index for missed in found.missed] == real.index[40:64].tolist()
+    assert found.starved == {3: tuple(real.index[7:11]), 10: tuple(real.index[100:103])}
+    assert [(copy.fake, copy.train) for copy in found.copies] == [
+        (fake.index[5], real.index[17]),
+        (fake.index[9], real.index[31]),
+    ]
+    assert found.gallery is not None
+    assert all(float(row[0]) == index for index, row in found.gallery.real.items())
+    assert all(float(row[0]) == -index for index, row in found.gallery.fake.items())
+    assert {index: float(row[0]) for index, row in found.gallery.train.items()} == {i: i for i in real.index[[17, 31]]}
 
 
 # ---------------------------------------------------------------- plots
