@@ -1,6 +1,6 @@
 """The planted-failure matrix of docs/audit.md: every verdict on every planted failure, as a Markdown table.
 
-    python benchmarks/audit_planted.py mixture-2d mixture-16d digits stacked-digits
+python benchmarks/audit_planted.py mixture-2d mixture-16d digits stacked-digits
 """
 
 from __future__ import annotations

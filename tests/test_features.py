@@ -1,0 +1,151 @@
+"""Feature extractors: what they keep, what they see, and that name and hash identify them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from planted import _blurred
+
+from modecover.errors import UserError
+from modecover.features import by_function, classifier, fit_features, inception, pixels, random_convolutions
+
+RANDOM = np.random.default_rng(0)
+
+
+def squares(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy images (count, 1, 12, 12) with a bright square in one of four corners, and which corner."""
+    random = np.random.default_rng(seed)
+    images = -1 + 0.2 * random.random((count, 1, 12, 12))
+    corners = random.integers(0, 4, count)
+    for image, corner in zip(images, corners, strict=True):
+        image[0, 6 * (corner // 2) : 6 * (corner // 2) + 5, 6 * (corner % 2) : 6 * (corner % 2) + 5] += 1.5
+    return images.astype(np.float32), corners
+
+
+def distances(rows: np.ndarray) -> np.ndarray:
+    flat = rows.reshape(len(rows), -1).astype(np.float64)
+    return np.linalg.norm(flat[:, None] - flat[None], axis=2)
+
+
+def test_few_coordinates_keep_their_distances():
+    rows = RANDOM.standard_normal((50, 5)).astype(np.float32)
+    assert distances(pixels(rows)(rows)) == pytest.approx(distances(rows), abs=1e-5)
+
+
+def test_the_axes_are_the_principal_ones_and_what_is_left_is_one_number_more():
+    rows = (RANDOM.standard_normal((1000, 100)) * np.linspace(5, 0.1, 100)).astype(np.float32)
+    found = pixels(rows, components=8)(rows)
+    centred = rows - rows.mean(axis=0)
+    values = np.linalg.svd(centred.astype(np.float64), compute_uv=False)[:8]
+    assert np.linalg.norm(found[:, :8], axis=0) == pytest.approx(values, rel=1e-4)
+    assert np.square(found).sum(axis=1) == pytest.approx(np.square(centred).sum(axis=1), rel=1e-4)
+
+
+def test_fewer_samples_than_numbers_give_the_same_axes_as_the_covariance():
+    rows = RANDOM.standard_normal((90, 200)).astype(np.float32)
+    few = pixels(rows[:, :], components=4)
+    _, _, axes = np.linalg.svd((rows - rows.mean(axis=0)).astype(np.float64))
+    along = np.abs((rows - rows.mean(axis=0)) @ axes[:4].T)
+    assert np.abs(few(rows)[:, :4]) == pytest.approx(along, abs=1e-3)
+
+
+def test_equal_data_give_equal_hashes_and_other_data_others():
+    rows = RANDOM.standard_normal((50, 5)).astype(np.float32)
+    assert pixels(rows).identity == pixels(rows.copy()).identity
+    assert pixels(rows).identity != pixels(rows + 1).identity
+    assert random_convolutions((1, 12, 12)).hash == random_convolutions((1, 12, 12)).hash
+    assert random_convolutions((1, 12, 12)).hash != random_convolutions((1, 12, 12), seed=1).hash
+
+
+def test_random_convolutions_see_blur_and_stay_seeded():
+    images, _ = squares(40, 0)
+    extractor = random_convolutions((1, 12, 12), seed=3)
+    assert (extractor(images) == random_convolutions((1, 12, 12), seed=3)(images)).all()
+    sharp, soft = extractor(images).mean(axis=0), extractor(_blurred(images)).mean(axis=0)
+    assert np.linalg.norm(sharp - soft) > 0.05 * np.linalg.norm(sharp)
+
+
+def test_a_classifier_names_classes_and_does_not_mind_blur():
+    images, corners = squares(400, 0)
+    judge = classifier(images, 10 + corners, steps=60)
+    fresh, truth = squares(200, 1)
+    assert judge.classes.tolist() == [10, 11, 12, 13]
+    for shown in (fresh, _blurred(fresh)):
+        opinions = judge.probabilities(shown)
+        assert opinions.sum(axis=1) == pytest.approx(np.ones(200))
+        assert (opinions.argmax(axis=1) == truth).mean() > 0.98
+    assert judge(fresh).shape == (200, 32)
+
+
+def test_a_classifier_of_points_is_seeded_and_leaves_the_global_generator():
+    points = RANDOM.standard_normal((100, 3)).astype(np.float32)
+    labels = (points[:, 0] > 0).astype(int)
+    state = torch.get_rng_state()
+    first, again, other = (classifier(points, labels, seed=s, steps=5) for s in (1, 1, 2))
+    assert first.hash == again.hash != other.hash
+    assert (first(points) == again(points)).all()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_labels_that_do_not_fit_are_refused():
+    points = np.zeros((10, 3), np.float32)
+    with pytest.raises(UserError, match="a label for each of the 10 real samples"):
+        classifier(points, [0, 1])
+    with pytest.raises(UserError, match="two or more classes"):
+        classifier(points, [1] * 10)
+
+
+def test_functions_and_networks_are_extractors():
+    rows = RANDOM.standard_normal((7, 2, 4, 4)).astype(np.float32)
+    assert (by_function(lambda x: x.sum(axis=1))(rows) == rows.sum(axis=1).reshape(7, -1)).all()
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32, 3), torch.nn.Dropout()).train()
+    extractor = by_function(network)
+    with torch.no_grad():
+        expected = network[1](torch.from_numpy(rows).flatten(1)).numpy()
+    assert extractor(rows) == pytest.approx(expected, abs=1e-6)
+    assert network.training
+    before = extractor.hash
+    with torch.no_grad():
+        network[1].weight.add_(1)
+    assert by_function(network).hash != before
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: x[:3].reshape(3, -1), "3 rows for 5 samples"),
+        (lambda x: np.full((len(x), 2), np.nan), "nan or infinite"),
+    ],
+)
+def test_what_a_function_gives_is_checked(function, words):
+    with pytest.raises(UserError, match=words):
+        by_function(function)(np.zeros((5, 4), np.float32))
+
+
+def test_the_choice_by_name():
+    images, corners = squares(100, 0)
+    assert fit_features("auto", images).name.startswith("pixels-")
+    assert fit_features("auto", images, np.arange(100)).name.startswith("pixels-"), "too many classes to learn"
+    assert fit_features("random-convolutions", images).name.startswith("random-convolutions")
+    assert fit_features("auto", images, corners).name == "classifier-32"
+    for choice, words in (
+        ("clip", "no features called 'clip'"),
+        ("classifier", "need labels"),
+        ("inception", "no features called"),
+        ("inception:/nowhere.pth", "Inception"),
+    ):
+        with pytest.raises(UserError, match=words):
+            fit_features(choice, images)
+    with pytest.raises(UserError, match="at least 8 x 8"):
+        fit_features("random-convolutions", np.zeros((5, 3), np.float32))
+
+
+def test_inception_needs_its_package_and_the_right_file(tmp_path):
+    pytest.importorskip("torch_fidelity", reason="the optional package torch-fidelity is not installed")
+    weights = tmp_path / "weights.pth"
+    with pytest.raises(UserError, match="no Inception weights"):
+        inception(weights)
+    weights.write_bytes(b"other")
+    with pytest.raises(UserError, match="has the SHA-256 d9298a10"):
+        inception(weights, sha256="6726825d")
