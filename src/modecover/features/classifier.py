@@ -98,8 +98,8 @@ def classifier(
 def _prepared(samples: Tensor) -> Tensor:
     if samples.ndim != 4:
         return samples
-    sides = [min(side, SIDE) for side in samples.shape[2:]]
-    return functional.adaptive_avg_pool2d(samples, sides)
+    height, width = samples.shape[2:]
+    return functional.adaptive_avg_pool2d(samples, (min(height, SIDE), min(width, SIDE)))
 
 
 def _networks(shape: tuple[int, ...], classes: int) -> tuple[nn.Sequential, nn.Linear]:

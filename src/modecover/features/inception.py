@@ -14,17 +14,14 @@ from torch import Tensor
 from modecover.errors import UserError
 from modecover.features.base import Extractor, Samples, in_batches
 
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""Of pt_inception-2015-12-05-6726825d.pth, the weights that torch-fidelity and pytorch-fid use."""
-
-
 def inception(
     weights: str | os.PathLike[str], *, sha256: str | None = None, device: torch.device | str = "cpu"
 ) -> Extractor:
     """The 2048 pooled features of Inception-v3. Nothing is downloaded: the weights are a file of yours.
 
     Args:
-        weights: the file of weights.
+        weights: the file of weights. That of torch-fidelity and pytorch-fid is pt_inception-2015-12-05-6726825d.pth,
+            whose SHA-256 begins as its name ends.
         sha256: what the file's SHA-256 must be, or begin with; None: not compared. It is the extractor's hash
             whatever it is.
 
@@ -32,7 +29,7 @@ def inception(
         UserError: torch-fidelity is not installed, there is no such file, or its hash is another.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise UserError("Inception's features need torch-fidelity: install it with `pip install torch-fidelity`.")
+        raise UserError("Inception's features need torch-fidelity: install it with `pip install "modecover[inception]"`.")
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UserError(f"there are no Inception weights at {path}; download them and name their file.")
