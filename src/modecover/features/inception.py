@@ -14,6 +14,7 @@ from torch import Tensor
 from modecover.errors import UserError
 from modecover.features.base import Extractor, Samples, in_batches
 
+
 def inception(
     weights: str | os.PathLike[str], *, sha256: str | None = None, device: torch.device | str = "cpu"
 ) -> Extractor:
@@ -29,7 +30,9 @@ def inception(
         UserError: torch-fidelity is not installed, there is no such file, or its hash is another.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise UserError("Inception's features need torch-fidelity: install it with `pip install "modecover[inception]"`.")
+        raise UserError(
+            "Inception's features need torch-fidelity: install it with `pip install 'modecover[inception]'`."
+        )
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UserError(f"there are no Inception weights at {path}; download them and name their file.")
