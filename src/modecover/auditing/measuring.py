@@ -66,8 +66,11 @@ class Evidence:
 
     @property
     def outside(self) -> tuple[Flags, Flags]:
-        """Real (left out in turn) and fake rows that lie in no real row's ball."""
-        return ~self.left.inside, self.near.holding_fake == 0
+        """Real (left out in turn) and fake rows that lie in no real row's ball and equal no real row.
+
+        Balls are open, and among repeated rows they have no inside.
+        """
+        return ~self.left.inside, (self.near.holding_fake == 0) & (self.near.fake_to_real.distance > 0)
 
     @property
     def kept(self) -> tuple[Flags, Flags]:

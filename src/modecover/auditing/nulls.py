@@ -28,7 +28,7 @@ class LeftOut:
     """
 
     inside: Flags
-    """Whether the row lies in the ball of another row, that ball being drawn without it."""
+    """Whether the row equals another one, or lies in its ball, that ball being drawn without the row."""
     closeness: Floats
     """The distance to the nearest other row over that row's own distance to *its* nearest among the rest."""
     spacing: Floats
@@ -51,6 +51,7 @@ def left_out(rows: npt.ArrayLike, k: int) -> LeftOut:
     nearest = index[:, 0]
     mutual = index[nearest, 0] == np.arange(count)
     own = np.where(mutual, distance[nearest, 1], distance[nearest, 0])
+    inside |= distance[:, 0] == 0
     return LeftOut(inside, closeness(distance[:, 0], own), distance[:, 0])
 
 

@@ -30,8 +30,8 @@ STABLE = 0.02
 COPY, REPEAT = 0.5, 0.05
 """A sample is a copy, or a repetition, where it is this much closer than the training rows are to each other."""
 
-SURE_COPY = 0.01
-"""Of held-out real rows, at most this share may look like copies."""
+BY_CHANCE = 0.01
+"""Of real rows that were not learnt from, at most this share may look like copies, and like repetitions."""
 
 
 @dataclass(frozen=True)
@@ -202,31 +202,39 @@ def low_quality(outside: tuple[Flags, Flags], odd: tuple[Flags, Flags], differen
 class Copies:
     """Which fake rows are copies of training rows or repetitions of each other."""
 
-    closeness: Floats
     copied: Flags
     repeated: Flags
-    held_out: Flags
-    limit: float
+    by_chance: Estimate
+    """The share that would be one or the other among real rows that were not learnt from."""
 
 
-def find_copies(to_train: Floats, own: Floats, between: Floats, scale: Floats, held_out: Floats) -> Copies:
-    """Flag copies and repetitions.
+def find_copies(to_train: Floats, own: Floats, between: Floats, spacing: Floats, held_out: Floats) -> Copies:
+    """Flag copies and repetitions: rows much closer than the real rows around them are to each other.
+
+    How much closer depends on the dimension: on a line neighbours a twentieth of the usual distance away are common.
+    So the limits also keep to what at most a hundredth of the held-out real rows fall below.
 
     Args:
         to_train: the distance of every fake row to the nearest training row, (m,).
         own: of that training row to its own nearest other training row, (m,).
         between: of every fake row to the nearest other fake row, (m,).
-        scale: what `between` is measured by, (m,).
-        held_out: the closeness of real rows that were not learnt from, (n,).
+        spacing: of the real row nearest to each fake row to its own nearest other real row, (m,).
+        held_out: the `closeness` of real rows that were not learnt from, (n,).
     """
-    limit = min(COPY, float(np.quantile(held_out, SURE_COPY))) if len(held_out) else COPY
-    near = closeness(to_train, own)
-    return Copies(near, near <= limit, closeness(between, scale) <= REPEAT, held_out <= limit, limit)
+    chance = float(np.quantile(held_out, BY_CHANCE))
+    limits = min(COPY, chance), min(REPEAT, chance)
+    copied, repeated = share(held_out <= limits[0]), share(held_out <= limits[1])
+    either = (1 - (1 - a) * (1 - b) for a, b in zip(_ends(copied), _ends(repeated), strict=True))
+    return Copies(closeness(to_train, own) <= limits[0], closeness(between, spacing) <= limits[1], Estimate(*either))
+
+
+def _ends(estimate: Estimate) -> tuple[float, float, float]:
+    return estimate.value, estimate.low, estimate.high
 
 
 def copying(copies: Copies, support: SupportSize) -> Verdict:
     """The share of the samples that are copies of training rows or repetitions of other samples."""
-    effect, null = share(copies.copied | copies.repeated), share(copies.held_out)
+    effect, null = share(copies.copied | copies.repeated), copies.by_chance
     above = excess(effect, null)
     fires = above.low > LARGEST_SOUND["copying"]
     evidence = {

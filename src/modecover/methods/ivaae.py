@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -10,9 +11,7 @@ from torch.nn import functional as F
 from modecover.interventions import Intervention, SteinBridge, family_named
 from modecover.losses import not_class
 from modecover.methods.base import Encoder, Feed, Generator, LatentDiscriminator, Method, Updates, require
-
-_SCHEDULE = "0:1,0.1:0.5,0.166667:0.1,0.333333:0.01"
-"""Of 300 epochs: times 0.5 after 30, times a further 0.2 after 50, and 0.1 after 100."""
+from modecover.methods.benchmarks import IVAAE_RUNS
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,8 @@ class IVAAE(Method):
     E descends  lambda E |x - G(E(x))|^2 + mu_2 E [-log(1 - D_k(T_k(E(x))))]   (non-saturating)
            or   lambda E |x - G(E(x))|^2 - mu_2 E [-log D_k(T_k(E(x)))]        (ascend)
     """
-    defaults = {"lr": 1e-3, "lr_D": 5e-4, "lr_E": 1e-3}
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "mnist": {
-            **{"networks": "ivaae-mnist", "latent": 16, "batch": 64, "lr": 1e-4, "lr_D": 1e-4, "lr_E": 5e-5},
-            **{"steps": 281_250, "lr_schedule": "0:1,0.333333:0.5,0.666667:0.25"},
-        },
-        "celeba": {
-            **{"networks": "wae", "latent": 64, "batch": 100, "lr": 1e-3, "lr_D": 5e-4, "lr_E": 1e-3},
-            **{"steps": 488_310, "lr_schedule": _SCHEDULE},
-        },
-        "cifar": {
-            **{"networks": "wae", "latent": 128, "batch": 128, "lr": 1e-3, "lr_D": 5e-4, "lr_E": 1e-3},
-            **{"steps": 117_187, "lr_schedule": _SCHEDULE},
-        },
-    }
+    defaults = {"latent": 16, "lr": 1e-3, "lr_D": 5e-4, "lr_E": 1e-3}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = IVAAE_RUNS
 
     t: int = 4
     """Bridges after the codes themselves; the last of them is the prior."""
@@ -130,7 +116,7 @@ class IVAAESVGD(IVAAE):
     """
 
     title = "Intervention Adversarial Auto-Encoder, Stein variational gradient descent (IVAAE-svgd)"
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"mnist": IVAAE.presets["mnist"]}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": IVAAE_RUNS["mnist"]}
 
     intervention: str = "svgd"
     """Family of bridges: svgd, which the settings below are of, or any other of `modecover.interventions`."""

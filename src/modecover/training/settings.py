@@ -29,7 +29,7 @@ class Settings:
     prior: Literal["normal", "uniform", "uniform01"] | None = None
     """Law of the prior noise: N(0, I), uniform on [-1, 1] or uniform on [0, 1]. Default: normal."""
     networks: str = "auto"
-    """Networks preset: mlp, dcgan, or a paper's (ldmgan, mdgan, veegan, pacgan, unrolled)."""
+    """Networks preset: auto, mlp, dcgan, residual, wae, or a paper's (`modecover.networks.PRESETS` names them all)."""
     width: int | None = None
     """Channels of the first (DCGAN) layer. Default: 64."""
     norm_D: Literal["auto", "batch", "none", "spectral"] = "auto"
