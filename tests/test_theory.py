@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from modecover.losses import ADVERSARIAL, multi_jensen_shannon
 from modecover.methods.ivgan import IVGAN
-from modecover.random import Streams, active
+from modecover.random import Streams, active, normal_like
 
 
 def descend(parameters, loss, rounds=100):
@@ -104,7 +104,7 @@ def test_ivgans_own_classifier_term_reaches_log_k_minus_js():
 
     def step():
         with active(Streams([0]).at("fixed")):
-            return next(iter(method.step(lambda z: z, lambda x: x, judge, lambda: x, lambda: torch.zeros_like(x))))
+            return next(iter(method.step(lambda z: z, lambda x: x, judge, lambda: x, lambda: normal_like(x))))
 
     value = descend(classifier.parameters(), lambda: step()[1]["classifier"], 60)
 
