@@ -78,8 +78,9 @@ def test_verdicts_can_be_asked_for_by_name():
     made = audits.audit()
     assert [verdict.name for verdict in made.firing] == ["missing mass", "low quality"]
     assert made.verdict("shrink").effect.value == 0.98
-    with pytest.raises(KeyError):
+    with pytest.raises(UserError, match="no verdict 'beauty': choose missing mass"):
         made.verdict("beauty")
+    assert len(repr(made)) < 5000, "an audit shows itself without what it plots"
 
 
 # ---------------------------------------------------------------- thresholds

@@ -103,6 +103,14 @@ def test_samples_that_are_not_the_one_value_of_constant_data_are_of_low_quality(
     assert "low quality" in firing(audited(np.zeros((300, 3)), fake))
 
 
+def test_samples_far_from_all_data_miss_everything_and_share_no_bin_with_it_thorough():
+    found = audited(mixture(300, 0), 0.1 * np.random.default_rng(1).normal(size=(300, 4)) + 90)
+    assert {"missing mass", "low quality"} <= firing(found)
+    assert found.verdict("missing mass").effect.value > 0.9
+    assert found.verdict("low quality").effect.value == 1
+    assert np.isnan(found.verdict("shrink").effect.value), "no bin holds rows of both"
+
+
 def test_a_constant_feature_beside_others_changes_nothing_much():
     wide = [np.hstack([mixture(600, seed), np.full((600, 2), 3.0)]) for seed in (0, 1)]
     assert not firing(audited(*wide))

@@ -153,13 +153,13 @@ class Audit:
 
     verdicts: tuple[Verdict, ...]
     metrics: tuple[Metric, ...]
-    curves: Curves = Curves()
-    missed: tuple[Missed, ...] = ()
+    curves: Curves = field(default=Curves(), repr=False)
+    missed: tuple[Missed, ...] = field(default=(), repr=False)
     """The real examples most surely missed, surest first."""
-    starved: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    starved: Mapping[int, tuple[int, ...]] = field(default_factory=dict, repr=False)
     """For each bin of the real data with significantly too few generated samples, most starved first: rows of real
     samples in it, the most typical first."""
-    copies: tuple[Copy, ...] = ()
+    copies: tuple[Copy, ...] = field(default=(), repr=False)
     """The generated samples nearest to training samples, nearest first."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
@@ -176,11 +176,15 @@ class Audit:
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name. Raises `KeyError` where there is none."""
+        """The verdict of this name.
+
+        Raises:
+            UserError: there is none; the message names those there are.
+        """
         for verdict in self.verdicts:
             if verdict.name == name:
                 return verdict
-        raise KeyError(name)
+        raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(v.name for v in self.verdicts)}.")
 
     def to_json(self) -> str:
         """The audit as strict, indented JSON; numbers that are not finite are the strings "NaN", "Infinity", ..."""

@@ -42,7 +42,7 @@ def spread_ratio(real: Rows, fake: Rows, cells: tuple[Integers, Integers]) -> tu
     """
     ratios, weights = [], []
     groups_real, groups_fake = groups_of_equals(real), groups_of_equals(fake)
-    for cell in range(int(cells[0].max()) + 1):
+    for cell in np.intersect1d(*cells):
         own, made = cells[0] == cell, cells[1] == cell
         first, count_real = _variance(real[own], groups_real[own])
         second, count_fake = _variance(fake[made], groups_fake[made])

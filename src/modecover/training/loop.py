@@ -195,6 +195,11 @@ class Loop:
             self._note_other_steps(found.record["steps"])
             self._spent_before = found.record.get("spent", self._spent_before)
             self.listener.resumed(found.step)
+            if found.step >= self.settings.steps:
+                self.listener.note(
+                    f"nothing is left to train: {found.step:,} of {self.settings.steps:,} steps were done before. "
+                    "Give more steps to go on."
+                )
         if self.folder is not None:
             self._logs.append(self.folder.log(step=self.engine.step_number))
             if self.settings.tensorboard:
