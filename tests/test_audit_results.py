@@ -9,8 +9,8 @@ import math
 import audits
 import pytest
 
-from modecover.auditing.gates import Gate, check_gates, gate_numbers, parse_gate
-from modecover.auditing.results import FORMAT, Audit, Curves, Metric
+from modecover.auditing.gates import METRICS, Gate, check_gates, gate_numbers, parse_gate, require_known
+from modecover.auditing.results import FORMAT, VERDICTS, Audit, Curves, Metric
 from modecover.errors import UserError
 
 # ---------------------------------------------------------------- JSON
@@ -160,6 +160,13 @@ def test_a_gate_that_makes_no_sense_is_refused(text, side, sentence):
     with pytest.raises(UserError) as error:
         check_gates(audits.audit(), [parse_gate(text, side)])
     assert sentence in str(error.value)
+
+
+def test_a_gate_on_what_no_audit_has_is_refused_beforehand():
+    require_known([parse_gate("Missing Mass=0.1", "over"), parse_gate("mode_score=2", "under")])
+    with pytest.raises(UserError, match="an audit has no number 'coverag'; did you mean coverage"):
+        require_known([parse_gate("coverag=0.8", "under")])
+    assert set(gate_numbers(audits.audit())) <= {*METRICS, *(name.replace(" ", "-") for name in VERDICTS)}
 
 
 def test_gates_can_be_set_on_metrics_and_on_effects_of_verdicts():

@@ -16,6 +16,7 @@ import torch
 
 import modecover
 from modecover.auditing import measuring
+from modecover.auditing.gates import METRICS, gate_numbers
 from modecover.auditing.page import page
 from modecover.auditing.results import VERDICTS, Audit
 from modecover.errors import UserError
@@ -233,3 +234,9 @@ def test_a_hundred_thousand_samples_are_audited_by_a_part_of_them_in_little_memo
     assert of == 100_000
     assert kilobytes < 150_000
     assert highest >= 3000, "rows are numbered as in the source"
+
+
+def test_every_metric_can_be_a_threshold():
+    for real in ("ring", "digits"):
+        found = audited(real, real, samples=300)
+        assert set(gate_numbers(found)) <= {*METRICS, *(name.replace(" ", "-") for name in VERDICTS)}

@@ -8,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from modecover.auditing.results import Audit
+from modecover.auditing.results import VERDICTS, Audit
 from modecover.errors import UserError
 
 Side = Literal["under", "over"]
+
+METRICS = (
+    *("missing", "precision", "recall", "density", "coverage", "coverage-ratio", "support", "frechet", "kernel"),
+    *("kernel-subsets", "vendi", "modes", "modes-5", "modes-20", "high-quality", "kl", "reverse-kl"),
+    *("inception-score", "mode-score", "mode-score-printed", "frechet-latent"),
+)
+"""Keys of all metrics that an audit may have; those of classes, mixtures and codes only where it knows them."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,20 @@ def parse_gate(text: str, side: Side) -> Gate:
         example = "coverage=0.8" if side == "under" else "missing=0.05"
         raise UserError(f"--fail-{side} {text} is no threshold: give a name and a number, such as {example}.")
     return Gate(key.strip(), side, bound)
+
+
+def require_known(gates: Sequence[Gate]) -> None:
+    """Refuse a gate on what no audit measures, before there is one.
+
+    Raises:
+        UserError: a gate's key is neither a metric's nor a verdict's name; the message names the nearest.
+    """
+    known = [*METRICS, *(_plain(name) for name in VERDICTS)]
+    for gate in gates:
+        if _plain(gate.key) not in known:
+            near = difflib.get_close_matches(_plain(gate.key), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}."
+            raise UserError(f"{gate}: an audit has no number {gate.key!r}; {hint}")
 
 
 def gate_numbers(audit: Audit) -> dict[str, float]:

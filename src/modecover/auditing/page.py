@@ -159,10 +159,10 @@ def _plane(audit: Audit, shown: Gallery) -> str:
     rows = {m.index for m in audit.missed}.union(*audit.starved.values())
     marked = np.array([shown.real[row] for row in sorted(rows) if row in shown.real]).reshape(-1, 2)
     limits = plots.plane_limits(real)
-    missed = _key("alarm", "missed, or in a starved bin") if len(marked) else ""
+    missed = _key("alarm", "real points missed, or in a starved bin") if len(marked) else ""
     panels = (
         _plot("Real points", plots.scatter_plot(real, "real", marked, limits), _key("real", "real") + missed),
-        _plot("Generated points", plots.scatter_plot(fake, "fake", marked, limits), _key("fake", "generated") + missed),
+        _plot("Generated points", plots.scatter_plot(fake, "fake", marked[:0], limits), _key("fake", "generated")),
     )
     return _section("The plane", "Both on the same axes.", _grid(panels))
 

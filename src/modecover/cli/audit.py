@@ -40,10 +40,11 @@ def run(words: list[str]) -> int:
     """`modecover audit`"""
     given = vars(_parser().parse(words or ["--help"]))
 
-    from modecover.auditing.gates import parse_gate
+    from modecover.auditing.gates import parse_gate, require_known
 
     gates = [parse_gate(word, "under") for word in given.pop("fail_under")]
     gates += [parse_gate(word, "over") for word in given.pop("fail_over")]
+    require_known(gates)
     out, json_out = Path(given.pop("out")), given.pop("json")
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out is {out}: give a name that ends in .html, and --json FILE for the numbers.")
