@@ -25,6 +25,7 @@ from modecover.cli.flags import add_flags
 from modecover.cli.progress import Display, by_network
 from modecover.cli.tables import print_evaluation, shown, summary
 from modecover.cli.train import train_parser
+from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.training.settings import Settings
@@ -401,9 +402,24 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(monkeypatch):
         shown_by.stepped(step, 100)
     lines = text.getvalue().splitlines()
     assert len(lines) == 4
-    assert lines[0].startswith(
-        "training: 21 of 100  20 steps/s  0:00:04 left  D: real 0.5, fake 0.25  G: adversarial 1"
-    )
+    assert lines[0].startswith("training: 21 of 100  2 steps/s  0:00:40 left  D: real 0.5, fake 0.25  G: adversarial 1")
+
+
+def test_the_time_left_follows_the_pace_of_the_last_minute_and_ends_with_the_minutes(monkeypatch):
+    shown_by, text, clock = display(monkeypatch, terminal=False)
+    for step in range(1, 201):
+        clock.now += 10.0 if step <= 10 else 1.0  # a slow start
+        shown_by.stepped(step, 1000)
+    assert "1 steps/s  0:13:" in text.getvalue().splitlines()[-1]
+    settings = Settings(minutes=2.0)
+    shown_by.started(registry.get("gan")(), settings, open_data("ring"), [0], torch.device("cpu"))
+    clock.now += 30
+    shown_by.stepped(230, 1000)
+    assert text.getvalue().splitlines()[-1].endswith("0:01:30 left")
+    shown_by.preparing("classifier", 1, 10)
+    clock.now += 20
+    shown_by.preparing("classifier", 3, 10)
+    assert text.getvalue().splitlines()[-1] == "preparing the classifier: 3 of 10  0:01:10 left"
 
 
 def test_on_a_terminal_the_bar_is_drawn_at_most_ten_times_a_second(monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +26,8 @@ REDRAW = 0.1
 """Seconds between two looks at the clock's worth of news on a terminal."""
 PLAIN = 10.0
 """Seconds between two lines where there is no terminal."""
+WINDOW = 60.0
+"""Seconds that the pace is measured over."""
 
 
 class Quiet(Listener):
@@ -77,7 +81,8 @@ class Display(Quiet):
         self._task: TaskID | None = None
         self._what = ""
         self._shown = 0.0
-        self._speed = 0.0
+        self._marks: deque[tuple[float, int]] = deque()
+        self._deadline = math.inf
         self._pictures = False
 
     def __exit__(
@@ -96,6 +101,8 @@ class Display(Quiet):
     def started(
         self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device
     ) -> None:
+        if settings.minutes is not None:
+            self._deadline = time.perf_counter() + 60 * settings.minutes
         several = f", seeds {seeds[0]} to {seeds[-1]} as one program" if len(seeds) > 1 else f", seed {seeds[0]}"
         self._say(f"{method.title} on {data.name}, {settings.steps:,} steps of {settings.batch}{several}, on {device}")
 
@@ -106,7 +113,6 @@ class Display(Quiet):
         self._advance("training", step, steps)
 
     def logged(self, step: int, losses: Mapping[str, float], steps_per_second: float) -> None:
-        self._speed = 0.7 * self._speed + 0.3 * steps_per_second if self._speed else steps_per_second
         self.progress.losses = by_network(losses)
 
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
@@ -129,28 +135,41 @@ class Display(Quiet):
     def _advance(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` are done; cheap where it was shown a moment ago."""
         now = time.perf_counter()
+        if what != self._what:
+            self._marks.clear()
+        if not self._marks or now - self._marks[-1][0] >= 1:
+            self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
+            self._marks.popleft()
         if now - self._shown < (REDRAW if self.live else PLAIN) and what == self._what and done < total:
             return
         if not self.live:
             # The first and the last call of each kind say nothing that the lines around them do not.
             if what == self._what and done < total:
-                self._say(f"{what}: {done:,} of {total:,}{self._pace(done, total)}  {self.progress.losses}")
+                pace = self._pace(what, done, total, now)
+                self._say(f"{what}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
         else:
-            self._redraw(what, done, total)
+            self._redraw(what, done, total, now)
         self._what, self._shown = what, now
 
-    def _redraw(self, what: str, done: int, total: int) -> None:
+    def _redraw(self, what: str, done: int, total: int, now: float) -> None:
         if what != self._what:
             if self._task is not None:
                 self.progress.remove_task(self._task)
             self.progress.start()
             self._task = self.progress.add_task(what, total=total, news="")
         assert self._task is not None
-        self.progress.update(self._task, completed=done, news=self._pace(done, total))
+        self.progress.update(self._task, completed=done, news=self._pace(what, done, total, now))
         self.progress.refresh()
 
-    def _pace(self, done: int, total: int) -> str:
-        if not self._speed:
+    def _pace(self, what: str, done: int, total: int, now: float) -> str:
+        """Steps a second over the last minute, and the time left at that pace; nothing before there is a pace."""
+        begin, first = self._marks[0]
+        if now <= begin or done <= first:
             return ""
-        left = timedelta(seconds=round((total - done) / self._speed))
-        return f"  {self._speed:.3g} steps/s  {left} left"
+        speed = (done - first) / (now - begin)
+        left = (total - done) / speed
+        if what != "training":
+            return f"  {timedelta(seconds=round(left))} left"
+        left = max(0.0, min(left, self._deadline - now))
+        return f"  {speed:.3g} steps/s  {timedelta(seconds=round(left))} left"
