@@ -125,10 +125,14 @@ def stacked_world(count: int, seed: int = 0) -> World:
 
 
 def by_channel(single: Classifier) -> Callable[[np.ndarray], np.ndarray]:
-    """The features of every channel by a classifier of single ones, side by side."""
+    """The features of every channel by a classifier of single ones, side by side; each array's are kept."""
+    known: dict[int, np.ndarray] = {}
 
     def features(stacks: np.ndarray) -> np.ndarray:
-        return np.concatenate([single(stacks[:, c : c + 1]) for c in range(stacks.shape[1])], axis=1)
+        key = hash(stacks.tobytes())
+        if key not in known:
+            known[key] = np.concatenate([single(stacks[:, c : c + 1]) for c in range(stacks.shape[1])], axis=1)
+        return known[key]
 
     return features
 

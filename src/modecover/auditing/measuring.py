@@ -49,6 +49,9 @@ class Evidence:
     near: NeighbourStatistics
     """On the surface."""
     left: LeftOut
+    near_features: NeighbourStatistics
+    """In the chosen features."""
+    left_features: LeftOut
     sweep: MissingModes
     reading: Reading
     bins: Bins
@@ -106,6 +109,11 @@ def measure(
     k = min(K, len(x) - 1, len(y) - 1)
     near = neighbour_statistics(sx, sy, k=k, memory=memory, seed=seed, progress=_of(tell, "distances"))
     left = nulls.left_out(sx, k)
+    near_features, left_features = near, left
+    if extractor is not surface:
+        told = _of(tell, "distances of features")
+        near_features = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=told)
+        left_features = nulls.left_out(x, k)
     # Of equal rows the unit is 0, and any noise will do.
     unit = noise_unit(x, seed=seed) or 1.0
     levels = [factor * unit for factor in noise]
@@ -127,8 +135,10 @@ def measure(
         sy=sy,
         near=near,
         left=left,
+        near_features=near_features,
+        left_features=left_features,
         sweep=sweep,
-        reading=read_sweep(sweep),
+        reading=read_sweep(sweep, 1 - min(1.0, near_features.coverage / near_features.expected_coverage)),
         bins=bins,
         cells=cells,
         odd=_odd_detail(real, fake, cells, len(bins)),

@@ -33,20 +33,21 @@ def metrics_of(evidence: Evidence, labels: Integers | None, encoder: Extractor |
 
 
 def _of_neighbours(evidence: Evidence) -> list[Metric]:
-    near, missing, null = evidence.near, evidence.reading.missing, evidence.reading.null
-    name, surface = f"[{evidence.extractor.identity}]", f"(k={near.k}) [{evidence.surface.identity}]"
+    near, missing, null = evidence.near_features, evidence.reading.missing, evidence.reading.null
+    name = f"[{evidence.extractor.identity}]"
+    balls = f"(k={near.k}) {name}"
     # A left-out real row is in another's ball as often as a fresh real row would be, and on average in k of them.
-    inside = float(evidence.left.inside.mean())
-    support = support_size(near.collisions.fake)
-    support_real = support_size(near.collisions.real)
+    inside = float(evidence.left_features.inside.mean())
+    support = support_size(evidence.near.collisions.fake)
+    support_real = support_size(evidence.near.collisions.real)
     return [
         Metric(f"missing mass {name}", "missing", missing.value, null.value, missing.low, missing.high, "lower"),
-        Metric(f"precision {surface}", "precision", near.precision, inside, better="higher"),
-        Metric(f"recall {surface}", "recall", near.recall, inside, better="higher"),
-        Metric(f"density {surface}", "density", near.density, 1.0),
-        Metric(f"coverage {surface}", "coverage", near.coverage, near.expected_coverage, better="higher"),
+        Metric(f"precision {balls}", "precision", near.precision, inside, better="higher"),
+        Metric(f"recall {balls}", "recall", near.recall, inside, better="higher"),
+        Metric(f"density {balls}", "density", near.density, 1.0),
+        Metric(f"coverage {balls}", "coverage", near.coverage, near.expected_coverage, better="higher"),
         Metric(
-            f"coverage over expected {surface}",
+            f"coverage over expected {balls}",
             "coverage-ratio",
             near.coverage / near.expected_coverage,
             1.0,
@@ -65,7 +66,7 @@ def _of_neighbours(evidence: Evidence) -> list[Metric]:
 
 
 def _of_laws(evidence: Evidence, seed: int) -> list[Metric]:
-    x, y, kernel = evidence.x, evidence.y, evidence.near.kernel
+    x, y, kernel = evidence.x, evidence.y, evidence.near_features.kernel
     name = f"[{evidence.extractor.identity}]"
     order = np.random.default_rng(seed).permutation(len(x))
     halves = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
@@ -82,7 +83,7 @@ def _of_laws(evidence: Evidence, seed: int) -> list[Metric]:
             better="lower",
         ),
         Metric(
-            f"kernel distance [{evidence.surface.identity}]",
+            f"kernel distance {name}",
             "kernel",
             kernel.value,
             0.0,
@@ -91,7 +92,7 @@ def _of_laws(evidence: Evidence, seed: int) -> list[Metric]:
             "lower",
         ),
         Metric(
-            f"kernel distance, {kernel.subsets} subsets of {kernel.subset_size} [{evidence.surface.identity}]",
+            f"kernel distance, {kernel.subsets} subsets of {kernel.subset_size} {name}",
             "kernel-subsets",
             kernel.subset_mean,
             0.0,

@@ -15,11 +15,17 @@ from modecover.metrics.arrays import Floats, Integers
 from modecover.metrics.missing import CERTAIN, PARTS, MissingModes
 from modecover.metrics.support import SupportSize
 
-LARGEST_SOUND = {"missing mass": 0.01, "imbalance": 0.07, "shrink": 0.9, "low quality": 0.04, "copying": 0.04}
+LARGEST_SOUND = {"missing mass": 0.01, "imbalance": 0.04, "shrink": 0.9, "low quality": 0.04, "copying": 0.04}
 """Effects that are let pass: a verdict fires where the interval lies beyond this and beyond the null."""
 
-FOUND_ENOUGH = 0.5
+FOUND_ENOUGH = 0.35
 """Of a planted gap the estimator must find this share, for a level of noise to count."""
+
+CONTRADICTED = 2.0, 0.1
+"""A missing mass beyond so many times the share of the real rows that have no fake row near, and this, is not true."""
+
+LARGEST_CORRECTION = 2.0
+"""For the share of the planted gap that is not found."""
 
 DOUBTFUL = 0.7
 """Rows below this discrimination value are surely not missed: no correction counts them."""
@@ -46,19 +52,25 @@ class Reading:
     """Real rows judged missing, (n,)."""
 
 
-def read_sweep(sweep: MissingModes) -> Reading:
+def read_sweep(sweep: MissingModes, uncovered: float) -> Reading:
     """The reading at the strongest noise that still leaves modes apart, and the plateau that it belongs to.
 
     The strongest, because noise is what hides blur from the discriminator; and whether modes are still apart is seen
-    from the planted gap, of which at least half must be found. The share that is not found is corrected for.
-    Where at no level so much is found, the level that finds most is read, with no correction beyond
-    that of half.
+    from the planted gap, of which enough must be found. The share that is not found is corrected for, up to a factor
+    of 2 and as far as there are rows that may be missed and are not counted. Where at no level enough is found, the
+    level that finds most is read.
+
+    In features that do not keep modes apart no noise hides blur without hiding modes as well, and everything can look
+    missing. So a reading that is far above the share of real rows without fake neighbours is no reading (nan).
+
+    Args:
+        uncovered: that share, less what real rows in the generator's place would leave.
     """
     found = np.nan_to_num(sweep.found)
     usable = np.flatnonzero(found >= FOUND_ENOUGH)
     level = int(usable[-1]) if len(usable) else int(found.argmax())
     possible = (sweep.odds > math.log(DOUBTFUL / (1 - DOUBTFUL))).mean(axis=1)
-    readings = np.minimum(sweep.missing / np.maximum(found, FOUND_ENOUGH), possible)
+    readings = np.minimum(sweep.missing / np.maximum(found, 1 / LARGEST_CORRECTION), possible)
     factor = float(readings[level] / sweep.missing[level]) if sweep.missing[level] else 1.0
     first = level
     while first > 0 and abs(readings[first - 1] - readings[level]) <= STABLE + 2 * factor * sweep.standard_error[level]:
@@ -66,8 +78,11 @@ def read_sweep(sweep: MissingModes) -> Reading:
     count = sweep.odds.shape[1]
     missing = reading_of(float(sweep.missing[level]), float(sweep.standard_error[level]), count)
     null = share_of(float(sweep.null[level]), count / PARTS)
-    limit = math.log(CERTAIN / (1 - CERTAIN))
-    return Reading(level, (first, level), _times(missing, factor), _times(null, factor), sweep.odds[level] > limit)
+    flags = sweep.odds[level] > math.log(CERTAIN / (1 - CERTAIN))
+    effect = _times(missing, factor)
+    if effect.low > CONTRADICTED[0] * uncovered + CONTRADICTED[1]:
+        effect, flags = Estimate(math.nan, math.nan, math.nan), np.zeros_like(flags)
+    return Reading(level, (first, level), effect, _times(null, factor), flags)
 
 
 def reading_of(value: float, standard_error: float, count: int) -> Estimate:
@@ -86,6 +101,11 @@ def missing_mass(sweep: MissingModes, reading: Reading) -> Verdict:
         if fires
         else "No part of the real data is missed."
     )
+    if math.isnan(effect.value):
+        sentence = (
+            "It cannot be told in these features what is missed: they show no modes, only that the samples differ; "
+            "give labels of the real data, or other features."
+        )
     evidence = {
         "noise": level,
         "planted gap found": float(sweep.found[reading.level]),

@@ -41,7 +41,11 @@ CERTAIN = 0.9
 """A real row is on a missing mode where D exceeds this: the generator has less than a ninth of the data's density."""
 
 PARTS = 3
-LEVELS = (0.35, 0.5, 1.0, 1.5, 2.0)
+
+FEWEST_DIFFERENT = 30
+"""Rows that stand in for the generator in the null, at least: a generator of one point is no excuse for missing all."""
+
+LEVELS = (0.4, 0.6, 0.9, 1.35, 2.0)
 """Levels of noise, in units of `noise_unit`."""
 
 GAP = 0.25
@@ -68,7 +72,7 @@ class MissingModes:
     standard_error: Floats
     """Of `missing`, from the number of rows and the differences between the three discriminators."""
     null: Floats
-    """`missing` with real rows in the generator's place."""
+    """`missing` with real rows in the generator's place, as many different ones (but at least 30 a part)."""
     found: Floats
     """Share of a planted gap that is found: near 1 where the noise leaves modes apart."""
     odds: Floats
@@ -144,7 +148,10 @@ def missing_modes(
         tasks = [(x[learnt], y[fake_parts[turn]])]
         if turn == 0:  # the controls, whose answer is known, need no second opinion
             kept = other[~gap[other]]
-            tasks += [(x[learnt], x[other]), (x[learnt], x[kept if len(kept) else other])]
+            # As many different real rows as there are different fake ones.
+            different = len(torch.unique(y[fake_parts[turn]], dim=0))
+            alike = random.permutation(other)[: max(FEWEST_DIFFERENT, different)]
+            tasks += [(x[learnt], x[alike]), (x[learnt], x[kept if len(kept) else other])]
         stack = _Stack(tasks, noise, derive_seed(seed, "discriminators", turn))
         stack.train(steps, _share(progress, turn * steps, PARTS * steps))
         judged = stack.log_odds(x[asked])
