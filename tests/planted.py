@@ -97,7 +97,8 @@ def digit_world(seed: int = 0) -> World:
 
 
 def stacked_world(count: int, seed: int = 0) -> World:
-    """Three digits in three channels, 1,000 modes. Features: a classifier of single digits, channel by channel.
+    """Three digits in three channels, 1,000 modes. Features: the probabilities that a classifier of single digits gives
+    to the ten digits, channel by channel.
 
     The data stack one half of the digits and the generators the other. Dropped are the 300 modes whose first digit is
     one of three; skewed are the weights of the first digit.
@@ -125,16 +126,17 @@ def stacked_world(count: int, seed: int = 0) -> World:
 
 
 def by_channel(single: Classifier) -> Callable[[np.ndarray], np.ndarray]:
-    """The features of every channel by a classifier of single ones, side by side; each array's are kept."""
+    """What a classifier of single digits thinks of every channel: 10 probabilities each; each array's are kept."""
     known: dict[int, np.ndarray] = {}
 
-    def features(stacks: np.ndarray) -> np.ndarray:
+    def opinions(stacks: np.ndarray) -> np.ndarray:
         key = hash(stacks.tobytes())
         if key not in known:
-            known[key] = np.concatenate([single(stacks[:, c : c + 1]) for c in range(stacks.shape[1])], axis=1)
+            channels = range(stacks.shape[1])
+            known[key] = np.concatenate([single.probabilities(stacks[:, c : c + 1]) for c in channels], axis=1)
         return known[key]
 
-    return features
+    return opinions
 
 
 def _halves(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -50,6 +50,18 @@ def test_fewer_samples_than_numbers_give_the_same_axes_as_the_covariance():
     assert np.abs(few(rows)[:, :4]) == pytest.approx(along, abs=1e-3)
 
 
+def test_the_axes_of_many_numbers_are_the_same_by_iteration():
+    rows = (RANDOM.standard_normal((700, 600)) * np.linspace(3, 0.1, 600)).astype(np.float32)
+    found = pixels(rows, components=10)(rows)[:, :10]
+    centred = (rows - rows.mean(axis=0)).astype(np.float64)
+    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    assert np.abs(found) == pytest.approx(np.abs(left[:, :10] * values[:10]), abs=1e-3)
+    assert pixels(rows, components=10).hash == pixels(rows, components=10).hash
+    constant = pixels(np.ones((700, 600), np.float32))
+    assert constant(np.ones((3, 600), np.float32)) == pytest.approx(np.zeros((3, 2)))
+    assert constant(2 * np.ones((1, 600), np.float32))[0, 1] > 1
+
+
 def test_equal_data_give_equal_hashes_and_other_data_others():
     rows = RANDOM.standard_normal((50, 5)).astype(np.float32)
     assert pixels(rows).identity == pixels(rows.copy()).identity

@@ -98,9 +98,10 @@ def detail(samples: Rows, means: Rows, cells: Integers) -> Floats:
 
 def bin_means(samples: Rows, cells: Integers, count: int) -> Rows:
     """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
-    sizes = np.bincount(cells, minlength=count)
-    flat = samples.reshape(len(samples), -1)
-    sums = np.zeros((count, flat.shape[1]), dtype=np.float64)
-    np.add.at(sums, cells, flat)
-    means = sums / np.maximum(sizes, 1)[:, None]
-    return means.astype(np.float32).reshape(count, *samples.shape[1:])
+    flat = torch.from_numpy(samples).flatten(1)
+    sums = torch.zeros(count, flat.shape[1], dtype=torch.float64)
+    for start in range(0, len(flat), 1024):
+        part = slice(start, start + 1024)
+        sums.index_add_(0, torch.from_numpy(cells[part]), flat[part].double())
+    sizes = torch.from_numpy(np.bincount(cells, minlength=count)).clamp(min=1)
+    return np.asarray((sums / sizes[:, None]).float().numpy()).reshape(count, *samples.shape[1:])

@@ -77,7 +77,9 @@ def read_sweep(sweep: MissingModes, uncovered: float) -> Reading:
         first -= 1
     count = sweep.odds.shape[1]
     missing = reading_of(float(sweep.missing[level]), float(sweep.standard_error[level]), count)
-    null = share_of(float(sweep.null[level]), count / PARTS)
+    # The null has one discriminator, and there is no second to see how much these differ but the effect's own.
+    between = math.sqrt(PARTS) * _between(float(sweep.missing[level]), float(sweep.standard_error[level]), count)
+    null = share_of(float(sweep.null[level]), count / PARTS, between)
     flags = sweep.odds[level] > math.log(CERTAIN / (1 - CERTAIN))
     effect = _times(missing, factor)
     if effect.low > CONTRADICTED[0] * uncovered + CONTRADICTED[1]:
@@ -87,8 +89,12 @@ def read_sweep(sweep: MissingModes, uncovered: float) -> Reading:
 
 def reading_of(value: float, standard_error: float, count: int) -> Estimate:
     """The share of `count` rows judged missing, with its interval: of a share, widened where discriminators differ."""
-    extra = standard_error**2 - value * (1 - value) / count
-    return share_of(value, count, math.sqrt(max(0.0, extra)))
+    return share_of(value, count, _between(value, standard_error, count))
+
+
+def _between(value: float, standard_error: float, count: int) -> float:
+    """The part of a reading's standard error that its number of rows does not explain."""
+    return math.sqrt(max(0.0, standard_error**2 - value * (1 - value) / count))
 
 
 def missing_mass(sweep: MissingModes, reading: Reading) -> Verdict:

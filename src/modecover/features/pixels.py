@@ -10,6 +10,9 @@ from modecover.features.base import BATCH, Extractor, Samples, hash_of
 
 COMPONENTS = 64
 
+FEW = 500
+"""Up to so many numbers in a sample, all axes are found at once."""
+
 ROWS_FOR_AN_AXIS = 10
 """Real samples, at least: axes fitted to few samples are theirs, and not those of other samples of the same law."""
 
@@ -50,13 +53,34 @@ def _principal_axes(centred: Tensor, components: int) -> tuple[Tensor, bool]:
     count, dimensions = centred.shape
     if dimensions <= components:
         return torch.eye(dimensions, dtype=centred.dtype), True
+    most = max(1, min(components, count // ROWS_FOR_AN_AXIS))
     if count >= dimensions:
-        values, axes = torch.linalg.eigh(centred.T @ centred)
+        values, axes = _largest(centred.T @ centred, most)
     else:
-        values, mixes = torch.linalg.eigh(centred @ centred.T)
+        values, mixes = _largest(centred @ centred.T, most)
         axes = centred.T @ mixes / values.clamp(min=1e-300).sqrt()
-    values, axes = values.flip(0), axes.flip(1)
-    kept = max(1, min(components, count // ROWS_FOR_AN_AXIS, int((values > 1e-12 * values[0]).sum())))
+    kept = max(1, int((values > 1e-12 * values[0]).sum()))
     axes = axes[:, :kept] if values[0] > 0 else torch.eye(dimensions, 1, dtype=centred.dtype)
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     return axes * largest.sign(), False
+
+
+def _largest(products: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest eigenvalues, descending, and their eigenvectors (as columns) of a positive semi-definite matrix."""
+    if len(products) <= FEW or not products.any():
+        return _of_all(products, count)
+    from scipy.sparse.linalg import ArpackError, eigsh
+
+    # Lanczos' iterations are many times faster than all eigenvectors. They begin at a fixed vector.
+    start = np.random.default_rng(0).standard_normal(len(products))
+    try:
+        values, vectors = eigsh(products.numpy(), k=count, v0=start)
+    except ArpackError:  # as may be where the rank is low
+        return _of_all(products, count)
+    order = np.argsort(-values, kind="stable")
+    return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
+
+
+def _of_all(products: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(products)
+    return values.flip(0)[:count], vectors.flip(1)[:, :count]
