@@ -132,7 +132,8 @@ def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
     for name, text in rows:
         for number, line in enumerate(text.split("\n")):
             start = f"  {'' if number else name:{width}}"
-            print(textwrap.fill(line, _width(), initial_indent=start, subsequent_indent=" " * (width + 2)))
+            indent = " " * (width + 2)
+            print(textwrap.fill(line, _width(), initial_indent=start, subsequent_indent=indent, break_on_hyphens=False))
     print()
 
 
