@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -92,7 +93,7 @@ def digit_world(seed: int = 0) -> World:
     rare = np.isin(fake_labels, random.permutation(10)[:5]) & (random.random(len(fake)) > 0.25)
     fakes = _image_failures(images[real], fake, _shrunk(images[real], labels[real], fake, fake_labels), random)
     fakes |= {"drop": fake[kept], "skew": fake[~rare], "drop and blur": _blurred(fake[kept])}
-    judge = classifier(images[real], labels[real], seed=seed)
+    judge = _judge(seed)
     return World(images[real], fakes, float(np.isin(labels[real], DROPPED_DIGITS).mean()), judge)
 
 
@@ -121,7 +122,7 @@ def stacked_world(count: int, seed: int = 0) -> World:
     fakes = _image_failures(data, fake, shrunk, random)
     skewed = stacks(rest, np.where(np.arange(10) % 2, 0.25, 1.0))[0]
     fakes |= {"drop": dropped, "skew": skewed, "drop and blur": _blurred(dropped)}
-    single = classifier(images[real], labels[real], seed=seed)
+    single = _judge(seed)
     return World(data, fakes, float(np.isin(numbers[:, 0], DROPPED_DIGITS).mean()), by_channel(single))
 
 
@@ -137,6 +138,13 @@ def by_channel(single: Classifier) -> Callable[[np.ndarray], np.ndarray]:
         return known[key]
 
     return opinions
+
+
+@cache
+def _judge(seed: int) -> Classifier:
+    """A classifier of the digits that are the data."""
+    images, labels, real, _ = _halves(seed)
+    return classifier(images[real], labels[real], seed=seed)
 
 
 def _halves(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ NOISE = (0.6, 2.0)
 @cache
 def world(name: str) -> World:
     return {
-        "mixture": lambda: mixture_world(2, 1500),
+        "mixture": lambda: mixture_world(2, 1200),
         "digits": digit_world,
         "stacked digits": lambda: stacked_world(3000),
     }[name]()
