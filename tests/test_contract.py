@@ -171,7 +171,7 @@ def test_bf16_networks_keep_losses_in_float32_and_finite(name: str, shape: tuple
     for _ in range(3):
         engine.step()
     exact.step()
-    assert all(value.dtype == torch.float32 for value in engine._losses.values())
+    assert all(value.dtype == torch.float32 for value in engine.terms.values())
     assert all(torch.isfinite(torch.tensor(value)) for value in engine.losses().values())
     fresh = engine_of(name, shape=shape, dtype=torch.float32, precision="bf16")
     fresh.step()

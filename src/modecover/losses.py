@@ -172,7 +172,8 @@ def imq_mmd(codes: Tensor, prior: Tensor, scales: Sequence[float] = IMQ_SCALES) 
     sizes = [2 * rows.shape[2] * scale for scale in scales]
     kernel: Tensor = sum((size / (size + distance) for size in sizes), torch.zeros_like(distance))
     weight = rows.new_full((2 * count, 2 * count), -1 / count**2)
-    weight[:count, :count] = weight[count:, count:] = 1 / (count * (count - 1))
+    for own in (weight[:count, :count], weight[count:, count:]):
+        own.fill_(1 / (count * (count - 1)))
     return (kernel * weight.fill_diagonal_(0)).sum(dim=(1, 2)).mean()
 
 

@@ -58,8 +58,9 @@ class Streams:
         own, rest = divmod(count, len(self.generators))
         if rest:
             raise ValueError(f"{count} rows cannot be shared by {len(self.generators)} stacked seeds")
-        start = self.part * own
-        parts = [draw(own * self.parts, g)[start : start + own] for g in self.generators]
+        parts = [draw(own * self.parts, g) for g in self.generators]
+        if self.parts > 1:
+            parts = [rows[self.part * own : (self.part + 1) * own] for rows in parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

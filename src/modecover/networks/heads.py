@@ -60,16 +60,19 @@ class HeadedDiscriminator(nn.Module):
 
     def forward(self, x: Tensor, head: str = "adversarial") -> Tensor:
         if head == "adversarial":
-            score: Tensor = self.adversarial_head(self.features(x))
-            return score.squeeze(1)
+            return self.judged(x, self.adversarial_head).squeeze(1)
         if head == "features":
             return self.features(x)
         if head != "classes":
             raise UserError(f'There is no head {head!r}; the heads are "adversarial", "classes" and "features".')
         if self.classes_head is None:
             raise UserError("This discriminator has no classifier head: build it with the method's number of classes.")
-        logits: Tensor = self.classes_head(self.features(x))
-        return logits
+        return self.judged(x, self.classes_head)
+
+    def judged(self, x: Tensor, head: nn.Module) -> Tensor:
+        """What `head` says of the features of data rows x."""
+        said: Tensor = head(self.features(x))
+        return said
 
 
 class TwoHeads(HeadedDiscriminator):

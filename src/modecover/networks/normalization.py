@@ -6,8 +6,6 @@ statistics differ; normalising both with shared statistics would make each the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,10 +79,13 @@ def batch_norm(features: int, dimensions: int, split: bool) -> nn.Module:
     return nn.BatchNorm1d(features) if dimensions == 1 else nn.BatchNorm2d(features)
 
 
-def run_layers(layers: Iterable[nn.Module], x: Tensor, kind: str) -> Tensor:
+def run_layers(layers: nn.Sequential, x: Tensor, kind: str) -> Tensor:
     """Send `x` through `layers` in order, telling `kind` to those that keep statistics by kind."""
     if kind not in KINDS:
         raise unknown_kind(kind)
+    if not any(isinstance(layer, SplitBatchNorm) for layer in layers):
+        alike: Tensor = layers(x)
+        return alike
     for layer in layers:
         x = layer(x, kind) if isinstance(layer, SplitBatchNorm) else layer(x)
     return x

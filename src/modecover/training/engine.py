@@ -22,6 +22,7 @@ from modecover.methods.base import Method, Terms, Update, is_discriminator
 from modecover.networks.normalization import SplitBatchNorm
 from modecover.training import updates
 from modecover.training.averages import Averages
+from modecover.training.feature_first import gradients_only_of
 from modecover.training.finite import FiniteWatch
 from modecover.training.handle import ForwardOptions, Handle
 from modecover.training.prior import Prior
@@ -97,13 +98,14 @@ class Engine:
             )
         first = self.options.accumulate * self.processes.rank
         self._streams = [random.Streams(seeds, self.device, first + i, parts) for i in range(self.options.accumulate)]
-        self._losses: dict[str, Tensor] = {}
+        self.terms: dict[str, Tensor] = {}  # of the last step
         self._finite = FiniteWatch(self.seeds, self.device)
         self.processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
         averaged = {name: network for name, network in self.networks.items() if not is_discriminator(roles[name])}
         self._averages = Averages(averaged, self.options.ema)
         self._last_schedule: list[str] = []
         self._frozen = False
+        self.revision = 0  # grows when a recording of an earlier step is no longer what a step does
         self.fetch: Callable[[int, int], Tensor] = self.read_batch
 
     # ------------------------------------------------------------------ one step
@@ -146,7 +148,7 @@ class Engine:
         """The updates of the step: the part that a CUDA graph captures."""
         counts = [0] * self.options.accumulate
         runs = [iter(self.method.step(**self._arguments(part, counts))) for part in range(self.options.accumulate)]
-        self._losses, self._last_schedule = {}, []
+        self.terms, self._last_schedule = {}, []
         while True:
             total: list[updates.Gradients] = []
             terms: dict[str, Tensor] = {}
@@ -161,7 +163,7 @@ class Engine:
             if finished:
                 break
             self._apply(total)
-            self._losses.update(terms)
+            self.terms.update(terms)
         if finished != len(runs):
             raise RuntimeError("the method yielded different numbers of updates for the micro-batches of one step")
         self._count_batches(counts)
@@ -210,7 +212,8 @@ class Engine:
             # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
             scaled = loss * (len(self.seeds) / self.options.accumulate)
             keep = slot + 1 < len(yielded)
-            gradients = torch.autograd.grad(scaled, parameters, retain_graph=keep, allow_unused=True)
+            with gradients_only_of(parameters):
+                gradients = torch.autograd.grad(scaled, parameters, retain_graph=keep, allow_unused=True)
             if slot < len(total):
                 total[slot].add(gradients)
             else:
@@ -252,11 +255,11 @@ class Engine:
 
         Several updates of one network in a step show the last one. Every process must ask.
         """
-        if not self._losses:
+        if not self.terms:
             return {}
-        values = [torch.stack(list(self._losses.values()))]
+        values = [torch.stack(list(self.terms.values()))]
         self.processes.mean_(values)
-        return dict(zip(self._losses, values[0].tolist(), strict=True))
+        return dict(zip(self.terms, values[0].tolist(), strict=True))
 
     def schedule(self) -> str:
         """The updates of the last step, for example "D x5 -> G" or "D -> [G, E]"; (G, E) is a joint update."""
@@ -273,6 +276,7 @@ class Engine:
         if self._frozen:
             return
         self._frozen = True
+        self.revision += 1
         for name, role in self.method.roles().items():
             for module in self.networks[name].modules() if role == "generator" else ():
                 if "running_mean" in module._buffers or isinstance(module, SplitBatchNorm):
@@ -339,6 +343,7 @@ class Engine:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from `state()` of an engine built alike."""
+        self.revision += 1
         self.step_number = int(tensors["step"])
         self.batches_per_step = int(tensors["batches_per_step"]) or None
         for name, network in self.networks.items():

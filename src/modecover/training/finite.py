@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from modecover.training import replay
+
 NEVER = 2**62
 
 
@@ -36,15 +38,18 @@ class FiniteWatch:
 
     def require(self, what: str, tensors: Sequence[Tensor]) -> None:
         """Raise `NonFiniteError` if a number is not finite, or on a GPU keep the step for `check`."""
-        # The largest size, not the Euclidean norm: the square of a large finite number is not finite.
-        finite = torch.stack(torch._foreach_norm(list(tensors), math.inf)).isfinite().all()
         if self.at_once:
-            if not finite:
-                raise NonFiniteError(_sentence(what, self._step, self._bad_seed(tensors)))
+            # A sum is cheap. It may overflow where every number is finite: only then look at each.
+            sums = [t if t.dim() == 0 else t.sum() for t in tensors]
+            replay.look(self._look, what, sums[0] if len(sums) == 1 else torch.stack(sums).sum(), list(tensors))
             return
         never = torch.full_like(self._step_on_device, NEVER)
         first = self._first_bad.setdefault(what, never)
-        first.copy_(torch.minimum(first, torch.where(finite, never, self._step_on_device)))
+        first.copy_(torch.minimum(first, torch.where(_all_finite(tensors), never, self._step_on_device)))
+
+    def _look(self, what: str, total: Tensor, tensors: Sequence[Tensor]) -> None:
+        if not math.isfinite(total.item()) and not _all_finite(tensors):
+            raise NonFiniteError(_sentence(what, self._step, self._bad_seed(tensors)))
 
     def check(self) -> None:
         """On a GPU: raise `NonFiniteError` for the first step that went wrong. Networks have moved since; the last
@@ -59,6 +64,11 @@ class FiniteWatch:
             return None
         bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
         return self.seeds[int(bad.int().argmax())]
+
+
+def _all_finite(tensors: Sequence[Tensor]) -> Tensor:
+    # The largest size, not the Euclidean norm: the square of a large finite number is not finite.
+    return torch.stack(torch._foreach_norm(list(tensors), math.inf)).isfinite().all()
 
 
 def _sentence(what: str, step: int, seed: int | None = None) -> str:

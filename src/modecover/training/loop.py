@@ -15,7 +15,6 @@ from modecover import __version__
 from modecover.data import Dataset
 from modecover.methods.base import is_discriminator
 from modecover.training import checkpoint
-from modecover.training.capture import CapturedSteps
 from modecover.training.engine import Engine
 from modecover.training.evaluation import Evaluator
 from modecover.training.files import write_json
@@ -24,6 +23,7 @@ from modecover.training.log import JsonLines, TensorBoardSink, read_log
 from modecover.training.model import GenerativeModel
 from modecover.training.pictures import curves_picture, save_png_atomic
 from modecover.training.provenance import git_commit, hardware, versions
+from modecover.training.recorded import stepper
 from modecover.training.records import RunFolder
 from modecover.training.settings import Settings
 from modecover.training.snapshots import samples_picture
@@ -76,7 +76,7 @@ class Loop:
         self._evaluate_every = tenth if settings.evaluate_every is None else settings.evaluate_every
         self._evaluation_seconds = 0.0
         self._spent_before = {"seconds": 0.0, "processor_seconds": 0.0}
-        self._step = CapturedSteps(engine).step if settings.capture else engine.step
+        self._step = stepper(engine, capture=settings.capture)
 
     # ------------------------------------------------------------------ the loop
 

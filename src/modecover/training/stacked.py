@@ -17,11 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from modecover.errors import UserError
-from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
-from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
+from modecover.training.stacked_layers import BATCHED, alike, chained, take
 
 
 class Stacked(nn.Module):
@@ -41,7 +39,7 @@ class Stacked(nn.Module):
 
     def __init__(self, members: Sequence[nn.Module]):
         super().__init__()
-        _require_alike(members)
+        _requirealike(members)
         self.seeds = len(members)
         self._copies = [_detached_copy(member) for member in members]  # in a list: no submodules, not in the state
         self.body = _detached_copy(members[0])
@@ -72,7 +70,7 @@ class Stacked(nn.Module):
         """A plain copy of network number `index`, with its weights, buffers and modes."""
 
         def own(stacked: Tensor, index: int) -> Tensor:
-            return _alike(stacked, stacked[index].detach().clone())
+            return alike(stacked, stacked[index].detach().clone())
 
         return _detached_copy(self._furnished(index, own))
 
@@ -105,7 +103,7 @@ class Stacked(nn.Module):
                     owner._buffers[key] = new
 
 
-def _require_alike(members: Sequence[nn.Module]) -> None:
+def _requirealike(members: Sequence[nn.Module]) -> None:
     if len({id(member) for member in members}) < len(members):
         raise UserError(
             f"Two of {len(members)} seeds got the same {type(members[0]).__name__}: let the function that is given for "
@@ -147,131 +145,6 @@ def stack(members: Sequence[nn.Module]) -> nn.Module:
     return members[0] if len(members) == 1 else Stacked(members)
 
 
-class _StackedLayer(nn.Module):
-    """A layer of S seeds: tensors with a leading axis of S, under the layer's own names."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def __init__(self, layers: Sequence[nn.Module]):
-        super().__init__()
-        self.seeds = len(layers)
-        _take(self, layers)
-
-    def used_weight(self) -> Tensor:
-        return self.weight
-
-
-class _StackedLinear(_StackedLayer):
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x.unflatten(0, (self.seeds, -1)).flatten(1, -2)
-        transposed = self.used_weight().mT
-        out: Tensor = (
-            rows @ transposed if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), rows, transposed)
-        )
-        return out.reshape(*x.shape[:-1], self.weight.shape[1])
-
-
-class _StackedConv(_StackedLayer):
-    """One convolution per seed: grouped convolutions are slower on CPU, and take other algorithms than a plain run."""
-
-    def __init__(self, layers: Sequence[nn.Conv2d] | Sequence[nn.ConvTranspose2d]):
-        super().__init__(layers)
-        first = layers[0]
-        self.options = {name: getattr(first, name) for name in ("stride", "padding", "dilation", "groups")}
-        self.function: Callable[..., Tensor] = F.conv2d
-        if isinstance(first, nn.ConvTranspose2d):
-            self.options["output_padding"] = first.output_padding
-            self.function = F.conv_transpose2d
-
-    def forward(self, x: Tensor) -> Tensor:
-        biases: Sequence[Tensor | None] = [None] * self.seeds if self.bias is None else list(self.bias)
-        chunks = zip(x.chunk(self.seeds), self.used_weight(), biases, strict=True)
-        return torch.cat([self.function(rows, weight, bias, **self.options) for rows, weight, bias in chunks])
-
-
-class _Spectral(_StackedLayer):
-    """Each seed's weight divided by its own spectral norm."""
-
-    u: Tensor
-
-    def used_weight(self) -> Tensor:
-        return normalized(self.weight, self.u, self.training)
-
-
-class _StackedSpectralLinear(_Spectral, _StackedLinear):
-    pass
-
-
-class _StackedSpectralConv(_Spectral, _StackedConv):
-    pass
-
-
-def _norm_side_by_side(
-    x: Tensor,
-    running: tuple[Tensor | None, Tensor | None],
-    affine: tuple[Tensor | None, Tensor | None],
-    training: bool,
-    momentum: float,
-    eps: float,
-    seeds: int,
-) -> Tensor:
-    """Statistics per seed: the seeds' channels side by side are one wide batch normalisation."""
-    side_by_side = x.unflatten(0, (seeds, -1)).transpose(0, 1).flatten(1, 2)
-    wide = [None if t is None else t.view(-1) for t in running]
-    flat = [None if t is None else t.reshape(-1) for t in affine]
-    out = F.batch_norm(side_by_side, wide[0], wide[1], flat[0], flat[1], training or wide[0] is None, momentum, eps)
-    rows: Tensor = out.unflatten(1, (seeds, -1)).transpose(0, 1).flatten(0, 1)
-    return rows
-
-
-class _StackedBatchNorm(_StackedLayer):
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
-
-    def __init__(self, layers: Sequence[nn.BatchNorm1d] | Sequence[nn.BatchNorm2d]):
-        super().__init__(layers)
-        self.momentum, self.eps = layers[0].momentum or 0.0, layers[0].eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
-        running, affine = (self.running_mean, self.running_var), (self.weight, self.bias)
-        return _norm_side_by_side(x, running, affine, self.training, self.momentum, self.eps, self.seeds)
-
-
-class _StackedSplitBatchNorm(SplitBatchNorm):
-    def __init__(self, layers: Sequence[SplitBatchNorm]):
-        super().__init__(layers[0].features, layers[0].eps, layers[0].momentum)
-        self.seeds = len(layers)
-        _take(self, layers)
-
-    def forward(self, x: Tensor, kind: str = "prior") -> Tensor:
-        running = (self.get_buffer(f"running_mean_{kind}"), self.get_buffer(f"running_var_{kind}"))
-        affine = (self.weight, self.bias)
-        return _norm_side_by_side(x, running, affine, self.training, self.momentum, self.eps, self.seeds)
-
-
-class _StackedAffine(_StackedLayer):
-    def forward(self, x: Tensor) -> Tensor:
-        assert self.bias is not None
-        rows = x.unflatten(0, (self.seeds, -1))
-        return torch.addcmul(self.bias[:, None], rows, self.weight[:, None]).flatten(0, 1)
-
-
-_BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
-    nn.Linear: _StackedLinear,
-    nn.Conv2d: _StackedConv,
-    nn.ConvTranspose2d: _StackedConv,
-    SpectralLinear: _StackedSpectralLinear,
-    SpectralConv2d: _StackedSpectralConv,
-    nn.BatchNorm1d: _StackedBatchNorm,
-    nn.BatchNorm2d: _StackedBatchNorm,
-    SplitBatchNorm: _StackedSplitBatchNorm,
-    CoordinateAffine: _StackedAffine,
-}
-
 _ROW_BY_ROW = (
     *(nn.Sequential, nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh),
     *(nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.Upsample, nn.PixelShuffle),
@@ -297,7 +170,7 @@ def _known(module: nn.Module) -> bool:
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     if any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations"):
         return False
-    if type(module) in _BATCHED:
+    if type(module) in BATCHED:
         moving = not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or module.momentum is not None
         return moving and getattr(module, "padding_mode", "zeros") == "zeros"
     stateless = all(value is None for value in (*module._parameters.values(), *module._buffers.values()))
@@ -313,34 +186,15 @@ def _row_by_row(module: nn.Module) -> bool:
 
 
 def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:
-    if type(network) in _BATCHED:
-        return _BATCHED[type(network)](members)
+    if type(network) in BATCHED:
+        return BATCHED[type(network)](members)
     for name, child in list(network.named_children()):
         setattr(network, name, _swap(child, [getattr(member, name) for member in members]))
-    return network
+    return chained(network)
 
 
 def _take_all(network: nn.Module, members: Sequence[nn.Module]) -> None:
     """Give `network`, a copy of a member, the stacked tensors of all members; what is tied stays tied."""
     stacks: dict[Tensor, Tensor] = {}
     for module, *layers in zip(network.modules(), *(member.modules() for member in members), strict=True):
-        _take(module, layers, stacks)
-
-
-def _take(target: nn.Module, layers: Sequence[nn.Module], stacks: dict[Tensor, Tensor] | None = None) -> None:
-    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None.
-
-    `stacks` remembers the stack that each tensor of the first layer went into.
-    """
-    stacks = {} if stacks is None else stacks
-    for kind in ("_parameters", "_buffers"):
-        tables = [getattr(layer, kind) for layer in layers]
-        for name, first in tables[0].items():
-            if first is not None and first not in stacks:
-                stacks[first] = _alike(first, torch.stack([table[name].detach() for table in tables]))
-            getattr(target, kind)[name] = None if first is None else stacks[first]
-
-
-def _alike(model: Tensor, tensor: Tensor) -> Tensor:
-    """`tensor` as a parameter, trained or not, where `model` is one."""
-    return nn.Parameter(tensor, model.requires_grad) if isinstance(model, nn.Parameter) else tensor
+        take(module, layers, stacks)
