@@ -223,7 +223,9 @@ class Engine:
         parts = terms if isinstance(terms, Mapping) else {"loss": terms}
         for term, value in parts.items():
             key = f"{names}/{term}"
-            share = value.detach() / self.options.accumulate
+            share = value.detach()
+            if self.options.accumulate > 1:
+                share = share / self.options.accumulate
             shown[key] = shown[key] + share if key in shown else share
             self._finite.require(f"the loss term {term!r} of {names}", [share])
         values = list(parts.values())

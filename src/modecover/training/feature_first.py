@@ -16,6 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+WIDE = 16
+"""Layers with fewer inputs or outputs are thin."""
+
 _wanted: ContextVar[frozenset[int] | None] = ContextVar("wanted_gradients", default=None)
 
 
@@ -69,11 +72,16 @@ class _Chain(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, activations: list[nn.Module | None], *tensors: Tensor | None) -> Tensor:
         weights, biases = tensors[::2], tensors[1::2]
-        value = _columns(x, _seeds(weights))
+        value = _columns(x, _seeds(weights), _has_row_of_ones(tensors))
         values = [value]
         for weight, bias, activation in zip(weights, biases, activations, strict=True):
             assert weight is not None
-            value = torch.bmm(weight, value) if bias is None else torch.baddbmm(bias.unsqueeze(2), weight, value)
+            if bias is None:
+                value = torch.bmm(weight, value)
+            elif value.shape[1] > weight.shape[2]:
+                value = torch.bmm(torch.cat([weight, bias.unsqueeze(2)], dim=2), value)
+            else:
+                value = torch.baddbmm(bias.unsqueeze(2), weight, value)
             if activation is not None:
                 _activate_(value, activation)
             values.append(value)
@@ -111,10 +119,12 @@ def _backward(
         weight, value, activation = tensors[2 * i], values[i], activations[i]
         if activation is not None:
             slope = _slope_before(slope, values[i + 1], activation, overwrite=own)
-        if needed[1 + 2 * i]:
-            of_tensors[2 * i] = _of_weight(slope, value)
-        if needed[2 + 2 * i]:
-            of_tensors[2 * i + 1] = slope.sum(2)
+        if value.shape[1] > weight.shape[2] and (needed[1 + 2 * i] or needed[2 + 2 * i]):
+            both = torch.bmm(value, slope.mT)
+            of_tensors[2 * i], of_tensors[2 * i + 1] = both[:, :-1].mT.contiguous(), both[:, -1].contiguous()
+        else:
+            of_tensors[2 * i] = _of_weight(slope, value) if needed[1 + 2 * i] else None
+            of_tensors[2 * i + 1] = slope.sum(2) if needed[2 + 2 * i] else None
         if not any(needed[: 1 + 2 * i]):
             return [None, *of_tensors]
         slope, own = torch.bmm(weight.mT, slope), True
@@ -125,6 +135,8 @@ def _of_weight(slope: Tensor, value: Tensor) -> Tensor:
     """slope (S, out, B) times value (S, in, B) transposed, (S, out, in), by the fastest of equal ways."""
     if slope.shape[1] > value.shape[1]:  # a product with few columns is slow, one with few rows is not
         return torch.bmm(value, slope.mT).mT.contiguous()
+    if slope.shape[1] >= WIDE:  # rows times rows is the slowest product of all: a copy first is faster
+        return torch.bmm(slope, value.mT.contiguous())
     return torch.bmm(slope, value.mT)
 
 
@@ -183,9 +195,18 @@ def _differentiable(
     return [next(found) if need else None for need in needed]
 
 
-def _columns(x: Tensor, seeds: int) -> Tensor:
-    """Rows (S*B, F) as the columns of S matrices, (S, F, B), in that order of memory."""
-    return x.unflatten(0, (seeds, -1)).mT.contiguous()
+def _has_row_of_ones(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether the first layer's bias is the last column of its weight: for thin inputs, a pass over its output less."""
+    weight, bias = tensors[:2]
+    return bias is not None and weight is not None and weight.shape[2] < WIDE <= weight.shape[1]
+
+
+def _columns(x: Tensor, seeds: int, ones: bool = False) -> Tensor:
+    """Rows (S*B, F) as the columns of S matrices, (S, F, B), in that order of memory; with a last row of ones."""
+    columns = x.unflatten(0, (seeds, -1)).mT
+    if not ones:
+        return columns.contiguous()
+    return torch.cat([columns, columns.new_ones(1, 1, 1).expand(seeds, 1, columns.shape[2])], dim=1)
 
 
 def _seeds(weights: Sequence[Tensor | None]) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class Call:
     Attributes:
         results: slots of the tensors it makes, -1 for one that it was given.
         several: whether it returns a sequence of tensors.
+        made, wrote: the tensors that it made, and wrote into, when it was recorded.
     """
 
     function: Any
@@ -39,6 +40,8 @@ class Call:
     options: Mapping[str, Any]
     results: tuple[int, ...] = ()
     several: bool = False
+    made: tuple[Tensor, ...] = ()
+    wrote: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,15 +174,16 @@ class _Recorder(TorchDispatchMode):
         if func.is_view and not _has_slots([arguments, *options.values()]):
             return out  # a view of a constant is a constant
         given = {id(tensor) for tensor in _tensors([args, *kwargs.values()])}
-        results = []
-        for tensor in out if several else (out,):
-            if not isinstance(tensor, Tensor) or id(tensor) in given:
-                results.append(-1)
-                continue
-            slot = Slot(len(self._slots))
-            self._slots[id(tensor)] = slot
-            results.append(slot.number)
-        self.program.calls.append(Call(func, arguments, options, tuple(results), several))
+        made = [t for t in (out if several else (out,)) if isinstance(t, Tensor) and id(t) not in given]
+        for tensor in made:
+            self._slots[id(tensor)] = Slot(len(self._slots))
+        # In order, with -1 for what it was given: an operation in place, and None for an absent gradient.
+        results = tuple(
+            self._slots[id(t)].number if any(t is m for m in made) else -1 for t in (out if several else (out,))
+        )
+        self.program.calls.append(
+            Call(func, arguments, options, results, several, tuple(made), tuple(_written(func, args, kwargs)))
+        )
         return out
 
     def known(self, value: Any) -> Any:
@@ -197,6 +201,11 @@ class _Recorder(TorchDispatchMode):
 
 _OF_VALUES = {_aten._local_scalar_dense, _aten.nonzero, _aten.is_nonzero, _aten.equal, _aten.unique_dim, _aten._unique2}
 _ALIASES = {_aten.detach, _aten.alias}
+_OF_ONE_VALUE = {
+    *(_aten.ones_like, _aten.zeros_like, _aten.full_like, _aten.new_ones, _aten.new_zeros, _aten.new_full),
+    *(_aten.ones, _aten.zeros, _aten.full, _aten.scalar_tensor, _aten.arange),
+}
+"""Operations that take at most the shape of a tensor, not its values."""
 _RATES = {
     _aten._fused_adam_.default: ("lr", 1),
     _aten.addcdiv_.default: ("value", -1),  # RMSprop
@@ -213,12 +222,21 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
+def _written(function: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Tensor]:
+    """The tensors that the operation changes in place."""
+    for position, argument in enumerate(function._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            given = arguments[position] if position < len(arguments) else options.get(argument.name)
+            yield from _tensors(given)
+
+
 def _has_slots(value: Any) -> bool:
     return isinstance(value, Slot) or (isinstance(value, list | tuple) and any(map(_has_slots, value)))
 
 
 def compiled(program: Program) -> Callable[..., dict[str, Tensor]]:
     """The program as a function of its inputs; each intermediate tensor is let go after its last use."""
+    program = _folded(program)
     last = _last_uses(program)
     names: dict[str, Any] = {}
     lines = [f"def run({', '.join(f't{number}' for number in program.inputs)}):"]
@@ -232,6 +250,51 @@ def compiled(program: Program) -> Callable[..., dict[str, Tensor]]:
     exec(compile("\n".join(lines), "<recorded step>", "exec"), names)
     run: Callable[..., dict[str, Tensor]] = torch.inference_mode()(names["run"])
     return run
+
+
+def _folded(program: Program) -> Program:
+    """The program without the operations whose results are the same at every step.
+
+    They are new tensors of one value (what a backward pass begins with), and what is made of them alone.
+    """
+    written = {_storage(tensor) for call in program.calls for tensor in call.wrote}
+    fixed: dict[int, Tensor] = {}
+    kept: list[Call] = []
+    for call in program.calls:
+        given = list(_leaves([call.arguments, *call.options.values()]))
+        known = given and all(isinstance(value, Slot) and value.number in fixed for value in given)
+        same = isinstance(call.function, torch._ops.OpOverload) and (
+            call.function.overloadpacket in _OF_ONE_VALUE or (known and _is_pure(call.function))
+        )
+        if same and not any(_storage(tensor) in written for tensor in call.made):
+            fixed |= dict(zip((n for n in call.results if n >= 0), call.made, strict=True))
+        else:
+            options = {name: _filled(value, fixed) for name, value in call.options.items()}
+            kept.append(replace(call, arguments=_filled(call.arguments, fixed), options=options))
+    return Program(kept, program.inputs, {name: _filled(value, fixed) for name, value in program.outputs.items()})
+
+
+def _is_pure(function: Any) -> bool:
+    writes = any(a.alias_info is not None and a.alias_info.is_write for a in function._schema.arguments)
+    return not writes and torch.Tag.nondeterministic_seeded not in function.tags
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _leaves(value: Any) -> Iterator[Slot | Tensor]:
+    if isinstance(value, Slot | Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+
+
+def _filled(value: Any, fixed: Mapping[int, Tensor]) -> Any:
+    if isinstance(value, Slot):
+        return fixed.get(value.number, value)
+    return [_filled(item, fixed) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _line(call: Call, names: dict[str, Any]) -> str:

@@ -1,0 +1,98 @@
+"""Every fast way computes what the plain way computes: values, gradients, gradients of gradients, whole steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny import METHODS, engine_of, weights
+from torch import Tensor, nn
+
+from modecover.networks import MLPDiscriminator, MLPEncoder, MLPGenerator
+from modecover.training.fast_paths import fast_paths
+from modecover.training.feature_first import gradients_only_of
+from modecover.training.stacked import stack
+
+SEEDS, ROWS = 3, 5
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "thin": lambda: MLPGenerator(2, (2,), (20, 20)),
+    "one layer": lambda: MLPGenerator(2, (3,), (20,), "leaky_relu"),
+    "wide": lambda: MLPGenerator(30, (40,), (20, 17), "tanh"),
+    "narrow inside": lambda: MLPGenerator(18, (2,), (4, 30), "elu", output="sigmoid"),
+    "another activation": lambda: MLPGenerator(2, (2,), (20, 20), "gelu"),
+    "maxout": lambda: MLPGenerator(2, (2,), (20, 20), "maxout"),
+    "affine": lambda: MLPGenerator(2, (2,), (20, 20), input_affine=True),
+    "batch norm": lambda: MLPGenerator(2, (2,), (20, 20), batch_norm=True),
+    "split batch norm": lambda: MLPGenerator(2, (2,), (20, 20), batch_norm=True, split_statistics=True),
+    "encoder": lambda: MLPEncoder((2,), 2, (20, 20)),
+    "score": lambda: MLPDiscriminator((2,), (20, 20)),
+    "spectral": lambda: MLPDiscriminator((2,), (20,), "leaky_relu", spectral=True),
+}
+
+
+def members(make: Callable[[], nn.Module]) -> list[nn.Module]:
+    torch.manual_seed(3)
+    return [make().double() for _ in range(SEEDS)]
+
+
+def found(network: nn.Module, x: Tensor) -> list[Tensor]:
+    """Output, gradients, and the gradients of a penalty on the gradient at x."""
+    x = x.clone().requires_grad_()
+    out = network(x)
+    slopes = torch.randn(out.shape, generator=torch.Generator().manual_seed(5), dtype=out.dtype)
+    parameters = list(network.parameters())
+    first = torch.autograd.grad((out * slopes).sum(), [x, *parameters], retain_graph=True)
+    (of_x,) = torch.autograd.grad((out * slopes).sum(), x, create_graph=True)
+    second = torch.autograd.grad(of_x.square().sum(), [x, *parameters], allow_unused=True, materialize_grads=True)
+    return [out.detach(), *first, *second]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_chain_is_its_layers_one_by_one(name: str) -> None:
+    rows = next(p for p in NETWORKS[name]().parameters() if p.dim() == 2).shape[1]
+    x = torch.randn(SEEDS * ROWS, rows, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    fast = found(stack(members(NETWORKS[name])), x)
+    with fast_paths(False):
+        plain = found(stack(members(NETWORKS[name])), x)
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("head", ["adversarial", "classes", "features"])
+def test_every_head_of_a_chained_discriminator(head: str) -> None:
+    def make() -> nn.Module:
+        return MLPDiscriminator((2,), (20, 20), classes=3)
+
+    x = torch.randn(SEEDS * ROWS, 2, dtype=torch.float64)
+    fast = stack(members(make))(x, head=head)
+    with fast_paths(False):
+        plain = stack(members(make))(x, head=head)
+    torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-12)
+
+
+def test_each_gradient_that_is_asked_for_is_there_whatever_else_is_thrown_away() -> None:
+    network = stack(members(NETWORKS["thin"]))
+    x = torch.randn(SEEDS * ROWS, 2, dtype=torch.float64).requires_grad_()
+    everything = [x, *network.parameters()]
+    loss = network(x).square().sum()
+    expected = torch.autograd.grad(loss, everything, retain_graph=True)
+    for index, one in enumerate(everything):
+        with gradients_only_of([one]):
+            (alone,) = torch.autograd.grad(loss, one, retain_graph=True)
+        assert torch.equal(alone, expected[index])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_by_the_fast_ways_is_the_plain_step(name: str) -> None:
+    def after_two_steps(fast: bool) -> dict[str, Tensor]:
+        with fast_paths(fast):
+            engine = engine_of(name, seeds=(0, 1))
+            engine.step()
+            engine.step()
+        return weights(engine)
+
+    fast, plain = after_two_steps(True), after_two_steps(False)
+    for key in plain:
+        torch.testing.assert_close(fast[key], plain[key], rtol=1e-8, atol=1e-10, msg=key)
