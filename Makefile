@@ -1,6 +1,7 @@
 # On a fresh machine with Python >= 3.11, pip, venv and make:
 #   make demo    set up .venv and run the demo
 #   make test    set up .venv, then lint and test
+#   make bench   set up .venv, then time everything on the CPU (bench-gpu: on a GPU), into results/bench.md
 # A second call does not reinstall. Choose the interpreter with `make PYTHON=python3.12 demo`.
 
 PYTHON ?= python3
@@ -9,10 +10,10 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test lint format bench bench-gpu clean help
 
 help:
-	@sed -n '2,4p' Makefile | cut -c3-
+	@sed -n '2,5p' Makefile | cut -c3-
 
 demo: $(VENV)/installed
 	$(BIN)/modecover demo
@@ -29,6 +30,16 @@ lint: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Leave the machine alone meanwhile: the contenders take turns, but a quiet machine says more.
+bench: $(VENV)/installed-bench
+	$(BIN)/python benchmarks/step_points.py
+	$(BIN)/python benchmarks/step_images.py
+	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/start_up.py
+
+bench-gpu: $(VENV)/installed
+	$(BIN)/python benchmarks/step_images.py --device cuda --method ivlsgan
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
@@ -47,4 +58,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 # What the tests need includes what the demo needs, so both stamps are set.
 $(VENV)/installed-dev: pyproject.toml constraints.txt
 	$(call set-up,.[dev])
+	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-bench: pyproject.toml constraints.txt
+	$(call set-up,.[bench])
 	@touch $@ $(VENV)/installed

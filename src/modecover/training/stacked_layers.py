@@ -151,7 +151,7 @@ def run_chained(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     links: list[feature_first.Link] = []
     for layer in layers:
         activation = _is_chained(links, layer)
-        if isinstance(layer, _StackedLinear) and _is_fast(x):
+        if isinstance(layer, _StackedLinear) and _is_fast(layer, x):
             links.append(feature_first.Link(layer.used_weight(), layer.bias, None))
         elif activation:
             links[-1] = replace(links[-1], activation=layer)
@@ -164,9 +164,10 @@ def _is_chained(links: Sequence[feature_first.Link], layer: nn.Module) -> bool:
     return bool(links) and links[-1].activation is None and type(layer) in feature_first.ACTIVATIONS
 
 
-def _is_fast(x: Tensor) -> bool:
+def _is_fast(layer: _StackedLinear, x: Tensor) -> bool:
     plain = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or x.dim() != 2
-    return fast_paths.taken() and not plain
+    # Weights that are functions of others (unrolled steps) are differentiated twice, which autograd does faster alone.
+    return fast_paths.taken() and layer.weight.is_leaf and not plain
 
 
 class _StackedSequential(nn.Sequential):
