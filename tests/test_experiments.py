@@ -31,7 +31,8 @@ def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path: Path) -> Non
 
 def declared() -> list[tuple[Experiment, Arm]]:
     searches = [mixtures.search(place, entry) for place in mixtures.SETS for entry in mixtures.ENTRIES]
-    return [(each, arm) for each in [*EXPERIMENTS.values(), *searches] for arm in each.arms]
+    larger = [mixtures.larger(place) for place in mixtures.SETS]
+    return [(each, arm) for each in [*EXPERIMENTS.values(), *searches, *larger] for arm in each.arms]
 
 
 def test_every_declared_arm_has_settings_its_method_takes() -> None:

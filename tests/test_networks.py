@@ -212,6 +212,7 @@ def test_unknown_kind_and_head_are_refused():
         # (256*128 + 128) + 16512 + 258; 384 + 16512 + 128*256; 384 + 16512 + 129
         ("unrolled", 256, 49666, 49664, 17025),
         ("mlp", 2, 17154, 17152, 17025),
+        ("mlp-tanh", 2, 17154, 17152, 17025),
         # 2*400 + 3 * 400*400 + 4*800 of batch norm + (400*2 + 2); (2 + 1) 1000 + 2 (200 + 1) 1000 + 201
         ("pacgan", 2, 484802, 484800, 405201),
     ],
@@ -219,7 +220,7 @@ def test_unknown_kind_and_head_are_refused():
 def test_presets_for_points_have_the_papers_sizes(preset, latent, generator, encoder, discriminator):
     nets = networks.build(ROLES, (2,), latent, preset=preset)
     assert [parameters(nets[name]) for name in "GED"] == [generator, encoder, discriminator]
-    activation = {"pacgan": Maxout, "unrolled": nn.Tanh}.get(preset, nn.ReLU)
+    activation = {"pacgan": Maxout, "unrolled": nn.Tanh, "mlp-tanh": nn.Tanh}.get(preset, nn.ReLU)
     assert any(isinstance(layer, activation) for layer in layers(nets["D"]))
     walkable = (nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Tanh, Maxout)
     assert all(isinstance(layer, walkable) for net in nets.values() for layer in layers(net))

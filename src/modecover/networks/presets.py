@@ -219,6 +219,13 @@ def _refuse_dropout(preset: str, options: Options) -> None:
 
 PRESETS: dict[str, Preset] = {
     "mlp": Preset("fully connected, 2x128 ReLU throughout", "any", Stack(2, 128), Stack(2, 128), Stack(2, 128)),
+    "mlp-tanh": Preset(
+        "fully connected, 2x128: G and E ReLU, D tanh, whose slope has no kinks for penalties on gradients",
+        "any",
+        Stack(2, 128),
+        Stack(2, 128),
+        Stack(2, 128, "tanh"),
+    ),
     "dcgan": Preset(
         "IVGAN, Table 1 (DCGAN): see modecover.networks.dcgan", "images", convolutional=_dcgan, sides=SIDES
     ),
