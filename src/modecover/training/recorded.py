@@ -101,7 +101,7 @@ class RecordedSteps:
         if self._earlier is None:
             self._earlier = program
         elif self._earlier == program:
-            self._run = replay.compiled(program)
+            self._run, self._earlier = replay.compiled(program), None
         else:
             self._given_up = True
 
