@@ -104,8 +104,8 @@ QUIET: Mapping[str, Any] = {"sample_every": 0, "lr_schedule": DECAY}
 
 
 LARGER: Mapping[str, Any] = {"networks": "mlp-tanh", "input_affine": True, **LEARNING[0]}
-"""Twice as wide networks and a discriminator of one layer more; the same for all arms, without a search: this, the learning
-rates and gamma are what did best in ten tries with R3GAN on the grid, seeds 200 to 203."""
+"""Twice as wide networks and a discriminator of one layer more; the same for all arms, without a search: this, the
+learning rates and gamma are what did best in ten tries with R3GAN on the grid, seeds 200 to 203."""
 
 LARGER_STEPS = {"ring": 12_000, "grid": 24_000}
 
