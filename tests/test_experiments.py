@@ -31,7 +31,7 @@ def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path: Path) -> Non
 
 def declared() -> list[tuple[Experiment, Arm]]:
     searches = [mixtures.search(place, entry) for place in mixtures.SETS for entry in mixtures.ENTRIES]
-    larger = [mixtures.larger(place) for place in mixtures.SETS if place.name in mixtures.LARGER_STEPS]
+    larger = [mixtures.larger(place) for place in mixtures.SETS if place.name in mixtures.LARGER_SETS]
     return [(each, arm) for each in [*EXPERIMENTS.values(), *searches, *larger] for arm in each.arms]
 
 
