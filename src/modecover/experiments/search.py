@@ -88,8 +88,8 @@ def _why_larger() -> str:
     shared = ", ".join(f"{name} {value}" for name, value in mixtures.LARGER.items())
     return (
         "LDMGAN's discriminator has one hidden layer of 64 units, and the tables above few steps, which is little for 25 "
-        f"modes. The same sets with networks of 2x128: {shared}. Not searched for each method: the settings of both arms "
-        "come from eleven tries with R3GAN on the grid, ten of them with seeds 200 to 203. The eleventh was on the table's "
-        "own seeds: 24,000 steps, half of them at the full rate, lost one to four modes on four of eight seeds, which is "
-        "why rates fall from 3,000 steps on."
+        f"modes. The same sets with networks of 2x128: {shared}. Not searched for each method: the settings of both "
+        "arms come from eleven tries with R3GAN on the grid, ten of them with seeds 200 to 203. The eleventh, with seeds "
+        "0 to 7, ran 24,000 steps, half of them at the full rate, and lost one to four modes on four seeds: so "
+        "here the rates fall from 3,000 steps on, and the seeds are others again."
     )
