@@ -87,9 +87,9 @@ def _searched() -> str:
 def _why_larger() -> str:
     shared = ", ".join(f"{name} {value}" for name, value in mixtures.LARGER.items())
     return (
-        "LDMGAN's discriminator has one hidden layer of 64 units, and the tables above few steps, which is little for 25 "
-        f"modes. The same sets with networks of 2x128: {shared}. Not searched for each method: the settings of both "
-        "arms come from eleven tries with R3GAN on the grid, ten of them with seeds 200 to 203. The eleventh, with seeds "
-        "0 to 7, ran 24,000 steps, half of them at the full rate, and lost one to four modes on four seeds: so "
-        "here the rates fall from 3,000 steps on, and the seeds are others again."
+        "LDMGAN's discriminator has one hidden layer of 64 units, and the tables above few steps: little for 25 modes. "
+        f"The same sets with networks of 2x128: {shared}. Not searched for each method: the settings of both arms come "
+        "from eleven tries with R3GAN on the grid, ten of them with seeds 200 to 203. The eleventh, with seeds 0 to 7, "
+        "ran 24,000 steps, half of them at the full rate, and lost one to four modes on four seeds: so here the rates "
+        "fall from 3,000 steps on, and the seeds are others again."
     )
