@@ -8,6 +8,8 @@ import queue
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from modecover.data import open_data
 from modecover.experiments import mixtures
 from modecover.experiments.declared import EXPERIMENTS, Arm, Experiment
@@ -17,6 +19,7 @@ from modecover.experiments.search import choose
 from modecover.training.files import write_json
 from modecover.training.listener import Listener
 from modecover.training.resolve import resolve
+from modecover.training.run import train
 
 TINY = {"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64, "sample_every": 0}
 
@@ -102,3 +105,15 @@ def test_arms_run_in_processes_of_their_own_and_come_back_in_order(tmp_path: Pat
     found = run_experiment(Experiment("two", "", "ring", TINY, arms), tmp_path, Heard(), workers=1)
     assert [(result.arm.label, result.summary["steps"]) for result in found] == [("longer", 6), ("shorter", 4)]
     assert steps == sorted(steps) and steps
+
+
+def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modecover.experiments import runner
+
+    messenger = runner._Messenger("arm", queue.Queue())
+    monkeypatch.setattr(runner.os, "getppid", lambda: 1)
+    run = train("gan", "ring", tmp_path / "run", listener=messenger, steps=20, batch=8, evaluate_every=0)
+    assert not run.finished and run.step == 1
+    assert train("gan", "ring", tmp_path / "run", steps=20, batch=8, evaluate_every=0).finished

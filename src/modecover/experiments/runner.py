@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import queue
+import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -86,14 +87,17 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 class _Messenger(Listener):
-    """Tells another process how far the steps are, twice a second."""
+    """Tells another process how far the steps are, twice a second; stops, as by Ctrl-C, when that one is gone."""
 
     def __init__(self, label: str, news: queue.Queue[News]):
-        self.label, self.news, self.told = label, news, 0.0
+        self.label, self.news, self.told, self.parent = label, news, 0.0, os.getppid()
 
     def stepped(self, step: int, steps: int) -> None:
         if step == steps or time.monotonic() - self.told > 0.5:
             self.told = time.monotonic()
+            if os.getppid() != self.parent:  # else a second call would find this run in use
+                signal.raise_signal(signal.SIGTERM)
+                return
             self.news.put((self.label, step, steps))
 
 
