@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from modecover.data import open_data
 from modecover.training import replay
 from modecover.training.build import build_engine
+from modecover.training.compiling import compiled
 from modecover.training.engine import Engine
 from modecover.training.fast_paths import fast_paths
 from modecover.training.finite import NonFiniteError
@@ -163,7 +164,7 @@ def test_programs_that_differ_are_told_apart() -> None:
 
 def test_a_program_reads_its_inputs_and_its_constants_anew() -> None:
     x, weight = torch.ones(3), torch.tensor([1.0, 2.0, 3.0])
-    run = replay.compiled(replay.record(lambda: {"y": (x * weight[1:].sum()).sum()}, [x]))
+    run = compiled(replay.record(lambda: {"y": (x * weight[1:].sum()).sum()}, [x]))
     assert float(run(torch.ones(3))["y"]) == 15
     weight += 1
     assert float(run(2 * torch.ones(3))["y"]) == 42
@@ -184,6 +185,6 @@ def test_looks_see_the_values_of_each_replay() -> None:
         replay.look(lambda value: seen.append(value.item()), y)
         return {"y": y}
 
-    run = replay.compiled(replay.record(step, [x]))
+    run = compiled(replay.record(step, [x]))
     run(torch.full((2,), 4.0))
     assert seen == [2.0, 8.0]

@@ -203,6 +203,9 @@ def _has_row_of_ones(tensors: Sequence[Tensor | None]) -> bool:
 
 def _columns(x: Tensor, seeds: int, ones: bool = False) -> Tensor:
     """Rows (S*B, F) as the columns of S matrices, (S, F, B), in that order of memory; with a last row of ones."""
+    if x.shape[1] == 1 and x.is_contiguous() and not ones:
+        # By a view: transposing keeps strides that products take for those of a slower layout.
+        return x.view(seeds, 1, -1)
     columns = x.unflatten(0, (seeds, -1)).mT
     if not ones:
         return columns.contiguous()

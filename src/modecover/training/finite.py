@@ -11,6 +11,8 @@ from torch import Tensor
 from modecover.training import replay
 
 NEVER = 2**62
+SMALL = 2**18
+"""Numbers that are faster summed as one tensor."""
 
 
 class NonFiniteError(RuntimeError):
@@ -34,14 +36,14 @@ class FiniteWatch:
     def begin(self, step: int) -> None:
         """Step number `step` is about to be computed."""
         self._step = step
-        self._step_on_device.fill_(step)
+        if not self.at_once:
+            self._step_on_device.fill_(step)
 
     def require(self, what: str, tensors: Sequence[Tensor]) -> None:
         """Raise `NonFiniteError` if a number is not finite, or on a GPU keep the step for `check`."""
         if self.at_once:
             # A sum is cheap. It may overflow where every number is finite: only then look at each.
-            sums = [t if t.dim() == 0 else t.sum() for t in tensors]
-            replay.look(self._look, what, sums[0] if len(sums) == 1 else torch.stack(sums).sum(), list(tensors))
+            replay.look(self._look, what, _sum(tensors), list(tensors))
             return
         never = torch.full_like(self._step_on_device, NEVER)
         first = self._first_bad.setdefault(what, never)
@@ -64,6 +66,14 @@ class FiniteWatch:
             return None
         bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
         return self.seeds[int(bad.int().argmax())]
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    if len(tensors) == 1:
+        return tensors[0] if tensors[0].dim() == 0 else tensors[0].sum()
+    if sum(t.numel() for t in tensors) <= SMALL:  # a call costs more than a copy
+        return torch.cat([t.reshape(-1) for t in tensors]).sum()
+    return torch.stack([t.sum() for t in tensors]).sum()
 
 
 def _all_finite(tensors: Sequence[Tensor]) -> Tensor:

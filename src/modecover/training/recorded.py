@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from modecover.training import fast_paths, replay
 from modecover.training.capture import CapturedSteps
+from modecover.training.compiling import compiled
 from modecover.training.engine import Engine
+from modecover.training.program import Program
 from modecover.training.stacked import state_owner
 
 WARM_UP = 2
@@ -44,7 +46,7 @@ class RecordedSteps:
     def __init__(self, engine: Engine):
         self.engine = engine
         self._run: Callable[..., dict[str, Tensor]] | None = None
-        self._earlier: replay.Program | None = None
+        self._earlier: Program | None = None
         self._eager = 0
         self._revision = engine.revision
         self._given_up = False
@@ -101,7 +103,7 @@ class RecordedSteps:
         if self._earlier is None:
             self._earlier = program
         elif self._earlier == program:
-            self._run, self._earlier = replay.compiled(program), None
+            self._run, self._earlier = compiled(program), None
         else:
             self._given_up = True
 

@@ -1,0 +1,177 @@
+"""A compiled program computes what its operations compute, wherever it puts the intermediate tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from modecover.training import replay
+from modecover.training.compiling import compiled
+from modecover.training.placing import placed
+from modecover.training.program import Call, Slot, storage
+
+WEIGHT = torch.linspace(-1, 1, 12).reshape(3, 4)
+
+
+def chain_of_views(x: Tensor) -> Tensor:
+    y = (x @ WEIGHT).relu_()
+    return y.t().contiguous().view(2, -1).unsqueeze(0).sum(dim=2).squeeze(0) + y.mean()
+
+
+def memory_taken_over(x: Tensor) -> Tensor:
+    y = x * 2
+    for _ in range(5):
+        y = (y + x).mul(0.5) - y.neg()
+    return y
+
+
+def ones_beside(x: Tensor) -> Tensor:
+    a = torch.cat([x, x.new_ones(1, 1).expand(len(x), 1)], dim=1)
+    b = torch.cat([x * 3, x.new_ones(1, 1).expand(len(x), 1)], dim=1)
+    return a @ b.t()
+
+
+def ones_beside_and_overwritten(x: Tensor) -> Tensor:
+    return torch.cat([x, x.new_ones(1, 1).expand(len(x), 1)], dim=1).mul_(x[:, :1] - 0.5).sum(dim=1)
+
+
+def parts_made_in_place(x: Tensor) -> Tensor:
+    parts = [x * 2, x + 1, x.exp()]
+    whole = torch.cat(parts)
+    return whole.sum(dim=1) * parts[1].sum()
+
+
+def part_overwritten_after(x: Tensor) -> Tensor:
+    part = x * 2
+    whole = torch.cat([part, x + 1])
+    part.add_(100)
+    return whole.sum() + part.sum()
+
+
+def whole_overwritten_after(x: Tensor) -> Tensor:
+    part = x * 2
+    whole = torch.cat([part, x + 1])
+    whole.add_(100)
+    return whole.sum() + part.sum()
+
+
+def the_same_part_twice(x: Tensor) -> Tensor:
+    part = x * 2
+    return torch.cat([part, part]) + torch.stack([part, part]).flatten(0, 1)
+
+
+def in_two_wholes(x: Tensor) -> Tensor:
+    part, other, third = x * 2, x + 1, x.exp()
+    return torch.cat([part, other]) * torch.cat([other, third])
+
+
+def nothing_reads(x: Tensor) -> Tensor:
+    torch.empty(1000)
+    (x * 4).exp()
+    return x - 1
+
+
+def input_itself_overwritten(x: Tensor) -> Tensor:
+    y = x.view(-1)
+    y.add_(1)
+    return x.sum() * y
+
+
+def several_results(x: Tensor) -> Tensor:
+    left, right = (x * 2).split(2)
+    values, places = x.max(dim=1)
+    return torch.cat([left, right]).sum(dim=1) + values * places
+
+
+def transposed_results(x: Tensor) -> Tensor:
+    y = x.t() * 2  # elementwise results keep the strides of what they are given
+    return (y.t() @ WEIGHT).sum() + y.reshape(-1)
+
+
+STEPS = [
+    *(chain_of_views, memory_taken_over, ones_beside, ones_beside_and_overwritten, parts_made_in_place),
+    *(part_overwritten_after, whole_overwritten_after, the_same_part_twice, in_two_wholes, nothing_reads),
+    *(input_itself_overwritten, several_results, transposed_results),
+]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
+def test_a_compiled_program_computes_what_was_recorded(step: Callable[[Tensor], Tensor]) -> None:
+    inputs = [torch.randn(4, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
+    recorded = inputs[0].clone()
+    run = compiled(replay.record(lambda: {"y": step(recorded)}, [recorded]))
+    found = [run(x.clone())["y"] for x in inputs]  # all kept: a result is the caller's own
+    for x, y in zip(inputs, found, strict=True):
+        assert torch.equal(y, step(x.clone()))
+
+
+def test_draws_are_those_of_the_generators() -> None:
+    generators = [torch.Generator() for _ in range(3)]
+
+    def step() -> dict[str, Tensor]:
+        rows = [torch.randn((5, 2), generator=g) for g in generators[:2]]
+        return {"y": torch.cat([*rows, torch.rand((5, 2), generator=generators[2])]) * 2}
+
+    def seeded() -> None:
+        for seed, generator in enumerate(generators):
+            generator.manual_seed(seed)
+
+    seeded()
+    expected = step()["y"]
+    run = compiled(replay.record(step, []))
+    seeded()
+    first, second = run()["y"], run()["y"]
+    assert torch.equal(first, expected)
+    assert not torch.equal(second, expected)
+
+
+def test_a_place_is_taken_over_when_nothing_reads_it_any_more() -> None:
+    x = torch.ones(100)
+
+    def step() -> dict[str, Tensor]:
+        y = x * 2
+        for _ in range(20):
+            y = y + 1
+        return {"y": y.sum()}
+
+    with torch.inference_mode():
+        program = placed(replay.record(step, [x]), frozen=set())
+    places = {storage(call.options["out"]) for call in program.calls if "out" in call.options}
+    assert len(places) == 2
+
+
+def test_views_and_unused_results_are_not_called() -> None:
+    x = torch.randn(4, 3)
+    run = compiled(replay.record(lambda: {"y": chain_of_views(nothing_reads(x))}, [x]))
+    called = [value for name, value in run.__wrapped__.__globals__.items() if name.startswith("c") and callable(value)]
+    assert not any(
+        getattr(function, "__name__", "") in ("view", "transpose", "unsqueeze", "exp") for function in called
+    )
+
+
+def test_counters_that_go_up_together_stay_the_tensors_they_are() -> None:
+    counters = [torch.tensor(3.0), torch.tensor(5.0)]
+    one = torch.tensor(7.0)
+
+    def step() -> dict[str, Tensor]:
+        torch._foreach_add_(counters, 1)
+        torch._foreach_add_([counters[0], one], 1)  # one of them goes up with another too
+        torch._foreach_add_(counters, 1)
+        return {"sum": counters[0] + counters[1] + one}
+
+    run = compiled(replay.record(step, []))
+    assert [float(t) for t in (*counters, one)] == [6, 7, 8]
+    assert float(run()["sum"]) == 9 + 9 + 9
+    assert [float(t) for t in (*counters, one)] == [9, 9, 9]
+    counters[1] += 1  # as an optimiser does that goes on eagerly
+    run()
+    assert [float(t) for t in (*counters, one)] == [12, 12, 10]
+
+
+def test_calls_know_what_they_are_given_and_make() -> None:
+    call = Call(torch.add, [Slot(1), [Slot(2), WEIGHT]], {"alpha": Slot(4)}, results=(3, -1))
+    assert call.new == [3]
+    assert call.filled({2: WEIGHT}).arguments == [Slot(1), [WEIGHT, WEIGHT]]
