@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from modecover.training import replay
@@ -91,21 +92,30 @@ def transposed_results(x: Tensor) -> Tensor:
     return (y.t() @ WEIGHT).sum() + y.reshape(-1)
 
 
+def losses(x: Tensor) -> Tensor:
+    functions = (F.mse_loss, F.smooth_l1_loss, F.binary_cross_entropy_with_logits, F.soft_margin_loss, F.huber_loss)
+    each = [3 * function(x, x.sigmoid()) for function in functions]
+    return torch.stack(each) + 3 * F.binary_cross_entropy(x.sigmoid(), x.tanh().square()) + 3 * x.logsumexp(1).mean()
+
+
 STEPS = [
     *(chain_of_views, memory_taken_over, ones_beside, ones_beside_and_overwritten, parts_made_in_place),
     *(part_overwritten_after, whole_overwritten_after, the_same_part_twice, in_two_wholes, nothing_reads),
-    *(input_itself_overwritten, several_results, transposed_results),
+    *(input_itself_overwritten, several_results, transposed_results, losses),
 ]
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
-def test_a_compiled_program_computes_what_was_recorded(step: Callable[[Tensor], Tensor]) -> None:
+def test_a_compiled_program_computes_what_was_recorded(
+    step: Callable[[Tensor], Tensor], capfd: pytest.CaptureFixture[str]
+) -> None:
     inputs = [torch.randn(4, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(4)]
     recorded = inputs[0].clone()
     run = compiled(replay.record(lambda: {"y": step(recorded)}, [recorded]))
     found = [run(x.clone())["y"] for x in inputs]  # all kept: a result is the caller's own
     for x, y in zip(inputs, found, strict=True):
         assert torch.equal(y, step(x.clone()))
+    assert not capfd.readouterr().err  # torch warns where a tensor that it was given had not the right shape
 
 
 def test_draws_are_those_of_the_generators() -> None:

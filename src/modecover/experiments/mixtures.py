@@ -99,7 +99,7 @@ SETS = (
 )
 
 SEARCH: Mapping[str, Any] = {"seeds": 4, "seed": 100, "steps": 2_000}
-TABLE: Mapping[str, Any] = {"seeds": 8, "seed": 0, "steps": 3_000}
+TABLE: Mapping[str, Any] = {"seeds": 8, "seed": 0, "steps": 8_000}
 QUIET: Mapping[str, Any] = {"sample_every": 0, "lr_schedule": DECAY}
 
 

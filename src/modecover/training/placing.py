@@ -267,8 +267,10 @@ def _can_be_told(call: Call) -> bool:
 @cache
 def _out_variant(function: Any) -> tuple[Any, str] | None:
     """The overload that writes into a tensor it is given, and the name of that argument; None where torch only has
-    one that computes elsewhere and copies."""
+    one that computes elsewhere and copies, or that takes the tensor for its scratch paper first, as losses do."""
     takes = [str(argument.type) for argument in function._schema.arguments]
+    if any(argument.name == "reduction" for argument in function._schema.arguments):
+        return None
     for name in function.overloadpacket.overloads():
         overload = getattr(function.overloadpacket, name)
         arguments = overload._schema.arguments
