@@ -105,6 +105,23 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert int(newest(tmp_path / "run")["step"]) == 14
 
 
+def test_a_finished_run_keeps_the_circumstances_of_its_numbers(tmp_path: Path) -> None:
+    first = train("gan", "ring", tmp_path / "run", steps=10, **SMALL)
+    file = tmp_path / "run" / "summary.json"
+    summary = {**json.loads(file.read_text()), "commit": "of the first start"}
+    file.write_text(json.dumps(summary))
+    drawn = (tmp_path / "run" / "curves.png").stat().st_mtime_ns
+    again = train("gan", "ring", tmp_path / "run", steps=10, **SMALL)
+    assert again.finished and again.control == first.control
+    assert [repr(sorted(row.items())) for row in again.last] == [repr(sorted(row.items())) for row in first.last]
+    assert len(again.models) == len(first.models)
+    assert json.loads(file.read_text()) == summary
+    assert (tmp_path / "run" / "curves.png").stat().st_mtime_ns == drawn
+    file.write_text("{half of it")  # as where the first start was killed at its end
+    train("gan", "ring", tmp_path / "run", steps=10, **SMALL)
+    assert json.loads(file.read_text())["control"] == summary["control"]
+
+
 def test_looking_and_evaluating_never_change_training(tmp_path: Path) -> None:
     busy = {**SMALL, "steps": 12, "seeds": 2, "sample_every": 1, "evaluate_every": 1, "checkpoint_every": 1}
     quiet = {**SMALL, "steps": 12, "seeds": 2, "sample_every": 0, "evaluate_every": 0, "log_every": 12}

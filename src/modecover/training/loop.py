@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ from modecover.training.engine import Engine
 from modecover.training.evaluation import Evaluator
 from modecover.training.files import write_json
 from modecover.training.listener import Listener
-from modecover.training.log import JsonLines, TensorBoardSink, read_log
+from modecover.training.log import JsonLines, TensorBoardSink, read_log, with_numbers
 from modecover.training.model import GenerativeModel
 from modecover.training.pictures import curves_picture, save_png_atomic
 from modecover.training.provenance import git_commit, hardware, versions
@@ -87,6 +88,7 @@ class Loop:
         self._begin = self._last_log = self._last_save = time.monotonic()
         self._begin_processor = time.process_time()
         self._logged_step = engine.step_number
+        was_whole = self._agreed(self._is_whole())
         try:
             with _stop_signal() as stop:
                 while engine.step_number < steps:
@@ -97,10 +99,26 @@ class Loop:
                         self.interrupted = stop.is_set()
                         break
                 self.finished = engine.step_number >= steps
-                self._finish()
+                if not was_whole:
+                    self._finish()
         finally:
             for log in self._logs:
                 log.close()
+
+    def _is_whole(self) -> bool:
+        """Whether an earlier start has ended this run and written all of it: then nothing is touched, so that the
+        summary keeps the commit and the machine that its numbers come from."""
+        if self.folder is None or self.engine.step_number < self.settings.steps:
+            return False
+        try:
+            summary = with_numbers(json.loads((self.folder.path / "summary.json").read_text("utf-8")))
+        except (OSError, ValueError):
+            return False
+        whole = summary.get("finished") is True and summary.get("steps") == self.engine.step_number
+        if not whole or (self.evaluator is not None and "control" not in summary):
+            return False
+        self.control = summary.get("control")
+        return True
 
     def _after_step(self) -> None:
         step, settings = self.engine.step_number, self.settings
