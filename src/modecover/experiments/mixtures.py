@@ -111,8 +111,8 @@ LARGER: Mapping[str, Any] = {
     "lr_schedule": "0.1:1,1~0",
     **LEARNING[0],
 }
-"""Twice as wide networks and a discriminator of one layer more, larger minibatches, more steps, nine tenths of them with
-falling rates; the same for all arms, without a search."""
+"""Twice as wide networks and a discriminator of one layer more, larger minibatches, more steps, nine tenths of them
+with falling rates; the same for all arms, without a search."""
 
 LARGER_SETS = ("grid",)
 

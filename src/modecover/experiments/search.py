@@ -89,8 +89,8 @@ def _why_larger() -> str:
     return (
         "LDMGAN's discriminator has one hidden layer of 64 units: little for 25 modes. The same set with networks of "
         f"2x128: {shared}. Not searched for each method: the settings of all arms come from twenty tries with R3GAN on "
-        "the grid, with seeds 200 to 203, whose best this was. Two earlier ones were tried on eight seeds: 24,000 steps "
-        "of 128 rows, half of them at the full rate, lost one to four modes on four of seeds 0 to 7; 12,000, a quarter "
-        "of them at the full rate, had 24 modes by the stricter count on one of seeds 8 to 15, and 91 % HQ. So here the "
-        "minibatches are larger, the rates fall from 1,200 steps on, and the seeds are others again."
+        "the grid, with seeds 200 to 203, whose best this was. Two earlier settings were tried on eight seeds: 24,000 "
+        "steps of 128 rows, half of them at the full rate, lost one to four modes on four of seeds 0 to 7; 12,000, a "
+        "quarter of them at the full rate, had 24 modes by the stricter count on one of seeds 8 to 15, and 91 % HQ. So "
+        "here the minibatches are larger, the rates fall from 1,200 steps on, and the seeds are others again."
     )
