@@ -18,6 +18,7 @@ from torch.nn import functional
 from modecover.errors import UserError
 from modecover.features.base import Extractor, Samples, hash_of, in_batches
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels
+from modecover.optimizers import eager
 from modecover.random import derive_seed
 
 WIDTH = 32
@@ -127,7 +128,7 @@ def _train(
     progress: Progress | None,
 ) -> None:
     means = torch.stack([x[y == number].mean(dim=0) for number in range(head.out_features)])
-    optimiser = torch.optim.AdamW([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
+    optimiser = eager(torch.optim.AdamW)([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
     body.train()
     for step in range(steps):
         for group in optimiser.param_groups:

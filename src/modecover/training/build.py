@@ -14,6 +14,7 @@ from modecover.data import Dataset, Feed
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.networks.check import check_network
+from modecover.optimizers import eager
 from modecover.random import derive_seed
 from modecover.training.engine import Engine, EngineOptions
 from modecover.training.prior import Prior
@@ -130,9 +131,9 @@ def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.
         rate = torch.tensor(rate, device=device)
     if settings.optimizer == "adam":
         betas = (settings.beta1, settings.beta2)
-        return torch.optim.Adam(
+        return eager(torch.optim.Adam)(
             parameters, rate, betas=betas, weight_decay=decay, fused=True, capturable=settings.capture
         )
     if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(parameters, rate, weight_decay=decay, capturable=settings.capture)
-    return torch.optim.SGD(parameters, rate, weight_decay=decay, fused=settings.capture)
+        return eager(torch.optim.RMSprop)(parameters, rate, weight_decay=decay, capturable=settings.capture)
+    return eager(torch.optim.SGD)(parameters, rate, weight_decay=decay, fused=settings.capture)

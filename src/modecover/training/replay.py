@@ -74,6 +74,11 @@ class _Recorder(TorchDispatchMode):
         self._alive: list[Any] = list(inputs)
         self._same_as: dict[int, Tensor] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: nothing is compiled here, and torch would import its compiler, some seconds, to leave this out."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
