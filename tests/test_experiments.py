@@ -13,6 +13,7 @@ import pytest
 from modecover.data import open_data
 from modecover.experiments import mixtures
 from modecover.experiments.declared import EXPERIMENTS, Arm, Experiment
+from modecover.experiments.pairs import Pair, differs, verdict
 from modecover.experiments.report import page, table
 from modecover.experiments.runner import Result, _run_arm, read_summary, run_experiment
 from modecover.experiments.search import choose
@@ -117,3 +118,23 @@ def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
     run = train("gan", "ring", tmp_path / "run", listener=messenger, steps=20, batch=8, evaluate_every=0)
     assert not run.finished and run.step == 1
     assert train("gan", "ring", tmp_path / "run", steps=20, batch=8, evaluate_every=0).finished
+
+
+def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() -> None:
+    assert differs([1, 2, 1, 3, 1, 1, 2, 1])  # all signs equal: 2 of 2^8 permutations
+    assert not differs([1, -1, 2, -2, 1, -1, 0, 0])
+    assert not differs([0] * 8)
+    assert not differs([1, 1, 1, 1, 1, 0, 0, 0]), "2 of 2^5 is more than 0.05"
+    assert verdict([2.0] * 8, [0.0] * 8) == "helps"
+    assert verdict([-2.0] * 8, [-0.1] * 8) == "hurts"
+    assert verdict([0.0] * 8, [-0.1] * 8) == "same modes, nearer to the data"
+    assert verdict([0.0] * 8, [0.1] * 8) == "same modes, farther from the data"
+    assert verdict([1.0, -1.0] * 4, [0.1, -0.1] * 4) == "no difference seen"
+
+
+def test_arms_are_compared_seed_by_seed_at_their_end() -> None:
+    plain, other = result("GAN", [3, 4, 5, 6], distance=0.5), result("IVGAN", [4, 6, 5, 5], distance=0.25)
+    line = Pair("ring", plain, other).line()
+    assert line == ("| ring | IVGAN against GAN | +0.5 (2 more, 1 fewer) | +0.0 | -0.250 | no difference seen |")
+    broken = Result(Arm("Odd", "gan"), Path("x"), {}, "NaN")
+    assert "one of them broke off" in Pair("ring", plain, broken).line()

@@ -80,6 +80,9 @@ ENTRIES: tuple[Entry, ...] = (
     ),
 )
 
+INTERVENED = (("GAN", "IVDCGAN"), ("LSGAN", "IVLSGAN"), ("R3GAN", "IV-R3GAN"))
+"""Labels of a game without and with the intervention loss."""
+
 SOURCES = "[L] LDMGAN's table, [P] PacGAN's, [V] VEEGAN's; each with its own networks, steps and counts."
 
 
