@@ -98,10 +98,47 @@ def losses(x: Tensor) -> Tensor:
     return torch.stack(each) + 3 * F.binary_cross_entropy(x.sigmoid(), x.tanh().square()) + 3 * x.logsumexp(1).mean()
 
 
+def whole_within_a_whole(x: Tensor) -> Tensor:
+    return torch.cat([torch.cat([x * 2, x + 1]), x.exp()]) * 1
+
+
+def filled_within_a_whole(x: Tensor) -> Tensor:
+    one = x.new_ones(1, 1).expand(len(x), 1)
+    return torch.cat([torch.cat([x, one], 1), torch.cat([x * 2, one], 1)]) * 1
+
+
+def constants_in_a_stack(x: Tensor) -> Tensor:
+    return torch.stack([torch.ones(4, 3), x * 2]).sum() + torch.stack([x.new_zeros(()), x.mean((0, 1)) * 2])
+
+
+def the_input(x: Tensor) -> Tensor:
+    return x
+
+
+def a_view_of_the_input(x: Tensor) -> Tensor:
+    return x[1:]
+
+
+def of_one_value_into_a_place(x: Tensor) -> Tensor:
+    room = torch.empty(3)
+    torch.arange(3, out=room)
+    torch.ones(1, out=room[:1])
+    return x * room
+
+
+def another_shape_in_place(x: Tensor) -> Tensor:
+    y = x * 2
+    row = y[0]
+    y.unsqueeze_(0)
+    return row * 1 + y.sum() + x[:, 0] @ (x * 3)
+
+
 STEPS = [
     *(chain_of_views, memory_taken_over, ones_beside, ones_beside_and_overwritten, parts_made_in_place),
     *(part_overwritten_after, whole_overwritten_after, the_same_part_twice, in_two_wholes, nothing_reads),
-    *(input_itself_overwritten, several_results, transposed_results, losses),
+    *(input_itself_overwritten, several_results, transposed_results, losses, whole_within_a_whole),
+    *(filled_within_a_whole, constants_in_a_stack, the_input, a_view_of_the_input, of_one_value_into_a_place),
+    another_shape_in_place,
 ]
 
 
@@ -179,6 +216,58 @@ def test_counters_that_go_up_together_stay_the_tensors_they_are() -> None:
     counters[1] += 1  # as an optimiser does that goes on eagerly
     run()
     assert [float(t) for t in (*counters, one)] == [12, 12, 10]
+
+
+def test_counters_that_the_step_also_sees_otherwise_are_left_alone() -> None:
+    counters = [torch.zeros(()), torch.zeros(())]
+
+    def step() -> dict[str, Tensor]:
+        torch._foreach_add_(counters, 1)
+        made = [counters[0] * 1, counters[1] * 1]
+        torch._foreach_add_(made, 1)
+        return {"seen": counters[0].view(1) * 1, "made": made[0] + made[1]}
+
+    run = compiled(replay.record(step, []))
+    assert [(float(found["seen"]), float(found["made"])) for found in (run(), run())] == [(2, 6), (3, 8)]
+
+
+def test_two_recordings_count_in_the_same_counters() -> None:
+    counters = [torch.zeros(()), torch.zeros(())]
+
+    def step() -> dict[str, Tensor]:
+        torch._foreach_add_(counters, 1)
+        return {"sum": counters[0] + counters[1]}
+
+    one, two = (compiled(replay.record(step, [])) for _ in range(2))
+    assert [float(run()["sum"]) for run in (one, two, one, two)] == [6, 8, 10, 12]
+
+
+def test_running_statistics_move_though_nothing_reads_the_normalised_rows() -> None:
+    mean, variance = torch.zeros(3), torch.ones(3)
+    x = torch.full((4, 3), 5.0)
+
+    def step() -> dict[str, Tensor]:
+        F.batch_norm(x, mean, variance, training=True)
+        return {"y": x * 2}
+
+    run = compiled(replay.record(step, []))
+    before = mean.clone()
+    run()
+    assert (mean > before).all()
+
+
+def test_a_constant_result_is_the_callers_own() -> None:
+    run = compiled(replay.record(lambda: {"y": torch.ones(3)}, []))
+    with torch.inference_mode():
+        run()["y"].add_(1)
+    assert torch.equal(run()["y"], torch.ones(3))
+
+
+@pytest.mark.parametrize("step", [lambda x: x[x > 0], lambda x: x.masked_select(x > 0), lambda x: x.nonzero()])
+def test_shapes_that_depend_on_values_are_not_recorded(step: Callable[[Tensor], Tensor]) -> None:
+    x = torch.randn(4, 3)
+    with pytest.raises(replay.NotReplayable):
+        replay.record(lambda: {"y": step(x)}, [x])
 
 
 def test_calls_know_what_they_are_given_and_make() -> None:

@@ -57,9 +57,8 @@ def _folded(program: Program) -> tuple[Program, set[int]]:
     for call in program.calls:
         given = [*tensors_in(call.given), *slots_in(call.given)]
         known = given and all(isinstance(value, int) and value in fixed for value in given)
-        same = isinstance(call.function, torch._ops.OpOverload) and (
-            call.function.overloadpacket in _OF_ONE_VALUE or (known and _is_pure(call.function))
-        )
+        of_one_value = _is_pure(call.function) and call.function.overloadpacket in _OF_ONE_VALUE
+        same = of_one_value or (known and _is_pure(call.function))
         if same and not any(storage(tensor) in written for tensor in call.made):
             fixed |= dict(zip(call.new, call.made, strict=True))
         else:
@@ -73,14 +72,20 @@ def _needed(program: Program) -> Program:
     read = set(slots_in(list(program.outputs.values())))
     kept: list[Call] = []
     for call in reversed(program.calls):
-        pure = isinstance(call.function, torch._ops.OpOverload) and _is_pure(call.function)
-        if not pure or read.intersection(call.new):
+        if not _is_pure(call.function) or read.intersection(call.new):
             kept.append(call)
             read.update(slots_in(call.given))
     return replace(program, calls=kept[::-1])
 
 
+_WRITING = {_aten.native_batch_norm, _aten.cudnn_batch_norm, _aten.miopen_batch_norm}
+"""Operations that move running statistics without saying so."""
+
+
 def _is_pure(function: Any) -> bool:
+    """Whether it does nothing but make its results, of what it is given alone; a look does not."""
+    if not isinstance(function, torch._ops.OpOverload) or function.overloadpacket in _WRITING:
+        return False
     writes = any(a.alias_info is not None and a.alias_info.is_write for a in function._schema.arguments)
     return not writes and torch.Tag.nondeterministic_seeded not in function.tags
 

@@ -359,7 +359,7 @@ class Engine:
             slots: dict[int, dict[str, Tensor]] = {}
             for key, value in _under(tensors, f"optimizer/{name}/").items():
                 index, _, slot = key.partition("/")
-                slots.setdefault(int(index), {})[slot] = value
+                slots.setdefault(int(index), {})[slot] = value.clone()  # the optimiser keeps what it is given
             optimizer = self.optimizers[name]
             optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
             if name in self._averages.tensors:

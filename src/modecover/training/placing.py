@@ -7,9 +7,10 @@ being copied there. A place is taken over once nothing reads it any more, so tha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from typing import Any
 
 import torch
@@ -34,8 +35,7 @@ def placed(program: Program, frozen: set[int]) -> Program:
     for position, call in enumerate(program.calls):
         placer.place(call.filled(placer.known))
         placer.release(position)
-    outputs = {name: filled(value, placer.known) for name, value in program.outputs.items()}
-    return replace(program, calls=placer.calls, outputs=outputs)
+    return replace(program, calls=placer.calls, outputs=placer.hand_out())
 
 
 class _Placer:
@@ -56,8 +56,9 @@ class _Placer:
         self._joined = {whole for whole, _, _ in self._within.values()}
         self._written = _last_writes(program)
         self._dies = _deaths(program, self._memory)
-        self._kept = {self._memory(number) for number in (*slots_in(list(program.outputs.values())), *program.inputs)}
-        self._counters: dict[tuple[int, ...], Tensor] = {}
+        reshaped = [call.given for call in program.calls if _changes_shape(call.function)]
+        kept = (*slots_in(list(program.outputs.values())), *program.inputs, *slots_in(reshaped))
+        self._kept = {self._memory(number) for number in kept}
         self._taken: dict[int, Tensor] = {}
         self._free: dict[tuple[torch.dtype, int], list[Tensor]] = defaultdict(list)
 
@@ -72,6 +73,17 @@ class _Placer:
             if like.is_contiguous() and like.numel():
                 place = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)
                 self._do(number, place, Call(_aten.copy_.default, [place, Slot(number)], {}))
+
+    def hand_out(self) -> dict[str, Slot | Tensor]:
+        """The outputs; of what has a place, or is the same at every step, a copy."""
+        found: dict[str, Slot | Tensor] = {}
+        fresh = count(1 + max([*self._owner, -1]))
+        for name, output in self._program.outputs.items():
+            found[name] = value = filled(output, self.known)
+            if isinstance(value, Tensor):
+                found[name] = slot = Slot(next(fresh))
+                self.calls.append(Call(_aten.clone.default, [value], {}, (slot.number,)))
+        return found
 
     def place(self, call: Call) -> None:
         """Keep the call, as it is or writing to a place; or do it now, once and for all."""
@@ -102,7 +114,7 @@ class _Placer:
 
     def _write(self, call: Call, number: int, like: Tensor) -> None:
         function = call.function
-        if function in (_aten.cat.default, _aten.stack.default) and self._fill(call, number, like):
+        if function in _WHOLES and self._fill(call, number, like):
             return
         if function.overloadpacket in _UNSET:
             self.known[number] = self._take(number, like)
@@ -126,7 +138,9 @@ class _Placer:
             return True
         parts, dim = call.arguments[0], (*call.arguments[1:], 0)[0]
         same = [isinstance(part, Tensor) and storage(part) in self._frozen for part in parts]
-        if not any(same) or list(slots_in(parts)) or storage(like) in self._written:
+        if call.function is not _aten.cat.default or not any(same) or list(slots_in(parts)):
+            return False
+        if storage(like) in self._written:
             return False
         place = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype)  # nobody else's: parts of it stay
         self.known[number] = place
@@ -152,19 +166,22 @@ class _Placer:
     def _together(self, call: Call) -> Call:
         """Counters of an optimiser that go up together, as one tensor: they stay the tensors they are, side by side."""
         counters = call.arguments[0] if call.function is _aten._foreach_add_.Scalar else []
-        if not counters or list(slots_in(call.given)) or any(t.dim() or t.dtype != counters[0].dtype for t in counters):
+        if not counters or list(slots_in(call.given)) or not all(map(_is_counter, counters)):
             return call
-        names = tuple(map(id, counters))
-        joint = self._counters.get(names)
-        if joint is None:
-            if any(set(names) & set(others) for others in self._counters):
+        if not _side_by_side(counters):
+            if self._seen_otherwise(counters) or len({t.dtype for t in counters}) > 1:
                 return call
             with torch.inference_mode(False), torch.no_grad():
-                joint = torch.stack(counters)
-                for tensor, place in zip(counters, joint, strict=True):
+                for tensor, place in zip(counters, torch.stack(counters), strict=True):
                     tensor.set_(place)
-            self._counters[names] = joint
+        joint = counters[0].as_strided((len(counters),), (1,))
         return Call(_aten.add_.Tensor, [joint, *call.arguments[1:]], {})
+
+    def _seen_otherwise(self, counters: Sequence[Tensor]) -> bool:
+        """Whether the program has a view of one of them, or they already lie beside others."""
+        own, places = set(map(id, counters)), set(map(storage, counters))
+        constants = [tensor for call in self._program.calls for tensor in tensors_in(call.given)]
+        return any(storage(t) in places and id(t) not in own for t in constants) or len(places) < len(counters)
 
 
 # -------------------------------------------------------------------------------------------- what is where, until when
@@ -197,7 +214,7 @@ def _within(program: Program, owner: Mapping[int, int]) -> dict[int, tuple[int, 
     written = _last_writes(program)
     found: dict[int, tuple[int, int, int]] = {}
     for position, call in enumerate(program.calls):
-        if call.function not in (_aten.cat.default, _aten.stack.default) or any(call.arguments[1:]):
+        if call.function not in _WHOLES or any(call.arguments[1:]):
             continue
         whole, parts = call.made[0], call.arguments[0]
         numbers = list(slots_in(parts))
@@ -224,6 +241,8 @@ def _is_free(
         return False
     call = makers[number]
     made = call.made[0]
+    if call.function in _WHOLES:  # whose own parts may have places
+        return False
     return (
         len(call.results) == 1
         and not call.several
@@ -252,9 +271,28 @@ def _deaths(program: Program, memory: Callable[[int], int]) -> dict[int, list[in
 
 # -------------------------------------------------------------------------------------- operations that are told where
 
+_WHOLES = (_aten.cat.default, _aten.stack.default)
 _UNSET = {_aten.empty, _aten.empty_like, _aten.new_empty}
 _DRAWS = {_aten.randn.generator: Tensor.normal_, _aten.rand.generator: Tensor.uniform_}
 """Operations that are making room and then this, in place."""
+
+
+def _changes_shape(function: Any) -> bool:
+    """Whether it makes a tensor that it is given one of another shape."""
+    return isinstance(function, torch._ops.OpOverload) and torch.Tag.inplace_view in function.tags
+
+
+def _is_counter(tensor: Tensor) -> bool:
+    return tensor.dim() == 0 and not tensor.is_inference()
+
+
+def _side_by_side(tensors: Sequence[Tensor]) -> bool:
+    """Whether they are consecutive elements of one piece of memory."""
+    first = tensors[0]
+    return all(
+        storage(tensor) == storage(first) and tensor.storage_offset() == first.storage_offset() + position
+        for position, tensor in enumerate(tensors)
+    )
 
 
 def _can_be_told(call: Call) -> bool:

@@ -59,17 +59,22 @@ class RecordedSteps:
     def step(self) -> None:
         """One step of the method."""
         engine = self.engine
+        engine.prepare()  # which may void a recording: batch norm freezes at some step
         if engine.revision != self._revision:
-            self._run, self._earlier, self._eager, self._revision = None, None, 0, engine.revision
+            self._forget()
         if self._run is not None:
-            engine.prepare()
             engine.terms = self._run(*self._batches())
-            engine.step_number += 1
         elif self._given_up or self._eager < WARM_UP:
             self._eager += 1
-            engine.step()
+            engine.compute()
         else:
             self._watch()
+        engine.step_number += 1
+
+    def _forget(self) -> None:
+        """The engine is not what it was when it was watched."""
+        self._run, self._earlier, self._eager, self._given_up = None, None, 0, False
+        self._revision = self.engine.revision
 
     def _batches(self) -> list[Tensor]:
         engine = self.engine
@@ -80,7 +85,6 @@ class RecordedSteps:
     def _watch(self) -> None:
         """A step under the recorder. Two in a row must do the same before the third is a replay."""
         engine = self.engine
-        engine.prepare()
         batches = self._batches()
         each = engine.batches_per_step or 0
 
@@ -93,11 +97,9 @@ class RecordedSteps:
             program = replay.record(compute, batches)
         except replay.NotReplayable:
             self._given_up = True
-            engine.step_number += 1
             return
         finally:
             engine.fetch = engine.read_batch
-        engine.step_number += 1
         for optimizer in engine.optimizers.values():
             program.follow(optimizer)
         if self._earlier is None:

@@ -82,7 +82,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if func.overloadpacket in _OF_VALUES:
+        if func.overloadpacket in _OF_VALUES or (func is _aten.index.Tensor and _has_mask(args)):
             self.refused = f"it reads the value of a tensor ({func})"
         if func.namespace != "aten":  # what profilers and debuggers put there
             return out
@@ -120,8 +120,16 @@ class _Recorder(TorchDispatchMode):
         self.program.calls.append(Call(function, self.known(arguments), {}))
 
 
-_OF_VALUES = {_aten._local_scalar_dense, _aten.nonzero, _aten.is_nonzero, _aten.equal, _aten.unique_dim, _aten._unique2}
+_OF_VALUES = {
+    *(_aten._local_scalar_dense, _aten.nonzero, _aten.is_nonzero, _aten.equal, _aten.masked_select),
+    *(_aten.unique_dim, _aten._unique2, _aten.unique_consecutive, _aten.repeat_interleave),
+}
+"""Operations whose result is a number, or whose shape depends on values."""
 _ALIASES = {_aten.detach, _aten.alias}
+
+
+def _has_mask(arguments: Any) -> bool:
+    return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors_in(list(arguments)[1:]))
 
 
 def _written(function: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Tensor]:
