@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import queue
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from modecover.data import open_data
+from modecover.errors import UserError
 from modecover.experiments import mixtures
 from modecover.experiments.declared import EXPERIMENTS, Arm, Experiment
 from modecover.experiments.pairs import Pair, differs, verdict
@@ -118,6 +123,46 @@ def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
     run = train("gan", "ring", tmp_path / "run", listener=messenger, steps=20, batch=8, evaluate_every=0)
     assert not run.finished and run.step == 1
     assert train("gan", "ring", tmp_path / "run", steps=20, batch=8, evaluate_every=0).finished
+
+
+def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from modecover.experiments.declared import Arm, Experiment\n"
+        "from modecover.experiments.runner import run_experiment\n"
+        "from modecover.training.listener import Listener\n"
+        "class Heard(Listener):\n"
+        "    def stepped(self, step, total): print('step', flush=True)\n"
+        "    def note(self, text): print(text, flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    arms = tuple(Arm(name, 'gan') for name in 'abc')\n"
+        "    settings = {'steps': 10**6, 'batch': 8, 'evaluate_every': 0, 'sample_every': 0}\n"
+        "    each = Experiment('long', '', 'ring', settings, arms)\n"
+        f"    run_experiment(each, Path({str(tmp_path / 'out')!r}), Heard(), workers=1)\n"
+    )
+    script = tmp_path / "long.py"
+    script.write_text(code)
+    child = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "step\n"
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+    said, _ = child.communicate(timeout=60)
+    assert "the same command goes on from there" in said
+    assert child.returncode not in (0, None)
+    assert [folder.name for folder in (tmp_path / "out").iterdir()] == ["a"]
+    assert list((tmp_path / "out" / "a" / "checkpoints").glob("checkpoint-*")), "it saved where it was"
+
+
+def test_a_number_of_workers_that_cannot_work_is_refused(tmp_path: Path) -> None:
+    for workers in (0, -1):
+        with pytest.raises(UserError, match="give at least one worker"):
+            run_experiment(Experiment("none", "", "ring", TINY, (Arm("a", "gan"),)), tmp_path, Listener(), workers)
 
 
 def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() -> None:

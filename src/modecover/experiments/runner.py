@@ -10,10 +10,13 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +60,8 @@ def run_experiment(experiment: Experiment, out: Path, listener: Listener, worker
 def run_experiments(
     experiments: Sequence[Experiment], out: Sequence[Path], listener: Listener, workers: int | None = None
 ) -> list[list[Result]]:
-    """Run all arms of all experiments.
+    """Run all arms of all experiments. Ctrl-C and SIGTERM stop the arms that run, which save where they are, and start
+    no other.
 
     Args:
         out: a folder for each experiment; its arms are in folders below, by label.
@@ -66,18 +70,47 @@ def run_experiments(
     Raises:
         UserError: an arm was refused or stopped; the others are kept.
     """
+    if workers is not None and workers < 1:
+        raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
     count = sum(len(experiment.arms) for experiment in experiments)
     workers = min(count, workers or os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        news: queue.Queue[News] = manager.Queue()
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    manager = SyncManager(ctx=context)
+    manager.start(_stand_apart)
+    with _interruptible(), manager:
+        news, stop = manager.Queue(), manager.Event()
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_stand_apart) as pool:
             jobs = [
-                [pool.submit(_run_arm, experiment, arm, place / arm.label, news) for arm in experiment.arms]
+                [pool.submit(_run_arm, experiment, arm, place / arm.label, news, stop) for arm in experiment.arms]
                 for experiment, place in zip(experiments, out, strict=True)
             ]
-            _relay([job for of_one in jobs for job in of_one], news, count, listener)
+            try:
+                _relay([job for of_one in jobs for job in of_one], news, count, listener)
+            except KeyboardInterrupt:
+                stop.set()
+                listener.note("stopping: the runs save where they are, and the same command goes on from there")
+                pool.shutdown(cancel_futures=True)
+                raise
             return [[job.result() for job in of_one] for of_one in jobs]
+
+
+def _stand_apart() -> None:
+    """Leave the terminal's process group: Ctrl-C is then for the process that asked, which tells this one."""
+    if hasattr(os, "setsid"):
+        os.setsid()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Within the block SIGTERM interrupts like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -87,21 +120,29 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 class _Messenger(Listener):
-    """Tells another process how far the steps are, twice a second; stops, as by Ctrl-C, when that one is gone."""
+    """Tells another process how far the steps are, twice a second; stops, as by Ctrl-C, when that one says so, or is
+    gone."""
 
-    def __init__(self, label: str, news: queue.Queue[News]):
-        self.label, self.news, self.told, self.parent = label, news, 0.0, os.getppid()
+    def __init__(self, label: str, news: queue.Queue[News], stop: threading.Event | None = None):
+        self.label, self.news, self.stop = label, news, stop
+        self.told, self.parent, self.stopped = 0.0, os.getppid(), False
 
     def stepped(self, step: int, steps: int) -> None:
-        if step == steps or time.monotonic() - self.told > 0.5:
-            self.told = time.monotonic()
-            if os.getppid() != self.parent:  # else a second call would find this run in use
-                signal.raise_signal(signal.SIGTERM)
-                return
+        if self.stopped or (step < steps and time.monotonic() - self.told < 0.5):
+            return
+        self.told = time.monotonic()
+        if os.getppid() != self.parent or (self.stop is not None and self.stop.is_set()):
+            self.stopped = True  # a second signal would not wait until the run is saved
+            signal.raise_signal(signal.SIGTERM)
+        else:
             self.news.put((self.label, step, steps))
 
 
-def _run_arm(experiment: Experiment, arm: Arm, folder: Path, news: queue.Queue[News]) -> Result:
+def _run_arm(
+    experiment: Experiment, arm: Arm, folder: Path, news: queue.Queue[News], stop: threading.Event | None = None
+) -> Result:
+    if stop is not None and stop.is_set():  # the pool had handed it over already
+        raise UserError(f"{arm.label} was not begun.")
     import torch
 
     from modecover.training.finite import NonFiniteError
@@ -110,7 +151,7 @@ def _run_arm(experiment: Experiment, arm: Arm, folder: Path, news: queue.Queue[N
     torch.set_num_threads(1)  # the arms share the cores
     settings = {**experiment.settings, **arm.settings}
     try:
-        run = train(arm.method, experiment.data, folder, listener=_Messenger(str(folder), news), **settings)
+        run = train(arm.method, experiment.data, folder, listener=_Messenger(str(folder), news, stop), **settings)
     except NonFiniteError as error:
         news.put((str(folder), settings["steps"], settings["steps"]))
         return Result(arm, folder, {}, str(error))
