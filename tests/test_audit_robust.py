@@ -240,3 +240,16 @@ def test_every_metric_can_be_a_threshold():
     for real in ("ring", "digits"):
         found = audited(real, real, samples=300)
         assert set(gate_numbers(found)) <= {*METRICS, *(name.replace(" ", "-") for name in VERDICTS)}
+
+
+def test_copies_of_training_rows_that_were_not_looked_at_are_not_ruled_out():
+    random = np.random.default_rng(0)
+    train, real = random.normal(size=(4_000, 8)), random.normal(size=(1_000, 8))
+    copies = train[random.permutation(4_000)[:1_000]]
+    some = modecover.audit(real=real, fake=copies, train=train, samples=1_000).verdict("copying")
+    assert some.fires and 0.15 < some.effect.value < 0.35
+    assert "the 1,000 of 4,000 training samples looked at: more may be copies of the rest" in some.sentence
+    every = modecover.audit(real=real, fake=copies, train=train, samples=4_000).verdict("copying")
+    assert every.effect.value > 0.95 and "are copies of training samples." in every.sentence
+    none = modecover.audit(real=real, fake=random.normal(size=(1_000, 8)), train=train, samples=1_000)
+    assert "neither copies of the 1,000 of 4,000 training samples looked at nor" in none.verdict("copying").sentence

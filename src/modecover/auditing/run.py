@@ -86,7 +86,7 @@ def audit(
     evidence = measure(parts, extractor, noise=noise, seed=seed, memory=memory, tell=tell)
     comparison = compare_bins(*evidence.cells, len(evidence.bins))
     found = Audit(
-        verdicts=_verdicts(evidence, seed),
+        verdicts=_verdicts(evidence, parts.get("train", parts["real"]), seed),
         metrics=metrics_of(evidence, known, None if encoder is None else by_function(encoder), seed),
         curves=_curves(evidence, comparison),
         missed=_missed(evidence),
@@ -153,7 +153,7 @@ def _labels(real: Samples, labels: npt.ArrayLike | None) -> Integers | None:
     return given.astype(np.int64)
 
 
-def _verdicts(evidence: Evidence, seed: int) -> tuple[Verdict, ...]:
+def _verdicts(evidence: Evidence, learnt: Samples, seed: int) -> tuple[Verdict, ...]:
     left, outside = evidence.outside
     contents = coarse(evidence.real.rows), coarse(evidence.fake.rows)
     real_odd, odd = evidence.odd
@@ -162,7 +162,7 @@ def _verdicts(evidence: Evidence, seed: int) -> tuple[Verdict, ...]:
         verdicts.imbalance(evidence.cells, evidence.kept, evidence.different, len(evidence.bins), seed),
         verdicts.shrink(contents[0], contents[1], evidence.cells, evidence.kept, seed),
         verdicts.low_quality((left, outside), (real_odd, odd), evidence.different),
-        verdicts.copying(evidence.copies, support_size(evidence.near.collisions.fake)),
+        verdicts.copying(evidence.copies, support_size(evidence.near.collisions.fake), len(learnt), learnt.of),
     )
 
 

@@ -258,8 +258,16 @@ def _ends(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
 
 
-def copying(copies: Copies, support: SupportSize) -> Verdict:
-    """The share of the samples that are copies of training rows or repetitions of other samples."""
+def copying(copies: Copies, support: SupportSize, looked_at: int, of: int | None = None) -> Verdict:
+    """The share of the samples that are copies of training rows or repetitions of other samples.
+
+    Args:
+        copies: who is.
+        support: how many different samples there seem to be.
+        looked_at, of: so many training rows were compared with, of so many that there are. Copies of the others are not
+            seen, and the sentence says so.
+    """
+    among = f" the {looked_at:,} of {of:,}" if of is not None and of > looked_at else ""
     effect, null = share(copies.copied | copies.repeated), copies.by_chance
     above = excess(effect, null)
     fires = above.low > LARGEST_SOUND["copying"]
@@ -271,9 +279,11 @@ def copying(copies: Copies, support: SupportSize) -> Verdict:
         "different samples, high": support.high,
     }
     if not fires:
-        sentence = "The samples are neither copies of training samples nor repetitions of each other."
+        looked = f"{among} training samples looked at" if among else " training samples"
+        sentence = f"The samples are neither copies of{looked} nor repetitions of each other."
     elif copies.copied.mean() >= copies.repeated.mean():
-        sentence = f"{copies.copied.mean():.1%} of the samples are copies of training samples."
+        looked = f"{among} training samples looked at: more may be copies of the rest" if among else " training samples"
+        sentence = f"{copies.copied.mean():.1%} of the samples are copies of{looked}."
     else:
         sentence = (
             f"{copies.repeated.mean():.1%} of the samples repeat another one: the generator makes about "
