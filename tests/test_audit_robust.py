@@ -19,6 +19,7 @@ from modecover.auditing import measuring
 from modecover.auditing.gates import METRICS, gate_numbers
 from modecover.auditing.page import page
 from modecover.auditing.results import VERDICTS, Audit
+from modecover.cli.findings import headline
 from modecover.errors import UserError
 from modecover.metrics.missing import missing_modes
 
@@ -253,3 +254,14 @@ def test_copies_of_training_rows_that_were_not_looked_at_are_not_ruled_out():
     assert every.effect.value > 0.95 and "are copies of training samples." in every.sentence
     none = modecover.audit(real=real, fake=random.normal(size=(1_000, 8)), train=train, samples=1_000)
     assert "neither copies of the 1,000 of 4,000 training samples looked at nor" in none.verdict("copying").sentence
+
+
+def test_what_could_not_be_measured_is_not_called_sound():
+    random = np.random.default_rng(0)
+    few = modecover.audit(real=random.normal(size=(1_000, 2)), fake=random.normal(size=(10, 2)))
+    assert few.untold and not any(verdict.fires for verdict in few.untold)
+    assert {verdict.word for verdict in few.untold} == {"cannot tell"}
+    names = ", ".join(verdict.name for verdict in few.untold)
+    assert headline(few) == f"No failure found ({5 - len(few.untold)} verdicts). Not enough to tell: {names}."
+    assert page(few).count('<span class="chip">cannot tell</span>') == len(few.untold)
+    assert "There was not enough to tell of" in page(few)

@@ -59,6 +59,8 @@ def _head(audit: Audit) -> str:
     count = f"{_WORDS.get(len(firing), len(firing))} failure{'' if len(firing) == 1 else 's'} found"
     names = _listed([f"<b>{escape(verdict.name)}</b>" for verdict in firing])
     found = f"This generator shows {names}. " if firing else "None of the five verdicts fires. "
+    if audit.untold:
+        found += f"There was not enough to tell of {_listed([escape(verdict.name) for verdict in audit.untold])}. "
     places = {name: place for place, name in enumerate(VERDICTS)}
     ordered = sorted(audit.verdicts, key=lambda v: (not v.fires, places.get(v.name, len(places))))
     return f"""<header>
@@ -88,7 +90,7 @@ def _verdict(verdict: Verdict) -> str:
 <article class="verdict{" fires" if verdict.fires else ""}">
 <div>
 <h3>{escape(verdict.name)}</h3>
-<span class="chip">{"found" if verdict.fires else "not found"}</span>
+<span class="chip">{verdict.word}</span>
 <p class="effect">{bare}<small>{sign}</small></p>
 <p class="unit">{escape(verdict.unit)}</p>
 </div>

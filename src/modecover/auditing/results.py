@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,16 @@ class Verdict:
     """What it means, in one plain sentence."""
     evidence: Mapping[str, float] = field(default_factory=dict)
     """Further numbers the verdict rests on, by name."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there was enough to measure the effect; else the verdict says nothing either way."""
+        return not math.isnan(self.effect.value)
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word or two."""
+        return "found" if self.fires else "not found" if self.measured else "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -169,6 +180,11 @@ class Audit:
     """Of the JSON's format."""
     gallery: Gallery | None = field(default=None, compare=False, repr=False)
     """Samples for the page's pictures; not part of the JSON."""
+
+    @property
+    def untold(self) -> tuple[Verdict, ...]:
+        """The verdicts that there was not enough to measure."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.measured)
 
     @property
     def firing(self) -> tuple[Verdict, ...]:

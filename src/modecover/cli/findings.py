@@ -57,10 +57,13 @@ def print_audits(audits: Mapping[str, Audit]) -> None:
 
 def headline(audit: Audit) -> str:
     """How many verdicts fire, and which."""
+    untold = ", ".join(verdict.name for verdict in audit.untold)
+    rest = f" Not enough to tell: {untold}." if untold else ""
+    told = len(audit.verdicts) - len(audit.untold)
     if not audit.firing:
-        return f"No failure found ({len(audit.verdicts)} verdicts)."
+        return f"No failure found ({told} verdicts).{rest}"
     names = ", ".join(verdict.name for verdict in audit.firing)
-    return f"{len(audit.firing)} of {len(audit.verdicts)} failures found: {names}."
+    return f"{len(audit.firing)} of {len(audit.verdicts)} failures found: {names}.{rest}"
 
 
 def sides(audit: Audit) -> str:
@@ -79,6 +82,8 @@ def _marked(verdict: Verdict) -> Text:
         Text(f"{verdict.name}: FOUND", style="bold red")
         if verdict.fires
         else Text(f"{verdict.name}: no", style="green")
+        if verdict.measured
+        else Text(f"{verdict.name}: cannot tell", style="yellow")
     )
 
 
