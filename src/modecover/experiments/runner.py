@@ -12,9 +12,8 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.managers import SyncManager
 from pathlib import Path
@@ -24,6 +23,7 @@ from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment
 from modecover.training.listener import Listener
 from modecover.training.log import with_numbers
+from modecover.training.stopping import asked_to_stop
 
 News = tuple[str, int, int]
 
@@ -77,20 +77,19 @@ def run_experiments(
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
     manager.start(_stand_apart)
-    with _interruptible(), manager:
+    with asked_to_stop() as asked, manager:
         news, stop = manager.Queue(), manager.Event()
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_stand_apart) as pool:
             jobs = [
                 [pool.submit(_run_arm, experiment, arm, place / arm.label, news, stop) for arm in experiment.arms]
                 for experiment, place in zip(experiments, out, strict=True)
             ]
-            try:
-                _relay([job for of_one in jobs for job in of_one], news, count, listener)
-            except KeyboardInterrupt:
+            _relay([job for of_one in jobs for job in of_one], news, count, listener, asked)
+            if asked.is_set():
                 stop.set()
                 listener.note("stopping: the runs save where they are, and the same command goes on from there")
                 pool.shutdown(cancel_futures=True)
-                raise
+                raise KeyboardInterrupt
             return [[job.result() for job in of_one] for of_one in jobs]
 
 
@@ -98,19 +97,6 @@ def _stand_apart() -> None:
     """Leave the terminal's process group: Ctrl-C is then for the process that asked, which tells this one."""
     if hasattr(os, "setsid"):
         os.setsid()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Within the block SIGTERM interrupts like Ctrl-C."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -161,10 +147,12 @@ def _run_arm(
     return Result(arm, folder, read_summary(folder))
 
 
-def _relay(jobs: list[Future[Result]], news: queue.Queue[News], arms: int, listener: Listener) -> None:
-    """Tell the listener of the steps of all arms together until they are done."""
+def _relay(
+    jobs: list[Future[Result]], news: queue.Queue[News], arms: int, listener: Listener, asked: threading.Event
+) -> None:
+    """Tell the listener of the steps of all arms together until they are done, or asked to stop."""
     known: dict[str, tuple[int, int]] = {}
-    while not all(job.done() for job in jobs):
+    while not asked.is_set() and not all(job.done() for job in jobs):
         try:
             label, step, steps = news.get(timeout=0.5)
         except queue.Empty:

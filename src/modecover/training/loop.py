@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from modecover import __version__
@@ -28,6 +25,7 @@ from modecover.training.recorded import stepper
 from modecover.training.records import RunFolder
 from modecover.training.settings import Settings
 from modecover.training.snapshots import samples_picture
+from modecover.training.stopping import asked_to_stop
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 EVALUATION_SHARE = 0.05
@@ -90,7 +88,7 @@ class Loop:
         self._logged_step = engine.step_number
         was_whole = self._agreed(self._is_whole())
         try:
-            with _stop_signal() as stop:
+            with asked_to_stop() as stop:
                 while engine.step_number < steps:
                     self._step()
                     self.listener.stepped(engine.step_number, steps)
@@ -329,24 +327,3 @@ class Loop:
                 "best": [{"step": step, **numbers} for step, numbers in best],
             }
         return summary
-
-
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
