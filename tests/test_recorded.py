@@ -125,6 +125,19 @@ def test_a_checkpoint_that_is_loaded_voids_the_recording() -> None:
     assert all(torch.equal(first[key], again[key]) for key in first)
 
 
+def test_a_state_that_is_loaded_stays_the_callers_own() -> None:
+    engine = built("gan", seeds=1)
+    steps = RecordedSteps(engine)
+    for _ in range(STEPS):
+        steps.step()
+    given = state(engine)
+    kept = {key: value.clone() for key, value in given.items()}
+    engine.load(given)
+    for _ in range(STEPS):
+        steps.step()
+    assert all(torch.equal(given[key], kept[key]) for key in kept)
+
+
 def test_a_number_that_is_not_finite_stops_a_replay_before_any_network_moves() -> None:
     engine = built("gan", seeds=1)
     steps = RecordedSteps(engine)
