@@ -41,7 +41,7 @@ class Import:
     typing: bool
 
     @property
-    def library(self) -> str:
+    def package(self) -> str:
         return self.module.partition(".")[0]
 
 
@@ -128,7 +128,7 @@ def wrong_arrows(files: list[Source]) -> list[str]:
             found.append(f"{file.where(1)} is in the room {file.room!r}, which docs/architecture.md does not list")
             continue
         for imported in file.imports():
-            if imported.library != "modecover":
+            if imported.package != "modecover":
                 continue
             target = imported.module.split(".")[1] if "." in imported.module else "modecover"
             if target in (file.room, "__version__"):
@@ -151,7 +151,7 @@ def prints(files: list[Source]) -> list[str]:
             name = ast.unparse(node.func if isinstance(node, ast.Call) else node)
             if name in ("print", "pprint", "sys.stdout", "sys.stderr"):
                 found.append(f"{file.where(node.lineno)}: only cli prints")
-        found += [f"{file.where(i.line)}: only cli prints (rich)" for i in file.imports() if i.library == "rich"]
+        found += [f"{file.where(i.line)}: only cli prints (rich)" for i in file.imports() if i.package == "rich"]
     return found
 
 
@@ -159,7 +159,7 @@ def pickles(files: list[Source]) -> list[str]:
     """Libraries that have no place here, and calls that would write or run a pickle."""
     found = []
     for file in files:
-        found += [f"{file.where(i.line)}: imports {i.library}" for i in file.imports() if i.library in NEEDLESS]
+        found += [f"{file.where(i.line)}: imports {i.package}" for i in file.imports() if i.package in NEEDLESS]
         for node in ast.walk(file.tree):
             if not isinstance(node, ast.Call):
                 continue
@@ -177,11 +177,11 @@ def early_imports(files: list[Source]) -> list[str]:
     found = []
     for file in files:
         for imported in file.imports():
-            if imported.lazy or imported.typing or (file.path.as_posix(), imported.library) in HEAVY_AT_THE_TOP:
+            if imported.lazy or imported.typing or (file.path.as_posix(), imported.package) in HEAVY_AT_THE_TOP:
                 continue
             top = file.path.as_posix() == "__init__.py"
-            if imported.library in HEAVY or (top and imported.library not in sys.stdlib_module_names):
-                found.append(f"{file.where(imported.line)}: import {imported.library} where it is needed")
+            if imported.package in HEAVY or (top and imported.package not in sys.stdlib_module_names):
+                found.append(f"{file.where(imported.line)}: import {imported.package} where it is needed")
     return found
 
 

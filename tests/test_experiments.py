@@ -172,8 +172,8 @@ def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() 
     assert not differs([1, 1, 1, 1, 1, 0, 0, 0]), "2 of 2^5 is more than 0.05"
     assert verdict([2.0] * 8, [0.0] * 8) == "helps"
     assert verdict([-2.0] * 8, [-0.1] * 8) == "hurts"
-    assert verdict([0.0] * 8, [-0.1] * 8) == "same modes, nearer to the data"
-    assert verdict([0.0] * 8, [0.1] * 8) == "same modes, farther from the data"
+    assert verdict([0.0] * 8, [-0.1] * 8) == "no sure change of modes, nearer to the data"
+    assert verdict([0.0] * 8, [0.1] * 8) == "no sure change of modes, farther"
     assert verdict([1.0, -1.0] * 4, [0.1, -0.1] * 4) == "no difference seen"
 
 

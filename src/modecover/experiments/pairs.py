@@ -47,7 +47,9 @@ def verdict(modes: Sequence[float], distances: Sequence[float]) -> str:
     if differs(modes):
         return "helps" if sum(modes) > 0 else "hurts"
     if differs(distances):
-        return "same modes, nearer to the data" if sum(distances) < 0 else "same modes, farther from the data"
+        return (
+            "no sure change of modes, nearer to the data" if sum(distances) < 0 else "no sure change of modes, farther"
+        )
     return "no difference seen"
 
 

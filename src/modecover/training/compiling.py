@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from modecover.training.placing import placed
-from modecover.training.program import Call, Live, Program, Slot, filled, slots_in, storage, tensors_in
+from modecover.training.program import Call, Live, Program, Slot, filled, last_uses, slots_in, storage, tensors_in
 
 _aten = torch.ops.aten
 
@@ -19,12 +19,12 @@ def compiled(program: Program) -> Callable[..., dict[str, Tensor]]:
     """The program as a function of its inputs; the tensors that it returns are the caller's own."""
     with torch.inference_mode():
         program = placed(*_folded(program))
-    last = _last_uses(program)
+    last, kept = last_uses(program.calls), {*program.inputs, *slots_in(list(program.outputs.values()))}
     names: dict[str, Any] = {}
     lines = [f"def run({', '.join(f't{number}' for number in program.inputs)}):"]
     for position, call in enumerate(program.calls):
         lines.append(f"    {_line(call, names)}")
-        dead = [number for number in last.get(position, ()) if number not in program.inputs]
+        dead = [number for number in last.get(position, ()) if number not in kept]
         if dead:  # let go after its last use
             lines.append("    " + " = ".join(f"t{number}" for number in dead) + " = None")
     results = ", ".join(f"{name!r}: {_source(value, names)}" for name, value in program.outputs.items())
@@ -119,19 +119,6 @@ def _constant(value: Any, names: dict[str, Any]) -> str:
     name = f"c{len(names)}"
     names[name] = value
     return name
-
-
-def _last_uses(program: Program) -> dict[int, list[int]]:
-    """Position of a call to the slots that nothing reads after it."""
-    last: dict[int, int] = {}
-    for position, call in enumerate(program.calls):
-        last |= dict.fromkeys((*slots_in(call.given), *call.new), position)
-    kept = set(slots_in(list(program.outputs.values())))
-    at: dict[int, list[int]] = {}
-    for number, position in last.items():
-        if number not in kept:
-            at.setdefault(position, []).append(number)
-    return at
 
 
 def _quick(function: Any) -> Any:

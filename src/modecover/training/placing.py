@@ -7,7 +7,7 @@ being copied there. A place is taken over once nothing reads it any more, so tha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modecover.training.program import Call, Program, Slot, filled, slots_in, storage, tensors_in
+from modecover.training.program import Call, Program, Slot, filled, last_uses, slots_in, storage, tensors_in
 
 _aten = torch.ops.aten
 
@@ -55,7 +55,7 @@ class _Placer:
         self._within = _within(program, self._owner)
         self._joined = {whole for whole, _, _ in self._within.values()}
         self._written = _last_writes(program)
-        self._dies = _deaths(program, self._memory)
+        self._dies = last_uses(program.calls, self._memory)
         reshaped = [call.given for call in program.calls if _changes_shape(call.function)]
         kept = (*slots_in(list(program.outputs.values())), *program.inputs, *slots_in(reshaped))
         self._kept = {self._memory(number) for number in kept}
@@ -256,17 +256,6 @@ def _is_free(
 def _last_writes(program: Program) -> dict[int, int]:
     """Memory to the position of the last call that writes into it after it was made."""
     return {storage(tensor): position for position, call in enumerate(program.calls) for tensor in call.wrote}
-
-
-def _deaths(program: Program, memory: Callable[[int], int]) -> dict[int, list[int]]:
-    """Positions to the memory that no later call touches."""
-    last: dict[int, int] = {}
-    for position, call in enumerate(program.calls):
-        last |= dict.fromkeys(map(memory, (*slots_in(call.given), *call.new)), position)
-    at: dict[int, list[int]] = {}
-    for number, position in last.items():
-        at.setdefault(position, []).append(number)
-    return at
 
 
 # -------------------------------------------------------------------------------------- operations that are told where

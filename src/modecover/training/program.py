@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +145,17 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield from _leaves(item)
     else:
         yield value
+
+
+def last_uses(calls: Sequence[Call], group: Callable[[int], int] = lambda number: number) -> dict[int, list[int]]:
+    """Position of a call to the slots, or groups of them, that no later call makes or reads."""
+    last: dict[int, int] = {}
+    for position, call in enumerate(calls):
+        last |= dict.fromkeys(map(group, (*slots_in(call.given), *call.new)), position)
+    at: dict[int, list[int]] = {}
+    for number, position in last.items():
+        at.setdefault(position, []).append(number)
+    return at
 
 
 def storage(tensor: Tensor) -> int:
