@@ -8,11 +8,13 @@ import pytest
 import torch
 from tiny import METHODS, engine_of, weights
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from modecover.fast_paths import fast_paths
 from modecover.networks import MLPDiscriminator, MLPEncoder, MLPGenerator
-from modecover.training.fast_paths import fast_paths
-from modecover.training.feature_first import gradients_only_of
+from modecover.networks.convolutions import DoublingConv2d, HalvingConv2d
 from modecover.training.stacked import stack
+from modecover.wanted import gradients_only_of
 
 SEEDS, ROWS = 3, 5
 
@@ -73,8 +75,13 @@ def test_every_head_of_a_chained_discriminator(head: str) -> None:
 
 
 def test_each_gradient_that_is_asked_for_is_there_whatever_else_is_thrown_away() -> None:
-    network = stack(members(NETWORKS["thin"]))
-    x = torch.randn(SEEDS * ROWS, 2, dtype=torch.float64).requires_grad_()
+    _each_alone(stack(members(NETWORKS["thin"])), torch.randn(SEEDS * ROWS, 2, dtype=torch.float64))
+    for make, shape in LAYERS.values():
+        _each_alone(make().double(), torch.randn(ROWS, *shape, dtype=torch.float64))
+
+
+def _each_alone(network: nn.Module, x: Tensor) -> None:
+    x.requires_grad_()
     everything = [x, *network.parameters()]
     loss = network(x).square().sum()
     expected = torch.autograd.grad(loss, everything, retain_graph=True)
@@ -82,6 +89,50 @@ def test_each_gradient_that_is_asked_for_is_there_whatever_else_is_thrown_away()
         with gradients_only_of([one]):
             (alone,) = torch.autograd.grad(loss, one, retain_graph=True)
         assert torch.equal(alone, expected[index])
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int]]] = {
+    "halving to the smallest map": (lambda: HalvingConv2d(5, 6), (5, 8, 8)),
+    "halving to one place": (lambda: HalvingConv2d(5, 6, bias=False), (5, 2, 2)),
+    "halving an oblong": (lambda: HalvingConv2d(5, 6), (5, 6, 16)),
+    "halving an image": (lambda: HalvingConv2d(3, 6), (3, 16, 16)),
+    "halving a large map": (lambda: HalvingConv2d(5, 6), (5, 16, 16)),
+    "halving an odd side": (lambda: HalvingConv2d(3, 6), (3, 9, 7)),
+    "doubling the smallest map": (lambda: DoublingConv2d(5, 6), (5, 4, 4)),
+    "doubling an oblong": (lambda: DoublingConv2d(5, 6, bias=False), (5, 2, 7)),
+    "doubling to an image": (lambda: DoublingConv2d(6, 3), (6, 8, 8)),
+    "doubling a large map": (lambda: DoublingConv2d(6, 5), (6, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_convolution_is_torchs(name: str) -> None:
+    make, shape = LAYERS[name]
+    torch.manual_seed(3)
+    layer = make().double()
+    function = F.conv2d if isinstance(layer, nn.Conv2d) else F.conv_transpose2d
+
+    class Torchs(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = function(x, self.weight, self.bias, stride=2, padding=1)
+            return out
+
+    plain = Torchs()
+    plain.weight, plain.bias = layer.weight, layer.bias
+    x = torch.randn(ROWS, *shape, dtype=torch.float64)
+    for a, b in zip(found(layer, x), found(plain, x), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    with fast_paths(False):
+        for a, b in zip(found(layer, x), found(plain, x), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_convolutions_under_mixed_precision_are_torchs() -> None:
+    layer, x = HalvingConv2d(5, 6), torch.randn(ROWS, 5, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = layer(x)
+        assert out.dtype is torch.bfloat16
+        torch.testing.assert_close(out, F.conv2d(x, layer.weight, layer.bias, stride=2, padding=1))
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from modecover.networks import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, build
+from modecover.networks.convolutions import HalvingConv2d
 
 
 def parameters(module: nn.Module) -> int:
@@ -60,7 +61,7 @@ def test_every_side_is_reached_by_doubling_from_a_4x4_map(side: int):
 def test_batch_norms_stand_where_the_authors_put_them():
     discriminator, encoder = DCGANDiscriminator((3, 64, 64), 4), DCGANEncoder((3, 64, 64), 10, 4)
     kinds = [type(layer) for layer in discriminator.layers.children()]
-    assert kinds == [nn.Conv2d, nn.LeakyReLU] + [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU] * 3
+    assert kinds == [HalvingConv2d, nn.LeakyReLU] + [HalvingConv2d, nn.BatchNorm2d, nn.LeakyReLU] * 3
     assert str(discriminator).count("LeakyReLU(negative_slope=0.2)") == 4
     assert [type(layer) for layer in encoder.layers][-3:] == [nn.Conv2d, nn.Flatten, nn.BatchNorm1d]
     assert not list(encoder.layers[-1].parameters())

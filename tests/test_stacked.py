@@ -19,7 +19,7 @@ from modecover.training.run import train
 from modecover.training.stacked import Stacked, batchable, plain_copy, stack, state_owner
 
 SEEDS, ROWS = 3, 6
-EXACT = 1e-12
+EXACT = 1e-11
 
 
 # --------------------------------------------------------------------------------------- networks of users

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from modecover.errors import UserError
 from modecover.networks.arguments import Configured, size, sizes
+from modecover.networks.convolutions import DoublingConv2d, HalvingConv2d
 from modecover.networks.heads import HeadedDiscriminator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm, batch_norm, run_layers
 from modecover.networks.spectral import SpectralConv2d
@@ -58,9 +59,9 @@ class DCGANGenerator(Configured, nn.Module):
         layers += [nn.Unflatten(1, (latent, 1, 1)), nn.ConvTranspose2d(latent, channels[0], 4, 1, 0, bias=False)]
         for here, after in pairwise(channels):
             layers += [batch_norm(here, 2, split_statistics), nn.ReLU()]
-            layers += [nn.ConvTranspose2d(here, after, 4, 2, 1, bias=False)]
+            layers += [DoublingConv2d(here, after, bias=False)]
         layers += [batch_norm(width, 2, split_statistics), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(width, self.shape[0], 4, 2, 1), nn.Tanh()]
+        layers += [DoublingConv2d(width, self.shape[0]), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialize)
 
@@ -124,10 +125,14 @@ def down_layers(shape: tuple[int, int, int], width: int, norm: str = "batch") ->
     """
     if norm not in NORMS:
         raise UserError(f"norm is {norm!r}; a discriminator has batch or spectral normalisation, or none.")
-    channels, convolution = channel_plan(shape[1], width), SpectralConv2d if norm == "spectral" else nn.Conv2d
-    layers: list[nn.Module] = [convolution(shape[0], width, 4, 2, 1), nn.LeakyReLU(SLOPE)]
+
+    def convolution(here: int, after: int, bias: bool = True) -> nn.Module:
+        return SpectralConv2d(here, after, 4, 2, 1) if norm == "spectral" else HalvingConv2d(here, after, bias)
+
+    channels = channel_plan(shape[1], width)
+    layers: list[nn.Module] = [convolution(shape[0], width), nn.LeakyReLU(SLOPE)]
     for here, after in pairwise(channels):
-        layers.append(convolution(here, after, 4, 2, 1, bias=norm != "batch"))
+        layers.append(convolution(here, after, bias=norm != "batch"))
         layers += [nn.BatchNorm2d(after)] if norm == "batch" else []
         layers.append(nn.LeakyReLU(SLOPE))
     return layers

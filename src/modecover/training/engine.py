@@ -22,13 +22,13 @@ from modecover.methods.base import Method, Terms, Update, is_discriminator
 from modecover.networks.normalization import SplitBatchNorm
 from modecover.training import updates
 from modecover.training.averages import Averages
-from modecover.training.feature_first import gradients_only_of
 from modecover.training.finite import FiniteWatch
 from modecover.training.handle import ForwardOptions, Handle
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
 from modecover.training.stacked import plain_copy, state_owner
+from modecover.wanted import gradients_only_of
 
 
 class Batches(Protocol):

@@ -7,39 +7,17 @@ one node of autograd: activations overwrite what they are given, and gradients t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from modecover.wanted import is_wanted
+
 WIDE = 16
 """Layers with fewer inputs or outputs are thin."""
-
-_wanted: ContextVar[frozenset[int] | None] = ContextVar("wanted_gradients", default=None)
-
-
-@contextmanager
-def gradients_only_of(leaves: Iterable[Tensor]) -> Iterator[None]:
-    """Within the block gradients are asked for with respect to these leaves alone.
-
-    A node written in Python is not told by autograd which of its gradients will be thrown away.
-    """
-    token = _wanted.set(frozenset(map(id, leaves)))
-    try:
-        yield
-    finally:
-        _wanted.reset(token)
-
-
-def _is_wanted(tensor: Tensor | None) -> bool:
-    wanted = _wanted.get()
-    return (
-        tensor is not None and tensor.requires_grad and (wanted is None or not tensor.is_leaf or id(tensor) in wanted)
-    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +74,7 @@ class _Chain(torch.autograd.Function):
         x, *saved = ctx.saved_tensors
         count = 2 * len(ctx.activations)
         tensors, values = saved[:count], saved[count:]
-        needed = [ctx.needs_input_grad[0], *map(_is_wanted, tensors)]
+        needed = [ctx.needs_input_grad[0], *map(is_wanted, tensors)]
         if torch.is_grad_enabled():
             of_x, *of_tensors = _differentiable(x, ctx.activations, tensors, gradient, needed)
         else:

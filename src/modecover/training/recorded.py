@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from modecover.training import fast_paths, replay
+from modecover import fast_paths
+from modecover.training import replay
 from modecover.training.capture import CapturedSteps
 from modecover.training.compiling import compiled
 from modecover.training.engine import Engine

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modecover import fast_paths
+from modecover.networks.convolutions import DoublingConv2d, HalvingConv2d, doubled, halved
 from modecover.networks.mlp import MLPDiscriminator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
-from modecover.training import fast_paths, feature_first
+from modecover.training import feature_first
 
 
 def take(target: nn.Module, layers: Sequence[nn.Module], stacks: dict[Tensor, Tensor] | None = None) -> None:
@@ -66,7 +68,9 @@ class _StackedConv(_StackedLayer):
         first = layers[0]
         self.options = {name: getattr(first, name) for name in ("stride", "padding", "dilation", "groups")}
         self.function: Callable[..., Tensor] = F.conv2d
-        if isinstance(first, nn.ConvTranspose2d):
+        if isinstance(first, HalvingConv2d | DoublingConv2d):
+            self.function, self.options = halved if isinstance(first, HalvingConv2d) else doubled, {}
+        elif isinstance(first, nn.ConvTranspose2d):
             self.options["output_padding"] = first.output_padding
             self.function = F.conv_transpose2d
 
@@ -184,6 +188,8 @@ BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     nn.Linear: _StackedLinear,
     nn.Conv2d: _StackedConv,
     nn.ConvTranspose2d: _StackedConv,
+    HalvingConv2d: _StackedConv,
+    DoublingConv2d: _StackedConv,
     SpectralLinear: _StackedSpectralLinear,
     SpectralConv2d: _StackedSpectralConv,
     nn.BatchNorm1d: _StackedBatchNorm,
