@@ -1,9 +1,9 @@
 """Convolutions that halve a map's sides and those that double them: kernels of 4x4, stride 2, padding 1.
 
-On a CPU maps lie channels last, and two kinds of layers are computed by matrix products over patches, where torch's
-convolutions reach half the speed of a product: those at the smallest maps, and those that paint an image of a few
-channels. Halving x with the kernel w, doubling g with it, and the gradient of w are the three derivatives of one
-trilinear form <g, w * x>: each one's own derivatives are the other two.
+On a CPU maps lie channels last, and two kinds of layers, where torch's convolutions reach half the speed of a matrix
+product and less, are computed in other ways: those at the smallest maps by products over patches, and those that paint
+an image of a few channels phase by phase. Halving x with the kernel w, doubling g with it, and the gradient of w are
+the three derivatives of one trilinear form <g, w * x>: each one's own derivatives are the other two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from modecover.wanted import is_wanted
 SMALL = 4
 """Sides of the smaller map up to which products are faster."""
 THIN = 4
-"""Channels of the larger map up to which doubling is faster by products."""
+"""Channels of the larger map up to which doubling is faster by phases."""
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -47,7 +47,7 @@ def halved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d(x, weight, bias, stride=2, padding=1)` for a weight (outputs, inputs, 4, 4)."""
     x = _laid_out(x)
     even = x.shape[2] % 2 == x.shape[3] % 2 == 0
-    if even and _by_products(x, weight, side=x.shape[2] // 2):
+    if even and _is_ours(x, weight, side=x.shape[2] // 2):
         out: Tensor = _Halve.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return out
     return F.conv2d(x, weight, bias, stride=2, padding=1)
@@ -56,7 +56,7 @@ def halved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv_transpose2d(x, weight, bias, stride=2, padding=1)` for a weight (inputs, outputs, 4, 4)."""
     x = _laid_out(x)
-    if _by_products(x, weight, side=x.shape[2]):
+    if _is_ours(x, weight, side=x.shape[2]):
         out: Tensor = _Double.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return out
     return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
@@ -69,8 +69,8 @@ def _laid_out(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) if last and fast_paths.taken() else x
 
 
-def _by_products(x: Tensor, weight: Tensor, side: int) -> bool:
-    """Whether any of the layer's three computations is faster by products; `side` is that of the smaller map."""
+def _is_ours(x: Tensor, weight: Tensor, side: int) -> bool:
+    """Whether one of the layer's three computations has a faster way than torch's; `side` is of the smaller map."""
     library = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or not fast_paths.taken()
     library = library or torch._C._are_functorch_transforms_active()  # vmap's tensors are not the leaves they stand for
     return not library and (side <= SMALL or weight.shape[1] <= THIN)
@@ -140,7 +140,8 @@ def _halve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _double(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    out = _sum_of_patches(_rows(x) @ _matrix(weight), len(x), x.shape[2], x.shape[3])
+    small = x.shape[2] <= SMALL
+    out = _sum_of_patches(_rows(x) @ _matrix(weight), len(x), x.shape[2], x.shape[3]) if small else _phases(x, weight)
     return out if bias is None else out.add_(bias[:, None, None])
 
 
@@ -180,5 +181,19 @@ def _sum_of_patches(patches: Tensor, count: int, height: int, width: int) -> Ten
     for down in (0, 1):
         for right in (0, 1):
             padded[:, down : down + height, :, right : right + width] += cells[down, right]
-    inner = padded.view(count, 2 * height + 2, 2 * width + 2, channels)[:, 1:-1, 1:-1]
+    return _inner(padded)
+
+
+def _phases(x: Tensor, weight: Tensor) -> Tensor:
+    """Doubling by a 2x2 convolution to the four phases of the doubled map, side by side as channels."""
+    outputs, channels = weight.shape[:2]
+    cells = weight.view(outputs, channels, 2, 2, 2, 2).flip(2, 4)  # (O, C, cell, phase, cell, phase), down and right
+    kernel = cells.permute(3, 5, 1, 0, 2, 4).reshape(4 * channels, outputs, 2, 2)
+    phases = F.conv2d(_laid_out(x), kernel, padding=1).permute(0, 2, 3, 1).unflatten(3, (2, 2, channels))
+    return _inner(phases.permute(0, 1, 3, 2, 4, 5))
+
+
+def _inner(padded: Tensor) -> Tensor:
+    """(B, h + 1, 2, w + 1, 2, C), a map with a margin of one on each side, as maps (B, C, 2h, 2w)."""
+    inner = padded.flatten(3, 4).flatten(1, 2)[:, 1:-1, 1:-1]
     return inner.contiguous().permute(0, 3, 1, 2)

@@ -20,15 +20,15 @@ from modecover import random
 from modecover.errors import UserError
 from modecover.methods.base import Method, Terms, Update, is_discriminator
 from modecover.networks.normalization import SplitBatchNorm
-from modecover.training import updates
+from modecover.training import shared_gradients, updates
 from modecover.training.averages import Averages
 from modecover.training.finite import FiniteWatch
 from modecover.training.handle import ForwardOptions, Handle
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
+from modecover.training.shared_gradients import Objective
 from modecover.training.stacked import plain_copy, state_owner
-from modecover.wanted import gradients_only_of
 
 
 class Batches(Protocol):
@@ -205,19 +205,19 @@ class Engine:
     # ------------------------------------------------------------------ updates
 
     def _add_gradients(self, total: list[updates.Gradients], shown: dict[str, Tensor], yielded: list[Update]) -> None:
-        for slot, (who, terms) in enumerate(yielded):
+        objectives, networks = [], []
+        for who, terms in yielded:
             handles: tuple[Any, ...] = who if isinstance(who, tuple) else (who,)
             parameters = list(dict.fromkeys(p for handle in handles for p in handle.parameters() if p.requires_grad))
             loss = self._sum(terms, "+".join(handle.name for handle in handles), shown)
             # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
-            scaled = loss * (len(self.seeds) / self.options.accumulate)
-            keep = slot + 1 < len(yielded)
-            with gradients_only_of(parameters):
-                gradients = torch.autograd.grad(scaled, parameters, retain_graph=keep, allow_unused=True)
+            objectives.append(Objective(loss * (len(self.seeds) / self.options.accumulate), parameters))
+            networks.append(handles)
+        for slot, gradients in enumerate(shared_gradients.gradients(objectives)):
             if slot < len(total):
                 total[slot].add(gradients)
             else:
-                total.append(updates.Gradients(handles, parameters, list(gradients)))
+                total.append(updates.Gradients(networks[slot], list(objectives[slot].parameters), list(gradients)))
 
     def _sum(self, terms: Terms, names: str, shown: dict[str, Tensor]) -> Tensor:
         parts = terms if isinstance(terms, Mapping) else {"loss": terms}
