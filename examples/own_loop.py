@@ -8,7 +8,7 @@ which intervention it was, and G and E make it guess. The last line says how man
 
 from __future__ import annotations
 
-import sys
+import argparse
 from itertools import chain
 
 import torch
@@ -54,12 +54,14 @@ def train(steps: int) -> nn.Module:
 
 
 def modes(samples: Tensor) -> int:
-    """How many of the eight centres have a sample within three standard deviations."""
-    return int((torch.cdist(samples, CENTRES) < 3 * SIGMA).any(dim=0).sum())
+    """How many of the eight centres have their hundredth of the samples within three standard deviations."""
+    return int(((torch.cdist(samples, CENTRES) < 3 * SIGMA).float().mean(dim=0) >= 0.01).sum())
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="The intervention loss in a training loop of one's own.")
+    parser.add_argument("steps", nargs="?", type=int, default=4000)
     torch.manual_seed(0)
-    generator = train(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+    generator = train(parser.parse_args().steps)
     with torch.no_grad():
         print(f"{modes(generator(torch.randn(2048, LATENT)))} of 8 modes")  # noqa: T201  (a script)

@@ -142,6 +142,15 @@ def test_bad_words_are_one_sentence_and_exit_code_2(asked, capsys, words, senten
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", ["--out file/audit.html", "--out folder.html", "--json file/audit.json", "--json a.txt"])
+def test_places_are_tried_before_the_work_is_done(asked, capsys, words):
+    Path("file").write_text("")
+    Path("folder.html").mkdir()
+    code, _, error = say(capsys, *SIDES, *words.split())
+    assert (code, asked, error.count("\n")) == (2, [], 1)
+    assert "cannot be written" in error or "a name that ends in .json" in error
+
+
 def test_thresholds_are_read_before_the_work_is_done(asked, capsys):
     assert say(capsys, *SIDES, "--fail-over", "missing")[0] == 2
     assert asked == []

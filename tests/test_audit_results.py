@@ -69,6 +69,8 @@ def test_save_goes_by_the_suffix_and_makes_the_folder(tmp_path):
     made = audits.audit()
     assert Audit.from_json(made.save(tmp_path / "new" / "audit.json").read_text("utf-8")) == made
     assert made.save(tmp_path / "audit.html").read_text("utf-8").startswith("<!doctype html>")
+    with pytest.raises(UserError, match=r"audit.pdf: an audit is saved as .html"):
+        made.save(tmp_path / "audit.pdf")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         made.save(tmp_path / "file" / "audit.json")

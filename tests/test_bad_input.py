@@ -47,6 +47,8 @@ def _make_arrays() -> None:
     Path("cut.npy").write_bytes(Path("points.npy").read_bytes()[:200])
     Path("cut.npz").write_bytes(b"PK\x03\x04")
     Path("zero.npy").touch()
+    Path("words.npy").write_text("not numbers")
+    np.save("objects.npy", np.array([{}, None], dtype=object))
     Path("notes.txt").write_text("to do")
 
 
@@ -123,6 +125,8 @@ def refusal(
         ("gan --data ring --device cuda:99", "device cuda:99", "Use cpu|Choose another"),
         ("gan --data ring --device gpu", "no kind of device called 'gpu'", "use auto, cpu, cuda"),
         ("ivlsgan --data points.npy --latent 10 --k 4", "k = 4 equal blocks do not divide 10", "use k = 2, 5, 10"),
+        ("gan --data points.npy --seed -1", "seed is -1", "at least 0"),
+        ("gan --data points.npy --evaluate-every -5", "evaluate_every is -5", "at least 0"),
         ("gan --data points.npy --batch 101", "100 samples, too few for a batch of 101", "a batch of at most 100"),
         ("gan --data images.npy --batch 21", "20 samples, too few for a batch of 21", "a batch of at most 20"),
     ],
@@ -147,6 +151,8 @@ def test_settings_that_cannot_be(words: str, cause: str, cure: str, refusal: Cal
         ("cut.npy", "cut.npy is damaged", "write it again"),
         ("cut.npz", "cut.npz is damaged", "write it again"),
         ("zero.npy", "zero.npy is damaged", "write it again"),
+        ("words.npy", "words.npy is no .npy file, whatever its name says", "save the array with numpy.save"),
+        ("objects.npy", "objects.npy holds pickled Python objects", "save it as a plain array"),
         ("notes.txt", "notes.txt is of no known kind", "known: .npy"),
         ("x" * 5000, "File name too long", "Mend that"),
     ],
@@ -196,6 +202,9 @@ def test_a_run_of_another_method_is_told_in_one_breath(refusal: Callable[[str], 
     ("words", "cause", "cure"),
     [
         ("sample nowhere", "nowhere does not exist", "give the folder of a model or of a run"),
+        ("sample foreign/nowhere", "foreign/nowhere does not exist", "give the folder of a model or of a run"),
+        ("sample ./nowhere", "./nowhere does not exist", "give the folder of a model or of a run"),
+        ("audit --real points.npy --fake points.npy --samples 5", "samples is 5", "at least 10"),
         ("sample foreign", "foreign holds no model", "give the folder of a model or of a run"),
         ("sample newer-model", "a model of format version 99", "load it with the modecover that saved it"),
         ("sample cut-model", "model.safetensors is damaged", "save or download the model again"),

@@ -128,6 +128,8 @@ def test_the_example_trains_all_three_networks_and_prints_its_modes(monkeypatch,
     assert capsys.readouterr().out.endswith("of 8 modes\n")
     assert example["modes"](example["CENTRES"]) == 8
     assert example["modes"](example["CENTRES"][[0, 3, 3]] + 0.1) == 2
+    strays = torch.cat([example["CENTRES"][:1].expand(200, 2), example["CENTRES"]])
+    assert example["modes"](strays) == 1
     assert example["modes"](example["CENTRES"] * 1.2) == 0
     far = (example["generator"](torch.randn(200, 2)).norm(dim=1) - 1).abs().mean()
     torch.manual_seed(0)

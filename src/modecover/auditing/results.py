@@ -232,13 +232,15 @@ class Audit:
             raise UserError(f"This audit's JSON is damaged ({error!r}): run the audit again.") from None
 
     def save(self, path: Path | str) -> Path:
-        """Write the audit to `path`: the page where it ends in .html, the JSON otherwise.
+        """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
 
         Raises:
-            UserError: the file cannot be written.
+            UserError: it ends otherwise, or the file cannot be written.
         """
         path = Path(path)
-        if path.suffix.lower() in (".html", ".htm"):
+        if path.suffix.lower() not in (".html", ".htm", ".json"):
+            raise UserError(f"{path}: an audit is saved as .html (the page) or .json (the numbers).")
+        if path.suffix.lower() != ".json":
             from modecover.auditing.page import page
 
             text = page(self)

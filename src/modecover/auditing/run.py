@@ -76,6 +76,8 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
+    if samples < FEWEST:
+        raise UserError(f"samples is {samples}: an audit needs at least {FEWEST} of each side.")
     tell: Progress = progress or (lambda stage, done: None)
     tell("samples", 0.0)
     parts = _read(real, fake, train, test, samples, seed, of_seed, real_options or {}, fake_options or {})

@@ -41,6 +41,7 @@ def run(words: list[str]) -> int:
     given = vars(_parser().parse(words or ["--help"]))
 
     from modecover.auditing.gates import parse_gate, require_known
+    from modecover.training.files import require_writable
 
     gates = [parse_gate(word, "under") for word in given.pop("fail_under")]
     gates += [parse_gate(word, "over") for word in given.pop("fail_over")]
@@ -48,6 +49,10 @@ def run(words: list[str]) -> int:
     out, json_out = Path(given.pop("out")), given.pop("json")
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out is {out}: give a name that ends in .html, and --json FILE for the numbers.")
+    if json_out not in (None, "-") and Path(json_out).suffix.lower() != ".json":
+        raise UserError(f"--json is {json_out}: give a name that ends in .json, or - to print the numbers.")
+    for place in (out, *([] if json_out in (None, "-") else [Path(json_out)])):
+        require_writable(place)
     audit = _audited(given)
     _write(audit, out, json_out)
     return _held_against(audit, gates, quiet=json_out == "-")

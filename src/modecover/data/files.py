@@ -31,6 +31,9 @@ def is_idx(path: Path) -> bool:
 def read_npy(path: Path) -> Array:
     """The array of a .npy file. Raises `UserError` where it is damaged or holds pickled objects."""
     try:
+        with open(path, "rb") as file:
+            if (first := file.read(6)) and first != b"\x93NUMPY":
+                raise UserError(f"{path} is no .npy file, whatever its name says: save the array with numpy.save.")
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise UserError(_refused(path, error)) from error

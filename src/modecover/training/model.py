@@ -373,6 +373,9 @@ def _download(name: str, **options: Any) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    above = Path(name).parent
+    if above != Path() and (above.is_dir() or name.startswith((".", "/", "~"))):
+        raise UserError(f"{name} does not exist: give the folder of a model or of a run.")
     try:
         return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
     except (OSError, HFValidationError) as error:
