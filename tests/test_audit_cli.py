@@ -142,7 +142,9 @@ def test_bad_words_are_one_sentence_and_exit_code_2(asked, capsys, words, senten
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", ["--out file/audit.html", "--out folder.html", "--json file/audit.json", "--json a.txt"])
+@pytest.mark.parametrize(
+    "words", ["--out file/audit.html", "--out folder.html", "--json file/audit.json", "--json a.txt"]
+)
 def test_places_are_tried_before_the_work_is_done(asked, capsys, words):
     Path("file").write_text("")
     Path("folder.html").mkdir()

@@ -232,8 +232,8 @@ class Engine:
         return values[0] if len(values) == 1 else torch.stack(values).sum()
 
     def _apply(self, total: Sequence[updates.Gradients]) -> None:
+        self.processes.mean_([gradient for update in total for gradient in update.present])
         for update in total:
-            self.processes.mean_(update.present)
             self._finite.require(f"the gradient of {update.names}", update.present)
             if self.options.clip:
                 update.clip_(self.options.clip, stacked=len(self.seeds) > 1)
