@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from modecover.networks import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, build
-from modecover.networks.convolutions import HalvingConv2d
+from modecover.networks.convolutions import HalvingConv2d, LastConv2d
 
 
 def parameters(module: nn.Module) -> int:
@@ -62,8 +62,8 @@ def test_batch_norms_stand_where_the_authors_put_them():
     discriminator, encoder = DCGANDiscriminator((3, 64, 64), 4), DCGANEncoder((3, 64, 64), 10, 4)
     kinds = [type(layer) for layer in discriminator.layers.children()]
     assert kinds == [HalvingConv2d, nn.LeakyReLU] + [HalvingConv2d, nn.BatchNorm2d, nn.LeakyReLU] * 3
-    assert str(discriminator).count("LeakyReLU(negative_slope=0.2)") == 4
-    assert [type(layer) for layer in encoder.layers][-3:] == [nn.Conv2d, nn.Flatten, nn.BatchNorm1d]
+    assert str(discriminator).count("LeakyReLU(negative_slope=0.2, inplace=True)") == 4
+    assert [type(layer) for layer in encoder.layers][-3:] == [LastConv2d, nn.Flatten, nn.BatchNorm1d]
     assert not list(encoder.layers[-1].parameters())
     codes = encoder(torch.randn(64, 3, 64, 64))
     assert torch.allclose(codes.mean(0), torch.zeros(10), atol=1e-5)

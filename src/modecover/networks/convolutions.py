@@ -8,6 +8,7 @@ the three derivatives of one trilinear form <g, w * x>: each one's own derivativ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,13 +44,32 @@ class DoublingConv2d(nn.ConvTranspose2d):
         return doubled(x, self.weight, self.bias)
 
 
+class FirstConv2d(nn.ConvTranspose2d):
+    """Maps (B, inputs, 1, 1) to (B, outputs, 4, 4): one matrix product, which torch's convolution makes much of."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 4, 1, 0, bias=False)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return spread(x, self.weight, self.bias)
+
+
+class LastConv2d(nn.Conv2d):
+    """Maps (B, inputs, 4, 4) to (B, outputs, 1, 1): one matrix product."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True):
+        super().__init__(inputs, outputs, 4, 1, 0, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return gathered(x, self.weight, self.bias)
+
+
 def halved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d(x, weight, bias, stride=2, padding=1)` for a weight (outputs, inputs, 4, 4)."""
     x = _laid_out(x)
     even = x.shape[2] % 2 == x.shape[3] % 2 == 0
     if even and _is_ours(x, weight, side=x.shape[2] // 2):
-        out: Tensor = _Halve.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return out
+        return _differentiable(_Halve, x, weight, bias)
     return F.conv2d(x, weight, bias, stride=2, padding=1)
 
 
@@ -57,9 +77,31 @@ def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv_transpose2d(x, weight, bias, stride=2, padding=1)` for a weight (inputs, outputs, 4, 4)."""
     x = _laid_out(x)
     if _is_ours(x, weight, side=x.shape[2]):
-        out: Tensor = _Double.apply(x, weight, bias)  # type: ignore[no-untyped-call]
-        return out
+        return _differentiable(_Double, x, weight, bias)
     return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
+
+
+def spread(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.conv_transpose2d(x, weight)` for x (B, inputs, 1, 1), a weight (inputs, outputs, 4, 4) and no bias."""
+    if not fast_paths.taken() or bias is not None or x.shape[2:] != (1, 1):
+        return F.conv_transpose2d(x, weight, bias)
+    return F.linear(x.flatten(1), weight.flatten(1).T).unflatten(1, weight.shape[1:])
+
+
+def gathered(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.conv2d(x, weight, bias)` for x (B, inputs, 4, 4) and a weight (outputs, inputs, 4, 4)."""
+    if not fast_paths.taken() or x.shape[2:] != (4, 4):
+        return F.conv2d(x, weight, bias)
+    return F.linear(x.flatten(1), weight.flatten(1), bias)[:, :, None, None]
+
+
+FUNCTIONS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
+    HalvingConv2d: halved,
+    DoublingConv2d: doubled,
+    FirstConv2d: spread,
+    LastConv2d: gathered,
+}
+"""What each kind of layer computes of an input, a weight and a bias."""
 
 
 def _laid_out(x: Tensor) -> Tensor:
@@ -73,82 +115,96 @@ def _is_ours(x: Tensor, weight: Tensor, side: int) -> bool:
     """Whether one of the layer's three computations has a faster way than torch's; `side` is of the smaller map."""
     library = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or not fast_paths.taken()
     library = library or torch._C._are_functorch_transforms_active()  # vmap's tensors are not the leaves they stand for
-    return not library and (side <= SMALL or weight.shape[1] <= THIN)
+    return not library and (_is_small(side) or weight.shape[1] <= THIN)
 
 
-class _Trilinear(torch.autograd.Function):
+def _differentiable(function: Any, *arguments: Tensor | None) -> Tensor:
+    out: Tensor = function.apply(*arguments)
+    return out
+
+
+class _Halve(torch.autograd.Function):
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.save_for_backward(*inputs)
-
-
-class _Halve(_Trilinear):
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _halve(x, weight, bias)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        patches = _patches(x) if _is_small(x.shape[2] // 2) else None
+        ctx.save_for_backward(x, weight, bias, patches)
+        return _halve(x, weight, bias, patches)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias = ctx.saved_tensors
-        return (
-            _Double.apply(slope, weight, None) if ctx.needs_input_grad[0] else None,  # type: ignore[no-untyped-call]
-            _Correlate.apply(x, slope) if is_wanted(weight) else None,  # type: ignore[no-untyped-call]
-            slope.sum((0, 2, 3)) if is_wanted(bias) else None,
-        )
+        x, weight, bias, patches = ctx.saved_tensors
+        again = torch.is_grad_enabled()  # then this gradient will itself be differentiated
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x = _differentiable(_Double, slope, weight, None) if again else _double(slope, weight, None)
+        if is_wanted(weight):
+            of_weight = _differentiable(_Correlate, x, slope) if again else _correlate(x, slope, patches)
+        return of_x, of_weight, slope.sum((0, 2, 3)) if is_wanted(bias) else None
 
 
-class _Double(_Trilinear):
+class _Double(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight, bias)
         return _double(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias = ctx.saved_tensors
-        return (
-            _Halve.apply(slope, weight, None) if ctx.needs_input_grad[0] else None,  # type: ignore[no-untyped-call]
-            _Correlate.apply(slope, x) if is_wanted(weight) else None,  # type: ignore[no-untyped-call]
-            slope.sum((0, 2, 3)) if is_wanted(bias) else None,
-        )
+        again = torch.is_grad_enabled()
+        patches = _patches(slope) if _is_small(x.shape[2]) and not again else None
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x = _differentiable(_Halve, slope, weight, None) if again else _halve(slope, weight, None, patches)
+        if is_wanted(weight):
+            of_weight = _differentiable(_Correlate, slope, x) if again else _correlate(slope, x, patches)
+        return of_x, of_weight, slope.sum((0, 2, 3)) if is_wanted(bias) else None
 
 
-class _Correlate(_Trilinear):
+class _Correlate(torch.autograd.Function):
     """The gradient of the kernel, (O, C, 4, 4): of maps (B, C, 2h, 2w) with maps (B, O, h, w)."""
 
     @staticmethod
-    def forward(large: Tensor, small: Tensor) -> Tensor:
-        return _correlate(large, small)
+    def forward(ctx: Any, large: Tensor, small: Tensor) -> Tensor:
+        ctx.save_for_backward(large, small)
+        return _correlate(large, small, _patches(large) if _is_small(small.shape[2]) else None)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         large, small = ctx.saved_tensors
         return (
-            _Double.apply(small, slope, None) if ctx.needs_input_grad[0] else None,  # type: ignore[no-untyped-call]
-            _Halve.apply(large, slope, None) if ctx.needs_input_grad[1] else None,  # type: ignore[no-untyped-call]
+            _differentiable(_Double, small, slope, None) if ctx.needs_input_grad[0] else None,
+            _differentiable(_Halve, large, slope, None) if ctx.needs_input_grad[1] else None,
         )
 
 
 # ------------------------------------------------------------------- the three computations, each by its fastest way
 
 
-def _halve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if x.shape[2] // 2 > SMALL:
+def _is_small(side: int) -> bool:
+    return side <= SMALL
+
+
+def _halve(x: Tensor, weight: Tensor, bias: Tensor | None, patches: Tensor | None) -> Tensor:
+    if patches is None:
         return F.conv2d(_laid_out(x), weight, bias, stride=2, padding=1)
-    rows = _patches(x) @ _matrix(weight).T
+    rows = patches @ _matrix(weight).T
     rows = rows if bias is None else rows.add_(bias)
     return rows.view(len(x), x.shape[2] // 2, x.shape[3] // 2, -1).permute(0, 3, 1, 2)
 
 
 def _double(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    small = x.shape[2] <= SMALL
-    out = _sum_of_patches(_rows(x) @ _matrix(weight), len(x), x.shape[2], x.shape[3]) if small else _phases(x, weight)
+    if _is_small(x.shape[2]):
+        out = _sum_of_patches(_rows(x) @ _matrix(weight), len(x), x.shape[2], x.shape[3])
+    else:
+        out = _phases(x, weight)
     return out if bias is None else out.add_(bias[:, None, None])
 
 
-def _correlate(large: Tensor, small: Tensor) -> Tensor:
+def _correlate(large: Tensor, small: Tensor, patches: Tensor | None) -> Tensor:
     outputs, inputs = small.shape[1], large.shape[1]
-    if small.shape[2] <= SMALL:
-        return (_rows(small).T @ _patches(large)).view(outputs, 4, 4, inputs).permute(0, 3, 1, 2)
+    if patches is not None:
+        return (_rows(small).T @ patches).view(outputs, 4, 4, inputs).permute(0, 3, 1, 2)
     like, options = small.new_empty(outputs, inputs, 4, 4), ([2, 2], [1, 1], [1, 1], False, [0, 0], 1)
     backward = torch.ops.aten.convolution_backward
     of_weight: Tensor = backward(_laid_out(small), _laid_out(large), like, None, *options, [False, True, False])[1]

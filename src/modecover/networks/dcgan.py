@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from modecover.errors import UserError
 from modecover.networks.arguments import Configured, size, sizes
-from modecover.networks.convolutions import DoublingConv2d, HalvingConv2d
+from modecover.networks.convolutions import DoublingConv2d, FirstConv2d, HalvingConv2d, LastConv2d
 from modecover.networks.heads import HeadedDiscriminator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm, batch_norm, run_layers
 from modecover.networks.spectral import SpectralConv2d
@@ -56,11 +56,11 @@ class DCGANGenerator(Configured, nn.Module):
         self.split_statistics, self.input_affine = split_statistics, input_affine
         channels = channel_plan(self.shape[1], width)[::-1]
         layers: list[nn.Module] = [CoordinateAffine(latent)] if input_affine else []
-        layers += [nn.Unflatten(1, (latent, 1, 1)), nn.ConvTranspose2d(latent, channels[0], 4, 1, 0, bias=False)]
+        layers += [nn.Unflatten(1, (latent, 1, 1)), FirstConv2d(latent, channels[0])]
         for here, after in pairwise(channels):
-            layers += [batch_norm(here, 2, split_statistics), nn.ReLU()]
+            layers += [batch_norm(here, 2, split_statistics), nn.ReLU(inplace=True)]
             layers += [DoublingConv2d(here, after, bias=False)]
-        layers += [batch_norm(width, 2, split_statistics), nn.ReLU()]
+        layers += [batch_norm(width, 2, split_statistics), nn.ReLU(inplace=True)]
         layers += [DoublingConv2d(width, self.shape[0]), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(initialize)
@@ -86,7 +86,7 @@ class DCGANEncoder(Configured, nn.Module):
         self.shape, self.latent, self.width = image_shape(shape), size("latent", latent), size("width", width)
         self.normalize, self.affine = normalize, affine
         layers = down_layers(self.shape, width)
-        layers += [nn.Conv2d(channel_plan(self.shape[1], width)[-1], latent, 4, 1, 0, bias=not normalize)]
+        layers += [LastConv2d(channel_plan(self.shape[1], width)[-1], latent, bias=not normalize)]
         layers += [nn.Flatten()]
         if normalize:
             layers += [nn.BatchNorm1d(latent, affine=affine)]
@@ -130,11 +130,11 @@ def down_layers(shape: tuple[int, int, int], width: int, norm: str = "batch") ->
         return SpectralConv2d(here, after, 4, 2, 1) if norm == "spectral" else HalvingConv2d(here, after, bias)
 
     channels = channel_plan(shape[1], width)
-    layers: list[nn.Module] = [convolution(shape[0], width), nn.LeakyReLU(SLOPE)]
+    layers: list[nn.Module] = [convolution(shape[0], width), nn.LeakyReLU(SLOPE, inplace=True)]
     for here, after in pairwise(channels):
         layers.append(convolution(here, after, bias=norm != "batch"))
         layers += [nn.BatchNorm2d(after)] if norm == "batch" else []
-        layers.append(nn.LeakyReLU(SLOPE))
+        layers.append(nn.LeakyReLU(SLOPE, inplace=True))
     return layers
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modecover import fast_paths
-from modecover.networks.convolutions import DoublingConv2d, HalvingConv2d, doubled, halved
+from modecover.networks import convolutions
 from modecover.networks.mlp import MLPDiscriminator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
@@ -68,8 +68,8 @@ class _StackedConv(_StackedLayer):
         first = layers[0]
         self.options = {name: getattr(first, name) for name in ("stride", "padding", "dilation", "groups")}
         self.function: Callable[..., Tensor] = F.conv2d
-        if isinstance(first, HalvingConv2d | DoublingConv2d):
-            self.function, self.options = halved if isinstance(first, HalvingConv2d) else doubled, {}
+        if type(first) in convolutions.FUNCTIONS:
+            self.function, self.options = convolutions.FUNCTIONS[type(first)], {}
         elif isinstance(first, nn.ConvTranspose2d):
             self.options["output_padding"] = first.output_padding
             self.function = F.conv_transpose2d
@@ -188,8 +188,7 @@ BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     nn.Linear: _StackedLinear,
     nn.Conv2d: _StackedConv,
     nn.ConvTranspose2d: _StackedConv,
-    HalvingConv2d: _StackedConv,
-    DoublingConv2d: _StackedConv,
+    **dict.fromkeys(convolutions.FUNCTIONS, _StackedConv),
     SpectralLinear: _StackedSpectralLinear,
     SpectralConv2d: _StackedSpectralConv,
     nn.BatchNorm1d: _StackedBatchNorm,
