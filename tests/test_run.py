@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import modecover
 from modecover.data import open_data
 from modecover.errors import UserError
-from modecover.training import checkpoint
+from modecover.training import checkpoint, interludes
 from modecover.training.finite import NonFiniteError
 from modecover.training.listener import Listener
 from modecover.training.log import read_log, with_numbers
@@ -128,6 +128,31 @@ def test_looking_and_evaluating_never_change_training(tmp_path: Path) -> None:
     train("mdgan", "ring", tmp_path / "busy", networks="pacgan", **busy)
     train("mdgan", "ring", tmp_path / "quiet", networks="pacgan", **quiet)
     assert equal(newest(tmp_path / "busy"), newest(tmp_path / "quiet"))
+
+
+@pytest.mark.parametrize(("share", "looks"), [(0.0, 1), (1e9, 9)])
+def test_looking_by_default_keeps_to_its_share_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, looks: int
+) -> None:
+    monkeypatch.setattr(interludes, "SHARE", share)
+    train("gan", "ring", tmp_path / "default", steps=20, **SMALL)
+    train("gan", "ring", tmp_path / "asked", steps=20, sample_every=2, evaluate_every=4, **SMALL)
+    for name, pictures, evaluations in (("default", looks + 1, looks + 1), ("asked", 10, 5)):
+        assert len(list((tmp_path / name / "samples").iterdir())) == pictures
+        assert sum("evaluation" in row for row in read_log(tmp_path / name)) == evaluations
+
+
+def test_an_interlude_waits_until_it_has_its_share_again() -> None:
+    by_default = interludes.Interlude(every=None, default=5)
+    assert [step for step in range(1, 16) if by_default.falls_on(step)] == [5, 10, 15]
+    assert by_default.has_time(0.0)
+    with by_default.timed():
+        time.sleep(0.05)
+    assert 0.05 <= by_default.seconds < 5
+    by_default.seconds = 1.0
+    assert (by_default.has_time(39.0), by_default.has_time(41.0)) == (False, True)
+    assert interludes.Interlude(every=2, default=5, seconds=9.0).has_time(1.0)
+    assert not any(interludes.Interlude(every=0, default=5).falls_on(step) for step in range(20))
 
 
 def test_changed_settings_are_named_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from modecover.training import checkpoint
 from modecover.training.engine import Engine
 from modecover.training.evaluation import Evaluator
 from modecover.training.files import write_json
+from modecover.training.interludes import Interlude
 from modecover.training.listener import Listener
 from modecover.training.log import JsonLines, TensorBoardSink, read_log, with_numbers
 from modecover.training.model import GenerativeModel
@@ -24,12 +25,10 @@ from modecover.training.provenance import git_commit, hardware, versions
 from modecover.training.recorded import stepper
 from modecover.training.records import RunFolder
 from modecover.training.settings import Settings
-from modecover.training.snapshots import samples_picture
+from modecover.training.snapshots import prepare_pictures, samples_picture
 from modecover.training.stopping import asked_to_stop
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
-EVALUATION_SHARE = 0.05
-"""At default intervals, evaluations take at most this share of the time."""
 
 
 class Loop:
@@ -71,9 +70,8 @@ class Loop:
         self._logs: list[JsonLines | TensorBoardSink] = []
         tenth = max(1, settings.steps // 10)
         self._log_every = settings.log_every or max(1, min(100, settings.steps // 100))
-        self._sample_every = tenth if settings.sample_every is None else settings.sample_every
-        self._evaluate_every = tenth if settings.evaluate_every is None else settings.evaluate_every
-        self._evaluation_seconds = 0.0
+        self._pictures = Interlude(settings.sample_every, tenth)
+        self._judging = Interlude(settings.evaluate_every, tenth)
         self._spent_before = {"seconds": 0.0, "processor_seconds": 0.0}
         self._step = stepper(engine, capture=settings.capture)
 
@@ -124,9 +122,9 @@ class Loop:
         if at_log:
             self._write_log()
         if step < settings.steps:
-            if self._sample_every and step % self._sample_every == 0:
+            if self._is_due(self._pictures):
                 self._sample()
-            if self._evaluate_every and step % self._evaluate_every == 0 and self._evaluation_is_due():
+            if self._is_due(self._judging):
                 self._evaluate()
         if settings.checkpoint_every:
             if step % settings.checkpoint_every == 0:
@@ -166,27 +164,29 @@ class Loop:
         self.engine.share_batch_statistics()
         if self.folder is None:
             return
-        with self.engine.evaluating():
+        prepare_pictures(self.dataset)
+        with self._pictures.timed(), self.engine.evaluating():
             count = 1000 if len(self.dataset.shape) == 1 else (64 if len(self.engine.seeds) == 1 else 8)
             samples = self.engine.sample(count, average=self.engine.averaged, key="picture").cpu()
-        picture = samples_picture(samples, self.dataset, self.engine.seeds)
-        if picture is None:
-            return
-        path = save_png_atomic(picture, self.folder.samples / f"step-{self.engine.step_number:09d}.png")
+            picture = samples_picture(samples, self.dataset, self.engine.seeds)
+            if picture is None:
+                return
+            path = save_png_atomic(picture, self.folder.samples / f"step-{self.engine.step_number:09d}.png")
         self.listener.sampled(self.engine.step_number, path)
 
-    def _evaluation_is_due(self) -> bool:
-        """Whether an evaluation at a default interval would keep to its share of the time."""
-        if self.settings.evaluate_every is not None or self.engine.processes.count > 1:
-            return True
-        return self._evaluation_seconds <= EVALUATION_SHARE * (time.monotonic() - self._begin)
+    def _is_due(self, interlude: Interlude) -> bool:
+        """Whether it comes now. Several processes keep to the steps alone: they join their batch statistics for it,
+        and a clock would decide how often."""
+        timeless = self.engine.processes.count > 1
+        has_time = timeless or interlude.has_time(time.monotonic() - self._begin)
+        return interlude.falls_on(self.engine.step_number) and has_time
 
     def _evaluate(self) -> None:
         self.engine.share_batch_statistics()
         if self.evaluator is None:
             return
-        start, step = time.monotonic(), self.engine.step_number
-        with self.engine.evaluating():
+        step = self.engine.step_number
+        with self._judging.timed(), self.engine.evaluating():
             raw = self.engine.sample(self.evaluator.samples, key="evaluation").cpu()
             numbers = [self.evaluator.judge(samples) for samples in raw]
             if self.engine.averaged:
@@ -195,7 +195,6 @@ class Loop:
                     row |= {f"ema_{name}": value for name, value in self.evaluator.judge(samples).items()}
         self.evaluations = [entry for entry in self.evaluations if entry[0] < step] + [(step, numbers)]
         self._write({"step": step, "evaluation": {name: [row[name] for row in numbers] for name in numbers[0]}})
-        self._evaluation_seconds += time.monotonic() - start
         self.listener.evaluated(step, numbers, self.evaluator.headline)
 
     # ------------------------------------------------------------------ saving and resuming

@@ -101,7 +101,7 @@ def save_png_atomic(image: Image, path: Path | str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            image.save(temporary, format="PNG", optimize=True)
+            image.save(temporary, format="PNG")
     except OSError as error:
         raise UserError(
             f"The picture {path} cannot be written: {reason(error)}. Free disk space or make its folder writable."

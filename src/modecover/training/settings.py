@@ -80,10 +80,11 @@ class Settings:
     log_every: int | None = None
     """Steps between lines of the log. Default: a hundredth of the run, at most 100."""
     sample_every: int | None = None
-    """Steps between sample pictures. Default: a tenth of the run; 0: only at the end."""
+    """Steps between sample pictures. Default: a tenth of the run, less often where they take over 2.5% of its time; 0:
+    only at the end."""
     evaluate_every: int | None = None
-    """Steps between evaluations. Default: a tenth of the run, less often where that would take over 5% of its time;
-    0: only at the end."""
+    """Steps between evaluations. Default: a tenth of the run, less often where they take over 2.5% of its time; 0: only
+    at the end."""
     evaluate_samples: int | None = None
     """Samples per evaluation. Default: 2048 for 2-D mixtures, 26,000 for stacked digits."""
     checkpoint_every: int | None = None

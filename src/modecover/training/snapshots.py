@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+def prepare_pictures(dataset: Dataset) -> None:
+    """Load what draws samples of this data: a second, once."""
+    if dataset.shape == (2,):
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401
+
+
 def samples_picture(samples: Tensor, dataset: Dataset, seeds: Sequence[int]) -> Image | None:
     """A grid of images, or scatters against the target; None where rows are neither images nor points of the plane.
 
