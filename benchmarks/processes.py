@@ -64,8 +64,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", choices=("ivdcgan", "ivlsgan", "gan"), default="ivdcgan")
     parser.add_argument("--side", type=int, default=64, choices=(16, 32, 64, 128))
-    parser.add_argument("--steps", type=int, default=8, help="of each run, whose pace counts")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=6, help="of each run, whose pace counts")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--no-page", action="store_true", help="print only")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

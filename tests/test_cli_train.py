@@ -377,6 +377,19 @@ def test_data_check_reports_the_data_and_saves_a_picture(tmp_path, monkeypatch, 
     assert {0, 255} <= set(np.unique(grid).tolist())
 
 
+def test_points_that_cannot_be_drawn_are_checked_learned_and_sampled(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("wide.npy", np.random.default_rng(0).normal(size=(50, 5)))
+    code, said, _ = say(capsys, "data", "check", "wide.npy")
+    assert (code, "points of 5 coordinates" in said, "picture" in said) == (0, True, False)
+    code, _, error = say(capsys, "data", "check", "wide.npy", "--out", "wide.png")
+    assert code == 2 and "wide.npy has no picture" in error
+    words = ("--data", "wide.npy", "--steps", 2, "--batch", 8, "--out", "run")
+    assert say(capsys, "train", "gan", *words)[0] == 0
+    assert say(capsys, "sample", "run", "--count", 7)[:2] == (0, f"{Path('run/samples.npy')}\n")
+    assert np.load("run/samples.npy").shape == (7, 5)
+
+
 # ---------------------------------------------------------------- the display
 
 

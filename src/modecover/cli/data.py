@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from modecover.cli.parser import Parser, known
 from modecover.cli.sources import SOURCES, add_data_flags, take_data_options
+from modecover.errors import UserError
 
 if TYPE_CHECKING:
     from modecover.data import DataSummary
@@ -28,7 +29,7 @@ def run(words: list[str]) -> int:
 
 def check(source: str, out: str | None, options: dict[str, object]) -> None:
     """Print what `open_data(source, **options)` finds, and save a picture of its first samples."""
-    from modecover.cli.pictures import save_picture
+    from modecover.cli.pictures import can_be_drawn, save_picture
     from modecover.data import check, open_data
 
     dataset = open_data(source, **options)  # type: ignore[arg-type]  # the flags have the options' types
@@ -37,6 +38,10 @@ def check(source: str, out: str | None, options: dict[str, object]) -> None:
     width = max(len(name) for name, _ in rows(summary))
     for name, text in rows(summary):
         print(f"{name:{width}}  {text}")
+    if not can_be_drawn(dataset.shape):
+        if out is not None:
+            raise UserError(f"--out is {out}: {summary.name} has no picture; only images and points of the plane have.")
+        return
     name = re.sub(r"[^\w.-]+", "-", Path(source).stem).strip("-.") or "data"
     target = Path(out or f"data-check-{name}.png")
     print(f"{'picture':{width}}  {save_picture(summary.samples, target, title=summary.name, mixture=dataset.mixture)}")

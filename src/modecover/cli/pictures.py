@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -14,20 +15,25 @@ SHOWN = 256
 """Images in one picture at most."""
 
 
+def can_be_drawn(shape: Sequence[int]) -> bool:
+    """Whether samples of this shape are images, or points of the plane."""
+    return len(shape) == 3 or tuple(shape) == (2,)
+
+
 def save_picture(samples: Tensor, path: Path, *, title: str = "", mixture: Mixture | None = None) -> Path:
     """A picture of `samples` (N, *shape): a grid of images, or a scatter of points about the mixture's modes.
 
     Raises:
         UserError: the samples are neither images nor points of the plane, or the file cannot be written.
     """
+    if not can_be_drawn(samples.shape[1:]):
+        raise UserError(
+            f"Samples of shape {tuple(samples.shape[1:])} cannot be drawn: give --out a name that ends in .npy instead."
+        )
     if samples.ndim == 4:
         return save_png_atomic(image_grid(samples[:SHOWN]), path)
-    if samples.ndim == 2 and samples.shape[1] == 2:
-        landmarks = Landmarks() if mixture is None else Landmarks(mixture.centres, mixture.std)
-        return save_png_atomic(points_picture(samples, landmarks, title), path)
-    raise UserError(
-        f"Samples of shape {tuple(samples.shape[1:])} cannot be drawn: give --out a name that ends in .npy instead."
-    )
+    landmarks = Landmarks() if mixture is None else Landmarks(mixture.centres, mixture.std)
+    return save_png_atomic(points_picture(samples, landmarks, title), path)
 
 
 def save_array(samples: Tensor, path: Path) -> Path:

@@ -24,15 +24,20 @@ def run(words: list[str]) -> int:
     parser.add_argument("--count", type=whole_number, default=None, metavar="N", help="[64 images, 2048 points]")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
     parser.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
-    parser.add_argument("--out", metavar="FILE", help=".png, .npy, or a folder for single images [RUN/samples.png]")
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        help=".png, .npy, or a folder for single images [RUN/samples.png, or .npy]",
+    )
     given = parser.parse(words)
 
+    from modecover.cli.pictures import can_be_drawn
     from modecover.training.model import load
 
     model = load(given.model, seed=given.of_seed)
     count = given.count if given.count is not None else 64 if len(model.shape) == 3 else 2048
-    place = Path(given.model)
-    out = Path(given.out) if given.out else place / "samples.png" if place.is_dir() else Path("samples.png")
+    place = Path(given.model) if Path(given.model).is_dir() else Path()
+    out = Path(given.out) if given.out else place / f"samples.{'png' if can_be_drawn(model.shape) else 'npy'}"
     print(save(model, out, count, given.seed))
     return 0
 
