@@ -213,7 +213,7 @@ def test_a_request_for_no_samples_is_refused():
 
 def test_samples_of_another_shape_are_refused_with_the_cure():
     real = read_samples(PIXELS)
-    for other, cure in ((PIXELS[:, :4], r"size=5 and channels=1 \(--size, --channels\)"), (POINTS, "as many columns")):
+    for other, cure in ((PIXELS[:, :4], "size=5 and channels=1 to make them alike"), (POINTS, "as many columns")):
         with pytest.raises(
             UserError, match=rf"^The real samples \(array\) have shape \(1, 5, 5\), the generated.*{cure}"
         ):

@@ -47,6 +47,7 @@ def _make_arrays() -> None:
     Path("cut.npy").write_bytes(Path("points.npy").read_bytes()[:200])
     Path("cut.npz").write_bytes(b"PK\x03\x04")
     Path("zero.npy").touch()
+    np.savez("two.npz", a=points, b=points)
     Path("words.npy").write_text("not numbers")
     np.save("objects.npy", np.array([{}, None], dtype=object))
     Path("notes.txt").write_text("to do")
@@ -154,6 +155,9 @@ def test_settings_that_cannot_be(words: str, cause: str, cure: str, refusal: Cal
         ("words.npy", "words.npy is no .npy file, whatever its name says", "save the array with numpy.save"),
         ("objects.npy", "objects.npy holds pickled Python objects", "save it as a plain array"),
         ("notes.txt", "notes.txt is of no known kind", "known: .npy"),
+        ("two.npz", "two.npz holds several arrays (a, b)", "say which one with --key a."),
+        ("mixed", "mixed/0.png is 16x16", "give a size (for example --size 32)"),
+        ("mnist", "mnist is not part of the package", "say with --data-dir in which folder its"),
         ("x" * 5000, "File name too long", "Mend that"),
     ],
 )

@@ -114,7 +114,7 @@ def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
             continue
         cure = "give both with as many columns"
         if len(real.shape) == len(samples.shape) == 3:
-            cure = f"say size={real.shape[-1]} and channels={real.shape[0]} (--size, --channels) to make them alike"
+            cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike"
         raise UserError(
             f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
             f"{samples.shape}: {cure}."

@@ -55,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, Failure) as error:
         if show:
             raise
-        return _tell(str(error), error.code if isinstance(error, Failure) else EXIT_USER)
+        from modecover.cli.sources import as_flags
+
+        return _tell(as_flags(str(error)), error.code if isinstance(error, Failure) else EXIT_USER)
     except OSError as error:  # the system's refusals, which are seldom a mistake of ours: no permission, no space
         if show or error.strerror is None:
             raise

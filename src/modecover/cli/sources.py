@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from modecover.cli.flags import number, whole_number
@@ -35,6 +36,16 @@ DATA_OPTIONS = ("size", "channels", "data_dir", "split", "key", "labels", "layou
 def take_data_options(given: dict[str, Any]) -> dict[str, Any]:
     """Move what the user said about opening data out of `given`."""
     return {name: given.pop(name) for name in DATA_OPTIONS if name in given}
+
+
+def as_flags(sentence: str) -> str:
+    """A sentence that names options of `open_data` as Python writes them (size=32, key='a'), for a command line."""
+    names = "|".join(DATA_OPTIONS)
+
+    def flag(found: re.Match[str]) -> str:
+        return f"--{found[1].replace('_', '-')} {found[3]}".rstrip()
+
+    return re.sub(rf"(?<![-\w])({names})=(['\"]?)([\w./-]*)\2", flag, sentence)
 
 
 def _gibibytes(word: str) -> int:
