@@ -127,6 +127,35 @@ def test_a_convolution_is_torchs(name: str) -> None:
             assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_activation_may_overwrite_what_a_convolution_made(name: str) -> None:
+    make, shape = LAYERS[name]
+    torch.manual_seed(3)
+    network = nn.Sequential(make(), nn.LeakyReLU(0.2, inplace=True)).double()
+    x = torch.randn(ROWS, *shape, dtype=torch.float64)
+    fast = found(network, x)
+    with fast_paths(False):
+        plain = found(network, x)
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    assert network(x[:0]).shape == (0, *network(x).shape[1:])
+
+
+@pytest.mark.parametrize("name", ["thin", "halving to the smallest map"])
+def test_weights_learn_where_what_is_saved_is_kept_elsewhere(name: str) -> None:
+    """What comes back from there is another tensor than the weight that went."""
+    network = stack(members(NETWORKS[name])) if name in NETWORKS else LAYERS[name][0]().double()
+    x = torch.randn(SEEDS * ROWS, *([2] if name in NETWORKS else LAYERS[name][1]), dtype=torch.float64)
+    parameters = list(network.parameters())
+    expected = torch.autograd.grad(network(x).square().sum(), parameters)
+    with torch.autograd.graph.saved_tensors_hooks(torch.clone, torch.clone):
+        loss = network(x).square().sum()
+    with gradients_only_of(parameters):
+        kept = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for a, b in zip(kept, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_convolutions_under_mixed_precision_are_torchs() -> None:
     layer, x = HalvingConv2d(5, 6), torch.randn(ROWS, 5, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):
@@ -135,11 +164,12 @@ def test_convolutions_under_mixed_precision_are_torchs() -> None:
         torch.testing.assert_close(out, F.conv2d(x, layer.weight, layer.bias, stride=2, padding=1))
 
 
+@pytest.mark.parametrize(("shape", "seeds"), [((2,), (0, 1)), ((3, 16, 16), (0,)), ((1, 16, 16), (0, 1))])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_step_by_the_fast_ways_is_the_plain_step(name: str) -> None:
+def test_a_step_by_the_fast_ways_is_the_plain_step(name: str, shape: tuple[int, ...], seeds: tuple[int, ...]) -> None:
     def after_two_steps(fast: bool) -> dict[str, Tensor]:
         with fast_paths(fast):
-            engine = engine_of(name, seeds=(0, 1))
+            engine = engine_of(name, seeds, shape=shape)
             engine.step()
             engine.step()
         return weights(engine)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny import engine_of, weights
+from tiny import LATENT, engine_of, weights
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from modecover.data import open_data
 from modecover.fast_paths import fast_paths
+from modecover.networks.convolutions import HalvingConv2d
 from modecover.training.build import build_engine
 from modecover.training.resolve import resolve
 from modecover.training.shared_gradients import Objective, gradients, rest_of, weights_of_terms
@@ -100,6 +102,93 @@ def test_an_encoder_s_loss_does_not_go_through_the_generator_again() -> None:
         told = D(G(code)).square().mean()
         gradients([Objective(told, [G.weight]), Objective(told, [E.weight])])
     assert (D.count, G.count, E.count) == (3, 4, 2)
+
+
+class Turned(nn.Module):
+    """A layer through which gradients flow with the other sign."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, z: Tensor) -> Tensor:
+        out = self.layer(z)
+        out.register_hook(torch.neg)
+        return out
+
+
+def test_a_node_of_others_may_differentiate_what_it_wants_in_its_backward() -> None:
+    inner = HalvingConv2d(LATENT, 2).double()
+
+    class Inside(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            ctx.save_for_backward(x)
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, slope: Tensor) -> Tensor:
+            with torch.enable_grad():
+                maps = ctx.saved_tensors[0].detach().tanh()[:, :, None, None].expand(-1, LATENT, 2, 2)
+                (of_weight,) = torch.autograd.grad(inner(maps).sum(), inner.weight)
+            return slope * of_weight.sum()
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(LATENT, LATENT, dtype=torch.float64)
+
+        def forward(self, z: Tensor) -> Tensor:
+            out: Tensor = Inside.apply(self.layer(z))
+            return out[:, :2]
+
+    engine = engine_of("gan")
+    engine.networks["G"] = engine.handles["G"].module = G = Net()
+    engine.optimizers["G"] = torch.optim.SGD(G.parameters(), 0.1)
+    engine._rates["G"] = [0.1]
+    before = G.layer.weight.detach().clone()
+    engine.step()
+    assert not torch.equal(G.layer.weight, before)
+
+
+def test_networks_with_hooks_of_their_own_are_left_alone() -> None:
+    def after(fast: bool) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        G = Turned(nn.Sequential(nn.Linear(LATENT, 8), nn.Tanh(), nn.Linear(8, 2))).double()
+        with fast_paths(fast):
+            engine = engine_of("ivgan")
+            engine.networks["G"] = engine.handles["G"].module = G
+            engine.optimizers["G"] = torch.optim.SGD(G.parameters(), 0.1)
+            engine._rates["G"] = [0.1]
+            engine.step()
+        return weights(engine)
+
+    shared, alone = after(True), after(False)
+    for key in alone:
+        torch.testing.assert_close(shared[key], alone[key], rtol=1e-8, atol=1e-10, msg=key)
+
+
+def test_a_long_sum_is_taken_apart_once() -> None:
+    term = leaf(3).square().sum()
+    total = term
+    for _ in range(60):  # 2^60 paths
+        total = total + 0.01 * total
+    assert weights_of_terms(total) == {term.grad_fn: pytest.approx(1.01**60)}
+
+
+def test_losses_that_one_operation_made_are_different_terms() -> None:
+    weight = leaf(4, 2)
+    one, other = weight.square().sum(dim=0).unbind()
+    found = gradients([Objective(one, [weight]), Objective(other, [weight])])
+    assert [g[0].abs().sum(dim=0).gt(0).tolist() for g in found if g[0] is not None] == [[True, False], [False, True]]
+
+
+def test_weights_that_differ_too_much_are_not_divided() -> None:
+    weight, other = leaf(4, 4), leaf(4, 4)
+    term = (weight @ other).square().sum()
+    for small in (1e-310, 1e-30, -1e-12):
+        assert rest_of(Objective(term, [other]), Objective(small * term, [weight])) is None
+        assert rest_of(Objective(small * term, [other]), Objective(term, [weight])) is None
 
 
 def test_nothing_is_shared_where_there_is_nothing_to_save() -> None:

@@ -13,7 +13,10 @@ _wanted: ContextVar[frozenset[int] | None] = ContextVar("wanted_gradients", defa
 
 @contextmanager
 def gradients_only_of(leaves: Iterable[Tensor]) -> Iterator[None]:
-    """Within the block, of all leaves, gradients are asked for with respect to these alone."""
+    """Within the block, of all leaves, gradients are asked for with respect to these alone.
+
+    Not for graphs that hold nodes of others: one of them may differentiate something else in its own backward.
+    """
     token = _wanted.set(frozenset(map(id, leaves)))
     try:
         yield
@@ -21,9 +24,15 @@ def gradients_only_of(leaves: Iterable[Tensor]) -> Iterator[None]:
         _wanted.reset(token)
 
 
-def is_wanted(tensor: Tensor | None) -> bool:
-    """Whether a gradient with respect to the tensor may be of use: of a leaf only where it was asked for."""
+def leaf(tensor: Tensor | None) -> int | None:
+    """What `is_wanted` knows a leaf by; None for any other tensor.
+
+    To be asked in a node's forward: what is saved for its backward may come back as another object.
+    """
+    return id(tensor) if tensor is not None and tensor.is_leaf else None
+
+
+def is_wanted(leaf: int | None) -> bool:
+    """In a node's backward: whether a gradient with respect to this `leaf` may be of use."""
     wanted = _wanted.get()
-    return (
-        tensor is not None and tensor.requires_grad and (wanted is None or not tensor.is_leaf or id(tensor) in wanted)
-    )
+    return wanted is None or leaf is None or leaf in wanted

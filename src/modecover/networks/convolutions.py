@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modecover import fast_paths
-from modecover.wanted import is_wanted
+from modecover.wanted import is_wanted, leaf
 
 SMALL = 4
 """Sides of the smaller map up to which products are faster."""
@@ -41,7 +41,7 @@ class DoublingConv2d(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return doubled(x, self.weight, self.bias)
+        return doubled(x, self.weight, self.bias) if output_size is None else super().forward(x, output_size)
 
 
 class FirstConv2d(nn.ConvTranspose2d):
@@ -51,7 +51,7 @@ class FirstConv2d(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, 4, 1, 0, bias=False)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return spread(x, self.weight, self.bias)
+        return spread(x, self.weight, self.bias) if output_size is None else super().forward(x, output_size)
 
 
 class LastConv2d(nn.Conv2d):
@@ -67,8 +67,8 @@ class LastConv2d(nn.Conv2d):
 def halved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d(x, weight, bias, stride=2, padding=1)` for a weight (outputs, inputs, 4, 4)."""
     x = _laid_out(x)
-    even = x.shape[2] % 2 == x.shape[3] % 2 == 0
-    if even and _is_ours(x, weight, side=x.shape[2] // 2):
+    even = x.dim() == 4 and x.shape[2] % 2 == x.shape[3] % 2 == 0
+    if even and _has_faster_way(x, weight, side=x.shape[2] // 2):
         return _differentiable(_Halve, x, weight, bias)
     return F.conv2d(x, weight, bias, stride=2, padding=1)
 
@@ -76,21 +76,21 @@ def halved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv_transpose2d(x, weight, bias, stride=2, padding=1)` for a weight (inputs, outputs, 4, 4)."""
     x = _laid_out(x)
-    if _is_ours(x, weight, side=x.shape[2]):
+    if x.dim() == 4 and _has_faster_way(x, weight, side=x.shape[2]):
         return _differentiable(_Double, x, weight, bias)
     return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
 
 
 def spread(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv_transpose2d(x, weight)` for x (B, inputs, 1, 1), a weight (inputs, outputs, 4, 4) and no bias."""
-    if not fast_paths.taken() or bias is not None or x.shape[2:] != (1, 1):
+    if not fast_paths.taken() or bias is not None or x.dim() != 4 or x.shape[2:] != (1, 1):
         return F.conv_transpose2d(x, weight, bias)
     return F.linear(x.flatten(1), weight.flatten(1).T).unflatten(1, weight.shape[1:])
 
 
 def gathered(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d(x, weight, bias)` for x (B, inputs, 4, 4) and a weight (outputs, inputs, 4, 4)."""
-    if not fast_paths.taken() or x.shape[2:] != (4, 4):
+    if not fast_paths.taken() or x.dim() != 4 or x.shape[2:] != (4, 4):
         return F.conv2d(x, weight, bias)
     return F.linear(x.flatten(1), weight.flatten(1), bias)[:, :, None, None]
 
@@ -106,16 +106,20 @@ FUNCTIONS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor | None], Tenso
 
 def _laid_out(x: Tensor) -> Tensor:
     """The maps in the order of memory that convolutions are fastest in: on a GPU that of its bf16 units."""
-    last = x.device.type == "cpu" or torch.is_autocast_enabled(x.device.type)
-    # By two permutations, since vmap knows no memory formats.
-    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) if last and fast_paths.taken() else x
+    if not fast_paths.taken() or x.dim() != 4 or x.device.type not in ("cpu", "cuda"):
+        return x
+    if x.device.type == "cuda" and not torch.is_autocast_enabled("cuda"):
+        return x
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # by permutations: vmap knows no memory formats
 
 
-def _is_ours(x: Tensor, weight: Tensor, side: int) -> bool:
+def _has_faster_way(x: Tensor, weight: Tensor, side: int) -> bool:
     """Whether one of the layer's three computations has a faster way than torch's; `side` is of the smaller map."""
-    library = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or not fast_paths.taken()
-    library = library or torch._C._are_functorch_transforms_active()  # vmap's tensors are not the leaves they stand for
-    return not library and (_is_small(side) or weight.shape[1] <= THIN)
+    if not fast_paths.taken() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return False
+    if torch._C._are_functorch_transforms_active():  # vmap's tensors are not the leaves they stand for
+        return False
+    return _is_small(side) or weight.shape[1] <= THIN
 
 
 def _differentiable(function: Any, *arguments: Tensor | None) -> Tensor:
@@ -123,42 +127,59 @@ def _differentiable(function: Any, *arguments: Tensor | None) -> Tensor:
     return out
 
 
-class _Halve(torch.autograd.Function):
+class _Layer(torch.autograd.Function):
+    """A function of an input, a weight and a bias."""
+
+    @staticmethod
+    def keep(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, patches: Tensor | None) -> None:
+        ctx.save_for_backward(x, weight, bias, patches)
+        ctx.leaves = leaf(weight), leaf(bias)
+
+    @staticmethod
+    def needed(ctx: Any) -> tuple[bool, bool, bool]:
+        """Whether gradients of the input, the weight and the bias are."""
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return of_x, of_weight and is_wanted(ctx.leaves[0]), of_bias and is_wanted(ctx.leaves[1])
+
+
+class _Halve(_Layer):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         patches = _patches(x) if _is_small(x.shape[2] // 2) else None
-        ctx.save_for_backward(x, weight, bias, patches)
-        return _halve(x, weight, bias, patches)
+        _Layer.keep(ctx, x, weight, bias, patches)
+        return _halve(x, weight, bias, patches).detach()  # no view any more: an activation may overwrite it
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias, patches = ctx.saved_tensors
-        again = torch.is_grad_enabled()  # then this gradient will itself be differentiated
-        of_x = of_weight = None
-        if ctx.needs_input_grad[0]:
-            of_x = _differentiable(_Double, slope, weight, None) if again else _double(slope, weight, None)
-        if is_wanted(weight):
-            of_weight = _differentiable(_Correlate, x, slope) if again else _correlate(x, slope, patches)
-        return of_x, of_weight, slope.sum((0, 2, 3)) if is_wanted(bias) else None
+        x, weight, _, patches = ctx.saved_tensors
+        of_x, of_weight, of_bias = _Layer.needed(ctx)
+        if torch.is_grad_enabled():  # gradients of these gradients may be asked for
+            x_slope = _differentiable(_Double, slope, weight, None) if of_x else None
+            weight_slope = _differentiable(_Correlate, x, slope) if of_weight else None
+        else:
+            x_slope = _double(slope, weight, None) if of_x else None
+            weight_slope = _correlate(x, slope, patches) if of_weight else None
+        return x_slope, weight_slope, slope.sum((0, 2, 3)) if of_bias else None
 
 
-class _Double(torch.autograd.Function):
+class _Double(_Layer):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight, bias)
-        return _double(x, weight, bias)
+        _Layer.keep(ctx, x, weight, bias, None)
+        return _double(x, weight, bias).detach()
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, bias = ctx.saved_tensors
-        again = torch.is_grad_enabled()
-        patches = _patches(slope) if _is_small(x.shape[2]) and not again else None
-        of_x = of_weight = None
-        if ctx.needs_input_grad[0]:
-            of_x = _differentiable(_Halve, slope, weight, None) if again else _halve(slope, weight, None, patches)
-        if is_wanted(weight):
-            of_weight = _differentiable(_Correlate, slope, x) if again else _correlate(slope, x, patches)
-        return of_x, of_weight, slope.sum((0, 2, 3)) if is_wanted(bias) else None
+        x, weight, _, _ = ctx.saved_tensors
+        of_x, of_weight, of_bias = _Layer.needed(ctx)
+        if torch.is_grad_enabled():
+            x_slope = _differentiable(_Halve, slope, weight, None) if of_x else None
+            weight_slope = _differentiable(_Correlate, slope, x) if of_weight else None
+        else:
+            patches = _patches(slope) if _is_small(x.shape[2]) else None
+            x_slope = _halve(slope, weight, None, patches) if of_x else None
+            weight_slope = _correlate(slope, x, patches) if of_weight else None
+        return x_slope, weight_slope, slope.sum((0, 2, 3)) if of_bias else None
 
 
 class _Correlate(torch.autograd.Function):
@@ -190,7 +211,7 @@ def _halve(x: Tensor, weight: Tensor, bias: Tensor | None, patches: Tensor | Non
         return F.conv2d(_laid_out(x), weight, bias, stride=2, padding=1)
     rows = patches @ _matrix(weight).T
     rows = rows if bias is None else rows.add_(bias)
-    return rows.view(len(x), x.shape[2] // 2, x.shape[3] // 2, -1).permute(0, 3, 1, 2)
+    return rows.view(len(x), x.shape[2] // 2, x.shape[3] // 2, rows.shape[1]).permute(0, 3, 1, 2)
 
 
 def _double(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -24,6 +24,7 @@ from modecover.training import shared_gradients, updates
 from modecover.training.averages import Averages
 from modecover.training.finite import FiniteWatch
 from modecover.training.handle import ForwardOptions, Handle
+from modecover.training.known import are_known, is_own
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
@@ -213,7 +214,9 @@ class Engine:
             # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
             objectives.append(Objective(loss * (len(self.seeds) / self.options.accumulate), parameters))
             networks.append(handles)
-        for slot, gradients in enumerate(shared_gradients.gradients(objectives)):
+        known = are_known(self.networks.values())
+        share = known and is_own(self.method)
+        for slot, gradients in enumerate(shared_gradients.gradients(objectives, share=share, known=known)):
             if slot < len(total):
                 total[slot].add(gradients)
             else:

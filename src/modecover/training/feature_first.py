@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modecover.wanted import is_wanted
+from modecover.wanted import is_wanted, leaf
 
 WIDE = 16
 """Layers with fewer inputs or outputs are thin."""
@@ -63,7 +63,7 @@ class _Chain(torch.autograd.Function):
             if activation is not None:
                 _activate_(value, activation)
             values.append(value)
-        ctx.activations = activations
+        ctx.activations, ctx.leaves = activations, [leaf(tensor) for tensor in tensors]
         # The last value is only needed where an activation made it; else nothing reads it again.
         kept = values if activations[-1] is not None else values[:-1]
         ctx.save_for_backward(x, *tensors, *kept)
@@ -74,7 +74,8 @@ class _Chain(torch.autograd.Function):
         x, *saved = ctx.saved_tensors
         count = 2 * len(ctx.activations)
         tensors, values = saved[:count], saved[count:]
-        needed = [ctx.needs_input_grad[0], *map(is_wanted, tensors)]
+        needed = [*ctx.needs_input_grad[:1], *ctx.needs_input_grad[2:]]
+        needed = [need and is_wanted(key) for need, key in zip(needed, [None, *ctx.leaves], strict=True)]
         if torch.is_grad_enabled():
             of_x, *of_tensors = _differentiable(x, ctx.activations, tensors, gradient, needed)
         else:

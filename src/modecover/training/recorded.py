@@ -11,8 +11,8 @@ from modecover.training import replay
 from modecover.training.capture import CapturedSteps
 from modecover.training.compiling import compiled
 from modecover.training.engine import Engine
+from modecover.training.known import are_known, is_own
 from modecover.training.program import Program
-from modecover.training.stacked import state_owner
 
 WARM_UP = 2
 """Eager steps before the recording: they make the optimisers' state."""
@@ -24,21 +24,10 @@ def recordable(engine: Engine) -> bool:
     That is known of modecover's methods with modecover's networks. Convolutions are left alone: they take so long that
     nothing is gained, and a recording keeps all intermediate tensors of a step.
     """
-    own = type(engine.method).__module__.startswith("modecover.")
     one = engine.device.type == "cpu" and engine.processes.count == 1
-    networks = [state_owner(network) for network in engine.networks.values()]
+    networks = engine.networks.values()
     small = not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for network in networks for m in network.modules())
-    return fast_paths.taken() and own and one and small and all(map(_known, networks))
-
-
-def _known(network: nn.Module) -> bool:
-    """Whether the network is made of modecover's and torch's own modules, and nothing was hung onto them."""
-    for module in network.modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-        changed = any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations")
-        if changed or not type(module).__module__.startswith(("modecover.", "torch.nn.modules.")):
-            return False
-    return True
+    return fast_paths.taken() and one and small and is_own(engine.method) and are_known(networks)
 
 
 class RecordedSteps:
