@@ -154,7 +154,7 @@ def test_a_node_of_others_may_differentiate_what_it_wants_in_its_backward() -> N
 def test_networks_with_hooks_of_their_own_are_left_alone() -> None:
     def after(fast: bool) -> dict[str, Tensor]:
         torch.manual_seed(0)
-        G = Turned(nn.Sequential(nn.Linear(LATENT, 8), nn.Tanh(), nn.Linear(8, 2))).double()
+        G = nn.Sequential(Turned(nn.Tanh()), nn.Linear(LATENT, 8), nn.Tanh(), nn.Linear(8, 2)).double()
         with fast_paths(fast):
             engine = engine_of("ivgan")
             engine.networks["G"] = engine.handles["G"].module = G
