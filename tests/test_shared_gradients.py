@@ -113,7 +113,8 @@ class Turned(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         out = self.layer(z)
-        out.register_hook(torch.neg)
+        if out.requires_grad:
+            out.register_hook(torch.neg)
         return out
 
 
