@@ -78,6 +78,8 @@ def audit(
     """
     if samples < FEWEST:
         raise UserError(f"samples is {samples}: an audit needs at least {FEWEST} of each side.")
+    if seed < 0:
+        raise UserError(f"seed is {seed}: it must be at least 0.")
     tell: Progress = progress or (lambda stage, done: None)
     tell("samples", 0.0)
     parts = _read(real, fake, train, test, samples, seed, of_seed, real_options or {}, fake_options or {})

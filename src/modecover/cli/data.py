@@ -32,6 +32,8 @@ def check(source: str, out: str | None, options: dict[str, object]) -> None:
     from modecover.cli.pictures import can_be_drawn, save_picture
     from modecover.data import check, open_data
 
+    if out is not None and Path(out).suffix.lower() != ".png":
+        raise UserError(f"--out is {out}: give a name that ends in .png.")
     dataset = open_data(source, **options)  # type: ignore[arg-type]  # the flags have the options' types
     points = len(dataset.shape) == 1
     summary = check(dataset, samples=2048 if points else 64)

@@ -35,6 +35,8 @@ def read_npy(path: Path) -> Array:
             if (first := file.read(6)) and first != b"\x93NUMPY":
                 raise UserError(f"{path} is no .npy file, whatever its name says: save the array with numpy.save.")
         array = np.load(path, allow_pickle=False)
+    except UserError:
+        raise
     except (ValueError, OSError, EOFError) as error:
         raise UserError(_refused(path, error)) from error
     assert isinstance(array, np.ndarray)

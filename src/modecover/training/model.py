@@ -109,6 +109,8 @@ class GenerativeModel(
         """The latent rows that `sample` sends through G, (n, d), on the CPU."""
         if n < 1:
             raise UserError(f"{n} samples were asked for; ask for at least 1.")
+        if seed < 0:
+            raise UserError(f"seed is {seed}: it must be at least 0.")
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
         return self.prior.rows(n, torch.device("cpu"), generator)
 
