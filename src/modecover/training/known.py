@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from modecover.methods.base import Method
-from modecover.training.stacked import state_owner
+from modecover.training.stacked import is_untouched, state_owner
 
 
 def is_own(method: Method) -> bool:
@@ -18,13 +18,6 @@ def is_own(method: Method) -> bool:
 def are_known(networks: Iterable[nn.Module]) -> bool:
     """Whether the networks are made of modecover's and torch's own modules, and nothing hangs on them: then none reads
     a tensor's value, and gradients flow as autograd says."""
-    return all(_is_known(state_owner(network)) for network in networks)
-
-
-def _is_known(network: nn.Module) -> bool:
-    for module in network.modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-        changed = any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations")
-        if changed or not type(module).__module__.startswith(("modecover.", "torch.nn.modules.")):
-            return False
-    return True
+    modules = (module for network in networks for module in state_owner(network).modules())
+    own = ("modecover.", "torch.nn.modules.")
+    return all(is_untouched(module) and type(module).__module__.startswith(own) for module in modules)

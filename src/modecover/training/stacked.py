@@ -166,9 +166,14 @@ def _tied(network: nn.Module) -> bool:
     return any(len(list(named())) < len(list(named(remove_duplicate=False))) for named in kinds)
 
 
-def _known(module: nn.Module) -> bool:
+def is_untouched(module: nn.Module) -> bool:
+    """Whether the module does what its class says: no hooks, no parametrizations, no `forward` of its own."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    if any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations"):
+    return not (any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations"))
+
+
+def _known(module: nn.Module) -> bool:
+    if not is_untouched(module):
         return False
     if type(module) in BATCHED:
         moving = not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or module.momentum is not None
