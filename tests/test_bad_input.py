@@ -51,6 +51,7 @@ def _make_arrays() -> None:
     Path("words.npy").write_text("not numbers")
     np.save("objects.npy", np.array([{}, None], dtype=object))
     Path("notes.txt").write_text("to do")
+    Path("few.py").write_text("import numpy\ndef few(count): return numpy.zeros((count - 1, 2))\n")
 
 
 def _make_pictures() -> None:
@@ -218,6 +219,9 @@ def test_a_run_of_another_method_is_told_in_one_breath(refusal: Callable[[str], 
         ("sample cut-model", "model.safetensors is damaged", "save or download the model again"),
         ("sample run --out notes.txt/x.png", "notes.txt/x.png cannot be written", "make its folder writable"),
         ("evaluate run --data digits", "samples of shape (2,), and digits has (1, 28, 28)", "say with --data"),
+        ("sample run --count 99999999999", "99,999,999,999 samples do not fit into memory", "ask for fewer"),
+        ("audit --real points.npy --fake points.npy --memory -1GB", "'-1GB' is no amount", "write 500MB or 1GB"),
+        ("audit --real points.npy --fake few.py:few", "few(10000) returned 9999 rows", "return as many as asked"),
         ("evaluate run --data ring --samples 0", "--samples is 0", "ask for at least 1"),
     ],
 )

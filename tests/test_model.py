@@ -344,6 +344,10 @@ def test_an_unwritable_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
 def test_wrong_requests_are_sentences() -> None:
     with pytest.raises(UserError, match="at least 1"):
         points().sample(0)
+    with pytest.raises(UserError, match=r"2\.5 samples were asked for; ask for a whole number"):
+        points().sample(2.5)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="do not fit into memory: ask for fewer"):
+        points().sample(10**13)
     with pytest.raises(UserError, match="batch is 0"):
         points().sample(1, batch=0)
     with pytest.raises(UserError, match="named G"):

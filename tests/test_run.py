@@ -54,6 +54,7 @@ def test_a_run_leaves_what_it_promises_and_its_model_needs_nothing_else(tmp_path
         loaded = modecover.load(tmp_path / "run", seed=seed)
         assert torch.equal(loaded.sample(5, seed=7), run.models[seed].sample(5, seed=7))
     assert not torch.equal(run.models[0].sample(5), run.models[1].sample(5))
+    assert repr(run) == f"Run({run.method.title!r}, step=20, seeds=2, finished=True, folder={str(run.folder)!r})"
 
 
 def test_nothing_is_written_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def read_samples(
 
     Raises:
         UserError: the source cannot be opened, has NaN or infinite values (the first such row is named), or is a
-            function that fails.
+            function that fails or returns fewer rows.
     """
     if isinstance(source, Samples):
         return source
@@ -134,7 +134,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
         return open_data(source, **options)
     if isinstance(source, torch.nn.Module):
         if hasattr(source, "sample") and hasattr(source, "latents"):
-            return _from_model(source, type(source).__name__, count, seed)  # type: ignore[arg-type]  # as it looks
+            return _from_model(source, _title(source), count, seed)  # type: ignore[arg-type]  # as it looks
         raise UserError(
             f"a {type(source).__name__} is a network, and what its input is only you know; give a function of the "
             "number of samples, such as lambda n: network(torch.randn(n, 64))."
@@ -153,6 +153,15 @@ def _load(place: Path, of_seed: int | None) -> GenerativeModel:
     from modecover.training.model import load
 
     return load(place, seed=of_seed)
+
+
+def _title(model: torch.nn.Module) -> str:
+    """What a model of modecover was trained with, on and from which seed; of another module its class."""
+    method, data, facts = (getattr(model, name, None) for name in ("method", "data", "training_facts"))
+    if not isinstance(method, dict) or not isinstance(data, dict):
+        return type(model).__name__
+    seed = f", seed {facts['seed']}" if isinstance(facts, dict) and "seed" in facts else ""
+    return f"{method.get('name')} on {data.get('name')}{seed}"
 
 
 def _from_model(model: GenerativeModel, name: str, count: int, seed: int) -> Dataset:
@@ -180,6 +189,10 @@ def _from_function(
     if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
         raise UserError(f"{name}({count}) returned a {type(result).__name__}; it must return an array or a tensor.")
     data = open_data(_plain(result), **{key: options[key] for key in ("size", "channels", "layout") if key in options})
+    if data.size is not None and data.size < count:
+        raise UserError(
+            f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
+        )
     data.name = name
     return data
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -38,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments in `words`; a `UserError` where they are not as declared."""
-        arguments, extra = self.parse_known_args([self._spelled(word) for word in words])
+        arguments, extra = self.parse_known_args(self._joined([self._spelled(word) for word in words]))
         if extra:
             raise UserError(f"{extra[0]!r} is one word too many: `{self.prog} --help` shows what goes where.")
         return arguments
@@ -48,6 +49,17 @@ class Parser(argparse.ArgumentParser):
         message = message.replace("expected one argument", "a value is missing")
         message = message.replace("the following arguments are required:", "missing:")
         raise UserError(f"{message[0].upper()}{message[1:].rstrip('.')}. `{self.prog} --help` shows what goes where.")
+
+    def _joined(self, words: list[str]) -> list[str]:
+        """`--memory -1GB` as `--memory=-1GB`: argparse takes a word with a dash for a flag, and misses a value."""
+        joined: list[str] = []
+        for word in words:
+            action = self._option_string_actions.get(joined[-1]) if joined else None
+            if action is not None and action.nargs is None and re.match(r"-\.?\d", word):
+                joined[-1] += f"={word}"
+            else:
+                joined.append(word)
+        return joined
 
     def _spelled(self, word: str) -> str:
         """`word`, and where it is a flag the flag's own spelling; unknown flags are refused here."""

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -107,8 +108,8 @@ class GenerativeModel(
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """The latent rows that `sample` sends through G, (n, d), on the CPU."""
-        if n < 1:
-            raise UserError(f"{n} samples were asked for; ask for at least 1.")
+        if not isinstance(n, Integral) or n < 1:
+            raise UserError(f"{n} samples were asked for; ask for a whole number of them, at least 1.")
         if seed < 0:
             raise UserError(f"seed is {seed}: it must be at least 0.")
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
@@ -118,8 +119,18 @@ class GenerativeModel(
         """`n` rows, float32 of shape (n, *shape), on the CPU; images have values in [-1, 1].
 
         All latent rows are drawn first and on the CPU, so that `batch` and the device change nothing beyond rounding.
+
+        Raises:
+            UserError: n, seed or batch is out of range, or so many rows do not fit into memory.
         """
-        return self._in_batches(self.networks["G"], self.latents(n, seed), batch)
+        try:
+            return self._in_batches(self.networks["G"], self.latents(n, seed), batch)
+        except RuntimeError as error:  # torch has no class of its own for this on a CPU
+            if "allocate memory" not in str(error):
+                raise
+            raise UserError(
+                f"{n:,} samples do not fit into memory: ask for fewer at a time, with other seeds."
+            ) from error
 
     def sample_images(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
         """`n` images as pixels, uint8 of shape (n, C, H, W).

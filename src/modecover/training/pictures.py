@@ -104,7 +104,8 @@ def save_png_atomic(image: Image, path: Path | str) -> Path:
             image.save(temporary, format="PNG")
     except OSError as error:
         raise UserError(
-            f"The picture {path} cannot be written: {reason(error)}. Free disk space or make its folder writable."
+            f"The picture {path} cannot be written: {reason(error)}. Free disk space, make its folder "
+            "writable, or choose another place."
         ) from error
     return path
 

@@ -32,7 +32,7 @@ from modecover.training.resolve import resolve
 from modecover.training.settings import MAY_CHANGE, Settings
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A finished (or stopped) training run.
 
@@ -60,6 +60,12 @@ class Run:
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]."""
         return self.models[0].sample(count, seed)
+
+    def __repr__(self) -> str:
+        place = "" if self.folder is None else f", folder={str(self.folder)!r}"
+        return (
+            f"Run({self.method.title!r}, step={self.step}, seeds={len(self.models)}, finished={self.finished}{place})"
+        )
 
     @property
     def last(self) -> list[dict[str, float]]:
