@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import subprocess
 import sys
@@ -153,6 +154,18 @@ def test_help_answers_at_once_and_loads_no_library():
     assert all(name in done.stdout for name in COMMANDS)
     assert not {"torch", "numpy", "rich", "matplotlib"} & set(done.stderr.split())
     assert fastest < 0.3
+
+
+@pytest.mark.parametrize(("own", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_wait_asleep_unless_the_user_says_otherwise(own, policy):
+    """It must be said before torch is loaded: its threads are told how to wait when they are."""
+    code = "import os, sys, modecover.cli\nmodecover.cli.main(['--version'])\nprint(os.environ['OMP_WAIT_POLICY'])\n"
+    code += "assert 'torch' not in sys.modules"
+    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**others, **own}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == policy
 
 
 def test_the_bare_command_and_the_version(capsys):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random, training
     from modecover.auditing.results import Audit
     from modecover.auditing.run import audit
+    from modecover.cli.progress import Display
     from modecover.data import open_data
     from modecover.errors import UserError
     from modecover.interventions import InterventionLoss
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Audit": "modecover.auditing.results",
+    "Display": "modecover.cli.progress",
     "GenerativeModel": "modecover.training.model",
     "InterventionLoss": "modecover.interventions",
     "Method": "modecover.methods.base",
@@ -36,6 +38,7 @@ _ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics"
 
 __all__ = [
     "Audit",
+    "Display",
     "GenerativeModel",
     "InterventionLoss",
     "Method",
