@@ -23,6 +23,8 @@ rounds beside them. What was promised is held against the ratio of medians. A fl
 in the same run: whatever does all of that work at no better rate is no faster.
 """
 
+CHANGED = ("status", "--porcelain", "--", "src", "benchmarks")
+
 ORDER = ("points", "images", "processes", "start-up")
 """What the sections' titles begin with, in the order of the page."""
 
@@ -93,11 +95,16 @@ def circumstances(rounds: int, others: Mapping[str, str] | None = None, device: 
 
 
 def _commit() -> str:
-    git = ["git", "-C", str(REPOSITORY)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     # The page itself changes with every section, and says nothing about the program.
-    changed = subprocess.run([*git, "status", "--porcelain", "--", "src", "benchmarks"], capture_output=True, text=True)
-    return f"{commit or 'unknown'}{' with changes' if changed.stdout else ''}"
+    return f"{_git('rev-parse', '--short', 'HEAD') or 'unknown'}{' with changes' if _git(*CHANGED) else ''}"
+
+
+def _git(*words: str) -> str:
+    """What git says; nothing where there is no git, or no repository."""
+    try:
+        return subprocess.run(["git", "-C", str(REPOSITORY), *words], capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
 
 
 def publish(title: str, *paragraphs: str, page: Path | None = PAGE) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import METHODS, engine_of
@@ -20,7 +21,7 @@ from modecover.errors import UserError
 from modecover.methods.base import Feed, Generator, Method, Updates
 from modecover.training import checkpoint
 from modecover.training.build import build_engine
-from modecover.training.capture import WARM_UP, CapturedSteps
+from modecover.training.capture import WARM_UP, Buffers, CapturedSteps
 from modecover.training.engine import Engine, EngineOptions
 from modecover.training.finite import NonFiniteError
 from modecover.training.listener import Listener
@@ -60,11 +61,21 @@ def test_batch_norm_cannot_freeze_on_the_way_through_a_captured_run(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_buffer_that_was_assigned_lies_where_it_lay_with_its_new_content() -> None:
+    network = TiedWithMemory()
+    place, buffers = network.mean, Buffers([network])
+    network(torch.ones(4, 2))
+    assert network.mean is not place
+    buffers.put_back()
+    assert network.mean is place
+    torch.testing.assert_close(place, torch.full((2,), 0.1))
+
+
 # ----------------------------------------------------------------------------------------------------- with a GPU
 
 
-def engine_on_gpu(name: str, *, own: Any = None, **settings: Any) -> Engine:
-    data = open_data("ring")
+def engine_on_gpu(name: str, *, own: Any = None, source: Any = "ring", **settings: Any) -> Engine:
+    data = open_data(source)
     method, resolved = resolve(name, data.shape, chosen={**EVERYTHING, "capture": True, **settings})
     return build_engine(method, resolved, data, device=torch.device("cuda"), own=own)
 
@@ -116,6 +127,14 @@ def test_bf16_captured_equals_eager() -> None:
 
 
 @needs_gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 2e-2)])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_convolutions_captured_equal_eager(precision: str, tolerance: float, seeds: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
+    assert_captured_equals_eager("ivlsgan", tolerance, source=images, precision=precision, seeds=seeds)
+
+
+@needs_gpu
 def test_micro_batches_captured_equal_eager() -> None:
     assert_captured_equals_eager("ivlsgan", 1e-5, accumulate=2)
 
@@ -137,8 +156,29 @@ class TiedWithMemory(nn.Module):
 
 
 @needs_gpu
-def test_a_users_network_captured_equals_eager() -> None:
-    assert_captured_equals_eager("gan", 1e-5, own={"D": TiedWithMemory})
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_users_network_captured_equals_eager(seeds: int) -> None:
+    assert_captured_equals_eager("gan", 1e-5, own={"D": TiedWithMemory}, seeds=seeds)
+
+
+class Looks(nn.Module):
+    """A network that reads a number back from the GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.score(x) if x.abs().max().item() < 100 else self.score(x / 100)
+
+
+@needs_gpu
+def test_a_network_that_reads_a_number_back_is_refused() -> None:
+    steps = CapturedSteps(engine_on_gpu("gan", own={"D": Looks}, seeds=1))
+    for _ in range(WARM_UP):
+        steps.step()
+    with pytest.raises(UserError, match=r"cannot be captured: .*leave out capture"):
+        steps.step()
 
 
 @needs_gpu

@@ -20,12 +20,13 @@ from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Meth
 from modecover.networks import SplitBatchNorm
 from modecover.training.build import build_engine
 from modecover.training.engine import Engine, EngineOptions
-from modecover.training.finite import NonFiniteError
+from modecover.training.finite import FiniteWatch, NonFiniteError
 from modecover.training.processes import Processes
 from modecover.training.resolve import resolve
 from modecover.training.run import train
 from modecover.training.schedules import Schedule
 from modecover.training.stacked import stack
+from modecover.training.updates import Gradients
 
 # ----------------------------------------------------------------------------------------------- known gradients
 
@@ -134,6 +135,20 @@ def test_clipping_scales_each_networks_gradient_to_the_bound() -> None:
     free = sgd_engine(Together(), {"G": linear(bias=True), "E": linear()}, rows, codes)
     free.step()
     assert weight(free, "G") == pytest.approx([-2.0, -2.0, -1.0])
+
+
+def test_a_clipped_gradient_lies_in_memory_as_its_weight_does() -> None:
+    """A fused optimiser walks both side by side: of a channels-last weight it would take one number for another."""
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        layer = nn.Conv2d(3, 4, 3, padding=1, bias=False).to(memory_format=layout)
+        update = Gradients((SimpleNamespace(parameters=layer.parameters),), [layer.weight], [torch.randn(4, 3, 3, 3)])
+        update.clip_(0.5, stacked=False)
+        assert update.gradients[0].stride() == layer.weight.stride()
+        assert update.gradients[0].norm().item() == pytest.approx(0.5)
+        found.append(update.gradients[0])
+    assert torch.equal(*found)
 
 
 def test_clipping_takes_the_norm_of_each_seed() -> None:
@@ -522,6 +537,34 @@ def test_a_loss_that_is_not_finite_is_named() -> None:
     with pytest.raises(NonFiniteError, match="at step 1: the loss term 'mean' of G is not a finite number"):
         engine.step()
     assert weight(engine, "G") == before
+
+
+def test_without_looking_at_once_the_first_that_went_wrong_is_told_when_asked() -> None:
+    """As on a GPU: the steps go on, and neither large numbers nor later steps take the blame."""
+    watch = FiniteWatch((0,), torch.device("cpu"), at_once=False)
+    good, bad = [torch.ones(3), torch.full((2,), 1e30)], [torch.ones(3), torch.tensor([1.0, math.nan])]
+    for step, (loss, gradient) in enumerate([(1.0, good), (2.0, bad), (math.inf, bad), (3.0, good)]):
+        watch.begin(step)
+        for _ in range(2):  # micro-batches
+            watch.require("the loss", [torch.tensor(loss, dtype=torch.float64)])
+        watch.require("the gradient", gradient)
+        watch.end()
+        if step == 0:
+            watch.check()
+    with pytest.raises(NonFiniteError, match="at step 1: the gradient is not a finite number"):
+        watch.check()
+
+
+def test_without_looking_at_once_a_step_that_computes_something_else_has_its_own_names() -> None:
+    watch = FiniteWatch((0,), torch.device("cpu"), at_once=False)
+    for step, (what, loss) in enumerate(
+        [("the loss of D", 1.0), ("the loss of G", math.nan), ("the loss of D", -math.inf)]
+    ):
+        watch.begin(step)
+        watch.require(what, [torch.tensor(loss)])
+        watch.end()
+    with pytest.raises(NonFiniteError, match="at step 1: the loss of G is not a finite number"):
+        watch.check()
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one seed", "two seeds"])

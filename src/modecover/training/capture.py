@@ -7,9 +7,12 @@ learning rates and noise levels are tensors, and generators are registered with 
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterable
 
+import torch
+from torch import Tensor, nn
+
+from modecover.errors import UserError
 from modecover.training.engine import Engine
 
 REGISTERS_GENERATORS = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 14)
@@ -61,10 +64,36 @@ class CapturedSteps:
             for generator in engine.generators():
                 graph.register_generator_state(generator)
         engine.fetch = lambda index, part: self._inputs[index, part]
+        buffers = Buffers(engine.networks.values())
         try:
-            # Other threads (a data loader's) may use the GPU meanwhile.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            # The stream that the weights' gradients know from the first steps. Other threads (a data loader's) may use
+            # the GPU meanwhile.
+            with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
                 engine.compute()
+                buffers.put_back()
+        except RuntimeError as error:
+            if "captur" not in str(error):
+                raise
+            raise UserError(
+                f"This step cannot be captured: {str(error).splitlines()[0]}. A network or method that reads numbers back "
+                "from the GPU (.item(), if tensor > 0) must do without: leave out capture."
+            ) from error
         finally:
             engine.fetch = engine.read_batch
         return graph
+
+
+class Buffers:
+    """Where the buffers of networks lie. A network of a user's may assign a new tensor to one (`self.mean = ...`), and
+    a replay would go on to read the old one."""
+
+    def __init__(self, networks: Iterable[nn.Module]):
+        modules = {module for network in networks for module in network.modules()}
+        self._places = [(m, name, b) for m in modules for name, b in m._buffers.items() if b is not None]
+
+    def put_back(self) -> None:
+        """Copy what was assigned into the buffer's first place, which is the network's buffer again."""
+        for module, name, place in self._places:
+            if (assigned := module._buffers[name]) is not place and assigned is not None:
+                place.copy_(assigned)
+                module._buffers[name] = place

@@ -169,6 +169,7 @@ class Engine:
             raise RuntimeError("the method yielded different numbers of updates for the micro-batches of one step")
         self._count_batches(counts)
         self._averages.update()
+        self._finite.end()
 
     def _arguments(self, part: int, counts: list[int]) -> dict[str, Any]:
         rows = len(self.seeds) * self.options.batch // self._streams[part].parts

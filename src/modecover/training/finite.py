@@ -25,40 +25,55 @@ class FiniteWatch:
     Args:
         seeds: the seeds stacked in the program.
         device: where the tensors are.
+        at_once: look at once; by default on a CPU alone.
     """
 
-    def __init__(self, seeds: Sequence[int], device: torch.device):
-        self.seeds, self.at_once = seeds, device.type == "cpu"
+    def __init__(self, seeds: Sequence[int], device: torch.device, *, at_once: bool | None = None):
+        self.seeds, self.at_once = seeds, device.type == "cpu" if at_once is None else at_once
         self._step = 0
         self._step_on_device = torch.zeros((), dtype=torch.int64, device=device)
-        self._first_bad: dict[str, Tensor] = {}
+        self._sizes: list[tuple[str, Tensor]] = []  # of this step
+        self._first_bad: dict[tuple[str, ...], Tensor] = {}  # steps that take turns in what they compute have one each
 
     def begin(self, step: int) -> None:
         """Step number `step` is about to be computed."""
         self._step = step
         if not self.at_once:
             self._step_on_device.fill_(step)
+            self._sizes.clear()
+
+    def end(self) -> None:
+        """All of the step is computed: on a GPU keep what went wrong, in a few kernels for all of it."""
+        if not self._sizes:
+            return
+        names, sizes = zip(*self._sizes, strict=True)
+        bad = torch.stack(sizes).isfinite().logical_not()
+        if names not in self._first_bad:
+            self._first_bad[names] = torch.full(bad.shape, NEVER, device=bad.device)
+        first = self._first_bad[names]
+        first.copy_(torch.where(bad & (first == NEVER), self._step_on_device, first))
+        self._sizes.clear()
 
     def require(self, what: str, tensors: Sequence[Tensor]) -> None:
-        """Raise `NonFiniteError` if a number is not finite, or on a GPU keep the step for `check`."""
+        """Raise `NonFiniteError` if a number is not finite; on a GPU only note the tensors, for `end` and `check`."""
         if self.at_once:
             # A sum is cheap. It may overflow where every number is finite: only then look at each.
             replay.look(self._look, what, _sum(tensors), list(tensors))
             return
-        never = torch.full_like(self._step_on_device, NEVER)
-        first = self._first_bad.setdefault(what, never)
-        first.copy_(torch.minimum(first, torch.where(_all_finite(tensors), never, self._step_on_device)))
+        alone = len(tensors) == 1 and tensors[0].dim() == 0
+        self._sizes.append((what, tensors[0] if alone else _largest(tensors).amax()))
 
     def _look(self, what: str, total: Tensor, tensors: Sequence[Tensor]) -> None:
-        if not math.isfinite(total.item()) and not _all_finite(tensors):
+        if not math.isfinite(total.item()) and not _largest(tensors).isfinite().all():
             raise NonFiniteError(_sentence(what, self._step, self._bad_seed(tensors)))
 
     def check(self) -> None:
         """On a GPU: raise `NonFiniteError` for the first step that went wrong. Networks have moved since; the last
         checkpoint, which is only written after a check, is good."""
-        found = {what: int(step) for what, step in self._first_bad.items()}
-        if found and (first := min(found.values())) < NEVER:
-            raise NonFiniteError(_sentence(next(what for what, step in found.items() if step == first), first))
+        found = [pair for names, steps in self._first_bad.items() for pair in zip(steps.tolist(), names, strict=True)]
+        first, what = min(found, key=lambda pair: pair[0], default=(NEVER, ""))  # of equals the one computed first
+        if first < NEVER:
+            raise NonFiniteError(_sentence(what, first))
 
     def _bad_seed(self, tensors: Sequence[Tensor]) -> int | None:
         """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
@@ -76,9 +91,9 @@ def _sum(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([t.sum() for t in tensors]).sum()
 
 
-def _all_finite(tensors: Sequence[Tensor]) -> Tensor:
-    # The largest size, not the Euclidean norm: the square of a large finite number is not finite.
-    return torch.stack(torch._foreach_norm(list(tensors), math.inf)).isfinite().all()
+def _largest(tensors: Sequence[Tensor]) -> Tensor:
+    """The largest size in each tensor: not the Euclidean norm, for the square of a large number is not finite."""
+    return torch.stack(torch._foreach_norm(list(tensors), math.inf))
 
 
 def _sentence(what: str, step: int, seed: int | None = None) -> str:

@@ -54,7 +54,8 @@ class Gradients:
             factor = (bound / norm.clamp_min(1e-12)).clamp_max(1.0)
             for i, row in zip(slots, rows, strict=True):
                 # A new tensor: autograd may have given one gradient to two parameters.
-                self.gradients[i] = (row * factor[:, None]).view_as(self.parameters[i])
+                clipped = (row * factor[:, None]).view_as(self.parameters[i])
+                self.gradients[i] = _laid_out_like(self.parameters[i], clipped)
 
 
 def _laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
