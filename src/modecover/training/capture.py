@@ -75,8 +75,8 @@ class CapturedSteps:
             if "captur" not in str(error):
                 raise
             raise UserError(
-                f"This step cannot be captured: {str(error).splitlines()[0]}. A network or method that reads numbers back "
-                "from the GPU (.item(), if tensor > 0) must do without: leave out capture."
+                f"This step cannot be captured: {str(error).splitlines()[0]}. A network or method that reads numbers "
+                "back from the GPU (.item(), if tensor > 0) must do without: leave out capture."
             ) from error
         finally:
             engine.fetch = engine.read_batch
