@@ -37,6 +37,8 @@ from plain_images import Draws, PlainIVGAN, Setting, gradients, minibatches
 from report import PAGE, Held, circumstances, held_table, publish, table
 from turns import Contender, Repeated, hold_to_one_core, ratio, rounds, serve
 
+from modecover.cli.process import keep_freed_memory
+
 METHODS = {"ivdcgan": "bce", "ivlsgan": "ls"}
 LABELS = {"iv": "ours, {}", "dcgan": "ours, DCGAN", "plain": "plain, {}, fp32"}
 """The contenders, in the words of the page."""
@@ -64,6 +66,8 @@ def has_bf16() -> bool:
 def contend(arguments: argparse.Namespace) -> None:
     """Be one of the contenders: "iv" and "dcgan" are ours, "plain" is not."""
     who, side, device = arguments.be, arguments.sides[0], arguments.device
+    if who != "plain" and device == "cpu":
+        keep_freed_memory()  # as `modecover train` does
     if who == "plain":
         step = eager = plain_step(arguments.method, side, device)
     else:
@@ -186,6 +190,7 @@ def run(arguments: argparse.Namespace) -> None:
         contender.close()
     emulated = " This processor has no bf16 instructions: the promise of 2.5, made for bf16, is not put to the test."
     emulated = "" if device == "cuda" or has_bf16() else emulated
+    kept = "" if device == "cuda" else " Ours keeps freed memory, as `modecover train` does; plain as it comes."
     plain = "fp32 (TF32 where torch takes it unasked)" if device == "cuda" else "fp32"
     seen = "kernels of eager steps, by the part that launched them" if device == "cuda" else "torch's profiler"
     publish(
@@ -193,7 +198,7 @@ def run(arguments: argparse.Namespace) -> None:
         circumstances(arguments.rounds, device=device),
         f"Batch {BATCH}, DCGAN networks, one encoder step; ours in {precision}, plain in {plain}: Algorithm 1 with"
         " forward passes for each update, `.backward()` into all networks, torch's Adam and `DataLoader`. Largest"
-        f" relative difference of a gradient between ours and plain, in float64: {differ:.0e}.{emulated}",
+        f" relative difference of a gradient between ours and plain, in float64: {differ:.0e}.{emulated}{kept}",
         held_table(held(arguments, taken, counted)),
         times(arguments, taken, counted),
         "Floors: FLOPs of convolutions and products in one eager step of ours, over the rate of a discriminator's"

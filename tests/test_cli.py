@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -166,6 +167,26 @@ def test_threads_wait_asleep_unless_the_user_says_otherwise(own, policy):
         [sys.executable, "-c", code], env={**others, **own}, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == policy
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+@pytest.mark.parametrize(("own", "kept"), [({}, True), ({"MALLOC_MMAP_THRESHOLD_": "65536"}, False)])
+def test_freed_memory_is_kept_unless_the_user_says_otherwise(own, kept):
+    code = """if True:
+        import resource
+        from modecover.cli.process import keep_freed_memory
+        keep_freed_memory()
+        block = bytearray(b"x") * 2**25
+        del block
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        block = bytearray(b"x") * 2**25
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**others, **own}, capture_output=True, text=True, check=True
+    )
+    faults = int(done.stdout)
+    assert faults < 100 if kept else faults > 1000  # 2**25 bytes are 8,192 pages
 
 
 def test_the_bare_command_and_the_version(capsys):

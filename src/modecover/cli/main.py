@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from modecover.cli.parser import Failure, Parser, known
+from modecover.cli.process import wait_asleep
 from modecover.errors import UserError
 
 COMMANDS = {
@@ -38,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: training failed, for example on a loss that is not finite. 2: bad input, told in one sentence.
     3: a threshold of an audit is broken. 130: interrupted.
     """
-    # Before torch is loaded, whose threads else spin while they wait: two runs at once then take twenty times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    wait_asleep()
     words = list(sys.argv[1:] if argv is None else argv)
     show = "--traceback" in words
     words = [word for word in words if word != "--traceback"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modecover.cli.flags import add_flags
 from modecover.cli.parser import Failure, Parser
+from modecover.cli.process import keep_freed_memory
 from modecover.cli.sources import SOURCES, add_data_flags, take_data_options
 from modecover.errors import UserError
 
@@ -81,6 +82,7 @@ def _train(name: str, data: str, out: str, options: dict[str, Any]) -> int:
     from modecover.training.finite import NonFiniteError
     from modecover.training.run import train
 
+    keep_freed_memory()
     listener = Display() if os.environ.get("RANK", "0") == "0" else Quiet()
     try:
         with listener:

@@ -1,0 +1,34 @@
+"""How the command's own process takes the machine: settings that a library has to leave to whoever calls it."""
+
+from __future__ import annotations
+
+import os
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+MAPPED_FROM, KEPT = 2**28, 2**30
+"""Bytes: of a block that is given back to the system at once, and of freed memory that is kept in all."""
+
+
+def wait_asleep() -> None:
+    """Threads of torch shall sleep while they wait for each other, not spin; call it before torch is loaded.
+
+    Two runs on two cores that spin for each other's cores take twelve times as long (docs/decisions/0012).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_freed_memory() -> None:
+    """Freed memory shall be kept for the next step, which asks for the same again, and not go through the system.
+
+    Does nothing where the C library is another than glibc, or where the user has settings of his own for it.
+    """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM)
+    mallopt(M_TRIM_THRESHOLD, KEPT)
