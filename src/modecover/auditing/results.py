@@ -158,19 +158,19 @@ class Gallery:
     train: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery."""
 
     verdicts: tuple[Verdict, ...]
     metrics: tuple[Metric, ...]
-    curves: Curves = field(default=Curves(), repr=False)
-    missed: tuple[Missed, ...] = field(default=(), repr=False)
+    curves: Curves = Curves()
+    missed: tuple[Missed, ...] = ()
     """The real examples most surely missed, surest first."""
-    starved: Mapping[int, tuple[int, ...]] = field(default_factory=dict, repr=False)
+    starved: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     """For each bin of the real data with significantly too few generated samples, most starved first: rows of real
     samples in it, the most typical first."""
-    copies: tuple[Copy, ...] = field(default=(), repr=False)
+    copies: tuple[Copy, ...] = ()
     """The generated samples nearest to training samples, nearest first."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
@@ -178,8 +178,19 @@ class Audit:
     """For "real", "fake" (and "train", "test" where given): name, count, shape, fingerprint."""
     version: int = FORMAT
     """Of the JSON's format."""
-    gallery: Gallery | None = field(default=None, compare=False, repr=False)
+    gallery: Gallery | None = field(default=None, compare=False)
     """Samples for the page's pictures; not part of the JSON."""
+
+    def __repr__(self) -> str:
+        """The verdicts, each with its size and, behind it, that of real samples; those that fire in capitals."""
+        rows = [
+            f"{v.name.upper() if v.fires else v.name} {v.effect.value:.3g} ({v.null.value:.3g})"
+            if v.measured
+            else f"{v.name} not measured"
+            for v in self.verdicts
+        ]
+        names = [str(self.inputs[role]["name"]) for role in ("fake", "real") if role in self.inputs]
+        return f"Audit({' against '.join(names)}: {', '.join(rows)})"
 
     @property
     def untold(self) -> tuple[Verdict, ...]:
