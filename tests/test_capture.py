@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from modecover.data import open_data
 from modecover.errors import UserError
-from modecover.methods.base import Feed, Generator, Method, Updates
+from modecover.methods.base import Method
+from modecover.methods.roles import Feed, Generator, Updates
 from modecover.training import checkpoint
 from modecover.training.build import build_engine
 from modecover.training.capture import WARM_UP, Buffers, CapturedSteps

@@ -16,7 +16,8 @@ from tiny import engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
-from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates
+from modecover.methods.base import Method
+from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 from modecover.networks import SplitBatchNorm
 from modecover.training.build import build_engine
 from modecover.training.engine import Engine, EngineOptions

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, DISTANCES
-from modecover.methods.base import Encoder, Feed, Generator, LatentDiscriminator, Method, Updates
+from modecover.methods.base import Method
 from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
 
 
 @dataclass(frozen=True)

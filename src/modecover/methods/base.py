@@ -1,72 +1,16 @@
-"""What a method is: typed settings and a `step` that yields the updates of the networks it names."""
+"""What a method is: typed settings, a `step`, and what it asks of its networks."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
-
-from torch import Tensor
+from typing import Any, ClassVar
 
 from modecover.errors import UserError
-
-
-class Network(Protocol):
-    """A network as a method sees it: call it, or yield it with the loss that one step of it shall descend."""
-
-    def __call__(self, x: Tensor, /, *more: Tensor, **options: str) -> Tensor: ...
-
-    def clamp_(self, bound: float) -> None:
-        """Clip every weight into [-bound, bound], in place."""
-
-    def after_step(self, loss: Tensor, rate: float) -> Network:
-        """The network as one step of gradient descent on `loss` would leave it, differentiable through that step.
-
-        The network itself does not move.
-        """
-
-
-class Generator(Network, Protocol):
-    """Latent rows (B, d) to data rows (B, *shape). Option `kind="code"`: batch statistics kept for codes alone."""
-
-
-class Encoder(Network, Protocol):
-    """Data rows (B, *shape) to latent rows (B, d); to means and log variances (B, 2d) where codes are stochastic."""
-
-
-class Discriminator(Network, Protocol):
-    """Data rows (B, *shape) to scores (B,). Option `head`: "adversarial" (default), "classes" (B, k), "features"."""
-
-
-class LatentDiscriminator(Network, Protocol):
-    """Latent rows (B, d) to scores (B,). Option `head`: "adversarial" (default), "classes" (B, k), "features"."""
-
-
-class JointDiscriminator(Network, Protocol):
-    """Data rows (B, *shape) with latent rows (B, d), called D(x, z), to scores (B,)."""
-
-
-Feed = Callable[[], Tensor]
-"""`data()` and `prior()`: the next minibatch, (B, *shape) or (B, d)."""
-
-Terms = Tensor | Mapping[str, Tensor]
-"""A scalar loss, or its named terms: their sum is the loss, and each is logged under its name."""
-
-Update = tuple[Network | tuple[Network, ...], Terms]
-Updates = Iterator[Update | list[Update]]
-
-FEEDS = ("data", "prior")
-
-ROLES: dict[type, str] = {
-    Generator: "generator",
-    Encoder: "encoder",
-    Discriminator: "discriminator",
-    LatentDiscriminator: "latent discriminator",
-    JointDiscriminator: "joint discriminator",
-}
+from modecover.methods.roles import FEEDS, ROLES, Updates
 
 FAMILIES = ("adversarial", "adversarial with an encoder", "mode regularised", "intervention", "auto-encoding")
 """The kinds of methods, in the order they are listed."""
@@ -173,11 +117,6 @@ class Method:
     def settings(self) -> dict[str, Any]:
         """The fields of the method by name."""
         return dataclasses.asdict(self)
-
-
-def is_discriminator(role: str) -> bool:
-    """Whether a network of this role serves training alone: it judges, and is no part of the model."""
-    return role.endswith("discriminator")
 
 
 def require(condition: bool, sentence: str) -> None:

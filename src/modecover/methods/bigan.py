@@ -7,7 +7,8 @@ from typing import Literal
 
 from modecover import random
 from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Encoder, Feed, Generator, JointDiscriminator, Method, Updates
+from modecover.methods.base import Method
+from modecover.methods.roles import Encoder, Feed, Generator, JointDiscriminator, Updates
 
 
 @dataclass(frozen=True)

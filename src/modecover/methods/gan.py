@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Discriminator, Feed, Generator, Method, Updates
+from modecover.methods.base import Method
+from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

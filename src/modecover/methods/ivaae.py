@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from modecover.interventions import Intervention, SteinBridge, family_named
 from modecover.losses import not_class
-from modecover.methods.base import Encoder, Feed, Generator, LatentDiscriminator, Method, Updates, require
+from modecover.methods.base import Method, require
 from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
 
 
 @dataclass(frozen=True)

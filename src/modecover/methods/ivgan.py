@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal
 from modecover import random
 from modecover.interventions import Intervention, family_named
 from modecover.losses import GAMES, Game, Lipschitz, Relativistic
-from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates, require
+from modecover.methods.base import Method, require
 from modecover.methods.ivgan_objectives import Objectives
+from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 Adversarial = Literal["bce", "minimax", "ls", "hinge", "wgan-gp", "relativistic"]
 

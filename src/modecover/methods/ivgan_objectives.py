@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modecover.interventions import InterventionLoss
-from modecover.methods.base import Discriminator, Encoder, Generator
+from modecover.methods.roles import Discriminator, Encoder, Generator
 
 if TYPE_CHECKING:
     from modecover.methods.ivgan import IVGAN

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modecover.losses import ADVERSARIAL, DISTANCES, moment_kl
-from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates, joined, require
+from modecover.methods.base import Method, joined, require
+from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

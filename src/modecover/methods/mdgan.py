@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, DISTANCES
-from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates, joined, require
+from modecover.methods.base import Method, joined, require
+from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Discriminator, Feed, Generator, Method, Updates, require
+from modecover.methods.base import Method, require
+from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

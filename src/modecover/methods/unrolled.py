@@ -8,7 +8,8 @@ from typing import Literal
 from torch import Tensor
 
 from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Discriminator, Feed, Generator, Method, Network, Updates, require
+from modecover.methods.base import Method, require
+from modecover.methods.roles import Discriminator, Feed, Generator, Network, Updates
 
 
 @dataclass(frozen=True)

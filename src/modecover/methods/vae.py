@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from modecover import random
 from modecover.losses import gaussian_kl, squared_error
-from modecover.methods.base import Encoder, Feed, Generator, Method, Updates, require
+from modecover.methods.base import Method, require
 from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

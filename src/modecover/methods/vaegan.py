@@ -9,7 +9,8 @@ from torch import Tensor
 
 from modecover import random
 from modecover.losses import ADVERSARIAL, gaussian_kl, squared_error
-from modecover.methods.base import Discriminator, Encoder, Feed, Generator, Method, Updates, require
+from modecover.methods.base import Method, require
+from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Encoder, Feed, Generator, JointDiscriminator, Method, Updates
+from modecover.methods.base import Method
+from modecover.methods.roles import Encoder, Feed, Generator, JointDiscriminator, Updates
 
 
 @dataclass(frozen=True)

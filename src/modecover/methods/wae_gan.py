@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from torch.nn import functional as F
 
 from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Encoder, Feed, Generator, LatentDiscriminator, Method, Updates
+from modecover.methods.base import Method
 from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from torch.nn import functional as F
 
 from modecover.losses import imq_mmd
-from modecover.methods.base import Encoder, Feed, Generator, Method, Updates, require
+from modecover.methods.base import Method, require
 from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL
-from modecover.methods.base import Discriminator, Feed, Generator, Method, Updates, require
+from modecover.methods.base import Method, require
+from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)

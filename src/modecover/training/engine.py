@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from modecover import random
 from modecover.errors import UserError
-from modecover.methods.base import Method, Terms, Update, is_discriminator
+from modecover.methods.base import Method
+from modecover.methods.roles import Terms, Update, is_discriminator
 from modecover.networks.normalization import SplitBatchNorm
 from modecover.training import shared_gradients, updates
 from modecover.training.averages import Averages

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from modecover import random
-from modecover.methods.base import is_discriminator
+from modecover.methods.roles import is_discriminator
 from modecover.networks.check import accepts_option
 from modecover.training.stacked import state_owner
 

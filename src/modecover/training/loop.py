@@ -11,7 +11,7 @@ from typing import Any
 
 from modecover import __version__
 from modecover.data import Dataset
-from modecover.methods.base import is_discriminator
+from modecover.methods.roles import is_discriminator
 from modecover.training import checkpoint
 from modecover.training.engine import Engine
 from modecover.training.evaluation import Evaluator

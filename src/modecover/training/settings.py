@@ -131,7 +131,7 @@ class Settings:
         Schedule.parse(self.instance_noise, "instance_noise")
 
     def learning_rate(self, role: str) -> float:
-        """The learning rate of a network with this role, one of `modecover.methods.base.ROLES`."""
+        """The learning rate of a network with this role, one of `modecover.methods.roles.ROLES`."""
         own = {"generator": self.lr_G, "encoder": self.lr_E}.get(role, self.lr_D)
         return self.lr if own is None else own
 
