@@ -105,10 +105,12 @@ def cross_entropy(logits: Array, i: NDArray[np.int64]) -> Piece:
 
 
 def matching_kl(codes: Array) -> Piece:
-    """LDMGAN eq. 10. With dmu/dc = 1/B and dsigma^2/dc = 2 (c - mu)/B: (mu + (c - mu)(1 - 1/sigma^2)) / B."""
+    """LDMGAN eq. 10, its logarithm of sigma^2 + 1e-8. With dmu/dc = 1/B and dsigma^2/dc = 2 (c - mu)/B:
+    (mu + (c - mu)(1 - 1/(sigma^2 + 1e-8))) / B.
+    """
     mu, variance = codes.mean(0), codes.var(0)
-    value = ((mu**2 + variance) / 2 - np.log(np.sqrt(variance))).sum() - codes.shape[1] / 2
-    return float(value), (mu + (codes - mu) * (1 - 1 / variance)) / len(codes)
+    value = ((mu**2 + variance) / 2 - np.log(np.sqrt(variance + 1e-8))).sum() - codes.shape[1] / 2
+    return float(value), (mu + (codes - mu) * (1 - 1 / (variance + 1e-8))) / len(codes)
 
 
 def times(weight: float, piece: Piece) -> Piece:

@@ -25,6 +25,7 @@ from linear_world import (
 from torch import Tensor
 
 from modecover.methods import registry
+from modecover.training.handle import ForwardOptions, Handle
 
 
 def sngan_box(m: Any, net: dict[str, Any], draws: Draws) -> Iterator[Expected]:
@@ -129,8 +130,9 @@ def unrolled_box(m: Any, net: dict[str, Any], draws: Draws) -> Iterator[Expected
 
     def surrogate(weights: Weights) -> Any:
         y = z @ weights["weight"].T + weights["bias"]
-        score = looked_ahead(m, D, x, y).score(y)
-        return (-np.log(sigmoid(score)) if m.loss == "nonsaturating" else np.log(1 - sigmoid(score))).mean()
+        ahead = looked_ahead(m, D, x, y)
+        real, fake = np.log(sigmoid(ahead.score(x))), sigmoid(ahead.score(y))
+        return real.mean(), (-np.log(fake) if m.loss == "nonsaturating" else np.log(1 - fake)).mean()
 
     of_g: Weights = {}
     for key, value in G.weights.items():
@@ -138,9 +140,10 @@ def unrolled_box(m: Any, net: dict[str, Any], draws: Draws) -> Iterator[Expected
         for place in np.ndindex(value.shape):
             moved = {name: weight.astype(complex) for name, weight in G.weights.items()}
             moved[key][place] += 1e-30j
-            of_g[key][place] = surrogate(moved).imag / 1e-30
+            of_g[key][place] = sum(surrogate(moved)).imag / 1e-30
     [of_d] = discriminate("D", D, x, {"fake": G(z)}, "nonsaturating")
-    yield [of_d, ("G", {"unrolled": float(surrogate(G.weights))}, {"G": of_g})]
+    real, fake = surrogate(G.weights)
+    yield [of_d, ("G", {"real": float(real), "fake": float(fake)}, {"G": of_g})]
 
 
 CASES: list[tuple[str, dict[str, Any], Any, Draws]] = [
@@ -180,6 +183,41 @@ def test_looking_ahead_moves_the_gradient_of_g_and_only_that():
     for key, of_d in found[0][0]["D"].items():
         assert torch.equal(of_d, found[1][0]["D"][key])
     assert (found[0][1]["G"]["weight"] - found[1][1]["G"]["weight"]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("loss", ["minimax", "nonsaturating"])
+def test_one_step_ahead_by_hand(loss: str) -> None:
+    """D(t) = w t and G(z) = theta z on the line, and the surrogate at w_1 = w - eta f'(w) derived on paper.
+
+    f'(w) = -E (1 - s(w x)) x + E s(w y) y, so that y_j moves w_1 by -eta (s(w y_j) + s'(w y_j) w y_j) / B; and w_1
+    moves the term of the data by E (1 - s(w_1 x)) x.
+    """
+    rate, w, theta = 0.8, 0.6, 0.5
+    x, z = np.array([2.0, -0.5, 1.0]), np.array([1.5, 0.4, -1.0])
+    y, s = theta * z, sigmoid
+    ahead = w - rate * (-((1 - s(w * x)) * x).mean() + (s(w * y) * y).mean())
+    moved = -rate * (s(w * y) + s(w * y) * (1 - s(w * y)) * w * y) / 3
+    of_data = ((1 - s(ahead * x)) * x).mean() * moved
+    slope = -s(ahead * y) if loss == "minimax" else -(1 - s(ahead * y))
+    of_fakes = slope * ahead / 3 + (slope * y).mean() * moved
+    by_hand = ((of_data + of_fakes) * z).sum()
+
+    class Slope(torch.nn.Module):
+        def __init__(self, value: float):
+            super().__init__()
+            self.value = torch.nn.Parameter(torch.tensor(value, dtype=torch.float64))
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return self.value * rows[:, 0]
+
+    D, made = Slope(w), Slope(theta)
+    handle = Handle("D", "discriminator", D, ForwardOptions(False, torch.zeros(()), "fp32"))
+    method = registry.get("unrolled")(unrolled_steps=1, unrolled_rate=rate, loss=loss)
+    data, noise = (torch.tensor(rows)[:, None] for rows in (x, z))
+    _, (_, terms) = next(iter(method.step(lambda z: made(z)[:, None], handle, lambda: data, lambda: noise)))
+    (gradient,) = torch.autograd.grad(sum(terms.values()), made.value)
+    assert gradient.item() == pytest.approx(by_hand, rel=1e-12)
+    assert abs((of_data * z).sum()) > 0.1 * abs(by_hand)
 
 
 class Paraboloid(torch.nn.Module):

@@ -206,7 +206,7 @@ def test_the_cap_holds_where_the_classifier_is_worse_than_a_guess_and_only_there
     for of, expected, slope in ((1 - index, math.log(2), 0.0), (index, 0.0, None)):
         D = Certain(of)
         method = registry.get("ivdcgan")(k=2, cap=True)
-        identity = lambda x: x
+        identity = lambda x, kind="prior": x
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("modecover.random.integers", lambda high, x, shared=False: index)
             steps = method.step(identity, identity, D, lambda: torch.ones(3, 2), lambda: torch.ones(3, 2))
@@ -260,7 +260,7 @@ def test_svgd_as_an_intervention_moves_each_row_to_its_own_stage():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("modecover.random.integers", lambda high, x, shared=False: index)
         patch.setattr("modecover.random.normal_like", lambda like: noise)
-        next(method.step(lambda z: z, lambda x: x, judge, lambda: x, iter([z, noise, noise]).__next__))
+        next(method.step(lambda z, kind="prior": z, lambda x: x, judge, lambda: x, iter([z, noise, noise]).__next__))
 
     for given, last, found in ((x, noise, seen[2]), (z, noise, seen[1])):
         moved = given

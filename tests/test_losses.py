@@ -158,8 +158,18 @@ def test_moment_kl_vanishes_exactly_for_moments_zero_and_one():
 def test_moment_kl_of_collapsed_codes_is_large_and_finite():
     codes = torch.full((8, 2), 0.5, requires_grad=True)
     kl = moment_kl(codes)
-    assert 50 < kl.item() < math.inf
+    assert 17 < kl.item() < math.inf  # 2 (-log 1e-8 - 1) / 2 and the mean
     assert torch.autograd.grad(kl, codes)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("std", [0.0, 1e-12, 1e-6, 1e-4, 1e-2])
+def test_moment_kl_has_no_steep_gradient_where_codes_nearly_agree(std):
+    """-std/(std^2 + 1e-8) for a row one std above the mean: at most 5e3, where 1/std has no bound."""
+    codes = torch.tensor([[-1.0], [1.0]], dtype=torch.float64) * std
+    codes.requires_grad_()
+    (gradient,) = torch.autograd.grad(moment_kl(codes), codes)
+    assert 2 * gradient[1].item() == pytest.approx(std - std / (std**2 + 1e-8), rel=1e-6)
+    assert gradient.abs().max() <= 2.5e3
 
 
 def test_moment_kl_of_stacked_seeds_is_the_mean_of_each_seeds_own():

@@ -250,10 +250,12 @@ def test_auto_takes_the_data_s_shape_and_options_reach_their_networks():
         "latent": 8, "shape": [1, 32, 32], "width": 8, "split_statistics": True, "input_affine": True,
     }  # fmt: skip
     assert config(nets["E"])["arguments"] == {
-        "shape": [1, 32, 32], "latent": 8, "width": 4, "normalize": False, "affine": False,
+        "shape": [1, 32, 32], "latent": 8, "width": 4, "normalize": False, "affine": False, "law": "normal",
     }  # fmt: skip
     assert config(nets["D1"])["arguments"] == {"shape": [1, 32, 32], "width": 2, "classes": 3, "norm": "batch"}
-    assert networks.build({"E": "encoder"}, (1, 32, 32), 8, width=8)["E"].width == 16
+    encoder = {"E": "encoder"}
+    assert networks.build(encoder, (1, 32, 32), 8, width=8)["E"].width == 8  # the inverse of the generator
+    assert networks.build(encoder, (1, 32, 32), 8, width=8, quarter_encoder=True)["E"].width == 16
     mlp = networks.build(ROLES, (1, 28, 28), 8, preset="mlp", width=32, discriminator_width=16, dropout=0.3)
     arguments = {name: config(net)["arguments"] for name, net in mlp.items()}
     assert [arguments[name]["hidden"] for name in "GED"] == [[32, 32], [32, 32], [16, 16]]

@@ -109,7 +109,7 @@ def test_a_user_s_plain_modules_pass():
             "Change G's layers to take such rows.",
         ),
         (
-            "G", "generator", Returns(*IMAGE), {"split_statistics": True},
+            "G", "generator", nn.Sequential(nn.BatchNorm1d(100), Returns(*IMAGE)), {"split_statistics": True},
             "This method keeps separate batch statistics for prior noise and for codes, but G's forward takes no "
             '`kind`: write forward(self, z, kind="prior") and use modecover.networks.SplitBatchNorm in it.',
         ),

@@ -101,7 +101,7 @@ def test_options_reach_the_networks_and_the_encoder_follows_the_width():
     }
     assert networks.from_config(json.loads(json.dumps(made["E"].config()))).config() == {
         "class": "WAEEncoder",
-        "arguments": {"shape": [1, 28, 28], "latent": 4, "width": 3, "normalize": True},
+        "arguments": {"shape": [1, 28, 28], "latent": 4, "width": 3, "normalize": True, "law": "normal"},
     }
     codes = made["E"](torch.randn(64, 1, 28, 28))
     assert torch.allclose(codes.mean(0), torch.zeros(4), atol=1e-4)

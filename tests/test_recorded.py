@@ -64,6 +64,7 @@ def test_replayed_steps_are_eager_steps(name: str) -> None:
         {"optimizer": "sgd", "lr_schedule": "0:1,1:0"},
         {"precision": "bf16"},
         {"networks": "veegan"},
+        {"prior": "uniform01"},
         {"networks": "pacgan"},
         *({"freeze_bn_from": step, "networks": "pacgan"} for step in range(1, STEPS + 1)),
     ],

@@ -58,22 +58,34 @@ def engine_of(
     processes: Processes | None = None,
     settings: dict[str, Any] | None = None,
     norm: bool = True,
+    adam: bool = False,
     **options: Any,
 ) -> Engine:
-    """An engine for a registered method on tiny networks; `norm=False` leaves batch normalisation out."""
+    """An engine for a registered method on tiny networks; `norm=False` leaves batch normalisation out.
+
+    Its networks descend plain gradients, at rate 0.001, unless `adam`. So what rounding adds to a gradient, some 1e-16
+    of it, stays that small in the weights, and two ways to compute a step can be compared in them. Adam divides by the
+    gradient's size: where the true gradient is zero (a unit that is active on all rows, before a batch norm), it makes
+    full steps of the rounding, which no two processors share.
+    """
     method = method_of(name, **(settings or {}))
     members = [make_networks(method, seed, shape, norm) for seed in seeds]
     modules = {role: stack([member[role] for member in members]).to(dtype) for role in method.roles()}
     return Engine(
         method,
         modules,
-        {role: torch.optim.Adam(module.parameters(), 1e-3, betas=(0.5, 0.999)) for role, module in modules.items()},
+        {role: _optimizer(module, adam) for role, module in modules.items()},
         data=Rows(seeds, batch, shape, dtype),
         prior=DoublePrior(LATENT) if dtype == torch.float64 else Prior(LATENT),
         seeds=seeds,
         options=EngineOptions(batch=batch, **options),
         processes=processes,
     )
+
+
+def _optimizer(module: nn.Module, adam: bool) -> torch.optim.Optimizer:
+    parameters = list(module.parameters())
+    return torch.optim.Adam(parameters, 1e-3, betas=(0.5, 0.999)) if adam else torch.optim.SGD(parameters, 1e-3)
 
 
 class DoublePrior(Prior):

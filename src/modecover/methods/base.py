@@ -41,6 +41,12 @@ class Method:
     """Named settings: values of this method's fields or of the training settings."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Training settings this method prefers, where the user says nothing (for example `lr_E`)."""
+    split_statistics: ClassVar[bool] = False
+    """Whether the generator keeps separate batch statistics for prior noise and for codes: for every method whose step
+    decodes both, `G(prior())` and `G(code, kind="code")`. With shared ones samples would be made, in evaluation mode,
+    with statistics that neither of the two had in training."""
+    quarter_encoder: ClassVar[bool] = False
+    """Whether a DCGAN encoder has 16 channels next to the image, where it is else the inverse of the generator."""
 
     def step(self, *networks_and_feeds: Any) -> Updates:
         raise NotImplementedError
@@ -55,16 +61,11 @@ class Method:
 
     @property
     def normalized_codes(self) -> bool:
-        """Whether the encoder ends with a batch normalisation without affine map, which keeps codes near the prior.
+        """Whether the encoder ends with a batch normalisation without affine map, and a map to the law of the prior.
 
         Not for a method that measures the law of the codes: normalised codes always have mean 0 and variance 1.
         """
         return True
-
-    @property
-    def split_statistics(self) -> bool:
-        """Whether the generator keeps separate batch statistics for prior noise and for codes."""
-        return False
 
     @property
     def stochastic_codes(self) -> bool:

@@ -37,7 +37,9 @@ class IVAAE(Method):
            or   lambda E |x - G(E(x))|^2 - mu_2 E [-log D_k(T_k(E(x)))]        (ascend)
     """
     defaults = {"latent": 16, "lr": 1e-3, "lr_D": 5e-4, "lr_E": 1e-3}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = IVAAE_RUNS
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {**run, "encoder_objective": "ascend"} for name, run in IVAAE_RUNS.items()
+    }
 
     t: int = 4
     """Bridges after the codes themselves; the last of them is the prior."""
@@ -117,7 +119,7 @@ class IVAAESVGD(IVAAE):
     """
 
     title = "Intervention Adversarial Auto-Encoder, Stein variational gradient descent (IVAAE-svgd)"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": IVAAE_RUNS["mnist"]}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": IVAAE.presets["mnist"]}
 
     intervention: str = "svgd"
     """Family of bridges: svgd, which the settings below are of, or any other of `modecover.interventions`."""

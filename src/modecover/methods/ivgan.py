@@ -35,9 +35,11 @@ class IVGAN(Method):
     G descends    adv_G(G(z)) + lambda_G R - mu_G E [-log f_i(x')]
     E descends                  lambda_E R - mu_E E [-log f_i(x')]
     """
+    split_statistics = True
+    quarter_encoder = True  # the authors' runs; Table 1 has 64 channels: --networks dcgan-wide-encoder
     defaults = {"lr_E": 1e-2, "weight_decay_E": 5e-4, "instance_noise": "0:0.05,0.125:0.01,0.25:0.001,0.5:0"}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "paper": {},
+        "paper": {"lr": 1e-4, "lr_E": 5e-3},
         "official": {
             "encoder_objective": "help",
             "index": "minibatch",
@@ -49,7 +51,8 @@ class IVGAN(Method):
             "freeze_bn_from": 7_800,
         },
     }
-    presets["official-stacked"] = {**presets["official"], "encoder_objective": "help and reconstruct"}
+    presets["official-stacked"] = {**presets["official"], **presets["paper"], "freeze_bn_from": 9_370}
+    presets["official-stacked"]["encoder_objective"] = "help and reconstruct"
     presets["wgan-gp"] = {"adversarial": "wgan-gp", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
     presets["r3gan"] = {"adversarial": "relativistic", "beta1": 0.0, "beta2": 0.99}
 

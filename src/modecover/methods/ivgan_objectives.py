@@ -38,7 +38,9 @@ class Objectives:
         noise: Tensor,
     ):
         self.method, self.G, self.E, self.x, self.z, self.i, self.noise = method, G, E, x, z, i, noise
-        self.loss = InterventionLoss(G, E, partial(D, head="classes"), method.interventions, cap=method.cap)
+        self.loss = InterventionLoss(
+            partial(G, kind="code"), E, partial(D, head="classes"), method.interventions, cap=method.cap
+        )
         self.forward()
 
     def forward(self) -> None:
@@ -48,7 +50,7 @@ class Objectives:
 
     def regularisers(self, y: Tensor | None = None) -> TermsByName:
         """Equations 3 and 6, unweighted. y = G(z), where it is at hand; without it only what is also E's."""
-        terms = {"reconstruction": F.l1_loss(self.G(self.w), self.x), "intervention": self.loss(self.made)}
+        terms = {"reconstruction": F.l1_loss(self.G(self.w, kind="code"), self.x), "intervention": self.loss(self.made)}
         if self.method.latent_reconstruction == "prior":
             terms["latent"] = F.l1_loss(self.E(self.G(self.z) if y is None else y), self.z)
         elif y is not None:
@@ -69,7 +71,7 @@ class Objectives:
         helped = {"intervention": 0.5 * self.loss.cross_entropy(self.made)}
         if self.method.encoder_objective == "help":
             return helped
-        return {**helped, "reconstruction": F.l1_loss(self.G(self.w), self.x)}
+        return {**helped, "reconstruction": F.l1_loss(self.G(self.w, kind="code"), self.x)}
 
 
 def _weighted(terms: TermsByName, reconstruction: float, intervention: float) -> TermsByName:

@@ -28,6 +28,7 @@ class LDMGAN(Method):
     E descends  d(x, G(E(x))) + KL(q(E(x)) || N(0, I))
     G descends  adv(G(z)) + adv(G(E(x))) + lambda_1 d(x, G(E(x))) + lambda_2 KL(q(E(G(z))) || N(0, I))
     """
+    split_statistics = True
 
     lambda_1: float = 1.0
     """Weight of the reconstruction distance in G's loss."""
@@ -56,7 +57,7 @@ class LDMGAN(Method):
         adversarial = ADVERSARIAL["bce" if self.loss == "nonsaturating" else "minimax"]
         x, y = data(), G(prior())
         code = E(x)
-        reconstruction = G(code)
+        reconstruction = G(code, kind="code")
         metric = DISTANCES[self.distance](D, x, reconstruction)
         yield [
             (

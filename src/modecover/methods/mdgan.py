@@ -28,15 +28,12 @@ class MDGAN(Method):
     D2 descends    -E log D2(G(E(x))) - E log(1 - D2(G(z)))                   diffusion step
     G descends     -E log D2(G(z))
     """
+    split_statistics = True
 
     lambda_: float = 0.01
     """Weight of D1's judgement beside the reconstruction distance in the manifold step (ours: the paper gives none)."""
     distance: str = "pixel"
     """Reconstruction distance: pixel, feature (in D1), or a name you add to `modecover.losses.DISTANCES`."""
-
-    @property
-    def split_statistics(self) -> bool:
-        return True
 
     def check(self, *, latent: int, batch: int) -> None:
         require(

@@ -26,6 +26,7 @@ class RegGAN(Method):
     G descends     -E log D(G(z)) + E [lambda_1 d(x, G(E(x))) - lambda_2 log D(G(E(x)))]
     E descends                      E [lambda_1 d(x, G(E(x))) - lambda_2 log D(G(E(x)))]
     """
+    split_statistics = True
 
     lambda_1: float = 0.2
     """Weight of the metric regulariser, the distance of data to their reconstructions."""

@@ -34,6 +34,7 @@ class VAEGAN(Method):
     G descends  gamma L - E log D(G(z)) - E log D(G(c))
     D descends  -E log D(x) - E log(1 - D(G(z))) - E log(1 - D(G(c)))
     """
+    split_statistics = True
 
     gamma: float = 0.01
     """Weight of the likelihood in G's loss, beside the adversarial losses."""

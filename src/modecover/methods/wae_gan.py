@@ -13,6 +13,8 @@ from modecover.methods.base import Method
 from modecover.methods.benchmarks import IVAAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
 
+_CELEBA = {**IVAAE_RUNS["celeba"], "cost": 614.4, "lambda_": 100.0}
+
 
 @dataclass(frozen=True)
 class WAEGAN(Method):
@@ -36,7 +38,8 @@ class WAEGAN(Method):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mnist": {**IVAAE_RUNS["mnist"], "cost": 204.8},
         "cifar": {**IVAAE_RUNS["cifar"], "cost": 614.4, "lambda_": 100.0},
-        "celeba": {**IVAAE_RUNS["celeba"], "cost": 614.4, "lambda_": 100.0, "lr": 3e-4, "lr_E": 3e-4, "lr_D": 1e-3},
+        "celeba": _CELEBA,
+        "celeba-wae": {**_CELEBA, "lr": 3e-4, "lr_E": 3e-4, "lr_D": 1e-3},
     }
 
     lambda_: float = 10.0

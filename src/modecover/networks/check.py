@@ -67,14 +67,15 @@ def accepts_option(module: nn.Module, name: str) -> bool:
 
 
 def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> None:
-    if split and not accepts_option(module, "kind"):
+    told = accepts_option(module, "kind")
+    if split and not told and any("running_mean" in part._buffers for part in module.modules()):
         raise UserError(
             f"This method keeps separate batch statistics for prior noise and for codes, but {name}'s forward takes no "
             f'`kind`: write forward(self, z, kind="prior") and use modecover.networks.SplitBatchNorm in it.'
         )
     given = f"{ROWS} latent rows of {latent}"
     wanted = (ROWS, *shape)
-    for kind in ("prior", "code") if split else (None,):
+    for kind in ("prior", "code") if split and told else (None,):
         output = _forward(name, module, [(latent,)], given, None if kind is None else {"kind": kind})
         if tuple(output.shape) != wanted:
             raise UserError(

@@ -24,7 +24,7 @@ from modecover.errors import UserError
 from modecover.networks.arguments import Configured, size, sizes
 from modecover.networks.convolutions import DoublingConv2d, FirstConv2d, HalvingConv2d, LastConv2d
 from modecover.networks.heads import HeadedDiscriminator
-from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm, batch_norm, run_layers
+from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm, batch_norm, normalized_codes, run_layers
 from modecover.networks.spectral import SpectralConv2d
 
 SIDES = (16, 32, 64, 128)
@@ -77,19 +77,26 @@ class DCGANEncoder(Configured, nn.Module):
         width: channels of the layer next to the image; 16 as the authors of IVGAN ran it, 64 in their Table 1.
         normalize: end with a batch norm.
         affine: give that batch norm a weight and a bias. Without, codes stay near mean 0 and variance 1.
+        law: as for `MLPEncoder`.
     """
 
     def __init__(
-        self, shape: Sequence[int], latent: int, width: int = 16, normalize: bool = True, affine: bool = False
+        self,
+        shape: Sequence[int],
+        latent: int,
+        width: int = 16,
+        normalize: bool = True,
+        affine: bool = False,
+        law: str = "normal",
     ):
         super().__init__()
         self.shape, self.latent, self.width = image_shape(shape), size("latent", latent), size("width", width)
-        self.normalize, self.affine = normalize, affine
+        self.normalize, self.affine, self.law = normalize, affine, law
         layers = down_layers(self.shape, width)
         layers += [LastConv2d(channel_plan(self.shape[1], width)[-1], latent, bias=not normalize)]
         layers += [nn.Flatten()]
         if normalize:
-            layers += [nn.BatchNorm1d(latent, affine=affine)]
+            layers += normalized_codes(latent, law, affine)
         self.layers = nn.Sequential(*layers)
         self.apply(initialize)
 

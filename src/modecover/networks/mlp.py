@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from modecover.errors import UserError
 from modecover.networks.arguments import Configured, elements, size, sizes
 from modecover.networks.heads import HeadedDiscriminator
-from modecover.networks.normalization import CoordinateAffine, batch_norm, run_layers
+from modecover.networks.normalization import CoordinateAffine, batch_norm, normalized_codes, run_layers
 from modecover.networks.spectral import SpectralLinear
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
@@ -92,6 +92,7 @@ class MLPEncoder(Configured, nn.Module):
     Args:
         shape, latent, hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
         normalize: end with a batch norm without affine map, which keeps the codes near mean 0 and variance 1.
+        law: that of the prior, one of `modecover.networks.normalization.LAWS`, which normalised codes are mapped to.
     """
 
     def __init__(
@@ -103,14 +104,16 @@ class MLPEncoder(Configured, nn.Module):
         batch_norm: bool = False,
         normalize: bool = True,
         pieces: int = 5,
+        law: str = "normal",
     ):
         super().__init__()
         self.shape, self.latent, self.hidden = sizes("shape", shape), size("latent", latent), sizes("hidden", hidden)
         self.activation, self.batch_norm, self.normalize, self.pieces = activation, batch_norm, normalize, pieces
+        self.law = law
         layers = hidden_layers(elements(self.shape), self.hidden, activation, batch_norm, pieces=pieces)
         layers.append(nn.Linear(self.hidden[-1], latent, bias=not normalize))  # batch norm takes any bias away
         if normalize:
-            layers.append(nn.BatchNorm1d(latent, affine=False))
+            layers += normalized_codes(latent, law)
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batch norm that keeps apart the statistics of the generator's two kinds of input, and the affine map on its latent.
+"""Batch norm that keeps apart the statistics of the generator's two kinds of input, and maps of its latent rows.
 
 Source: Che et al. 2017 (MDGAN), Appendix B: the generator reads prior noise and codes E(x), two laws whose batch
 statistics differ; normalising both with shared statistics would make each the other's noise.
@@ -11,6 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modecover.errors import UserError
+
+LAWS = ("normal", "uniform", "uniform01")
+"""Laws of prior noise: N(0, I), uniform on [-1, 1]^d, uniform on [0, 1]^d."""
 
 KINDS = ("prior", "code")
 """What a generator's input rows are: draws from the prior, or codes an encoder (or an intervention on it) made."""
@@ -51,6 +54,43 @@ class SplitBatchNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class NormalToUniform(nn.Module):
+    """The normal distribution function, coordinate by coordinate: a row of law N(0, I) becomes one of U[low, 1]^d.
+
+    Input (B, features). Behind a batch norm it gives codes the law of a uniform prior, as far as they are normal.
+
+    Args:
+        low: the lower end, -1 or 0.
+    """
+
+    def __init__(self, low: float):
+        super().__init__()
+        self.low = low
+
+    def forward(self, x: Tensor) -> Tensor:
+        upper = (1 + torch.erf(x * 0.5**0.5)) / 2
+        return self.low + (1 - self.low) * upper
+
+    def extra_repr(self) -> str:
+        return f"{self.low}"
+
+
+def normalized_codes(features: int, law: str, affine: bool = False) -> list[nn.Module]:
+    """The last layers of an encoder whose codes (B, features) shall have the law of the prior.
+
+    A batch norm gives them mean 0 and variance 1; for a uniform law the normal distribution function follows, since
+    codes that leave the prior's cube would be decoded where samples never come from.
+
+    Args:
+        law: of the prior: "normal", "uniform" on [-1, 1]^d, or "uniform01" on [0, 1]^d; `UserError` for another.
+        affine: give the batch norm a weight and a bias.
+    """
+    if law not in LAWS:
+        raise UserError(f"The law of the codes is {law!r}: choose one of {', '.join(LAWS)}.")
+    layers: list[nn.Module] = [nn.BatchNorm1d(features, affine=affine)]
+    return layers if law == "normal" else [*layers, NormalToUniform(-1.0 if law == "uniform" else 0.0)]
 
 
 class CoordinateAffine(nn.Module):

@@ -53,6 +53,8 @@ class Options:
     packing: int
     input_affine: bool
     encoder_normalize: bool
+    quarter_encoder: bool
+    prior: str
     dropout: float
     discriminator_norm: str
     widths: Mapping[str, int | None]
@@ -61,6 +63,11 @@ class Options:
     def codes(self) -> int:
         """How many numbers an encoder returns for a row."""
         return self.latent * (2 if self.stochastic_codes else 1)
+
+    @property
+    def code_law(self) -> dict[str, Any]:
+        """What every encoder is told of the law of its codes."""
+        return {"normalize": self.encoder_normalize, "law": self.prior}
 
     @property
     def packed(self) -> tuple[int, ...]:
@@ -93,7 +100,7 @@ def fully_connected(role: str, preset: Preset, options: Options) -> nn.Module:
     if role.endswith("discriminator"):
         arguments["spectral"] = options.discriminator_norm == "spectral"
     if role == "encoder":
-        return MLPEncoder(options.shape, options.codes, normalize=options.encoder_normalize, **arguments)
+        return MLPEncoder(options.shape, options.codes, **options.code_law, **arguments)
     if role == "joint discriminator":
         return JointMLPDiscriminator(options.shape, options.latent, **arguments)
     if role == "latent discriminator":
@@ -119,8 +126,9 @@ def _dcgan(role: str, options: Options) -> nn.Module:
         spectral = options.discriminator_norm == "spectral"
         return MLPDiscriminator((options.latent,), hidden, classes=options.classes, spectral=spectral)
     if role == "encoder":
-        width = 16 if width is None else width
-        return DCGANEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)
+        if width is None:
+            width = 16 if options.quarter_encoder else options.widths["generator"] or 64
+        return DCGANEncoder(options.shape, options.codes, width, **options.code_law)
     width = 64 if width is None else width
     if role == "joint discriminator":
         return JointDCGANDiscriminator(options.shape, options.latent, width, norm=options.discriminator_norm)
@@ -138,7 +146,7 @@ def _dcgan(role: str, options: Options) -> nn.Module:
 def _dcgan_wide_encoder(role: str, options: Options) -> nn.Module:
     if role == "encoder":
         width = options.widths[role] or options.widths["generator"] or 64
-        return DCGANEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)
+        return DCGANEncoder(options.shape, options.codes, width, **options.code_law)
     return _dcgan(role, options)
 
 
@@ -149,7 +157,7 @@ def _wae(role: str, options: Options) -> nn.Module:
         return _dcgan(role, options)
     width = options.widths[role] or options.widths["generator"] or 128
     if role == "encoder":
-        return WAEEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)
+        return WAEEncoder(options.shape, options.codes, width, **options.code_law)
     return WAEGenerator(
         options.latent,
         options.shape,
@@ -166,7 +174,7 @@ def _residual(role: str, options: Options) -> nn.Module:
     norm = "spectral" if options.discriminator_norm == "spectral" else "none"
     width = options.widths[role] or options.widths["generator"] or 32
     if role == "encoder":
-        return ResidualEncoder(options.shape, options.codes, width, normalize=options.encoder_normalize)
+        return ResidualEncoder(options.shape, options.codes, width, **options.code_law)
     if role == "joint discriminator":
         return JointResidualDiscriminator(options.shape, options.latent, width, norm=norm)
     if role == "discriminator":
@@ -202,7 +210,7 @@ def _digits(
         return _dcgan(role, options)
     if role == "encoder":
         hidden = (options.widths[role] or 1024,)
-        return MLPEncoder(options.shape, options.codes, hidden, normalize=options.encoder_normalize)
+        return MLPEncoder(options.shape, options.codes, hidden, **options.code_law)
     norm = options.discriminator_norm
     if role == "joint discriminator":
         return JointDigitDiscriminator(options.shape, options.latent, norm=norm, **discriminator)

@@ -51,6 +51,8 @@ def build(
     encoder_width: int | None = None,
     discriminator_width: int | None = None,
     encoder_normalize: bool = True,
+    quarter_encoder: bool = False,
+    prior: str = "normal",
     input_affine: bool = False,
     dropout: float = 0.0,
     discriminator_norm: str = "batch",
@@ -67,9 +69,11 @@ def build(
         stochastic_codes: encoders return means and log variances side by side, 2 * latent numbers a row.
         packing: rows that discriminators judge together: so many times the channels, or coordinates.
         width: hidden width (fully connected) or channels next to the image (convolutional); None: the preset's own.
-            DCGAN's encoder does not follow it: its width is 16 unless `encoder_width` says otherwise.
         encoder_width, discriminator_width: the same for these roles alone.
-        encoder_normalize: encoders end with a batch norm without affine map.
+        encoder_normalize: encoders end with a batch norm without affine map, and a map of its codes to the prior's law.
+        quarter_encoder: DCGAN's encoder has 16 channels next to the image, as in IVGAN's runs, where it is else as wide
+            as the generator.
+        prior: the law of prior noise, "normal", "uniform" on [-1, 1]^d or "uniform01" on [0, 1]^d.
         input_affine: generators begin with a learned scale and shift of each latent coordinate.
         dropout: in fully connected discriminators.
         discriminator_norm: "batch" or "none" in convolutional discriminators, where fully connected and residual ones
@@ -88,6 +92,8 @@ def build(
         input_affine=input_affine,
         # Normalised log variances would be no variances.
         encoder_normalize=encoder_normalize and not stochastic_codes,
+        quarter_encoder=quarter_encoder,
+        prior=prior,
         dropout=dropout,
         discriminator_norm=discriminator_norm,
         widths=_widths(width, encoder_width, discriminator_width),

@@ -26,7 +26,7 @@ from modecover.networks.arguments import Configured, size
 from modecover.networks.dcgan import image_shape
 from modecover.networks.heads import HeadedDiscriminator
 from modecover.networks.joint import JointImageDiscriminator
-from modecover.networks.normalization import CoordinateAffine, unknown_kind
+from modecover.networks.normalization import CoordinateAffine, normalized_codes, unknown_kind
 from modecover.networks.spectral import SpectralConv2d
 
 SIDES = (16, 32, 64, 128)
@@ -111,17 +111,25 @@ class ResidualEncoder(Configured, nn.Module):
 
     Args:
         shape, latent, width, blocks: as for `ResidualGenerator`.
-        normalize: end with a batch norm without affine map, which keeps the codes near mean 0 and variance 1.
+        normalize, law: as for `MLPEncoder`.
     """
 
-    def __init__(self, shape: Sequence[int], latent: int, width: int = 32, blocks: int = 1, normalize: bool = True):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        latent: int,
+        width: int = 32,
+        blocks: int = 1,
+        normalize: bool = True,
+        law: str = "normal",
+    ):
         super().__init__()
         self.shape, self.latent, self.width = _image_shape(shape), size("latent", latent), size("width", width)
-        self.blocks, self.normalize = size("blocks", blocks), normalize
+        self.blocks, self.normalize, self.law = size("blocks", blocks), normalize, law
         layers = [*_trunk(self.shape, width, blocks), nn.Flatten()]
         layers.append(_initialize(nn.Linear(_features(self.shape, width), latent, bias=not normalize)))
         if normalize:
-            layers.append(nn.BatchNorm1d(latent, affine=False))
+            layers += normalized_codes(latent, law)
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

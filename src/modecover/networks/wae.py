@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from modecover.networks.arguments import Configured, size
 from modecover.networks.dcgan import image_shape
-from modecover.networks.normalization import CoordinateAffine, batch_norm, run_layers
+from modecover.networks.normalization import CoordinateAffine, batch_norm, normalized_codes, run_layers
 
 SIDES = (16, 28, 32, 64, 128)
 
@@ -70,20 +70,22 @@ class WAEEncoder(Configured, nn.Module):
 
     Args:
         shape, latent, width: as for `WAEGenerator`.
-        normalize: end with a batch norm without affine map, which keeps the codes near mean 0 and variance 1.
+        normalize, law: as for `MLPEncoder`.
     """
 
-    def __init__(self, shape: Sequence[int], latent: int, width: int = 128, normalize: bool = False):
+    def __init__(
+        self, shape: Sequence[int], latent: int, width: int = 128, normalize: bool = False, law: str = "normal"
+    ):
         super().__init__()
         self.shape, self.latent, self.width = _image_shape(shape), size("latent", latent), size("width", width)
-        self.normalize = normalize
+        self.normalize, self.law = normalize, law
         channels = [width << stage for stage in range(_doublings(self.shape[1]) + 1)]
         layers: list[nn.Module] = []
         for here, after in pairwise([self.shape[0], *channels]):
             layers += [nn.Conv2d(here, after, 5, 2, 2, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         layers += [nn.Flatten(), nn.Linear(channels[-1] * 4 * 4, latent, bias=not normalize)]
         if normalize:
-            layers += [nn.BatchNorm1d(latent, affine=False)]
+            layers += normalized_codes(latent, law)
         self.layers = nn.Sequential(*layers)
         self.apply(_initialize)
 

@@ -97,6 +97,8 @@ def _options(method: Method, settings: Settings) -> dict[str, Any]:
         "width": settings.width,
         "input_affine": settings.input_affine,
         "encoder_normalize": method.normalized_codes if settings.norm_E == "auto" else settings.norm_E == "batch",
+        "quarter_encoder": method.quarter_encoder,
+        "prior": settings.prior,
         "discriminator_norm": _norm_of_discriminators(method, settings),
     }
 

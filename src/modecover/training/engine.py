@@ -21,6 +21,7 @@ from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import Terms, Update, is_discriminator
 from modecover.networks.normalization import SplitBatchNorm
+from modecover.networks.spectral import is_spectral
 from modecover.training import shared_gradients, updates
 from modecover.training.averages import Averages
 from modecover.training.finite import FiniteWatch
@@ -105,6 +106,8 @@ class Engine:
         self.processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
         averaged = {name: network for name, network in self.networks.items() if not is_discriminator(roles[name])}
         self._averages = Averages(averaged, self.options.ema)
+        spectral = (module for network in self.networks.values() for module in network.modules() if is_spectral(module))
+        self._iterated = [module.get_buffer("u") for module in spectral] if self.options.accumulate > 1 else []
         self._last_schedule: list[str] = []
         self._frozen = False
         self.revision = 0  # grows when a recording of an earlier step is no longer what a step does
@@ -155,7 +158,11 @@ class Engine:
             total: list[updates.Gradients] = []
             terms: dict[str, Tensor] = {}
             finished = 0
+            begun = [u.clone() for u in self._iterated]
             for streams, run in zip(self._streams, runs, strict=True):
+                # In every micro-batch the power iteration of spectral norms goes the way it goes for a whole batch.
+                for u, start in zip(self._iterated, begun, strict=True):
+                    u.copy_(start)
                 with random.active(streams):
                     update = next(run, None)
                 if update is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from modecover.errors import UserError
 
-_PLAIN = {"instance_noise": "0", "weight_decay_E": 0.0, "k": 2, "t": 2}
+_PLAIN = {"instance_noise": "0", "weight_decay_E": 0.0, "k": 2, "t": 2, "unrolled_rate": 0.1}
 
 
 @dataclass(frozen=True)
