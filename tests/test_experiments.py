@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from modecover.experiments import mixtures
 from modecover.experiments.declared import EXPERIMENTS, Arm, Experiment
 from modecover.experiments.pairs import Pair, differs, verdict
 from modecover.experiments.report import page, table
+from modecover.experiments.rows import read_rows, write_rows
 from modecover.experiments.runner import Result, _run_arm, read_summary, run_experiment
 from modecover.experiments.search import choose
 from modecover.training.files import write_json
@@ -39,7 +41,7 @@ def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path: Path) -> Non
 
 
 def declared() -> list[tuple[Experiment, Arm]]:
-    searches = [mixtures.search(place, entry) for place in mixtures.SETS for entry in mixtures.ENTRIES]
+    searches = [mixtures.search(place, entry) for place in mixtures.SETS for entry in place.entries]
     larger = [mixtures.larger(place) for place in mixtures.SETS if place.name in mixtures.LARGER_SETS]
     return [(each, arm) for each in [*EXPERIMENTS.values(), *searches, *larger] for arm in each.arms]
 
@@ -69,6 +71,48 @@ def result(label: str, modes: list[int], *, any_: list[int] | None = None, dista
     summary: dict[str, Any] = {"last": rows, "best": rows, "evaluation": {"modes": 8}, "processor_seconds": 3.0}
     control = {"modes_any": 8.0, "modes_many": 8.0, "high_quality": 0.99, "wasserstein": 0.01}
     return Result(Arm(label, "gan"), Path(label), {**summary, "control": control})
+
+
+def test_all_methods_of_a_table_have_one_prior() -> None:
+    """What a table compares is the method: also of those whose codes are normalised."""
+    for place in mixtures.SETS:
+        each = mixtures.table(place, {entry.label: entry.candidates()[0].settings for entry in place.entries})
+        assert each.settings["prior"] == place.prior
+        assert not any("prior" in arm.settings for arm in each.arms)
+    left_out = [e.label for e in mixtures.ENTRIES if e not in mixtures.SETS[2].entries]
+    assert mixtures.SETS[2].prior == "uniform01" and left_out == ["VAEGAN", "LDMGAN"]
+    priors = {group: {arm.settings["prior"] for arm in arms} for group, arms in groups(EXPERIMENTS["circle-mdgan"])}
+    assert list(priors.values()) == [{"uniform01"}, {"normal"}]
+
+
+def groups(each: Experiment) -> list[tuple[str, list[Arm]]]:
+    names = dict.fromkeys(arm.group for arm in each.arms)
+    return [(name, [arm for arm in each.arms if arm.group == name]) for name in names]
+
+
+def test_a_page_has_a_table_for_each_group(tmp_path: Path) -> None:
+    plain, other = (dataclasses.replace(result("GAN", [8]), arm=Arm("GAN", "gan", {}, group)) for group in "ab")
+    facts = {"seeds": [0], "steps": 4, "commit": None, "hardware": {"accelerators": [], "processor": "P"}}
+    facts["versions"] = {"torch": "2", "python": "3"}
+    for each in (plain, other):
+        each.summary.update(facts, schedule="D -> G")
+    lines = page(Experiment("two", "Which?", "ring", TINY, (plain.arm, other.arm)), [plain, other]).splitlines()
+    assert [line for line in lines if line.startswith("## ")] == ["## a", "## b"]
+    assert sum(line.startswith("| GAN | last") for line in lines) == 2
+
+
+def test_rows_keep_every_number(tmp_path: Path) -> None:
+    first, broken = result("GAN", [8, 3]), Result(Arm("Odd", "gan", {"lr": 1.0}, "b"), Path("x"), {}, "NaN")
+    first.summary["last"][0]["kl"] = math.inf
+    write_rows(tmp_path / "rows.jsonl", [first, broken])
+    assert (
+        "Infinity" in (tmp_path / "rows.jsonl").read_text()
+        and len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
+    )
+    again = read_rows(tmp_path / "rows.jsonl")
+    assert [(each.arm, each.summary, each.broken) for each in again] == [
+        (each.arm, each.summary, each.broken) for each in (first, broken)
+    ]
 
 
 def test_the_search_asks_for_all_modes_first_then_for_modes_then_for_the_distance() -> None:

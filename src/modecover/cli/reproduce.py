@@ -22,20 +22,23 @@ def run(words: list[str]) -> int:
 
     from modecover.cli.progress import Display
     from modecover.experiments.report import page
+    from modecover.experiments.rows import write_rows
     from modecover.experiments.runner import run_experiment
 
     if name == search.NAME:
         print(search.QUESTION)
         with Display() as display:
-            text = search.mixtures_page(out, display, given["workers"])
+            text, results = search.mixtures_page(out, display, given["workers"])
     else:
         chosen = experiment(name)
         print(f"{chosen.question} {len(chosen.arms)} arms on {chosen.data}.")
         with Display() as display:
-            text = page(chosen, run_experiment(chosen, out, display, given["workers"]))
+            results = run_experiment(chosen, out, display, given["workers"])
+        text = page(chosen, results)
     place = Path(given["results"]) / f"{name}.md"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
+    write_rows(place.with_suffix(".jsonl"), results)
     print(text)
-    print(f"Written to {place}.")
+    print(f"Written to {place}; the numbers of every seed are in {place.with_suffix('.jsonl')}.")
     return 0

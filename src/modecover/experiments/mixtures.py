@@ -6,11 +6,13 @@ uses these sets, or differ, and decide more than the objective: so they are sear
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from modecover.experiments.declared import Arm, Experiment
+from modecover.methods import registry
 
 DECAY = "0.5:1,1~0"
 
@@ -34,21 +36,18 @@ class Entry:
         label, method: as of an `Arm`.
         variants: values of its own weights to choose among; more of them leave fewer learning settings, so that every
             method has `BUDGET` candidates.
-        normal_prior: whether its prior is N(0, I) also where the protocol has another: its KL, or the batch norm of
-            its codes, is for that one.
         published: "modes / HQ %" by set, with the source.
     """
 
     label: str
     method: str
     variants: tuple[Mapping[str, Any], ...] = ({},)
-    normal_prior: bool = False
     published: Mapping[str, str] | None = None
 
     def candidates(self) -> tuple[Arm, ...]:
         """What the search compares, `BUDGET` arms labelled a, b, c, ..."""
         settings = [
-            {**learning, **variant, **({"prior": "normal"} if self.normal_prior else {})}
+            {**learning, **variant}
             for learning in LEARNING[: BUDGET // len(self.variants)]
             for variant in self.variants
         ]
@@ -69,15 +68,13 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("BiGAN", "bigan", published={"ring": "6.9 / 38.1 [L]", "grid": "20.4 / 66.5 [L]"}),
     Entry("ALI", "ali", published={"ring": "2.8 / 0.13 [V]", "grid": "15.8 / 1.6 [V]"}),
     Entry("VEEGAN", "veegan", published={"ring": "8 / 52.9 [V], 1 / 99.9 [L]", "grid": "24.6 / 40 [V], 1 / 99.5 [L]"}),
-    Entry("VAEGAN", "vaegan", normal_prior=True, published={"ring": "1 / 100 [L]", "grid": "8.9 / 98.6 [L]"}),
+    Entry("VAEGAN", "vaegan", published={"ring": "1 / 100 [L]", "grid": "8.9 / 98.6 [L]"}),
     Entry("Reg-GAN", "reg-gan", ({"lambda_1": 0.2, "lambda_2": 0.4}, {"lambda_1": 0.005, "lambda_2": 0.005})),
     Entry("MDGAN", "mdgan", ({"lambda_": 0.01}, {"lambda_": 0.1})),
-    Entry("LDMGAN", "ldmgan", normal_prior=True, published={"ring": "8 / 97.9 [L]", "grid": "23.1 / 65.4 [L]"}),
-    Entry("IVDCGAN", "ivdcgan", _INTERVENTION, normal_prior=True),
-    Entry("IVLSGAN", "ivlsgan", _INTERVENTION, normal_prior=True),
-    Entry(
-        "IV-R3GAN", "ivgan", tuple({**own, "adversarial": "relativistic"} for own in _INTERVENTION), normal_prior=True
-    ),
+    Entry("LDMGAN", "ldmgan", published={"ring": "8 / 97.9 [L]", "grid": "23.1 / 65.4 [L]"}),
+    Entry("IVDCGAN", "ivdcgan", _INTERVENTION),
+    Entry("IVLSGAN", "ivlsgan", _INTERVENTION),
+    Entry("IV-R3GAN", "ivgan", tuple({**own, "adversarial": "relativistic"} for own in _INTERVENTION)),
 )
 
 INTERVENED = (("GAN", "IVDCGAN"), ("LSGAN", "IVLSGAN"), ("R3GAN", "IV-R3GAN"))
@@ -88,17 +85,24 @@ SOURCES = "[L] LDMGAN's table, [P] PacGAN's, [V] VEEGAN's; each with its own net
 
 @dataclass(frozen=True)
 class MixtureSet:
-    """One of the sets, with the protocol whose networks, prior and evaluation it is run under."""
+    """One of the sets, with the protocol whose networks and evaluation it is run under, and all methods' prior."""
 
     name: str
     data: str
     protocol: str
+    prior: str = "normal"
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The methods that can be run: with a uniform prior not those whose KL is to N(0, I)."""
+        return tuple(e for e in ENTRIES if self.prior == "normal" or not registry.get(e.method)().normal_prior)
 
 
 SETS = (
     MixtureSet("ring", "ring-ldmgan", "ldmgan"),
     MixtureSet("grid", "grid-ldmgan", "ldmgan"),
-    MixtureSet("circle", "circle-mdgan", "mdgan"),
+    MixtureSet("circle", "circle-mdgan", "mdgan", "uniform01"),
+    MixtureSet("circle, normal prior", "circle-mdgan", "mdgan"),
 )
 
 SEARCH: Mapping[str, Any] = {"seeds": 4, "seed": 100, "steps": 2_000}
@@ -126,7 +130,7 @@ goes with the square of the distance between modes."""
 
 def search(mixture: MixtureSet, entry: Entry) -> Experiment:
     """The candidates of a method on a set, on seeds that are not the table's."""
-    settings = {"protocol": mixture.protocol, **QUIET, **SEARCH, "evaluate_every": 0}
+    settings = {"protocol": mixture.protocol, "prior": mixture.prior, **QUIET, **SEARCH, "evaluate_every": 0}
     name = f"{mixture.name}/{entry.label}"
     return Experiment(
         name, f"Settings of {entry.label} on the {mixture.name}", mixture.data, settings, entry.candidates()
@@ -135,8 +139,8 @@ def search(mixture: MixtureSet, entry: Entry) -> Experiment:
 
 def table(mixture: MixtureSet, chosen: Mapping[str, Mapping[str, Any]]) -> Experiment:
     """The table of a set, every method with the settings chosen for it (by label)."""
-    settings = {"protocol": mixture.protocol, **QUIET, **TABLE}
-    arms = tuple(Arm(entry.label, entry.method, chosen[entry.label]) for entry in ENTRIES)
+    settings = {"protocol": mixture.protocol, "prior": mixture.prior, **QUIET, **TABLE}
+    arms = tuple(Arm(entry.label, entry.method, chosen[entry.label], mixture.name) for entry in mixture.entries)
     return Experiment(mixture.name, f"The {mixture.name}", mixture.data, settings, arms)
 
 
@@ -144,4 +148,6 @@ def larger(mixture: MixtureSet) -> Experiment:
     """A few methods with networks that have room for all modes."""
     own, arms = LARGER_SETS[mixture.name]
     settings = {"protocol": mixture.protocol, **QUIET, **TABLE, **LARGER, **own}
-    return Experiment(f"{mixture.name}-larger", f"The {mixture.name}", mixture.data, settings, arms)
+    name = f"{mixture.name}-larger"
+    arms = tuple(dataclasses.replace(arm, group=name) for arm in arms)
+    return Experiment(name, f"The {mixture.name}", mixture.data, settings, arms)

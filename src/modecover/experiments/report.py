@@ -36,9 +36,19 @@ LEGEND = (
 def page(experiment: Experiment, results: Sequence[Result]) -> str:
     """The results of one experiment in Markdown."""
     shared = ", ".join(f"{name} {value}" for name, value in experiment.settings.items())
-    lines = [f"# {experiment.name}", "", experiment.question, "", *table(results), "", LEGEND, ""]
-    lines += [f"Data {experiment.data}; {shared}. What differs:", "", *own_settings(results), "", *provenance(results)]
+    lines = [f"# {experiment.name}", "", experiment.question, ""]
+    for group, members in by_group(results).items():
+        lines += [*([f"## {group}", ""] if group else []), *table(members), "", *own_settings(members), ""]
+    lines += [LEGEND, "", f"Data {experiment.data}; {shared}.", "", *provenance(results)]
     return "\n".join([*lines, ""])
+
+
+def by_group(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The results of each table, in order."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.arm.group, []).append(result)
+    return groups
 
 
 def table(results: Sequence[Result], published: Mapping[str, str] | None = None) -> list[str]:

@@ -64,7 +64,7 @@ def run_experiments(
     no other.
 
     Args:
-        out: a folder for each experiment; its arms are in folders below, by label.
+        out: a folder for each experiment; its arms are in folders below, by group and label.
         workers: arms at a time. Default: as many as there are cores.
 
     Raises:
@@ -81,7 +81,10 @@ def run_experiments(
         news, stop = manager.Queue(), manager.Event()
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_stand_apart) as pool:
             jobs = [
-                [pool.submit(_run_arm, experiment, arm, place / arm.label, news, stop) for arm in experiment.arms]
+                [
+                    pool.submit(_run_arm, experiment, arm, place / arm.group / arm.label, news, stop)
+                    for arm in experiment.arms
+                ]
                 for experiment, place in zip(experiments, out, strict=True)
             ]
             _relay([job for of_one in jobs for job in of_one], news, count, listener, asked)

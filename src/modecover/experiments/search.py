@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modecover.experiments import mixtures
-from modecover.experiments.mixtures import ENTRIES, MixtureSet
+from modecover.experiments.mixtures import MixtureSet
 from modecover.experiments.pairs import LEVEL, Pair, pairs_table
 from modecover.experiments.report import LEGEND, own_settings, provenance, table
 from modecover.experiments.runner import Result, run_experiments
@@ -20,23 +20,24 @@ QUESTION = (
 )
 
 
-def mixtures_page(out: Path, listener: Listener, workers: int | None = None) -> str:
-    """Search, run and write the table; a second call computes only what is missing."""
+def mixtures_page(out: Path, listener: Listener, workers: int | None = None) -> tuple[str, list[Result]]:
+    """Search, run and write the table; a second call computes only what is missing. The page, and the table's rows."""
     searches = {
-        (place.name, entry.label): mixtures.search(place, entry) for place in mixtures.SETS for entry in ENTRIES
+        (place.name, entry.label): mixtures.search(place, entry) for place in mixtures.SETS for entry in place.entries
     }
     found = run_experiments(
         list(searches.values()), [out / "search" / name / label for name, label in searches], listener, workers
     )
     best = {key: choose(results) for key, results in zip(searches, found, strict=True)}
     chosen = {
-        place.name: {entry.label: best[place.name, entry.label].arm.settings for entry in ENTRIES}
+        place.name: {entry.label: best[place.name, entry.label].arm.settings for entry in place.entries}
         for place in mixtures.SETS
     }
     tables = [mixtures.table(place, chosen[place.name]) for place in mixtures.SETS]
     tables += [mixtures.larger(place) for place in _LARGER]
-    results = run_experiments(tables, [out / "table" / each.name for each in tables], listener, workers)
-    return _page(results[: len(mixtures.SETS)], results[len(mixtures.SETS) :])
+    results = run_experiments(tables, [out / "table"] * len(tables), listener, workers)
+    text = _page(results[: len(mixtures.SETS)], results[len(mixtures.SETS) :])
+    return text, [result for of_one in results for result in of_one]
 
 
 def choose(results: Sequence[Result]) -> Result:
@@ -61,7 +62,7 @@ _LARGER = [place for place in mixtures.SETS if place.name in mixtures.LARGER_SET
 def _page(results: Sequence[Sequence[Result]], larger: Sequence[Sequence[Result]]) -> str:
     lines = ["# Two-dimensional mixtures", "", QUESTION, "", LEGEND, "", _searched(), ""]
     for place, rows in zip(mixtures.SETS, results, strict=True):
-        printed = {entry.label: (entry.published or {}).get(place.name, "") for entry in ENTRIES}
+        printed = {entry.label: (entry.published or {}).get(place.name, "") for entry in place.entries}
         lines += [f"## {_title(place)}", "", *table(rows, printed), "", *own_settings(rows), ""]
         lines += [*provenance(rows), ""]
     lines += ["## What the intervention adds", "", _what_is_paired(), "", *pairs_table(_pairs(results)), ""]
@@ -91,7 +92,11 @@ def _what_is_paired() -> str:
 
 
 def _title(place: MixtureSet) -> str:
-    return f"The {place.name}: `{place.data}`, networks and evaluation of the protocol `{place.protocol}`"
+    prior = "N(0, I)" if place.prior == "normal" else "U[0, 1]^d"
+    return (
+        f"The {place.name}: `{place.data}`, networks and evaluation of the protocol `{place.protocol}`, prior {prior} "
+        "for all methods"
+    )
 
 
 def _searched() -> str:
