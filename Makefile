@@ -1,6 +1,7 @@
 # On a fresh machine with Python >= 3.11, pip, venv and make:
 #   make demo    set up .venv and run the demo
 #   make test    set up .venv, then lint and test
+#   make test-processors   the tests under the kernels of other processors, one after the other: an hour
 #   make bench   set up .venv, then time everything on the CPU (bench-gpu: on a GPU), into results/bench.md
 # A second call does not reinstall. Choose the interpreter with `make PYTHON=python3.12 demo`.
 
@@ -10,10 +11,10 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench bench-gpu clean help
+.PHONY: demo test test-processors lint format bench bench-gpu clean help
 
 help:
-	@sed -n '2,5p' Makefile | cut -c3-
+	@sed -n '2,6p' Makefile | cut -c3-
 
 demo: $(VENV)/installed
 	$(BIN)/modecover demo
@@ -21,6 +22,9 @@ demo: $(VENV)/installed
 # One thread for each test process: two processes on two cores are faster than each with two threads.
 test: lint
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
+
+test-processors: $(VENV)/installed-dev
+	$(BIN)/python tests/scripts/processors.py --workers $(WORKERS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -205,6 +205,15 @@ def methods_that_know_the_hardware(files: list[Source]) -> list[str]:
 RULES = [wrong_arrows, prints, pickles, early_imports, methods_that_know_the_hardware]
 
 
+def test_the_oldest_torch_that_is_promised_is_the_one_that_is_tested() -> None:
+    import tomllib
+
+    promised = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+    (floor,) = (line.removeprefix("torch>=") for line in promised if line.startswith("torch>="))
+    (tested,) = re.findall(r"^torch==(.+)$", (REPOSITORY / "constraints.txt").read_text(), re.M)
+    assert tested.split(".")[: floor.count(".") + 1] == floor.split(".")
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_the_house_keeps_its_rules(rule):
     assert rule(read(SOURCE)) == []

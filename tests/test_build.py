@@ -139,13 +139,19 @@ def test_stacked_runs_as_they_are_really_built_equal_separate_ones(shape: tuple[
         return build_engine(chosen, resolved, data, device=torch.device("cpu"))
 
     stacked, alone = engine(0, 3), engine(1, 1)
-    for _ in range(3):
-        stacked.step()
-        alone.step()
+    for each in (stacked, alone):
+        for one in each.optimizers.values():
+            for group in one.param_groups:
+                if "eps" in group:
+                    # Far above rounding: a step is then a smooth function of the gradient, and a true zero stays one.
+                    group["eps"] = 1e-2
+        for _ in range(3):
+            each.step()
+    # A step is lr g / (|g| + eps) at most: float32's 1e-6 of a gradient near 1 becomes 3 steps of 1e-3 * 1e-6 / 1e-2.
     for name, network in alone.networks.items():
         member = stacked.networks[name].member(1).state_dict()  # type: ignore[operator]
         for key, value in network.state_dict().items():
-            assert torch.allclose(member[key].float(), value.float(), atol=1e-5), f"{name}/{key}"
+            assert torch.allclose(member[key].float(), value.float(), rtol=1e-5, atol=3e-6), f"{name}/{key}"
 
 
 @pytest.mark.parametrize(

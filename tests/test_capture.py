@@ -128,11 +128,15 @@ def test_bf16_captured_equals_eager() -> None:
 
 
 @needs_gpu
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 2e-2)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 2e-2)])
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_convolutions_captured_equal_eager(precision: str, tolerance: float, seeds: int) -> None:
+    """By plain descent, with kernels that always add up in the same order: else atomic sums and TF32 (a mantissa of 10
+    bits) differ by 1e-3 of a gradient, of which Adam makes full steps wherever the gradient is rounding."""
     images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, 3), dtype=np.uint8)
-    assert_captured_equals_eager("ivlsgan", tolerance, source=images, precision=precision, seeds=seeds)
+    chosen = {"source": images, "precision": precision, "seeds": seeds, "optimizer": "sgd", "lr": 0.01, "lr_E": 0.01}
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False, allow_tf32=False):
+        assert_captured_equals_eager("ivlsgan", tolerance, **chosen)
 
 
 @needs_gpu
