@@ -300,7 +300,7 @@ def bad(name):
         ("no files", "holds no images"),
         ("no path", "no file or folder"),
         ("two columns", "several columns of data"),
-        ("words", "no column of pictures or numbers"),
+        ("words", "too many for a coordinate each"),
         ("ragged", "differ in length"),
     ],
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from modecover.data.arrays import Images, own_tensor
 from modecover.data.base import Dataset
-from modecover.data.pictures import MEMORY_LIMIT, StreamedImages, open_pictures
+from modecover.data.pictures import StreamedImages, open_pictures
 from modecover.data.pixels import images_resized
+from modecover.data.room import MEMORY_LIMIT
 from modecover.data.stacked import StackedDigits
 from modecover.errors import UserError
 
@@ -24,11 +25,12 @@ def resized_to(side: int, data: Dataset, memory_limit: int = MEMORY_LIMIT) -> Da
         assert isinstance(base, Images)
         made = StackedDigits(base, data.k, data.size, data.seed)
     elif isinstance(data, StreamedImages):
-        made = open_pictures(data.pictures, data.name, side, data.channels, memory_limit)
+        made = open_pictures(data.pictures, data.name, side, data.channels, memory_limit, survey=data.survey)
         made.modes = data.modes
     else:
         raise UserError(f"{data.name} of shape {data.shape} cannot be resized: give images of {side}x{side} pixels.")
     made.source_range = data.source_range or made.source_range
+    made.notes, made.roles = data.notes, data.roles
     if data.opened is not None:
         made.opened = {**data.opened, "size": side}
     return made

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from modecover.data import Dataset, open_data
 from modecover.data.opening import Source
-from modecover.data.pictures import MEMORY_LIMIT
 from modecover.data.resizing import resized_to
+from modecover.data.room import MEMORY_LIMIT
 from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.methods.base import Method
@@ -164,7 +164,7 @@ def open_for_networks(
         size, memory_limit, opening: as for `open_data`.
     """
     built = set(registry.get(method).roles()) - set(own or {})
-    dataset = open_data(data, size=size, memory_limit=memory_limit, **opening)
+    dataset = open_data(data, size=size, memory_limit=memory_limit, progress=listener.preparing, **opening)
     preset = PRESETS.get("dcgan" if networks == "auto" else networks)
     if size is not None or len(dataset.shape) != 3 or preset is None or not preset.sides or not built:
         return dataset
