@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from modecover.data.base import Progress, silent
 from modecover.data.files import NO_LABELS
 from modecover.data.layouts import known_layout
-from modecover.data.places import require_name
+from modecover.data.places import require_name, user_path
 from modecover.data.room import MEMORY_LIMIT, MOST_BYTES, byte_count
 from modecover.errors import UserError
 
@@ -134,7 +134,7 @@ def _folder(place: Any) -> Path | None:
     if not isinstance(text, str):
         raise UserError(f"data_dir must be the path of a folder, as text or a Path; got {place!r}.")
     require_name(text)
-    return Path(text).expanduser()
+    return user_path(text)
 
 
 def _word(name: str, value: Any) -> str:

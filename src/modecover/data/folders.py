@@ -66,7 +66,9 @@ class FolderPictures:
             folder = subfolders[split]
         self.folder = folder
         self.left_out: Counter[str] = Counter()
-        self.paths = sorted(self._walk(folder, set()))
+        # A link to a folder above this one would lead into everything beside it.
+        above = {(place.st_dev, place.st_ino) for place in (parent.stat() for parent in folder.resolve().parents)}
+        self.paths = sorted(self._walk(folder, above))
         if not self.paths:
             instead = f" (but {_listed(self.left_out)})" if self.left_out else ""
             raise UserError(
@@ -129,7 +131,7 @@ class FolderPictures:
             elif path.is_dir():
                 found = path.stat()
                 if (found.st_dev, found.st_ino) in seen:
-                    words = "link to a folder that is read already|links to folders that are read already"
+                    words = "link to a folder above or read already|links to folders above or read already"
                     self.left_out[words] += 1
                 else:
                     yield from self._walk(path, seen)

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -186,6 +187,8 @@ def _transformed(
         return holds_classes(kinds[name], column(name), name, origin)
 
     roles = choose_roles(kinds, key, label_key, origin, are_classes)
+    once = f"{origin}: its transform is applied to each row once, when it is opened"
+    roles = replace(roles, notes=(*roles.notes, once))
     labels = None if roles.label is None else values_of(column(roles.label), roles.label, origin)
     first = roles.columns[0]
     if kinds[first] == PICTURE:

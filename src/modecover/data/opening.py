@@ -21,8 +21,8 @@ from modecover.data.folders import FolderPictures, beside, picture_suffixes
 from modecover.data.hub import load_hub, read_hub
 from modecover.data.layouts import POINTS
 from modecover.data.options import Value, nearest, parse_options
-from modecover.data.pictures import Pictures, TablePictures, open_pictures
-from modecover.data.places import printable, require_name, require_openable
+from modecover.data.pictures import Pictures, TablePictures, open_pictures, surveyed
+from modecover.data.places import exists, names_in, printable, require_name, require_openable, user_path
 from modecover.data.room import MEMORY_LIMIT
 from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
 from modecover.data.tables import Content, read_parquet, tables_of_split
@@ -132,8 +132,8 @@ def _again(source: Source, options: Asked) -> dict[str, Any] | None:
     if not isinstance(text, str) or not isinstance(options.labels, str | None):
         return None
     named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
-    path = Path(text).expanduser()
-    return {"source": str(path.absolute()) if not named and path.exists() else text, **options.recorded()}
+    path = user_path(text)
+    return {"source": str(path.absolute()) if not named and exists(path) else text, **options.recorded()}
 
 
 @dataclass(frozen=True)
@@ -211,14 +211,14 @@ class _Opening:
         return StackedDigits(digits.to_be_stacked(base, self.asked), k, count, seed)
 
     def path_or_hub(self, text: str) -> Dataset:
-        path = Path(text).expanduser()
-        if path.exists():
+        path = user_path(text)
+        if exists(path):
             return self.path(path)
         owner, slash, name = text.partition("/")
-        if slash and owner not in ("", ".", "..", "~") and name and "/" not in name and not path.suffix:
+        if slash and owner not in ("", ".", "..") and owner[0] != "~" and name and "/" not in name and not path.suffix:
             return self.hub(text)
         if slash or path.suffix:
-            near = nearest(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else ""
+            near = nearest(path.name, names_in(path.parent))
             raise UserError(f"there is no file or folder {printable(text)}{near}; check the path.")
         known = ", ".join(NAMES)
         raise UserError(f"unknown data {printable(text)!r}{nearest(text, NAMES)}; give a path or one of: {known}.")
@@ -232,7 +232,7 @@ class _Opening:
         return self.content(content, f"hf:{name}")
 
     def path(self, path: Path) -> Dataset:
-        path, asked = path.expanduser(), self.asked
+        path, asked = user_path(path), self.asked
         require_openable(path)
         if path.is_dir():
             return self.folder(path)
@@ -279,12 +279,16 @@ class _Opening:
         asked = self.asked
         if asked.layout == POINTS:
             raise UserError(f"{name} holds pictures, which are no points; leave out layout.")
+        survey = surveyed(pictures, asked.progress)
         if asked.labels is not None and not isinstance(asked.labels, str):
             given = as_array(asked.labels, "labels")
-            pictures.labels = class_labels(given, len(pictures), name)
+            each_frame = len(given.shape) > 0 and len(given) == survey.count
+            pictures.labels = class_labels(given, survey.count if each_frame else len(pictures), name)
         elif asked.no_labels:
             pictures.labels = None
-        return open_pictures(pictures, name, asked.size, asked.channels, asked.memory_limit, progress=asked.progress)
+        return open_pictures(
+            pictures, name, asked.size, asked.channels, asked.memory_limit, survey=survey, progress=asked.progress
+        )
 
     def array(self, array: files.Array, found: files.Array | None, name: str) -> Dataset:
         asked = self.asked

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BLOCK = 256
-"""Pictures that the threads are given at a time, between two looks at the progress."""
+MOST_AT_ONCE = 32
+"""Pictures that a thread takes at a time: with one at a time threads would stand in each other's way."""
 NAMED = 3
 """Broken pictures that a message names."""
 ONE_PICTURE = {"MPO": "previews or partners of a stereo pair", "PSD": "layers"}
@@ -90,7 +90,7 @@ class TablePictures:
         row = row.as_py() if hasattr(row, "as_py") else row  # a cell of pyarrow's
         content: Any = row.get("bytes") if isinstance(row, dict) else row
         if hasattr(content, "getexif"):
-            return content  # type: ignore[no-any-return]  # a picture, as it looks
+            return content
         if isinstance(content, bytes | bytearray | memoryview):
             return io.BytesIO(content)
         if content is None and isinstance(row, dict) and isinstance(row.get("path"), str) and row["path"]:
@@ -253,7 +253,8 @@ def open_pictures(
     sample = int(np.prod(streamed.shape))
     require_memory(16 * sample, f"a picture of {streamed.shape[2]}x{streamed.shape[1]} pixels", "say a smaller size=")
     if survey.count * sample > memory_limit:
-        require_whole(errors, len(pictures))
+        if errors:
+            streamed.require_readable(progress)  # a message counts all that are broken
         return streamed
     require_memory(survey.count * sample, name, "lower memory_limit, so that its pictures are streamed")
     data = Images(streamed.all(progress), streamed.labels, name)
@@ -281,9 +282,9 @@ def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
         first, size = whole[0][0], whole[0][1].size
         for index, found in whole:
             if found.size != size or found.other_size is not None:
-                other = found.size if found.size != size else found.other_size
-                assert other is not None
-                mixed = _mixed(pictures.name(first), size, pictures.name(index), other)
+                later = found.other_size if found.size == size else None
+                name = pictures.name(index) if later is None else f"{pictures.name(index)} (a later frame)"
+                mixed = _mixed(pictures.name(first), size, name, later or found.size)
                 break
     return Survey(
         ends=np.cumsum([found.frames if isinstance(found, _Look) else 1 for found in looks], dtype=np.int64),
@@ -364,11 +365,19 @@ def read_frames(pictures: Pictures, index: int, first: int, last: int) -> Iterat
 
 def _in_threads(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
     """`work` of 0 .. count - 1, by as many threads as there are cores."""
+    threads = min(16, os.cpu_count() or 1)
+    several = max(1, min(MOST_AT_ONCE, count // (4 * threads)))
     results: list[T] = []
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        for start in range(0, count, BLOCK):
-            results += pool.map(work, range(start, min(start + BLOCK, count)))
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for part in pool.map(
+            lambda start: [work(index) for index in range(start, min(start + several, count))],
+            range(0, count, several),
+        ):
+            results += part
             progress(what, len(results), count)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return results
 
 
@@ -378,8 +387,8 @@ def require_whole(errors: Sequence[UserError], count: int) -> None:
         raise errors[0]
     if errors:
         named = " ".join(str(error) for error in errors[:NAMED])
-        more = f" (and {len(errors) - NAMED:,} more)" if len(errors) > NAMED else ""
-        raise UserError(f"{len(errors):,} of {count:,} pictures are not as they should be{more}: {named}")
+        more = f" {len(errors) - NAMED:,} more are like these." if len(errors) > NAMED else ""
+        raise UserError(f"{len(errors):,} of {count:,} pictures cannot be used: {named}{more}")
 
 
 def _damaged(pictures: Pictures, index: int, error: Exception) -> UserError:

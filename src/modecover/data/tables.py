@@ -119,11 +119,12 @@ class _Files:
         binary = any(kind == PICTURE for name, kind in kinds_of(self.schema).items() if name in names)
         stored, unfolded, done = sum(path.stat().st_size for path in self.paths), 0, 0
         rows = sum(file.metadata.num_rows for file in self.files)
+        self._require_room(names, rows, stored)
         batches = []
         for path, file in zip(self.paths, self.files, strict=True):
             with _told(path):
                 for batch in file.iter_batches(PICTURE_ROWS if binary else ROWS, columns=list(names)):
-                    unfolded += batch.nbytes
+                    unfolded += sum(map(_bytes_of, batch.columns))
                     require_unfolded(unfolded, stored, printable(path), self.limit)
                     batches.append(batch)
                     done += len(batch)
@@ -131,6 +132,29 @@ class _Files:
         with _told(self.paths[0]):
             schema = arrow.schema([self.schema.field(name) for name in names])
             return arrow.Table.from_batches([batch.select(names) for batch in batches], schema=schema)
+
+    def _require_room(self, names: Sequence[str], rows: int, stored: int) -> None:
+        """Raise `UserError` where the number of rows alone says that columns of numbers unfold to too much."""
+        bits = sum(_bits(self.schema.field(name).type) for name in names)
+        require_unfolded(rows * bits // 8, stored, printable(self.paths[0]), self.limit)
+
+
+def _bits(kind: Any) -> int:
+    """The bits that one value of an Arrow type takes; 0 where they differ."""
+    try:
+        return int(kind.bit_width)
+    except ValueError:
+        return 0
+
+
+def _bytes_of(column: Any) -> int:
+    """The bytes of a column's values; of one that a dictionary codes, as if each were written out."""
+    arrow = needs("pyarrow", "reading parquet files")
+    kind = column.type
+    if arrow.types.is_dictionary(kind) and not _bits(kind.value_type):
+        lengths = arrow.compute.binary_length(column.dictionary)
+        return int(arrow.compute.sum(lengths.take(column.indices)).as_py() or 0)
+    return int(column.nbytes)
 
 
 @contextmanager
