@@ -11,8 +11,9 @@ import numpy as np
 
 from modecover.data.arrays import Images, from_array
 from modecover.data.asked import Asked
+from modecover.data.encoded import TablePictures
 from modecover.data.files import find_mnist, idx_labels, read_idx
-from modecover.data.pictures import StreamedImages, TablePictures, open_pictures
+from modecover.data.pictures import StreamedImages, open_pictures
 from modecover.data.places import printable
 from modecover.data.room import MOST_BYTES
 from modecover.data.tables import read_parquet

@@ -18,7 +18,7 @@ import torch
 from modecover.data.arrays import as_array, class_labels
 from modecover.data.base import Progress, needs, silent
 from modecover.data.columns import kinds_of, side_by_side, values_of
-from modecover.data.pictures import TablePictures
+from modecover.data.encoded import TablePictures
 from modecover.data.roles import LIST, NUMBER, PICTURE, SWITCH, WORDS, choose_roles
 from modecover.data.room import require_memory
 from modecover.data.tables import Array, Content, holds_classes

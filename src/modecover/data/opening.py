@@ -17,14 +17,16 @@ from modecover.data import digits, files, mixtures
 from modecover.data.arrays import as_array, class_labels, from_array
 from modecover.data.asked import Asked, asked, usable_device
 from modecover.data.base import Dataset, Progress
+from modecover.data.encoded import Pictures, TablePictures
 from modecover.data.folders import FolderPictures, beside, picture_suffixes
 from modecover.data.hub import load_hub, read_hub
 from modecover.data.layouts import POINTS
 from modecover.data.options import Value, nearest, parse_options
-from modecover.data.pictures import Pictures, TablePictures, open_pictures, surveyed
+from modecover.data.pictures import open_pictures
 from modecover.data.places import exists, names_in, printable, require_name, require_openable, user_path
 from modecover.data.room import MEMORY_LIMIT
 from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
+from modecover.data.survey import surveyed
 from modecover.data.tables import Content, read_parquet, tables_of_split
 from modecover.errors import UserError
 

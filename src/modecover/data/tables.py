@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from modecover.data.arrays import are_whole, class_labels
 from modecover.data.base import Progress, needs, silent
 from modecover.data.columns import kinds_of, side_by_side, values_of
+from modecover.data.encoded import TablePictures
 from modecover.data.folders import SPLIT_NAMES
-from modecover.data.pictures import TablePictures
 from modecover.data.places import printable, require_openable
 from modecover.data.roles import CLASSES, PICTURE, Roles, choose_roles
 from modecover.data.room import MEMORY_LIMIT, require_unfolded
