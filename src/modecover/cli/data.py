@@ -39,6 +39,7 @@ def check(source: str, out: str | None, options: dict[str, object]) -> None:
     from modecover.cli.pictures import can_be_drawn, save_picture
     from modecover.cli.progress import Display
     from modecover.data import StreamedImages, check, open_data
+    from modecover.data.places import printable
 
     if out is not None and Path(out).suffix.lower() != ".png":
         raise UserError(f"--out is {out}: give a name that ends in .png.")
@@ -53,7 +54,7 @@ def check(source: str, out: str | None, options: dict[str, object]) -> None:
     lines = rows(summary, dataset)
     if out is not None:
         drawn = save_picture(summary.samples, Path(out), title=summary.name, mixture=dataset.mixture)
-        lines.append(("picture", str(drawn)))
+        lines.append(("picture", printable(drawn)))
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         print(f"{name:{width}}  {text}")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from modecover.data.base import Dataset, digest
+from modecover.data.base import Dataset, Progress, digest, silent
 from modecover.data.layouts import as_rows, channels_first, flattened_images, is_points
 from modecover.data.pixels import Bytes, decoded, images_resized, levels, with_channels
 from modecover.data.room import require_memory
@@ -99,6 +99,7 @@ def from_array(
     channels: int | None = None,
     layout: str | None = None,
     modes: int | None = None,
+    progress: Progress = silent,
 ) -> Points | Images:
     """Points from an array of shape (N, d), images from one of 3 or 4 axes (see `pixels` for the accepted forms).
 
@@ -108,6 +109,7 @@ def from_array(
         UserError: where the array is empty, holds objects, NaN or infinity, does not fit into memory, or has an unknown
             shape, type or range.
     """
+    progress("array", 0, 1)
     span = _checked_span(array, name, layout)
     classes = None if labels is None else class_labels(labels, len(array), name)
     data: Points | Images
@@ -125,7 +127,7 @@ def from_array(
                 len(array) * channels * size * size, f"{name} at {size}x{size} pixels", "say a smaller size="
             )
         pixels = with_channels(levels(pixels, name), channels)
-        data = Images(own_tensor(images_resized(pixels, size)), classes, name, modes)
+        data = Images(own_tensor(images_resized(pixels, size, progress)), classes, name, modes)
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
             notes += (f"{name}: whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
         data.notes = notes

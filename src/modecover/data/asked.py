@@ -91,7 +91,7 @@ def asked(
         key=_key(key),
         labels=labels,
         layout=None if layout is None else known_layout(_word("layout", layout)),
-        memory_limit=_memory_limit(memory_limit),
+        memory_limit=byte_limit(memory_limit),
         progress=progress or silent,
     )
 
@@ -151,7 +151,8 @@ def _key(key: Any) -> tuple[str, ...] | None:
     raise UserError(f"key must be the name of an array or column, or a list of names; got {key!r}.")
 
 
-def _memory_limit(limit: Any) -> int:
+def byte_limit(limit: Any) -> int:
+    """The option `memory_limit` in bytes. Raises `UserError` where it is no amount of memory."""
     if isinstance(limit, str):
         try:
             limit = byte_count(limit)

@@ -1,4 +1,4 @@
-"""Encoded pictures (PNG, JPEG, ...): where they come from, how one is opened, and what is said of one that is broken."""
+"""Encoded pictures (PNG, JPEG, ...): where they come from, how one is opened, and what is said of a broken one."""
 
 from __future__ import annotations
 

@@ -159,6 +159,8 @@ def read_npz(path: Path, key: str | None, label_key: str | None, split: str, lim
             raise UserError(f"{what} holds no arrays; write it with numpy.savez.")
         of_split = [n for n in (f"x_{split}", f"X_{split}", f"{split}_images") if n in names]
         label_names = (*LABEL_KEYS, f"y_{split}", f"{split}_labels")
+        if key is None and not of_split and split != "train":
+            raise UserError(f"{what} has no array of the split {split!r}; it holds {', '.join(names)}.")
         if key is None:
             key = of_split[0] if of_split else _only([n for n in names if n not in label_names], what)
         if label_key is None:

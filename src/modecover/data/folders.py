@@ -64,6 +64,8 @@ class FolderPictures:
                     f"{printable(folder)} is read as its split {split!r}, without {', '.join(others)} (split=)"
                 )
             folder = subfolders[split]
+        elif split != "train":
+            raise UserError(f"{printable(folder)} has no split {split!r}: it has no subfolder of that name.")
         self.folder = folder
         self.left_out: Counter[str] = Counter()
         # A link to a folder above this one would lead into everything beside it.

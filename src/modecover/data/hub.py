@@ -50,6 +50,7 @@ def load_hub(
     if not _SPLIT.fullmatch(split):
         raise UserError(f"{split[:100]!r} is no name of a split of {name}; say for example split='test'.")
     datasets = needs("datasets", f"opening {name!r} from the Hugging Face Hub")
+    progress("answer of the Hugging Face Hub", 0, 1)
     answers = hub_answers()
     try:
         with _offline(datasets, not answers):

@@ -150,7 +150,7 @@ class _Opening:
         if type(source).__module__.partition(".")[0] == "datasets":
             asked = self.asked
             return self.content(
-                read_hub(source, self.columns, asked.label_key, "data set", split=asked.split, progress=asked.progress),
+                read_hub(source, asked.key, asked.label_key, "data set", split=asked.split, progress=asked.progress),
                 "data set",
             )
         if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
@@ -171,23 +171,19 @@ class _Opening:
             return self.built_in(name, options)
         return self.hub(options) if name == "hf" else self.path_or_hub(text)
 
-    @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The columns of a table to learn; one name may hold several with commas."""
-        key = self.asked.key
-        return tuple(key[0].split(",")) if key is not None and len(key) == 1 else key
-
-    def require_nameless(self, name: str) -> None:
-        """Raise `UserError` where a column was named of a source that has none."""
+    def require_nameless(self, name: str, of_split: bool = False) -> None:
+        """Raise `UserError` where a column, or an unusual split, was named of a source that has none."""
         asked = self.asked
+        if asked.split != "train" and not of_split:
+            raise UserError(f"{name} has no split {asked.split!r}, nor any other; leave out split.")
         named = asked.key[0] if asked.key else None if asked.no_labels else asked.label_key
         if named is not None:
             raise UserError(f"{name} has no names for its parts, so there is no {named!r} in it; leave it out.")
 
     def built_in(self, name: str, options: str) -> Dataset:
         asked = self.asked
-        if asked.layout is not None:
-            raise UserError(f"{name} has a layout of its own; leave out layout.")
+        if asked.layout == POINTS and name not in mixtures.PRESETS:
+            raise UserError(f"{name} holds images, which are no points; leave out layout.")
         if asked.key is not None or (asked.labels is not None and not (asked.no_labels and name in _LABELLED)):
             raise UserError(f"{name} has labels of its own; leave out key and labels.")
         if name in mixtures.PRESETS:
@@ -197,6 +193,8 @@ class _Opening:
         if name == "stacked-mnist":
             return self.stacked(name, options)
         parse_options(name, options, {})
+        if name == "digits" and asked.split != "train":
+            raise UserError(f"digits has no split {asked.split!r}; leave out split, or use mnist.")
         return digits.benchmark(name, asked)
 
     def stacked(self, name: str, options: str) -> Dataset:
@@ -230,7 +228,7 @@ class _Opening:
         if not name:
             raise UserError("hf: needs the name of a data set, as in hf:ylecun/mnist or hf:ylecun/mnist:test.")
         asked = self.asked
-        content = load_hub(name, split or asked.split, self.columns, asked.label_key, asked.progress)
+        content = load_hub(name, split or asked.split, asked.key, asked.label_key, asked.progress)
         return self.content(content, f"hf:{name}")
 
     def path(self, path: Path) -> Dataset:
@@ -244,6 +242,8 @@ class _Opening:
             if asked.key is not None and len(asked.key) > 1:
                 raise UserError(f"{printable(path)} is learned from one array; give one name as key=.")
             key = None if asked.key is None else asked.key[0]
+            if path.suffix == ".npy":
+                self.require_nameless(printable(path))
             array, found = files.read_array_file(path, key, asked.label_key, asked.split, asked.memory_limit)
             return self.array(array, found, printable(path))
         one = path.suffix.lower() in picture_suffixes()
@@ -260,12 +260,14 @@ class _Opening:
             data = self.parquet(chosen, printable(folder))
             data.notes = (*beside(tables[0].parent, set(chosen)), *data.notes)
             return data
-        self.require_nameless(printable(folder))
-        return self.pictures(FolderPictures(folder, self.asked.split), printable(folder))
+        self.asked.progress("list of the files", 0, 1)
+        pictures = FolderPictures(folder, self.asked.split)
+        self.require_nameless(printable(folder), of_split=True)
+        return self.pictures(pictures, printable(folder))
 
     def parquet(self, paths: Sequence[Path], name: str) -> Dataset:
         asked = self.asked
-        content = read_parquet(paths, self.columns, asked.label_key, asked.memory_limit, asked.progress)
+        content = read_parquet(paths, asked.key, asked.label_key, asked.memory_limit, asked.progress)
         return self.content(content, name)
 
     def content(self, content: Content, name: str) -> Dataset:
@@ -298,7 +300,15 @@ class _Opening:
             found = as_array(asked.labels, "labels")
         elif asked.no_labels:
             found = None
-        return from_array(array, found, name=name, size=asked.size, channels=asked.channels, layout=asked.layout)
+        return from_array(
+            array,
+            found,
+            name=name,
+            size=asked.size,
+            channels=asked.channels,
+            layout=asked.layout,
+            progress=asked.progress,
+        )
 
 
 _LABELLED = ("digits", "mnist", "cifar10")

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modecover.data.base import Progress, silent
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,11 +95,15 @@ def resized(pixels: Bytes, size: int) -> Bytes:
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def images_resized(pixels: Bytes, size: int | None) -> Bytes:
+def images_resized(pixels: Bytes, size: int | None, progress: Progress = silent) -> Bytes:
     """Images (N, C, H, W) as (N, C, size, size); unchanged where size is None or theirs already."""
     if size is None or pixels.shape[2:] == (size, size):
         return np.ascontiguousarray(pixels)
-    return np.stack([resized(image, size) for image in pixels])
+    made = np.empty((*pixels.shape[:2], size, size), dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        made[index] = resized(image, size)
+        progress("images at another size", index + 1, len(pixels))
+    return made
 
 
 def is_grey(mode: str) -> bool:

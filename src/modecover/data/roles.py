@@ -44,7 +44,7 @@ def choose_roles(
 
     Args:
         kinds: column to what it holds; a kind that is not in `USABLE` is a description.
-        key: the columns to learn; None: they are chosen.
+        key: the columns to learn, one name for each, or one text with commas; None: they are chosen.
         label_key: the column of classes; `NO_LABELS`: there is none; None: it is chosen.
         origin: the table's name in messages.
         are_classes: whether a column's values are whole numbers or words.
@@ -52,6 +52,8 @@ def choose_roles(
     Raises:
         UserError: where a named column is not there or cannot be used, or the choice is the user's.
     """
+    if key is not None and len(key) == 1 and key[0] not in kinds:
+        key = key[0].split(",")
     for name in (*(key or ()), *([] if label_key in (None, NO_LABELS) else [str(label_key)])):
         if name not in kinds:
             raise UserError(f"{origin} has no column {name!r}; it has {', '.join(kinds)}.")
