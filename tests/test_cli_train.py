@@ -360,20 +360,22 @@ def test_json_has_no_nan():
 # ---------------------------------------------------------------- data check
 
 
-def test_data_check_reports_the_data_and_saves_a_picture(tmp_path, monkeypatch, capsys):
+def test_data_check_reports_the_data_and_saves_a_picture_where_it_is_asked_to(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pixels = np.zeros((5, 8, 8), np.uint8)
     pixels[:, :4] = 255
     np.save("halves.npy", pixels)
     code, said, _ = say(capsys, "data", "check", "halves.npy")
+    assert (code, "picture" in said, os.listdir()) == (0, False, ["halves.npy"])
+    code, said, _ = say(capsys, "data", "check", "halves.npy", "--out", "halves.png")
     lines = dict(line.split(maxsplit=1) for line in said.splitlines())
     assert code == 0
     assert lines["samples"] == "5"
     assert lines["each"].startswith("images, 1x8x8")
     assert lines["range"] == "-1 to 1 (in the source 0 to 255)"
     assert (lines["mean"], lines["std"]) == ("0", "1")
-    assert lines["picture"] == "data-check-halves.png"
-    grid = np.asarray(Image.open("data-check-halves.png").convert("L"))
+    assert lines["picture"] == "halves.png"
+    grid = np.asarray(Image.open("halves.png").convert("L"))
     assert {0, 255} <= set(np.unique(grid).tolist())
 
 

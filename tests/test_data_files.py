@@ -144,6 +144,7 @@ def test_hub_data_set_and_name(monkeypatch):
     table = datasets.Dataset.from_dict(rows, features=features)
     assert same(open_data(table), COLOUR, LABELS)
     assert same(open_data(table, memory_limit=0), COLOUR, LABELS)
+    monkeypatch.setattr("modecover.data.hub.hub_answers", lambda: True)
     asked = []
 
     def load(name, split):
@@ -163,6 +164,8 @@ def test_hub_failure_is_one_sentence(monkeypatch):
 
     def fail(name, split):
         raise ConnectionError("no route\nsecond line")
+
+    monkeypatch.setattr("modecover.data.hub.hub_answers", lambda: True)
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(UserError, match=r"no data set that the Hugging Face Hub gave \(no route\)"):
@@ -300,7 +303,7 @@ def bad(name):
         ("no files", "holds no images"),
         ("no path", "no file or folder"),
         ("two columns", "several columns of data"),
-        ("words", "no column of pictures or numbers"),
+        ("words", "too many for a coordinate each"),
         ("ragged", "differ in length"),
     ],
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modecover.data import StreamedImages, open_data
-from modecover.data.pictures import FolderPictures
+from modecover.data.folders import FolderPictures
 from modecover.data.resizing import resized_to
 from modecover.errors import UserError
 

@@ -165,7 +165,8 @@ def _title(model: torch.nn.Module) -> str:
 
 
 def _from_model(model: GenerativeModel, name: str, count: int, seed: int) -> Dataset:
-    data = open_data(model.sample(count, seed=seed))
+    samples = model.sample(count, seed=seed)
+    data = open_data(samples, layout="NCHW" if samples.ndim == 4 else None)
     data.name = name
     return data
 

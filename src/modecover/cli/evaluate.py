@@ -142,13 +142,16 @@ def open_again(model: GenerativeModel, source: str | None, options: dict[str, An
     Raises:
         UserError: the data cannot be opened again, or its samples are of another shape than the model's.
     """
+    from modecover.cli.progress import Display
     from modecover.data import open_data
 
-    if source is None:
-        dataset = _reopened(model, options)
-    else:
-        size = {"size": model.shape[-1]} if len(model.shape) == 3 else {}
-        dataset = open_data(source, **{**size, **options})
+    with Display() as display:
+        shown = {**options, "progress": display.preparing}
+        if source is None:
+            dataset = _reopened(model, shown)
+        else:
+            size = {"size": model.shape[-1]} if len(model.shape) == 3 else {}
+            dataset = open_data(source, **{**size, **shown})
     if dataset.shape != model.shape:
         raise UserError(
             f"The model makes samples of shape {model.shape}, and {dataset.name} has {dataset.shape}: say with --data "

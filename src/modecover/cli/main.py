@@ -114,6 +114,8 @@ def _show_warning(
 ) -> None:
     """Our own warnings are sentences for the user; those of libraries show where they come from."""
     if category is UserWarning and "modecover" in filename:
-        print(f"modecover: warning: {message}", file=sys.stderr)
+        from modecover.cli.sources import as_flags
+
+        print(f"modecover: warning: {as_flags(str(message))}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=sys.stderr)

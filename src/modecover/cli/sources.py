@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from modecover.cli.flags import number, whole_number
+from modecover.errors import UserError
 
 SOURCES = (
     "a built-in set (ring, grid, circle, digits, stacked-mnist; `modecover list` names them all), a folder of images, "
@@ -24,10 +25,11 @@ def add_data_flags(group: argparse._ArgumentGroup) -> None:
     flag("--channels", type=whole_number, metavar="{1,3}", help="make images grey (1) or colour (3)")
     flag("--data-dir", metavar="DIR", help="folder in which mnist and cifar10 are looked for")
     flag("--split", metavar="NAME", help="train, test, or as the source calls it [train]")
-    flag("--key", metavar="NAME", help="the array of an .npz file, or the column of a table, to learn")
-    flag("--labels", metavar="NAME", help="the array or column that holds the classes")
-    flag("--layout", metavar="{NHWC,NCHW}", help="where an array of images can be read in both ways")
-    flag("--memory-limit", type=_gibibytes, metavar="GIB", help="stream pictures that take more memory than this [2]")
+    flag("--key", metavar="NAME", help="the array of an .npz file, or the columns of a table (a,b), to learn")
+    flag("--labels", metavar="NAME", help="the array or column that holds the classes; none: there are no classes")
+    flag("--layout", metavar="NAME", help="how an array is read: NHWC, NCHW, NHW (grey), or points (not as images)")
+    limit = "memory that pictures may take before they are streamed, and compressed files unfold to, as in 500MB [2GiB]"
+    flag("--memory-limit", type=memory_limit, metavar="SIZE", help=limit)
 
 
 DATA_OPTIONS = ("size", "channels", "data_dir", "split", "key", "labels", "layout", "memory_limit")
@@ -45,8 +47,18 @@ def as_flags(sentence: str) -> str:
     def flag(found: re.Match[str]) -> str:
         return f"--{found[1].replace('_', '-')} {found[3]}".rstrip()
 
-    return re.sub(rf"(?<![-\w])({names})=(['\"]?)([\w./-]*)\2", flag, sentence)
+    return re.sub(rf"(?<![-\w])({names})=(['\"]?)([\w./,-]*)\2", flag, sentence)
 
 
-def _gibibytes(word: str) -> int:
-    return int(number(word) * 2**30)
+def memory_limit(word: str) -> int:
+    """Bytes in words such as 500MB or 2GiB; a number alone counts GiB."""
+    try:
+        return int(min(number(word), 2.0**40) * 2**30)
+    except argparse.ArgumentTypeError:
+        pass
+    from modecover.data.room import byte_count
+
+    try:
+        return byte_count(word)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error

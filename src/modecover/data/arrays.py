@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from modecover.data.base import Dataset, digest
-from modecover.data.pixels import Bytes, channels_first, decoded, images_resized, levels, with_channels
+from modecover.data.base import Dataset, Progress, digest, silent
+from modecover.data.layouts import as_rows, channels_first, flattened_images, is_points
+from modecover.data.pixels import Bytes, decoded, images_resized, levels, with_channels
+from modecover.data.room import require_memory
 from modecover.errors import UserError
 
 
@@ -45,6 +47,49 @@ class Images(Dataset):
         return decoded(self.pixels.index_select(0, keys.to(self.device)))
 
 
+def as_array(source: ArrayLike | Tensor, what: str) -> NDArray[Any]:
+    """Anything array-like as an array, without a copy where there need be none.
+
+    Tensors of types that NumPy lacks (bfloat16, float8) become float32.
+
+    Raises:
+        UserError: for tensors that are sparse, quantised, nested or hold no data (meta), for masked values, and for
+            lists whose rows differ in length.
+    """
+    if isinstance(source, Tensor):
+        return _tensor_as_array(source, what)
+    if isinstance(source, np.ma.MaskedArray):
+        if (hidden := int(np.ma.getmaskarray(source).sum())) > 0:
+            raise UserError(f"{what}: {hidden:,} of its values are masked; fill them, or leave out their rows.")
+        return np.asarray(source.data)
+    try:
+        return np.asarray(source)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise UserError(f"{what}: its rows differ in length or are no numbers; give an array of one shape.") from error
+
+
+def _tensor_as_array(tensor: Tensor, what: str) -> NDArray[Any]:
+    for wrong, kind, cure in (
+        (tensor.is_nested, "nested", "give rows of one shape"),
+        (tensor.device.type == "meta", "on the device meta, which holds no data", "give it data"),
+        (tensor.is_quantized, "quantised", "give tensor.dequantize()"),
+        (not tensor.is_nested and tensor.layout != torch.strided, "sparse", "give tensor.to_dense()"),
+        (tensor.is_complex(), "complex", "give torch.view_as_real(tensor), or its absolute values"),
+    ):
+        if wrong:
+            raise UserError(f"{what}: the tensor is {kind}; {cure}.")
+    require_memory(tensor.numel(), f"{what} of shape {tuple(tensor.shape)}", "give fewer rows")
+    try:
+        tensor = tensor.detach()
+        if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+            tensor = tensor.float()
+        array: NDArray[Any] = tensor.cpu().resolve_neg().numpy()
+        return array
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:150]
+        raise UserError(f"{what}: a tensor of type {tensor.dtype} cannot be read ({reason}); give floats.") from error
+
+
 def from_array(
     array: NDArray[Any],
     labels: NDArray[Any] | None = None,
@@ -54,22 +99,38 @@ def from_array(
     channels: int | None = None,
     layout: str | None = None,
     modes: int | None = None,
+    progress: Progress = silent,
 ) -> Points | Images:
     """Points from an array of shape (N, d), images from one of 3 or 4 axes (see `pixels` for the accepted forms).
 
+    `layout`: one of `layouts.LAYOUTS`, or None for what the shape tells. What was guessed stands in the set's `notes`.
+
     Raises:
-        UserError: where the array is empty, holds objects, NaN or infinity, or has an unknown shape, type or range.
+        UserError: where the array is empty, holds objects, NaN or infinity, does not fit into memory, or has an unknown
+            shape, type or range.
     """
-    _check_numbers(array, name)
+    progress("array", 0, 1)
+    span = _checked_span(array, name, layout)
     classes = None if labels is None else class_labels(labels, len(array), name)
-    span = (float(array.min()), float(array.max()))
     data: Points | Images
-    if array.ndim == 2:
-        data = Points(_points(array, name, size, channels), classes, name)
+    if is_points(array, layout, name):
+        data = Points(_points(array, name, size, channels, layout, span), classes, name)
+        if layout is None and (shape := flattened_images(array, *span)):
+            data.notes = (
+                f"{name}: rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})",
+            )
     else:
-        pixels = levels(channels_first(array, layout, name), name)
-        pixels = with_channels(pixels, channels or (1 if pixels.shape[1] == 1 else 3))
-        data = Images(own_tensor(images_resized(pixels, size)), classes, name, modes)
+        pixels, notes = channels_first(array, layout, name)
+        channels = channels or (1 if pixels.shape[1] == 1 else 3)
+        if size is not None:
+            require_memory(
+                len(array) * channels * size * size, f"{name} at {size}x{size} pixels", "say a smaller size="
+            )
+        pixels = with_channels(levels(pixels, name), channels)
+        data = Images(own_tensor(images_resized(pixels, size, progress)), classes, name, modes)
+        if array.dtype.kind in "iu" and array.dtype != np.uint8:
+            notes += (f"{name}: whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
+        data.notes = notes
     data.source_range = span
     return data
 
@@ -93,38 +154,65 @@ def class_labels(labels: NDArray[Any], count: int, what: str) -> Tensor:
         labels = labels.astype(str)
     if labels.dtype.kind in "US":
         labels = np.unique(labels, return_inverse=True)[1]
-    whole = labels.dtype.kind in "iub" or (labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all()))
-    if not whole:
-        raise UserError(f"{what}: labels must be whole numbers or words; these are of type {labels.dtype}.")
+    if not are_whole(labels):
+        kind = f"of type {labels.dtype}" if labels.dtype.kind not in "fiu" else f"such as {_odd_one(labels):g}"
+        raise UserError(f"{what}: labels must be whole numbers or words; there are some {kind}.")
     return torch.from_numpy(labels.astype(np.int64))
 
 
-def _check_numbers(array: NDArray[Any], what: str) -> None:
+def are_whole(labels: NDArray[Any]) -> bool:
+    """Whether all are whole numbers that 64 bits hold."""
+    if labels.dtype.kind == "f":
+        return bool((np.isfinite(labels) & (labels == np.floor(labels)) & (np.abs(labels) < 2.0**63)).all())
+    return labels.dtype.kind in "iub" and (labels.dtype != np.uint64 or bool((labels < 2**63).all()))
+
+
+def _odd_one(labels: NDArray[Any]) -> float:
+    """The first label that is no whole number of 64 bits."""
+    return next(float(label) for label in labels if not are_whole(labels.dtype.type(label)[None]))
+
+
+def _checked_span(array: NDArray[Any], what: str, layout: str | None) -> tuple[float, float]:
+    """Smallest and largest number of an array that can be learned; `UserError` where it cannot be."""
     if array.dtype.kind not in "fiub":
         raise UserError(f"{what}: an array of type {array.dtype} holds no numbers to learn; give floats or uint8.")
-    if array.ndim not in (2, 3, 4):
+    if array.ndim not in (2, 3, 4) and not (layout == "points" and array.ndim > 4):
+        cure = "give (N, 1) for one number each" if array.ndim == 1 else "or say layout='points' to learn all numbers"
         raise UserError(
-            f"{what}: shape {array.shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W)."
+            f"{what}: shape {array.shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); "
+            f"{cure}."
         )
     if array.size == 0:
         raise UserError(f"{what} is empty (shape {array.shape}): give at least one sample.")
-    if array.dtype.kind == "f":
-        bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    # Of float32 points, and of uint8 pixels; an array may be larger than memory where it repeats itself (strides of 0).
+    kept = array.size * (4 if array.ndim == 2 or layout == "points" else 1)
+    require_memory(kept, f"{what} of shape {array.shape}", "give fewer rows")
+    low, high = float(array.min()), float(array.max())  # a NaN comes through
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = ~np.isfinite(as_rows(array)).all(axis=1)
         if bad.any():
             raise UserError(
                 f"{what}: row {int(bad.argmax())} is the first of {int(bad.sum())} with NaN or infinity; "
                 "remove or repair these rows."
             )
+    return low, high
 
 
-def _points(array: NDArray[Any], what: str, size: int | None, channels: int | None) -> Tensor:
-    if array.dtype == np.uint8:
+def _points(
+    array: NDArray[Any],
+    what: str,
+    size: int | None,
+    channels: int | None,
+    layout: str | None,
+    span: tuple[float, float],
+) -> Tensor:
+    if array.dtype == np.uint8 and layout is None:
         raise UserError(
             f"{what}: uint8 rows of {array.shape[1]} numbers look like flattened images; reshape them to (N, H, W), "
-            "or convert them to float if they are points."
+            "or say layout='points' if they are points."
         )
     if size is not None or channels is not None:
         raise UserError(f"{what}: an array of shape {array.shape} is points, not images; leave out size and channels.")
-    if np.abs(array).max() > np.finfo(np.float32).max:
+    if max(abs(span[0]), abs(span[1])) > np.finfo(np.float32).max:
         raise UserError(f"{what}: some numbers are too large for float32; rescale them.")
-    return torch.from_numpy(array.astype(np.float32))
+    return torch.from_numpy(np.array(as_rows(array), dtype=np.float32))

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -16,6 +16,13 @@ from modecover.errors import UserError
 
 if TYPE_CHECKING:
     from modecover.data.mixtures import Mixture
+
+Progress = Callable[[str, int, int], None]
+"""Is told what is being prepared, how much of it is done, and of how much."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The `Progress` that tells nobody."""
 
 
 class Dataset(ABC):
@@ -46,6 +53,12 @@ class Dataset(ABC):
     """Range of decoded values: (-1, 1) for images, None for points."""
     source_range: tuple[float, float] | None = None
     """Smallest and largest value as the source had them, where all of them were seen on opening."""
+    notes: tuple[str, ...] = ()
+    """What was guessed or left out on opening, a sentence each, with the way to say otherwise."""
+    columns: tuple[str, ...] | None = None
+    """Names of the coordinates of points, where the source has names for them."""
+    roles: Mapping[str, str] | None = None
+    """What each column of a table is taken for; None where the source is no table."""
     opened: Mapping[str, Any] | None = None
     """What opens it again: `open_data(**opened)`, in values that JSON can hold; None where it came from memory."""
 

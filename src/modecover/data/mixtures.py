@@ -28,6 +28,9 @@ from modecover.data.base import Dataset, digest
 from modecover.data.options import Value, parse_options
 from modecover.errors import UserError
 
+MOST_MODES = 100_000
+SMALLEST, LARGEST = 1e-12, 1e12
+
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
@@ -57,6 +60,14 @@ class Mixture:
             raise UserError("two centres of the mixture are equal, so it has fewer modes than it says; move one.")
         if not (math.isfinite(self.std) and self.std > 0 and bool((weights > 0).all())):
             raise UserError("a mixture needs a positive std and positive weights.")
+        farthest = float(centres.abs().max())
+        if not (math.isfinite(farthest) and farthest <= LARGEST and SMALLEST <= self.std <= LARGEST):
+            raise UserError(
+                f"a mixture's std must lie between {SMALLEST:g} and {LARGEST:g} and its centres within {LARGEST:g} of "
+                f"the origin, as float32 asks; got std={self.std:g} and a coordinate of {farthest:g}."
+            )
+        if len(torch.unique(centres.float(), dim=0)) < len(centres):
+            raise UserError("two centres of the mixture are equal as float32, so it has fewer modes than it says.")
         object.__setattr__(self, "centres", centres.float())
         object.__setattr__(self, "weights", (weights.double() / weights.double().sum()).float())
 
@@ -110,10 +121,16 @@ class MixtureData(Dataset):
         return 4 * (self.mixture.centres.numel() + self.mixture.weights.numel())
 
 
+def _require_few(modes: int, given: str) -> None:
+    if modes > MOST_MODES:
+        raise UserError(f"a mixture has at most {MOST_MODES:,} modes; {given} is too many.")
+
+
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
     """`modes` Gaussians evenly spaced on a circle about the origin, the first on the positive x axis."""
     if modes < 1 or not radius > 0:
         raise UserError(f"a ring needs modes >= 1 and radius > 0; got modes={modes}, radius={radius}.")
+    _require_few(modes, f"modes={modes}")
     angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return Mixture.even(radius * torch.stack([angles.cos(), angles.sin()], dim=1), std)
 
@@ -122,6 +139,7 @@ def grid(side: int = 5, step: float = 2.0, std: float = 0.05) -> Mixture:
     """`side`^2 Gaussians on a square grid about the origin, neighbours `step` apart."""
     if side < 1 or not step > 0:
         raise UserError(f"a grid needs side >= 1 and step > 0; got side={side}, step={step}.")
+    _require_few(side**2, f"side={side}")
     ticks = step * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
     return Mixture.even(torch.cartesian_prod(ticks, ticks), std)
 

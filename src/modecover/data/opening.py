@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,20 @@ import torch
 from numpy.typing import ArrayLike
 
 from modecover.data import digits, files, mixtures
-from modecover.data.arrays import Images, class_labels, from_array
-from modecover.data.base import Dataset
+from modecover.data.arrays import as_array, class_labels, from_array
+from modecover.data.asked import Asked, asked, usable_device
+from modecover.data.base import Dataset, Progress
+from modecover.data.encoded import Pictures, TablePictures
+from modecover.data.folders import FolderPictures, beside, picture_suffixes
+from modecover.data.hub import load_hub, read_hub
+from modecover.data.layouts import POINTS
 from modecover.data.options import Value, nearest, parse_options
-from modecover.data.pictures import (
-    IMAGE_SUFFIXES,
-    MEMORY_LIMIT,
-    FolderPictures,
-    Pictures,
-    TablePictures,
-    open_pictures,
-)
+from modecover.data.pictures import open_pictures
+from modecover.data.places import exists, names_in, printable, require_name, require_openable, user_path
+from modecover.data.room import MEMORY_LIMIT
 from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
-from modecover.data.tables import Content, load_hub, read_hub, read_parquet, tables_of_split
+from modecover.data.survey import surveyed
+from modecover.data.tables import Content, read_parquet, tables_of_split
 from modecover.errors import UserError
 
 Source = Any
@@ -48,12 +51,16 @@ def open_data(
     data_dir: str | os.PathLike[str] | None = None,
     device: torch.device | str = "cpu",
     split: str = "train",
-    key: str | None = None,
+    key: str | Sequence[str] | None = None,
     labels: ArrayLike | str | None = None,
     layout: str | None = None,
-    memory_limit: int = MEMORY_LIMIT,
+    memory_limit: int | str = MEMORY_LIMIT,
+    progress: Progress | None = None,
+    **unknown: Any,
 ) -> Dataset:
     """Open samples from wherever they are.
+
+    What was guessed or left out stands in the set's `notes`, and each note is a warning.
 
     Args:
         source: one of
@@ -65,7 +72,8 @@ def open_data(
             - an array or tensor, or a .npy, .npz, idx or parquet file: points (N, d) of any float type, or images
               (N, H, W), (N, H, W, C), (N, C, H, W), C one of 1, 3, 4, as uint8 or as floats in [0, 1] or [-1, 1]
               (the second where some are negative), which are rounded to 256 levels;
-            - a folder: images, flat or in one subfolder for each class, MNIST's four files, or parquet files;
+            - a folder: images, flat or in one subfolder for each class, MNIST's four files, or parquet files. Links are
+              followed; each frame of an animation and each page of a document is a sample;
             - a Hugging Face data set: `hf:NAME`, `hf:NAME:SPLIT`, a plain NAME with a slash, or the object itself.
 
             A name above goes before a path of the same name; write `./ring` for the path.
@@ -74,182 +82,234 @@ def open_data(
         data_dir: the folder in which `mnist` and `cifar10` are looked for, itself and its subfolders of that name.
         device: where rows are given out, and where sets that fit in memory live.
         split: "train" or "test" (or as the source calls it), where the source has several.
-        key: the array of an .npz file or the column of a table to learn.
-        labels: the classes, as an array; or the name of the array or column that holds them.
-        layout: "NHWC" or "NCHW", for arrays of images whose shape can be read in both ways.
-        memory_limit: encoded pictures that take more bytes than this decoded are streamed instead of kept.
+        key: the array of an .npz file or the column of a table to learn; of a table also several columns, "a,b" or
+            ["a", "b"]. Truth values are learned as 0 and 1, words as a coordinate for each of them.
+        labels: the classes, as an array; or the name of the array or column that holds them; or "none" for no classes.
+        layout: how an array is read: "NHWC" or "NCHW" where its shape can be read in both ways, "NHW" for grey images
+            of floats that are no squares, "points" to learn the numbers of each row as they are.
+        memory_limit: encoded pictures that take more bytes than this decoded are streamed instead of kept, and a
+            compressed file may unfold to so many; a number, or words such as "1GB".
+        progress: is told what is being prepared, how much of it is done, and of how much.
 
     Raises:
-        UserError: where the source is unknown, empty, damaged or of no known form; the sentence says what to do.
+        UserError: where the source is unknown, empty, damaged or of no known form, would not fit into memory, or an
+            option cannot be; the sentence says what to do.
     """
-    _check_options(size, channels)
+    if unknown:
+        name = next(iter(unknown))
+        raise UserError(f"open_data has no option {name!r}{nearest(name, OPTIONS)}; it has {', '.join(OPTIONS)}.")
+    options = asked(
+        size=size,
+        channels=channels,
+        data_dir=data_dir,
+        split=split,
+        key=key,
+        labels=labels,
+        layout=layout,
+        memory_limit=memory_limit,
+        progress=progress,
+    )
+    place = usable_device(device)
     if isinstance(source, Dataset):
         if any(option is not None for option in (size, channels, key, labels, layout)) or split != "train":
             raise UserError(
                 f"{source.name} is open already; give size, channels, split, key, labels and layout where it is first "
                 "opened."
             )
-        return source.to(_device(device))
-    place = None if data_dir is None else Path(data_dir).expanduser()
-    request = _Request(size, channels, place, split, key, labels, layout, memory_limit)
-    data = request.open(source).to(_device(device))
-    data.opened = request.again(source)
+        return source.to(place)
+    data = _Opening(options).open(source)
+    for note in data.notes:
+        warnings.warn(note, stacklevel=1)
+    data = data.to(place)
+    data.opened = _again(source, options)
     return data
 
 
-def _check_options(size: int | None, channels: int | None) -> None:
-    if size is not None and size < 1:
-        raise UserError(f"size is the side of an image in pixels and must be at least 1; got {size}.")
-    if channels not in (None, 1, 3):
-        raise UserError(f"channels must be 1 (grey) or 3 (colour); got {channels}.")
+OPTIONS = ("size", "channels", "data_dir", "device", "split", "key", "labels", "layout", "memory_limit", "progress")
 
 
-def _device(device: torch.device | str) -> torch.device:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {str(device)!r} is not usable here ({str(error).splitlines()[0]}).") from error
-    return torch.device(device)
+def _again(source: Source, options: Asked) -> dict[str, Any] | None:
+    """What `Dataset.opened` says: `source` and the options that are not the default, paths made absolute."""
+    text = os.fspath(source) if isinstance(source, os.PathLike) else source
+    if not isinstance(text, str) or not isinstance(options.labels, str | None):
+        return None
+    named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
+    path = user_path(text)
+    return {"source": str(path.absolute()) if not named and exists(path) else text, **options.recorded()}
 
 
 @dataclass(frozen=True)
-class _Request:
-    """What was asked of `open_data`, beside the source."""
+class _Opening:
+    """Opens sources of every kind under the same options."""
 
-    size: int | None
-    channels: int | None
-    data_dir: Path | None
-    split: str
-    key: str | None
-    labels: ArrayLike | str | None
-    layout: str | None
-    memory_limit: int
+    asked: Asked
 
     def open(self, source: Source) -> Dataset:
-        if isinstance(source, str):
-            name, _, options = source.partition(":")
-            if name in NAMES:
-                return self.built_in(name, options)
-            return self.hub(options) if name == "hf" else self.path_or_hub(source)
-        if isinstance(source, os.PathLike):
-            return self.path(Path(source))
-        if type(source).__module__.startswith("datasets."):
-            return self.content(read_hub(source, self.key, self.label_key, "data set"), "data set")
-        if isinstance(source, torch.Tensor):
-            return self.array(source.detach().cpu().numpy(), None, "tensor")
-        if isinstance(source, np.ndarray | list | tuple):
-            try:
-                array = np.asarray(source)
-            except ValueError as error:
-                raise UserError("the rows of the list differ in length; give an array of one shape.") from error
-            return self.array(array, None, "array")
+        if isinstance(source, str | os.PathLike):
+            return self.named(source)
+        if type(source).__module__.partition(".")[0] == "datasets":
+            asked = self.asked
+            return self.content(
+                read_hub(source, asked.key, asked.label_key, "data set", split=asked.split, progress=asked.progress),
+                "data set",
+            )
+        if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
+            name = "tensor" if isinstance(source, torch.Tensor) else "array"
+            self.require_nameless(name)
+            return self.array(as_array(source, name), None, name)
         raise UserError(f"cannot open a {type(source).__name__}; give a name, a path, an array or a tensor.")
 
-    def again(self, source: Source) -> dict[str, Any] | None:
-        """What `Dataset.opened` says: `source` and the options that are not the default, paths made absolute."""
-        text = os.fspath(source) if isinstance(source, os.PathLike) else source
-        if not isinstance(text, str) or not isinstance(self.labels, str | None):
-            return None
-        named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
-        path = Path(text).expanduser()
-        options = {
-            "size": self.size,
-            "channels": self.channels,
-            "data_dir": None if self.data_dir is None else str(self.data_dir.absolute()),
-            "split": None if self.split == "train" else self.split,
-            "key": self.key,
-            "labels": self.labels,
-            "layout": self.layout,
-            "memory_limit": None if self.memory_limit == MEMORY_LIMIT else self.memory_limit,
-        }
-        given = {name: value for name, value in options.items() if value is not None}
-        return {"source": str(path.absolute()) if not named and path.exists() else text, **given}
+    def named(self, source: str | os.PathLike[str]) -> Dataset:
+        text = os.fspath(source)
+        if not isinstance(text, str):
+            raise UserError(f"a path of bytes cannot be opened; give text: {os.fsdecode(text)!r}.")
+        require_name(text)
+        if isinstance(source, os.PathLike):
+            return self.path(Path(text))
+        name, _, options = text.partition(":")
+        if name in NAMES:
+            return self.built_in(name, options)
+        return self.hub(options) if name == "hf" else self.path_or_hub(text)
 
-    @property
-    def label_key(self) -> str | None:
-        return self.labels if isinstance(self.labels, str) else None
+    def require_nameless(self, name: str, of_split: bool = False) -> None:
+        """Raise `UserError` where a column, or an unusual split, was named of a source that has none."""
+        asked = self.asked
+        if asked.split != "train" and not of_split:
+            raise UserError(f"{name} has no split {asked.split!r}, nor any other; leave out split.")
+        named = asked.key[0] if asked.key else None if asked.no_labels else asked.label_key
+        if named is not None:
+            raise UserError(f"{name} has no names for its parts, so there is no {named!r} in it; leave it out.")
 
     def built_in(self, name: str, options: str) -> Dataset:
-        if self.labels is not None or self.key is not None:
+        asked = self.asked
+        if asked.layout == POINTS and name not in mixtures.PRESETS:
+            raise UserError(f"{name} holds images, which are no points; leave out layout.")
+        if asked.key is not None or (asked.labels is not None and not (asked.no_labels and name in _LABELLED)):
             raise UserError(f"{name} has labels of its own; leave out key and labels.")
         if name in mixtures.PRESETS:
-            if self.size is not None or self.channels is not None:
+            if asked.size is not None or asked.channels is not None:
                 raise UserError(f"{name} is points in the plane, not images; leave out size and channels.")
             return mixtures.MixtureData(mixtures.preset(name, options), f"{name}:{options}" if options else name)
         if name == "stacked-mnist":
             return self.stacked(name, options)
         parse_options(name, options, {})
-        if name == "digits":
-            return digits.digits(self.size, self.channels)
-        opener = digits.mnist if name == "mnist" else digits.cifar10
-        return opener(self.data_dir, self.split, self.size, self.channels)
+        if name == "digits" and asked.split != "train":
+            raise UserError(f"digits has no split {asked.split!r}; leave out split, or use mnist.")
+        return digits.benchmark(name, asked)
 
     def stacked(self, name: str, options: str) -> Dataset:
         defaults: dict[str, Value] = {"k": 3, "count": DEFAULT_COUNT, "fresh": False, "seed": 0, "base": ""}
         chosen = parse_options(name, options, defaults)
-        if self.channels is not None:
+        if self.asked.channels is not None:
             raise UserError(f"the channels of {name} are its k digits; leave out channels and give {name}:k=...")
-        base = str(chosen["base"]) or ("mnist" if digits.has_mnist(self.data_dir) else "digits")
+        base = str(chosen["base"]) or ("mnist" if digits.has_mnist(self.asked.data_dir) else "digits")
         if base not in ("digits", "mnist"):
             raise UserError(f"{name} stacks base=digits or base=mnist, not {base!r}.")
-        single = digits.digits(self.size) if base == "digits" else digits.mnist(self.data_dir, self.split, self.size, 1)
-        assert isinstance(single, Images)
         count = None if chosen["fresh"] else int(chosen["count"])
-        return StackedDigits(single, int(chosen["k"]), count, int(chosen["seed"]))
+        k, seed = int(chosen["k"]), int(chosen["seed"])
+        StackedDigits.require_possible(k, count, seed)
+        return StackedDigits(digits.to_be_stacked(base, self.asked), k, count, seed)
 
     def path_or_hub(self, text: str) -> Dataset:
-        path = Path(text).expanduser()
-        if path.exists():
+        path = user_path(text)
+        if exists(path):
             return self.path(path)
         owner, slash, name = text.partition("/")
-        if slash and owner not in ("", ".", "..", "~") and name and "/" not in name and not path.suffix:
+        if slash and owner not in ("", ".", "..") and owner[0] != "~" and name and "/" not in name and not path.suffix:
             return self.hub(text)
         if slash or path.suffix:
-            near = nearest(path.name, (p.name for p in path.parent.iterdir())) if path.parent.is_dir() else ""
-            raise UserError(f"there is no file or folder {text}{near}; check the path.")
-        raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
+            near = nearest(path.name, names_in(path.parent))
+            raise UserError(f"there is no file or folder {printable(text)}{near}; check the path.")
+        known = ", ".join(NAMES)
+        raise UserError(f"unknown data {printable(text)!r}{nearest(text, NAMES)}; give a path or one of: {known}.")
 
     def hub(self, text: str) -> Dataset:
         name, _, split = text.partition(":")
         if not name:
             raise UserError("hf: needs the name of a data set, as in hf:ylecun/mnist or hf:ylecun/mnist:test.")
-        return self.content(load_hub(name, split or self.split, self.key, self.label_key), f"hf:{name}")
+        asked = self.asked
+        content = load_hub(name, split or asked.split, asked.key, asked.label_key, asked.progress)
+        return self.content(content, f"hf:{name}")
 
     def path(self, path: Path) -> Dataset:
-        path = path.expanduser()
-        if not path.exists():
-            raise UserError(f"there is no file or folder {path}; check the path.")
+        path, asked = user_path(path), self.asked
+        require_openable(path)
         if path.is_dir():
             return self.folder(path)
         if path.suffix == ".parquet":
-            return self.content(read_parquet([path], self.key, self.label_key), str(path))
+            return self.parquet([path], printable(path))
         if path.suffix in (".npy", ".npz") or files.is_idx(path):
-            array, found = files.read_array_file(path, self.key, self.label_key, self.split)
-            return self.array(array, found, str(path))
-        kind = "one image; give the folder it lies in" if path.suffix.lower() in IMAGE_SUFFIXES else "of no known kind"
-        raise UserError(f"{path} is {kind} (known: .npy, .npz, idx, .parquet, a folder of images).")
+            if asked.key is not None and len(asked.key) > 1:
+                raise UserError(f"{printable(path)} is learned from one array; give one name as key=.")
+            key = None if asked.key is None else asked.key[0]
+            if path.suffix == ".npy":
+                self.require_nameless(printable(path))
+            array, found = files.read_array_file(path, key, asked.label_key, asked.split, asked.memory_limit)
+            return self.array(array, found, printable(path))
+        one = path.suffix.lower() in picture_suffixes()
+        kind = "one image; give the folder it lies in" if one else "of no known kind"
+        raise UserError(f"{printable(path)} is {kind} (known: .npy, .npz, idx, .parquet, a folder of images).")
 
     def folder(self, folder: Path) -> Dataset:
-        images = files.find_mnist(folder, self.split)
+        images = files.find_mnist(folder, self.asked.split)
         if images is not None:
             return self.path(images)
         tables = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
         if tables:
-            chosen = tables_of_split(tables, self.split, folder)
-            return self.content(read_parquet(chosen, self.key, self.label_key), str(folder))
-        return self.pictures(FolderPictures(folder, self.split), str(folder))
+            chosen = tables_of_split(tables, self.asked.split, folder)
+            data = self.parquet(chosen, printable(folder))
+            data.notes = (*beside(tables[0].parent, set(chosen)), *data.notes)
+            return data
+        self.asked.progress("list of the files", 0, 1)
+        pictures = FolderPictures(folder, self.asked.split)
+        self.require_nameless(printable(folder), of_split=True)
+        return self.pictures(pictures, printable(folder))
+
+    def parquet(self, paths: Sequence[Path], name: str) -> Dataset:
+        asked = self.asked
+        content = read_parquet(paths, asked.key, asked.label_key, asked.memory_limit, asked.progress)
+        return self.content(content, name)
 
     def content(self, content: Content, name: str) -> Dataset:
-        if isinstance(content, TablePictures):
-            return self.pictures(content, name)
-        return self.array(*content, name)
+        if isinstance(content.data, TablePictures):
+            data = self.pictures(content.data, name)
+        else:
+            data = self.array(content.data, content.labels, name)
+        data.columns, data.roles = content.columns, content.roles.told
+        data.notes = (*content.roles.notes, *data.notes)
+        return data
 
     def pictures(self, pictures: Pictures, name: str) -> Dataset:
-        if self.labels is not None and not isinstance(self.labels, str):
-            pictures.labels = class_labels(np.asarray(self.labels), len(pictures), name)
-        return open_pictures(pictures, name, self.size, self.channels, self.memory_limit)
+        asked = self.asked
+        if asked.layout == POINTS:
+            raise UserError(f"{name} holds pictures, which are no points; leave out layout.")
+        survey = surveyed(pictures, asked.progress)
+        if asked.labels is not None and not isinstance(asked.labels, str):
+            given = as_array(asked.labels, "labels")
+            each_frame = len(given.shape) > 0 and len(given) == survey.count
+            pictures.labels = class_labels(given, survey.count if each_frame else len(pictures), name)
+        elif asked.no_labels:
+            pictures.labels = None
+        return open_pictures(
+            pictures, name, asked.size, asked.channels, asked.memory_limit, survey=survey, progress=asked.progress
+        )
 
     def array(self, array: files.Array, found: files.Array | None, name: str) -> Dataset:
-        if self.labels is not None and not isinstance(self.labels, str):
-            found = np.asarray(self.labels)
-        return from_array(array, found, name=name, size=self.size, channels=self.channels, layout=self.layout)
+        asked = self.asked
+        if asked.labels is not None and not isinstance(asked.labels, str):
+            found = as_array(asked.labels, "labels")
+        elif asked.no_labels:
+            found = None
+        return from_array(
+            array,
+            found,
+            name=name,
+            size=asked.size,
+            channels=asked.channels,
+            layout=asked.layout,
+            progress=asked.progress,
+        )
+
+
+_LABELLED = ("digits", "mnist", "cifar10")
+"""Built-in sets whose labels are beside the point of them, and can be left out."""

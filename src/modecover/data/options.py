@@ -42,4 +42,6 @@ def _convert(name: str, key: str, value: str | None, default: Value) -> Value:
         return kind(value or "")
     except ValueError as error:
         noun = {int: "a whole number", float: "a number"}[kind]
-        raise UserError(f"{name}: {key} must be {noun}, for example {key}={default}; got {value!r}.") from error
+        raise UserError(
+            f"{name}: {key} must be {noun}, for example {key}={default}; got {(value or '')[:60]!r}."
+        ) from error

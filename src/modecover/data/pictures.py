@@ -1,136 +1,20 @@
-"""Encoded pictures (PNG, JPEG, ...) in a folder or in a table: decoded once into memory, or streamed."""
+"""Pictures as data sets: decoded once into memory, or streamed."""
 
 from __future__ import annotations
 
-import io
-import os
-import struct
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from modecover.data.arrays import Images
-from modecover.data.base import Dataset, digest
-from modecover.data.pixels import Bytes, decoded, is_grey, on_its_side, picture_pixels, resized, with_channels
+from modecover.data.base import Dataset, Progress, digest, silent
+from modecover.data.encoded import Pictures, mixed_sizes, read_frames, require_whole
+from modecover.data.pixels import Bytes, decoded, resized, with_channels
+from modecover.data.room import require_memory
+from modecover.data.survey import Survey, in_threads, surveyed
 from modecover.errors import UserError
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
-MEMORY_LIMIT = 2 * 2**30
-"""Bytes that decoded pictures may take before they are streamed, unless the user says otherwise."""
-SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
-
-# What Pillow raises on files that are cut short or are no images at all.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, MemoryError)
-
-
-class Pictures(Protocol):
-    """A sequence of encoded pictures."""
-
-    labels: Tensor | None
-
-    def __len__(self) -> int: ...
-
-    def name(self, index: int) -> str:
-        """What to call picture `index` in a message."""
-
-    def content(self, index: int) -> Path | io.BytesIO:
-        """The encoded picture."""
-
-    def identity(self) -> str:
-        """A text that changes when the pictures do, found without decoding them."""
-
-
-class FolderPictures:
-    """The image files under a folder, in sorted order, found however deep they lie.
-
-    Where no image lies directly in the folder and there are two or more subfolders, these are the classes, numbered
-    in sorted order. A folder whose subfolders are named train, test, ... stands for the one named `split`.
-    """
-
-    def __init__(self, folder: Path, split: str = "train"):
-        subfolders = {path.name: path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-        if subfolders and all(name in SPLIT_NAMES for name in subfolders):
-            if split not in subfolders:
-                raise UserError(f"{folder} has no split {split!r}; it has {', '.join(sorted(subfolders))}.")
-            folder = subfolders[split]
-        self.folder = folder
-        self.paths = sorted(
-            path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in IMAGE_SUFFIXES and not _hidden(path.relative_to(folder)) and path.is_file()
-        )
-        if not self.paths:
-            raise UserError(f"{folder} holds no images; expected files that end in {', '.join(IMAGE_SUFFIXES)}.")
-        self.labels: Tensor | None = None
-        parents = [path.relative_to(folder).parts[:-1] for path in self.paths]
-        classes = sorted({parts[0] if parts else "" for parts in parents})
-        if "" not in classes and len(classes) > 1:
-            numbers = {name: number for number, name in enumerate(classes)}
-            self.labels = torch.tensor([numbers[parts[0]] for parts in parents])
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
-
-    def content(self, index: int) -> Path:
-        return self.paths[index]
-
-    def identity(self) -> str:
-        return "\n".join(f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}" for path in self.paths)
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
-
-
-class Column(Protocol):
-    """Cells by index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
-
-
-class TablePictures:
-    """A column of encoded pictures: each row holds bytes, or a mapping with "bytes" and "path" as the Hub stores it.
-
-    Args:
-        column: rows by index.
-        origin: the file or data set they come from; relative paths in the rows start at its folder.
-        identity: a text that changes when the pictures do.
-    """
-
-    def __init__(self, column: Column, labels: Tensor | None, origin: str, identity: str):
-        self.column, self.labels, self.origin, self._identity = column, labels, origin, identity
-
-    def __len__(self) -> int:
-        return len(self.column)
-
-    def name(self, index: int) -> str:
-        return f"row {index} of {self.origin}"
-
-    def content(self, index: int) -> Path | io.BytesIO:
-        row: Any = self.column[index]
-        row = row.as_py() if hasattr(row, "as_py") else row  # a cell of pyarrow's
-        content = row.get("bytes") if isinstance(row, dict) else row
-        if content is not None:
-            return io.BytesIO(content)
-        if isinstance(row, dict) and row.get("path"):
-            return Path(self.origin).parent / str(row["path"])
-        raise UserError(f"{self.name(index)} holds no picture; remove the row.")
-
-    def identity(self) -> str:
-        return self._identity
 
 
 class StreamedImages(Dataset):
@@ -141,110 +25,106 @@ class StreamedImages(Dataset):
 
     value_range = (-1.0, 1.0)
 
-    def __init__(self, pictures: Pictures, channels: int, size: int | None, shape: tuple[int, int, int], name: str):
-        self.pictures, self.channels, self.side = pictures, channels, size
-        self.name, self.shape, self.size = name, shape, len(pictures)
-        self.labels = pictures.labels
-        self.fingerprint = digest("pictures", pictures.identity(), repr((channels, size)), self.labels)
+    def __init__(self, pictures: Pictures, survey: Survey, channels: int, size: int | None, name: str):
+        self.pictures, self.survey, self.channels, self.side = pictures, survey, channels, size
+        self.name, self.shape, self.size = (
+            name,
+            (channels, *(survey.size if size is None else (size, size))),
+            survey.count,
+        )
+        self.labels = survey.repeated(pictures.labels)
+        form = (channels, size) if self.size == len(pictures) else (channels, size, self.size)
+        self.fingerprint = digest("pictures", pictures.identity(), repr(form), self.labels)
+        self.notes = (*pictures.notes, *survey.notes)
 
     def read(self, keys: Tensor) -> Tensor:
         """The images of these indices, uint8 of shape (n, C, H, W), on the CPU."""
-        images = (self._one(index) for index in keys.tolist())
-        return torch.from_numpy(np.stack(list(images)))
+        pixels = np.empty((len(keys), *self.shape), dtype=np.uint8)
+        for row, index in enumerate(keys.tolist()):
+            picture, frame = self.survey.place(index)
+            pixels[row] = next(self._frames(picture, frame))
+        return torch.from_numpy(pixels)
 
     def fetch(self, keys: Tensor) -> Tensor:
         return decoded(self.read(keys).to(self.device))
 
-    def all(self) -> Tensor:
-        """Every image, read by as many threads as there are cores."""
-        pixels = np.empty((len(self.pictures), *self.shape), dtype=np.uint8)
+    def all(self, progress: Progress = silent) -> Tensor:
+        """Every image, read by as many threads as there are cores.
 
-        def put(index: int) -> None:
-            pixels[index] = self._one(index)
-
-        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-            for _ in pool.map(put, range(len(pixels))):
-                pass
+        Raises:
+            UserError: some cannot be read: how many, and the first of them by name.
+        """
+        pixels = np.empty((self.survey.count, *self.shape), dtype=np.uint8)
+        self._decode(pixels, progress)
         return torch.from_numpy(pixels)
 
-    def _one(self, index: int) -> Bytes:
-        pixels = with_channels(read_picture(self.pictures, index), self.channels)
-        pixels = pixels if self.side is None else resized(pixels, self.side)
-        if pixels.shape != self.shape:
-            raise _mixed(self.pictures, 0, self.shape[1:], index, pixels.shape[1:])
-        return pixels
+    def require_readable(self, progress: Progress = silent) -> None:
+        """Read every image and keep none. Raises `UserError` that counts those that cannot be read."""
+        self._decode(None, progress)
+
+    def _decode(self, pixels: Bytes | None, progress: Progress) -> None:
+        known = dict(self.survey.broken)
+
+        def put(picture: int) -> UserError | None:
+            if picture in known:
+                return known[picture]
+            start = int(self.survey.ends[picture - 1]) if picture else 0
+            try:
+                for number, image in enumerate(self._frames(picture)):
+                    if pixels is not None:
+                        pixels[start + number] = image
+            except UserError as error:
+                return error
+            return None
+
+        errors = in_threads(put, len(self.pictures), "pictures", progress)
+        require_whole([error for error in errors if error is not None], len(self.pictures))
+
+    def _frames(self, picture: int, first: int = 0) -> Iterator[Bytes]:
+        """The frames of a picture from the `first` on, each uint8 (C, H, W) as the set has it."""
+        last = int(self.survey.ends[picture]) - (int(self.survey.ends[picture - 1]) if picture else 0)
+        for frame, image in enumerate(read_frames(self.pictures, picture, first, last), first):
+            pixels = with_channels(image, self.channels)
+            pixels = pixels if self.side is None else resized(pixels, self.side)
+            if pixels.shape != self.shape:
+                name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
+                raise mixed_sizes(self.pictures.name(0), self.shape[1:], name, pixels.shape[1:])
+            yield pixels
 
 
 def open_pictures(
-    pictures: Pictures, name: str, size: int | None, channels: int | None, memory_limit: int
+    pictures: Pictures,
+    name: str,
+    size: int | None,
+    channels: int | None,
+    memory_limit: int,
+    *,
+    survey: Survey | None = None,
+    progress: Progress = silent,
 ) -> Images | StreamedImages:
     """The pictures as one data set: in memory where they take at most `memory_limit` bytes decoded, else streamed.
 
     Without `channels` the images are grey where all of them are, else colour. Without `size` all must be of one
-    size. Raises `UserError` where they are not, or where a picture cannot be read.
+    size. `survey`: of these pictures, where it was made before. Raises `UserError` where sizes differ, or where
+    pictures cannot be read: how many, and the first of them by name.
     """
     if not len(pictures):
         raise UserError(f"{name} is empty: give at least one picture.")
-    side = None if size is None else (size, size)
-    if side is None or channels is None:
-        found, grey = _survey(pictures, size is None, channels is None)
-        side, channels = side or found, channels or (1 if grey else 3)
-    streamed = StreamedImages(pictures, channels, size, (channels, *side), name)
-    if len(pictures) * channels * side[0] * side[1] > memory_limit:
+    survey = survey or surveyed(pictures, progress)
+    errors = [error for _, error in survey.broken]
+    if len(errors) == len(pictures):
+        require_whole(errors, len(pictures))
+    if size is None and survey.mixed is not None:
+        raise survey.mixed
+    streamed = StreamedImages(pictures, survey, channels or (1 if survey.grey else 3), size, name)
+    sample = int(np.prod(streamed.shape))
+    require_memory(16 * sample, f"a picture of {streamed.shape[2]}x{streamed.shape[1]} pixels", "say a smaller size=")
+    if survey.count * sample > memory_limit:
+        if errors:
+            streamed.require_readable(progress)  # a message counts all that are broken
         return streamed
-    data = Images(streamed.all(), pictures.labels, name)
+    require_memory(survey.count * sample, name, "lower memory_limit, so that its pictures are streamed")
+    data = Images(streamed.all(progress), streamed.labels, name)
     data.source_range = (float(data.pixels.min()), float(data.pixels.max()))
+    data.notes = streamed.notes
     return data
-
-
-def _survey(pictures: Pictures, sizes: bool, modes: bool) -> tuple[tuple[int, int], bool]:
-    """(height, width) of the first picture and whether all are grey, from the headers alone."""
-    first, grey = (0, 0), True
-    for index in range(len(pictures)):
-        with _open(pictures, index) as picture:
-            grey = grey and is_grey(picture.mode)
-            width, height = picture.size
-            if sizes and on_its_side(picture):
-                width, height = height, width
-        if index == 0:
-            first = (height, width)
-        elif sizes and (height, width) != first:
-            raise _mixed(pictures, 0, first, index, (height, width))
-        if not sizes and modes and not grey:
-            break
-    return first, grey
-
-
-def _open(pictures: Pictures, index: int) -> Image.Image:
-    from PIL import Image
-
-    try:
-        return Image.open(pictures.content(index))
-    except UserError:
-        raise
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
-        raise _damaged(pictures, index, error) from error
-
-
-def read_picture(pictures: Pictures, index: int) -> Bytes:
-    """Picture `index` as uint8 (C, H, W). Raises `UserError` with its name where it is cut short or no image."""
-    try:
-        with _open(pictures, index) as picture:
-            return picture_pixels(picture)
-    except UserError:
-        raise
-    except _DAMAGE as error:
-        raise _damaged(pictures, index, error) from error
-
-
-def _damaged(pictures: Pictures, index: int, error: Exception) -> UserError:
-    reason = "no image that Pillow knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-    return UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.")
-
-
-def _mixed(pictures: Pictures, one: int, size: Iterable[int], other: int, other_size: Iterable[int]) -> UserError:
-    (height, width), (other_height, other_width) = size, other_size
-    return UserError(
-        f"images differ in size: {pictures.name(one)} is {width}x{height}, {pictures.name(other)} is "
-        f"{other_width}x{other_height}; give a size (for example size=32) to which all are resized and cropped."
-    )

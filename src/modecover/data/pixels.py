@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from modecover.data.base import Progress, silent
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def decoded(pixels: Tensor) -> Tensor:
 def levels(array: NDArray[Any], what: str) -> Bytes:
     """An array of pixels as uint8 levels.
 
-    uint8 stays as it is; booleans become 0 and 255; floats are read as [0, 1] where none is negative, as [-1, 1]
-    where some are, and rounded to the nearest of the 256 levels (1e-4 outside the range is rounding error).
+    uint8 stays as it is, and so do other whole numbers from 0 to at most 255; booleans become 0 and 255; floats are
+    read as [0, 1] where none is negative, as [-1, 1] where some are, and rounded to the nearest of the 256 levels (1e-4
+    outside the range is rounding error).
 
     Raises:
         UserError: for floats of another range, and for any other type.
@@ -45,9 +47,14 @@ def levels(array: NDArray[Any], what: str) -> Bytes:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise UserError(f"{what}: pixels of type {array.dtype} have no known range; convert them to uint8 (0..255).")
     low, high = float(array.min()), float(array.max())
+    if array.dtype.kind in "iu":
+        if low >= 0 and 1 < high <= 255:
+            return array.astype(np.uint8)
+        raise UserError(
+            f"{what}: pixels of type {array.dtype}, from {low:g} to {high:g}, have no known range; convert them to "
+            "uint8 (0..255)."
+        )
     if low < -1 - 1e-4 or high > 1 + 1e-4:
         raise UserError(
             f"{what}: float pixels must lie in [0, 1] or [-1, 1], but run from {low:g} to {high:g}; "
@@ -56,33 +63,6 @@ def levels(array: NDArray[Any], what: str) -> Bytes:
     unit = array if low >= -1e-4 else (array + 1) / 2
     rounded: Bytes = np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
     return rounded
-
-
-def channels_first(array: NDArray[Any], layout: str | None, what: str) -> NDArray[Any]:
-    """(N, H, W), (N, H, W, C) or (N, C, H, W), C one of 1, 3, 4, as (N, C, H, W).
-
-    Without `layout` ("NHWC" or "NCHW") the channel axis is the one of 1, 3 or 4; where both ends could be it, the
-    reading that makes the images square is taken.
-    """
-    if array.ndim == 3 and array.shape[2] in (3, 4) and array.shape[1] > 4:
-        raise UserError(f"{what}: shape {array.shape} looks like one colour image; give many, of shape (N, H, W, C).")
-    if array.ndim == 3:
-        return array[:, None]
-    if layout is not None and layout.upper() not in ("NHWC", "NCHW"):
-        raise UserError(f"{what}: layout must be NHWC or NCHW, not {layout!r}.")
-    last, first = array.shape[3] in (1, 3, 4), array.shape[1] in (1, 3, 4)
-    if layout is not None:
-        last, first = last and layout.upper() == "NHWC", first and layout.upper() == "NCHW"
-    if last and first:
-        last, first = array.shape[1] == array.shape[2], array.shape[2] == array.shape[3]
-        if last == first:
-            raise UserError(f"{what}: shape {array.shape} can be read in two ways; say layout='NHWC' or 'NCHW'.")
-    if not last and not first:
-        raise UserError(
-            f"{what}: shape {array.shape} is no batch of images; expected (N, H, W), (N, H, W, C) or (N, C, H, W) "
-            "with C = 1, 3 or 4."
-        )
-    return array.transpose(0, 3, 1, 2) if last else array
 
 
 def with_channels(pixels: Bytes, channels: int) -> Bytes:
@@ -115,11 +95,15 @@ def resized(pixels: Bytes, size: int) -> Bytes:
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def images_resized(pixels: Bytes, size: int | None) -> Bytes:
+def images_resized(pixels: Bytes, size: int | None, progress: Progress = silent) -> Bytes:
     """Images (N, C, H, W) as (N, C, size, size); unchanged where size is None or theirs already."""
     if size is None or pixels.shape[2:] == (size, size):
         return np.ascontiguousarray(pixels)
-    return np.stack([resized(image, size) for image in pixels])
+    made = np.empty((*pixels.shape[:2], size, size), dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        made[index] = resized(image, size)
+        progress("images at another size", index + 1, len(pixels))
+    return made
 
 
 def is_grey(mode: str) -> bool:

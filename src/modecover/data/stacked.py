@@ -10,6 +10,7 @@ from torch import Tensor
 from modecover.data.arrays import Images
 from modecover.data.base import Dataset, digest
 from modecover.data.pixels import decoded
+from modecover.data.room import require_memory
 from modecover.errors import UserError
 from modecover.random import derive_seed
 
@@ -38,10 +39,7 @@ class StackedDigits(Dataset):
     def __init__(self, base: Images, k: int = 3, count: int | None = DEFAULT_COUNT, seed: int = 0):
         if base.labels is None or base.shape[0] != 1 or not 0 <= int(base.labels.min()) <= int(base.labels.max()) <= 9:
             raise UserError(f"{base.name} cannot be stacked: stacks need grey images with labels 0 to 9.")
-        if not 1 <= k <= 9:
-            raise UserError(f"stacks hold 1 to 9 digits; got k={k}.")
-        if count is not None and count < 1:
-            raise UserError(f"a fixed set of stacks needs count >= 1; got count={count}.")
+        self.require_possible(k, count, seed)
         self.base, self.k, self.size, self.seed, self.modes = base, k, count, seed, 10**k
         self.shape = (k, *base.shape[1:])
         self.name = f"stacked-mnist ({k} of {base.name}, {'fresh' if count is None else f'{count} fixed, seed {seed}'})"
@@ -51,6 +49,19 @@ class StackedDigits(Dataset):
         if count is not None:
             self.stacks = self._draw(count, torch.Generator().manual_seed(derive_seed(seed, "stacked-mnist")))
             self.labels = self._numbers(self.stacks)
+
+    @staticmethod
+    def require_possible(k: int, count: int | None, seed: int) -> None:
+        """Raise `UserError` where there can be no stacks of these numbers, before anything is drawn."""
+        if not 1 <= k <= 9:
+            raise UserError(f"stacks hold 1 to 9 digits; got k={k}.")
+        if not 0 <= seed < 2**63:
+            raise UserError(f"the seed of stacks must be at least 0 and below 2^63; got seed={seed}.")
+        if count is not None:
+            if count < 1:
+                raise UserError(f"a fixed set of stacks needs count >= 1; got count={count}.")
+            # The indices and the labels, int64, and as much again while they are drawn.
+            require_memory(2 * 8 * (k + 1) * count, f"count={count:,} stacks", "give a smaller count, or `fresh`")
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Keys of random samples: indices (count,) into the fixed set, or for fresh stacks digits (count, k)."""

@@ -28,6 +28,8 @@ class DataSummary:
     """Smallest and largest value as the source had them; None where that was not seen."""
     range: tuple[float, float]
     """Smallest and largest value after decoding."""
+    ranges: tuple[tuple[float, float], ...]
+    """The same of each channel, or of each coordinate of points."""
     mean: tuple[float, ...]
     """Of each channel, or of each coordinate of points, after decoding."""
     std: tuple[float, ...]
@@ -56,12 +58,13 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
         keys = dataset.draw(examine, torch.Generator(dataset.device).manual_seed(0))
     else:
         keys = _spaced(dataset.size, examine)
-    low, high, count = float("inf"), float("-inf"), 0
+    low = torch.full((dataset.shape[0],), float("inf"), dtype=torch.float64)
+    high, count = -low, 0
     total = squares = torch.zeros(dataset.shape[0], dtype=torch.float64)
     for chunk in torch.split(keys, CHUNK):
         rows = dataset.fetch(chunk).cpu().double()
-        low, high = min(low, rows.min().item()), max(high, rows.max().item())
         values = rows.flatten(2).transpose(0, 1).flatten(1) if rows.ndim > 2 else rows.T
+        low, high = torch.minimum(low, values.amin(1)), torch.maximum(high, values.amax(1))
         count += values.shape[1]
         total, squares = total + values.sum(1), squares + values.square().sum(1)
     mean = total / count
@@ -72,7 +75,8 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
         count=dataset.size,
         examined=len(keys),
         source_range=dataset.source_range,
-        range=(low, high),
+        range=(low.min().item(), high.max().item()),
+        ranges=tuple(zip(low.tolist(), high.tolist(), strict=True)),
         mean=tuple(mean.tolist()),
         std=tuple((squares / count - mean.square()).clamp(min=0).sqrt().tolist()),
         classes=None if sizes is None else len(sizes),

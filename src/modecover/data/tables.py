@@ -1,55 +1,85 @@
-"""Tables: parquet files and Hugging Face data sets, of encoded pictures or of plain numbers."""
+"""Tables in parquet files, of encoded pictures or of plain numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from modecover.data.arrays import class_labels
-from modecover.data.base import needs
-from modecover.data.files import LABEL_KEYS
-from modecover.data.pictures import SPLIT_NAMES, TablePictures
+from modecover.data.arrays import are_whole, class_labels
+from modecover.data.base import Progress, needs, silent
+from modecover.data.columns import kinds_of, side_by_side, values_of
+from modecover.data.encoded import TablePictures
+from modecover.data.folders import SPLIT_NAMES
+from modecover.data.places import printable, require_openable
+from modecover.data.roles import CLASSES, PICTURE, Roles, choose_roles
+from modecover.data.room import MEMORY_LIMIT, require_unfolded
 from modecover.errors import UserError
 
 Array = NDArray[Any]
-Content = TablePictures | tuple[Array, Array | None]
-"""Pictures, or numbers with their labels."""
+
+ROWS, PICTURE_ROWS = 65_536, 256
+"""Rows that are unfolded at a time, of plain values and of pictures."""
 
 
-def read_parquet(paths: Sequence[Path], key: str | None, label_key: str | None) -> Content:
-    """The rows of parquet files of one layout.
+@dataclass(frozen=True)
+class Content:
+    """What a table gave."""
 
-    The data is the column `key`, or else the only column of pictures (binary, or as the Hub stores them: a struct
-    with `bytes`), or else all numeric columns but the labels, side by side. Labels are the column `label_key`, or one
-    named like one of `LABEL_KEYS`.
+    data: TablePictures | Array
+    """Pictures with their classes, or numbers (N, ...)."""
+    labels: Array | None
+    """Of numbers, (N,)."""
+    columns: tuple[str, ...] | None
+    """Names of the coordinates of numbers (N, d)."""
+    roles: Roles
+
+
+def read_parquet(
+    paths: Sequence[Path],
+    key: Sequence[str] | None,
+    label_key: str | None,
+    limit: int = MEMORY_LIMIT,
+    progress: Progress = silent,
+) -> Content:
+    """The rows of parquet files of one layout, their columns chosen by `choose_roles`.
+
+    `limit`: bytes that the columns read may unfold to. Raises `UserError` where a file is damaged, unfolds to more, or
+    has other columns than the first.
     """
-    arrow, parquet = (needs(name, "reading parquet files", "pyarrow") for name in ("pyarrow", "pyarrow.parquet"))
-    origin = str(paths[0])
-    try:
-        table = arrow.concat_tables([parquet.read_table(path) for path in paths])
-    except (OSError, arrow.ArrowInvalid) as error:
-        raise UserError(f"{origin} is no readable parquet file ({error}); write it again.") from error
-    types = arrow.types
-    kinds = {}
-    for field in table.schema:
-        struct = types.is_struct(field.type) and "bytes" in {child.name for child in field.type}
-        if struct or types.is_binary(field.type) or types.is_large_binary(field.type):
-            kinds[field.name] = "picture"
-        elif types.is_integer(field.type) or types.is_floating(field.type):
-            kinds[field.name] = "number"
-        elif types.is_fixed_size_list(field.type) or types.is_list(field.type):
-            kinds[field.name] = "list"
-    label_key, columns = choose_columns(kinds, table.column_names, key, label_key, origin)
-    labels = None if label_key is None else table[label_key].to_numpy()
-    if kinds[columns[0]] == "picture":
-        classes = None if labels is None else class_labels(np.asarray(labels), len(table), origin)
+    files = _Files(paths, limit, progress)
+    kinds, origin = kinds_of(files.schema), printable(paths[0])
+
+    @lru_cache(maxsize=8)
+    def are_classes(name: str) -> bool:
+        return holds_classes(kinds[name], files.read([name])[name], name, origin)
+
+    roles = choose_roles(kinds, key, label_key, origin, are_classes)
+    table = files.read([*roles.columns, *([] if roles.label is None else [roles.label])])
+    labels = None if roles.label is None else values_of(table[roles.label], roles.label, origin)
+    first = roles.columns[0]
+    if kinds[first] == PICTURE:
+        classes = None if labels is None else class_labels(labels, len(table), origin)
         identity = "\n".join(f"{path.name} {path.stat().st_size}" for path in paths)
-        return TablePictures(table[columns[0]], classes, origin, identity)
-    return _numbers([table[name].to_numpy(zero_copy_only=False) for name in columns], origin), labels
+        return Content(TablePictures(table[first], classes, origin, identity), None, None, roles)
+    numbers, names = side_by_side({name: table[name] for name in roles.columns}, kinds, origin)
+    return Content(numbers, labels, names, roles)
+
+
+def holds_classes(kind: str, column: Any, name: str, origin: str) -> bool:
+    """Whether a column of single values holds whole numbers or words."""
+    if kind == CLASSES:
+        return True
+    try:
+        values = values_of(column, name, origin)
+    except UserError:
+        return False
+    return values.dtype.kind == "U" or are_whole(values)
 
 
 def tables_of_split(paths: Sequence[Path], split: str, folder: Path) -> list[Path]:
@@ -57,88 +87,83 @@ def tables_of_split(paths: Sequence[Path], split: str, folder: Path) -> list[Pat
     chosen = [path for path in paths if split in path.stem.lower()]
     if chosen or not any(name in path.stem.lower() for path in paths for name in SPLIT_NAMES):
         return chosen or list(paths)
-    names = ", ".join(path.name for path in paths)
-    raise UserError(f"no parquet file in {folder} is named after the split {split!r}; there are {names}.")
+    names = ", ".join(printable(path.name) for path in paths)
+    raise UserError(f"no parquet file in {printable(folder)} is named after the split {split!r}; there are {names}.")
 
 
-def choose_columns(
-    kinds: Mapping[str, str], names: Sequence[str], key: str | None, label_key: str | None, origin: str
-) -> tuple[str | None, list[str]]:
-    """The column of labels (None: there is none) and the columns of data; `kinds`: column to what it can hold."""
-    for name in (key, label_key):
-        if name is not None and name not in names:
-            raise UserError(f"{origin} has no column {name!r}; it has {', '.join(names)}.")
-    if label_key is None:
-        label_key = next((name for name in names if name.lower() in LABEL_KEYS and name != key), None)
-    columns = [name for name in kinds if name != label_key]
-    if key is not None:
-        columns = [name for name in columns if name == key]
-    pictures = [name for name in columns if kinds[name] == "picture"]
-    lists = [name for name in columns if kinds[name] == "list"]
-    if len(pictures) > 1 or (not pictures and len(lists) > 1):
-        several = pictures or lists
-        raise UserError(f"{origin} has several columns of data ({', '.join(several)}): say key={several[0]!r}.")
-    chosen = pictures or lists or columns
-    if not chosen:
-        raise UserError(f"{origin} has no column of pictures or numbers; it has {', '.join(names)}.")
-    return label_key, chosen
+class _Files:
+    """Parquet files of one layout, read a few columns and a few rows at a time."""
+
+    def __init__(self, paths: Sequence[Path], limit: int, progress: Progress):
+        self.paths, self.limit, self.progress = paths, limit, progress
+        _, parquet = (needs(name, "reading parquet files", "pyarrow") for name in ("pyarrow", "pyarrow.parquet"))
+        self.files = []
+        for path in paths:
+            require_openable(path)
+            with _told(path):
+                self.files.append(parquet.ParquetFile(path, memory_map=True))
+        self.schema = self.files[0].schema_arrow
+        for path, file in zip(paths, self.files, strict=True):
+            names = file.schema_arrow.names
+            if names != self.schema.names:
+                raise UserError(
+                    f"{printable(path)} has the columns {', '.join(names)}, and {printable(paths[0])} has "
+                    f"{', '.join(self.schema.names)}; give files of one layout."
+                )
+            if len(set(names)) < len(names):
+                raise UserError(f"{printable(path)} has two columns of one name; rename one.")
+
+    def read(self, names: Sequence[str]) -> Any:
+        """These columns of all files as one Arrow table."""
+        arrow = needs("pyarrow", "reading parquet files")
+        binary = any(kind == PICTURE for name, kind in kinds_of(self.schema).items() if name in names)
+        stored, unfolded, done = sum(path.stat().st_size for path in self.paths), 0, 0
+        rows = sum(file.metadata.num_rows for file in self.files)
+        self._require_room(names, rows, stored)
+        batches = []
+        for path, file in zip(self.paths, self.files, strict=True):
+            with _told(path):
+                for batch in file.iter_batches(PICTURE_ROWS if binary else ROWS, columns=list(names)):
+                    unfolded += sum(map(_bytes_of, batch.columns))
+                    require_unfolded(unfolded, stored, printable(path), self.limit)
+                    batches.append(batch)
+                    done += len(batch)
+                    self.progress("rows of the table", done, rows)
+        with _told(self.paths[0]):
+            schema = arrow.schema([self.schema.field(name) for name in names])
+            return arrow.Table.from_batches([batch.select(names) for batch in batches], schema=schema)
+
+    def _require_room(self, names: Sequence[str], rows: int, stored: int) -> None:
+        """Raise `UserError` where the number of rows alone says that columns of numbers unfold to too much."""
+        bits = sum(_bits(self.schema.field(name).type) for name in names)
+        require_unfolded(rows * bits // 8, stored, printable(self.paths[0]), self.limit)
 
 
-def _numbers(columns: Sequence[Array], origin: str) -> Array:
-    """Numeric columns side by side, or the one column whose cells are lists, as an array (N, ...)."""
-    if columns[0].dtype != object:
-        return columns[0] if columns[0].ndim > 1 else np.stack(columns, axis=1)
+def _bits(kind: Any) -> int:
+    """The bits that one value of an Arrow type takes; 0 where they differ."""
     try:
-        return np.stack([np.asarray(row) for row in columns[0]])
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{origin}: the rows of its list column differ in length; give rows of one length.") from error
+        return int(kind.bit_width)
+    except ValueError:
+        return 0
 
 
-class _Column:
-    """One column of a Hugging Face data set, row by row (the set's own columns may be read whole)."""
-
-    def __init__(self, table: Any, name: str):
-        self.table, self.name = table, name
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.table[index][self.name]
+def _bytes_of(column: Any) -> int:
+    """The bytes of a column's values; of one that a dictionary codes, as if each were written out."""
+    arrow = needs("pyarrow", "reading parquet files")
+    kind = column.type
+    if arrow.types.is_dictionary(kind) and not _bits(kind.value_type):
+        lengths = arrow.compute.binary_length(column.dictionary)
+        return int(arrow.compute.sum(lengths.take(column.indices)).as_py() or 0)
+    return int(column.nbytes)
 
 
-def load_hub(name: str, split: str, key: str | None, label_key: str | None) -> Content:
-    """Split `split` of the Hugging Face data set `name`, downloaded or taken from the Hub's cache."""
-    datasets = needs("datasets", f"opening {name!r} from the Hugging Face Hub")
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Within the block, what a damaged file makes of Arrow is told as one sentence."""
     try:
-        table = datasets.load_dataset(name, split=split)
-    except Exception as error:  # the Hub's client raises a dozen unrelated types; all say why in their first line
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{name!r} is no file or folder here, and no data set that the Hugging Face Hub gave ({reason}); "
-            "check the name and split, or the connection."
-        ) from error
-    return read_hub(table, key, label_key, f"hf:{name}:{split}")
-
-
-def read_hub(table: Any, key: str | None, label_key: str | None, origin: str) -> Content:
-    """The rows of a `datasets.Dataset`, chosen as `read_parquet` chooses them."""
-    datasets = needs("datasets", "opening a Hugging Face data set")
-    if not isinstance(table, datasets.Dataset):
-        raise UserError(f"{origin}: a {type(table).__name__} cannot be indexed; choose one split and load it whole.")
-    kinds = {}
-    for name, feature in table.features.items():
-        if isinstance(feature, datasets.Image):
-            kinds[name] = "picture"
-        elif isinstance(feature, datasets.Value) and feature.dtype.startswith(("int", "uint", "float")):
-            kinds[name] = "number"
-        elif not isinstance(feature, datasets.Value | datasets.ClassLabel | dict):
-            kinds[name] = "list"
-    label_key, columns = choose_columns(kinds, table.column_names, key, label_key, origin)
-    labels = None if label_key is None else np.asarray(table.select_columns([label_key])[:][label_key])
-    if kinds[columns[0]] == "picture":
-        rows = table.select_columns(columns).cast_column(columns[0], datasets.Image(decode=False))
-        classes = None if labels is None else class_labels(labels, len(table), origin)
-        return TablePictures(_Column(rows, columns[0]), classes, origin, f"{origin} {table._fingerprint}")
-    numbers = table.select_columns(columns).with_format("numpy")[:]
-    return _numbers([np.asarray(numbers[name]) for name in columns], origin), labels
+        yield
+    except (UserError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # Arrow's own, and whatever Python's file objects raise below it
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"{printable(path)} is no readable parquet file ({reason}); write it again.") from error

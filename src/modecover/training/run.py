@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from modecover.data import Dataset, open_data
 from modecover.data.opening import Source
-from modecover.data.pictures import MEMORY_LIMIT
 from modecover.data.resizing import resized_to
+from modecover.data.room import MEMORY_LIMIT
 from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.methods.base import Method
@@ -85,10 +85,10 @@ def train(
     channels: int | None = None,
     data_dir: Path | str | None = None,
     split: str = "train",
-    key: str | None = None,
+    key: str | Sequence[str] | None = None,
     labels: ArrayLike | str | None = None,
     layout: str | None = None,
-    memory_limit: int = MEMORY_LIMIT,
+    memory_limit: int | str = MEMORY_LIMIT,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Run:
@@ -153,7 +153,7 @@ def open_for_networks(
     listener: Listener,
     *,
     size: int | None = None,
-    memory_limit: int = MEMORY_LIMIT,
+    memory_limit: int | str = MEMORY_LIMIT,
     **opening: Any,
 ) -> Dataset:
     """The data, resized where convolutional networks are to be built that cannot make images of its size.
@@ -164,7 +164,7 @@ def open_for_networks(
         size, memory_limit, opening: as for `open_data`.
     """
     built = set(registry.get(method).roles()) - set(own or {})
-    dataset = open_data(data, size=size, memory_limit=memory_limit, **opening)
+    dataset = open_data(data, size=size, memory_limit=memory_limit, progress=listener.preparing, **opening)
     preset = PRESETS.get("dcgan" if networks == "auto" else networks)
     if size is not None or len(dataset.shape) != 3 or preset is None or not preset.sides or not built:
         return dataset
@@ -173,7 +173,7 @@ def open_for_networks(
         return dataset
     side = min(preset.sides, key=lambda side: abs(math.log(side / min(height, width))))
     listener.note(f"images of {height}x{width} are resized to {side}x{side} (--size chooses another side)")
-    return resized_to(side, dataset, memory_limit)
+    return resized_to(side, dataset, memory_limit, listener.preparing)
 
 
 def _evaluator(dataset: Dataset, settings: Settings, listener: Listener) -> Evaluator | None:
