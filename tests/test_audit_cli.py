@@ -33,6 +33,9 @@ def asked(monkeypatch, tmp_path):
 
     def audit(real: Any, fake: Any, **options: Any) -> Audit:
         options.pop("progress")("distances", 0.5)
+        for side in ("real_options", "fake_options"):
+            if side in options:
+                options[side].pop("progress")("opening", 1, 2)
         calls.append({"real": real, "fake": fake, **options})
         return audits.audit()
 

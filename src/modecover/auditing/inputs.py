@@ -21,6 +21,7 @@ import torch
 from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.base import digest
+from modecover.data.pixels import SIGNED
 from modecover.errors import UserError
 from modecover.random import derive_seed
 
@@ -31,6 +32,7 @@ SAMPLES = 10_000
 """Rows taken of each side, where nothing else is said."""
 
 _CHUNK = 1024
+_OF_ARRAYS = ("size", "channels", "layout", "value_range")
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
 
@@ -107,9 +109,21 @@ def read_samples(
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
 
+def range_like(real: Samples) -> dict[str, str]:
+    """The option of `open_data` with which float pixels of other roles are read as the real ones were."""
+    read_as = getattr(real.dataset, "read_as", None)
+    return {} if read_as is None else {"value_range": read_as}
+
+
 def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
-    """Raise `UserError` where samples of another role differ in shape from the real ones."""
+    """Raise `UserError` where samples of another role differ from the real ones in shape, or in what pixels mean."""
     for role, samples in others.items():
+        low, high = getattr(samples.dataset, "source_range", None) or (-1.0, 1.0)
+        if getattr(samples.dataset, "read_as", None) == getattr(real.dataset, "read_as", None) == SIGNED and low >= 0:
+            raise UserError(
+                f"The {ROLES[role]} samples ({samples.name}) have pixels from {low:g} to {high:g}, none below 0, and "
+                f"the real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
+            )
         if samples.shape == real.shape:
             continue
         cure = "give both with as many columns"
@@ -141,6 +155,8 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
         )
     if callable(source) and not isinstance(source, Dataset):
         return _from_function(source, getattr(source, "__name__", "function"), count, seed, options)
+    if isinstance(source, Dataset):
+        options.pop("value_range", None)
     return open_data(_plain(source), **options)
 
 
@@ -166,6 +182,8 @@ def _title(model: torch.nn.Module) -> str:
 
 def _from_model(model: GenerativeModel, name: str, count: int, seed: int) -> Dataset:
     samples = model.sample(count, seed=seed)
+    if samples.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
+        samples = samples.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
     data = open_data(samples, layout="NCHW" if samples.ndim == 4 else None)
     data.name = name
     return data
@@ -182,14 +200,16 @@ def _from_function(
     try:
         with torch.no_grad():
             result = function(count, seed=seed) if seeded else function(count)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
         raise UserError(
-            f"{name}({count}) raised {type(error).__name__}: {error}. It is called with the number of samples wanted, "
-            "and returns an array or tensor of so many rows."
+            f"{name}({count}) raised {_in_words(error)}. It is called with the number of samples wanted, and returns "
+            "an array or tensor of so many rows."
         ) from error
     if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
         raise UserError(f"{name}({count}) returned a {type(result).__name__}; it must return an array or a tensor.")
-    data = open_data(_plain(result), **{key: options[key] for key in ("size", "channels", "layout") if key in options})
+    data = open_data(_plain(result), **{key: options[key] for key in _OF_ARRAYS if key in options})
     if data.size is not None and data.size < count:
         raise UserError(
             f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
@@ -207,22 +227,40 @@ def _plain(source: Any) -> Any:
     return source
 
 
+def _in_words(error: BaseException) -> str:
+    """An exception by its type and the first line of what it says."""
+    said = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {said.rstrip('.')[:200]}" if said else type(error).__name__
+
+
 def _imported(module: str, name: str) -> Callable[..., Any]:
-    """The function `name` of a module, which may be named by its import path or its file."""
+    """The function `name` of a module, which may be named by its import path or its file.
+
+    Functions of Python's own library make no samples, and some of them end the process: they are not called.
+    """
+    _require_not_pythons(module, f"{module}:{name}")
     try:
         with _here_importable():
             found: Any = _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if isinstance(error, ModuleNotFoundError | FileNotFoundError):
             raise UserError(f"there is no file, folder or module {module} ({error}); check its name.") from error
-        raise UserError(f"importing {module} raised {type(error).__name__}: {error}.") from error
+        raise UserError(f"importing {module} raised {_in_words(error)}.") from error
     for part in name.split("."):
         if not hasattr(found, part):
             raise UserError(f"{module} has no {name}; name a function in it, as in module:function.")
         found = getattr(found, part)
     if not callable(found) or isinstance(found, type):
         raise UserError(f"{module}:{name} is no function; name one that takes the number of samples.")
+    _require_not_pythons(getattr(found, "__module__", None) or "", f"{module}:{name}")
     return found
+
+
+def _require_not_pythons(module: str, name: str) -> None:
+    if module.partition(".")[0] in {*sys.stdlib_module_names, "builtins", "posix", "nt"}:
+        raise UserError(f"{name} is of Python's own library and makes no samples; name a function of yours.")
 
 
 def _from_file(path: Path) -> Any:

@@ -12,8 +12,9 @@ import torch
 
 from modecover import __version__
 from modecover.auditing import verdicts
+from modecover.auditing.arguments import FEWEST, memory_in_bytes, require_arguments
 from modecover.auditing.gallery import with_gallery
-from modecover.auditing.inputs import SAMPLES, Samples, read_samples, require_alike
+from modecover.auditing.inputs import SAMPLES, Samples, range_like, read_samples, require_alike
 from modecover.auditing.measuring import Evidence, Progress, measure
 from modecover.auditing.numbers import metrics_of
 from modecover.auditing.results import ROLES, Audit, Bins, Copy, Curves, Missed, NeighbourDistances, NoiseSweep, Verdict
@@ -24,9 +25,6 @@ from modecover.metrics.arrays import Integers, as_array
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.missing import LEVELS
 from modecover.metrics.support import support_size
-
-FEWEST = 10
-"""Samples of each kind that an audit needs at least."""
 
 SHOWN = 200
 """Examples that are named: of missed real samples, of each starved bin, and of copies."""
@@ -44,7 +42,7 @@ def audit(
     noise: Sequence[float] = LEVELS,
     samples: int = SAMPLES,
     seed: int = 0,
-    memory: int = 10**9,
+    memory: int | str = 10**9,
     of_seed: int | None = None,
     real_options: Mapping[str, Any] | None = None,
     fake_options: Mapping[str, Any] | None = None,
@@ -67,7 +65,7 @@ def audit(
         noise: levels of the missing-mode estimator's sweep, in units of `modecover.metrics.missing.noise_unit`.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
-        memory: bytes that distances may take at a time.
+        memory: bytes that distances may take at a time, as a number or in words such as "1GB".
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.
@@ -76,10 +74,19 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
-    if samples < FEWEST:
-        raise UserError(f"samples is {samples}: an audit needs at least {FEWEST} of each side.")
-    if seed < 0:
-        raise UserError(f"seed is {seed}: it must be at least 0.")
+    require_arguments(
+        features=features,
+        encoder=encoder,
+        noise=noise,
+        samples=samples,
+        seed=seed,
+        of_seed=of_seed,
+        real_options=real_options,
+        fake_options=fake_options,
+        device=device,
+        progress=progress,
+    )
+    memory = memory_in_bytes(memory)
     tell: Progress = progress or (lambda stage, done: None)
     tell("samples", 0.0)
     parts = _read(real, fake, train, test, samples, seed, of_seed, real_options or {}, fake_options or {})
@@ -127,10 +134,10 @@ def _read(
     fake_options: Mapping[str, Any],
 ) -> dict[str, Samples]:
     """The samples of every role that was given, alike in shape and enough."""
-    parts = {
-        "real": read_samples(real, "real", count=samples, seed=seed, options=real_options),
-        "fake": read_samples(fake, "fake", count=samples, seed=seed, of_seed=of_seed, options=fake_options),
-    }
+    parts = {"real": read_samples(real, "real", count=samples, seed=seed, options=real_options)}
+    # What a number of a pixel means is said once, by the real side: else one odd fake pixel would recast all fakes.
+    fake_options, real_options = ({**range_like(parts["real"]), **options} for options in (fake_options, real_options))
+    parts["fake"] = read_samples(fake, "fake", count=samples, seed=seed, of_seed=of_seed, options=fake_options)
     for role, source in (("train", train), ("test", test)):
         if source is not None:
             parts[role] = read_samples(source, role, count=samples, seed=seed, options=real_options)

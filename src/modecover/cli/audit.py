@@ -22,19 +22,6 @@ EXIT_BROKEN = 3
 
 MADE = "samples as above, or what makes them: a run or model of modecover, or a Python function (module:function)"
 
-_UNITS = {
-    "": 1,
-    "b": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "t": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-}
-
 
 def run(words: list[str]) -> int:
     """`modecover audit`"""
@@ -102,10 +89,12 @@ def add_audit_flags(group: argparse._ArgumentGroup) -> None:
 
 def memory(word: str) -> int:
     """Bytes in words such as 1GB, 500M, 2GiB or 1000000."""
-    match = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*(?:([kmgt]i?)?b?)\s*", word.lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{word!r} is no amount of memory: write 500MB or 1GB")
-    return int(number(match[1], "an amount of memory") * _UNITS[match[2] or ""])
+    from modecover.auditing.arguments import memory_in_bytes
+
+    try:
+        return memory_in_bytes(int(number(word, "bytes")) if re.fullmatch(r"\d+(e\d)?", word) else word)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _audited(given: dict[str, Any]) -> Audit:
@@ -113,7 +102,7 @@ def _audited(given: dict[str, Any]) -> Audit:
     from modecover.cli.progress import Display
 
     options = take_data_options(given)
-    shared = ("size", "channels", "layout", "memory_limit")
+    shared = ("size", "channels", "layout", "value_range", "memory_limit")
     fake_options = {str(name): options[name] for name in shared if name in options}
     if "fake_key" in given:
         fake_options["key"] = given.pop("fake_key")

@@ -28,11 +28,12 @@ def add_data_flags(group: argparse._ArgumentGroup) -> None:
     flag("--key", metavar="NAME", help="the array of an .npz file, or the columns of a table (a,b), to learn")
     flag("--labels", metavar="NAME", help="the array or column that holds the classes; none: there are no classes")
     flag("--layout", metavar="NAME", help="how an array is read: NHWC, NCHW, NHW (grey), or points (not as images)")
+    flag("--value-range", metavar="A..B", help="what float pixels run through: 0..1, or --value-range=-1..1")
     limit = "memory that pictures may take before they are streamed, and compressed files unfold to, as in 500MB [2GiB]"
     flag("--memory-limit", type=memory_limit, metavar="SIZE", help=limit)
 
 
-DATA_OPTIONS = ("size", "channels", "data_dir", "split", "key", "labels", "layout", "memory_limit")
+DATA_OPTIONS = ("size", "channels", "data_dir", "split", "key", "labels", "layout", "value_range", "memory_limit")
 
 
 def take_data_options(given: dict[str, Any]) -> dict[str, Any]:

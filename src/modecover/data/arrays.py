@@ -11,7 +11,7 @@ from torch import Tensor
 
 from modecover.data.base import Dataset, Progress, digest, silent
 from modecover.data.layouts import as_rows, channels_first, flattened_images, is_points
-from modecover.data.pixels import Bytes, decoded, images_resized, levels, with_channels
+from modecover.data.pixels import Bytes, decoded, images_resized, levels, value_range_of, with_channels
 from modecover.data.room import require_memory
 from modecover.errors import UserError
 
@@ -34,6 +34,8 @@ class Images(Dataset):
     """Images kept as uint8 (N, C, H, W) and given as float32 in [-1, 1]."""
 
     value_range = (-1.0, 1.0)
+    read_as: str | None = None
+    """In which of `pixels.VALUE_RANGES` float pixels were read; None where there were none."""
 
     def __init__(self, pixels: Tensor, labels: Tensor | None = None, name: str = "images", modes: int | None = None):
         self.name = name
@@ -98,12 +100,14 @@ def from_array(
     size: int | None = None,
     channels: int | None = None,
     layout: str | None = None,
+    value_range: str | None = None,
     modes: int | None = None,
     progress: Progress = silent,
 ) -> Points | Images:
     """Points from an array of shape (N, d), images from one of 3 or 4 axes (see `pixels` for the accepted forms).
 
-    `layout`: one of `layouts.LAYOUTS`, or None for what the shape tells. What was guessed stands in the set's `notes`.
+    `layout`: one of `layouts.LAYOUTS`, or None for what the shape tells. `value_range`: in which of
+    `pixels.VALUE_RANGES` floats are read, or None for what they tell. What was guessed stands in the set's `notes`.
 
     Raises:
         UserError: where the array is empty, holds objects, NaN or infinity, does not fit into memory, or has an unknown
@@ -126,11 +130,13 @@ def from_array(
             require_memory(
                 len(array) * channels * size * size, f"{name} at {size}x{size} pixels", "say a smaller size="
             )
-        pixels = with_channels(levels(pixels, name), channels)
+        pixels = with_channels(levels(pixels, name, value_range), channels)
         data = Images(own_tensor(images_resized(pixels, size, progress)), classes, name, modes)
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
             notes += (f"{name}: whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
         data.notes = notes
+        if array.dtype.kind == "f":
+            data.read_as = value_range or value_range_of(*span, name)
     data.source_range = span
     return data
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from modecover.data.base import Progress, silent
 from modecover.data.files import NO_LABELS
 from modecover.data.layouts import known_layout
+from modecover.data.pixels import VALUE_RANGES
 from modecover.data.places import require_name, user_path
 from modecover.data.room import MEMORY_LIMIT, MOST_BYTES, byte_count
 from modecover.errors import UserError
@@ -34,6 +35,7 @@ class Asked:
     key: tuple[str, ...] | None
     labels: ArrayLike | str | None
     layout: str | None
+    value_range: str | None
     memory_limit: int
     progress: Progress
 
@@ -57,6 +59,7 @@ class Asked:
             "key": key,
             "labels": self.labels,
             "layout": self.layout,
+            "value_range": self.value_range,
             "memory_limit": None if self.memory_limit == MEMORY_LIMIT else self.memory_limit,
         }
         return {name: value for name, value in options.items() if value is not None}
@@ -71,6 +74,7 @@ def asked(
     key: Any = None,
     labels: Any = None,
     layout: Any = None,
+    value_range: Any = None,
     memory_limit: Any = MEMORY_LIMIT,
     progress: Any = None,
 ) -> Asked:
@@ -91,6 +95,7 @@ def asked(
         key=_key(key),
         labels=labels,
         layout=None if layout is None else known_layout(_word("layout", layout)),
+        value_range=_value_range(value_range),
         memory_limit=byte_limit(memory_limit),
         progress=progress or silent,
     )
@@ -110,7 +115,7 @@ def usable_device(device: Any) -> torch.device:
 def _size(size: Any) -> int | None:
     if size is None:
         return None
-    count = _whole("size", size, "the side of an image in pixels, such as 32")
+    count = whole("size", size, "the side of an image in pixels, such as 32")
     if not 1 <= count <= LARGEST:
         raise UserError(
             f"size is the side of an image in pixels and must be at least 1 and at most {LARGEST:,}; got {count:,}."
@@ -118,7 +123,8 @@ def _size(size: Any) -> int | None:
     return count
 
 
-def _whole(name: str, value: Any, meaning: str) -> int:
+def whole(name: str, value: Any, meaning: str) -> int:
+    """`value` as an integer. Raises `UserError` with the argument's name and its meaning where it is none."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -143,6 +149,12 @@ def _word(name: str, value: Any) -> str:
     return value
 
 
+def _value_range(value: Any) -> str | None:
+    if value is not None and value not in VALUE_RANGES:
+        raise UserError(f"value_range must be '0..1' or '-1..1'; got {value!r}.")
+    return None if value is None else str(value)
+
+
 def _key(key: Any) -> tuple[str, ...] | None:
     if key is None or (isinstance(key, str) and key):
         return None if key is None else (key,)
@@ -158,7 +170,7 @@ def byte_limit(limit: Any) -> int:
             limit = byte_count(limit)
         except UserError as error:
             raise UserError(f"memory_limit: {error}") from error
-    count = _whole("memory_limit", limit, "in bytes, or words such as '2GB'")
+    count = whole("memory_limit", limit, "in bytes, or words such as '2GB'")
     if not 0 <= count <= MOST_BYTES:
         raise UserError(f"memory_limit must be at least 0 and at most {MOST_BYTES:,} bytes; got {count:.3g}.")
     return count

@@ -54,6 +54,7 @@ def open_data(
     key: str | Sequence[str] | None = None,
     labels: ArrayLike | str | None = None,
     layout: str | None = None,
+    value_range: str | None = None,
     memory_limit: int | str = MEMORY_LIMIT,
     progress: Progress | None = None,
     **unknown: Any,
@@ -71,7 +72,7 @@ def open_data(
               `stacked-mnist:base=mnist` (without it: MNIST where `data_dir` has it, else `digits`);
             - an array or tensor, or a .npy, .npz, idx or parquet file: points (N, d) of any float type, or images
               (N, H, W), (N, H, W, C), (N, C, H, W), C one of 1, 3, 4, as uint8 or as floats in [0, 1] or [-1, 1]
-              (the second where some are negative), which are rounded to 256 levels;
+              (see `value_range`), which are rounded to 256 levels;
             - a folder: images, flat or in one subfolder for each class, MNIST's four files, or parquet files. Links are
               followed; each frame of an animation and each page of a document is a sample;
             - a Hugging Face data set: `hf:NAME`, `hf:NAME:SPLIT`, a plain NAME with a slash, or the object itself.
@@ -87,6 +88,7 @@ def open_data(
         labels: the classes, as an array; or the name of the array or column that holds them; or "none" for no classes.
         layout: how an array is read: "NHWC" or "NCHW" where its shape can be read in both ways, "NHW" for grey images
             of floats that are no squares, "points" to learn the numbers of each row as they are.
+        value_range: what float pixels run through, "0..1" or "-1..1"; without it the second where some are below -0.5.
         memory_limit: encoded pictures that take more bytes than this decoded are streamed instead of kept, and a
             compressed file may unfold to so many; a number, or words such as "1GB".
         progress: is told what is being prepared, how much of it is done, and of how much.
@@ -106,15 +108,16 @@ def open_data(
         key=key,
         labels=labels,
         layout=layout,
+        value_range=value_range,
         memory_limit=memory_limit,
         progress=progress,
     )
     place = usable_device(device)
     if isinstance(source, Dataset):
-        if any(option is not None for option in (size, channels, key, labels, layout)) or split != "train":
+        if any(option is not None for option in (size, channels, key, labels, layout, value_range)) or split != "train":
             raise UserError(
-                f"{source.name} is open already; give size, channels, split, key, labels and layout where it is first "
-                "opened."
+                f"{source.name} is open already; give size, channels, split, key, labels, layout and value_range "
+                "where it is first opened."
             )
         return source.to(place)
     data = _Opening(options).open(source)
@@ -125,7 +128,19 @@ def open_data(
     return data
 
 
-OPTIONS = ("size", "channels", "data_dir", "device", "split", "key", "labels", "layout", "memory_limit", "progress")
+OPTIONS = (
+    "size",
+    "channels",
+    "data_dir",
+    "device",
+    "split",
+    "key",
+    "labels",
+    "layout",
+    "value_range",
+    "memory_limit",
+    "progress",
+)
 
 
 def _again(source: Source, options: Asked) -> dict[str, Any] | None:
@@ -307,6 +322,7 @@ class _Opening:
             size=asked.size,
             channels=asked.channels,
             layout=asked.layout,
+            value_range=asked.value_range,
             progress=asked.progress,
         )
 

@@ -33,15 +33,47 @@ def decoded(pixels: Tensor) -> Tensor:
     return pixels.to(torch.float32).div_(127.5).sub_(1.0)
 
 
-def levels(array: NDArray[Any], what: str) -> Bytes:
+UNIT, SIGNED = "0..1", "-1..1"
+VALUE_RANGES = (UNIT, SIGNED)
+"""What float pixels from black to white may run through."""
+
+ROUNDING = 1e-4
+"""So far outside a range a value is still taken for its end."""
+
+DARK = -0.5
+"""Pictures of [-1, 1] have pixels darker than this. Where the least value of all is between it and 0, it is more likely
+a slip in pictures of [0, 1]."""
+
+
+def value_range_of(low: float, high: float, what: str) -> str:
+    """Which of `VALUE_RANGES` float pixels from `low` to `high` run through.
+
+    Raises:
+        UserError: it is neither, or cannot be told.
+    """
+    if low < -1 - ROUNDING or high > 1 + ROUNDING:
+        raise UserError(
+            f"{what}: float pixels must lie in [0, 1] or [-1, 1], but run from {low:g} to {high:g}; "
+            "rescale them or convert them to uint8 (0..255)."
+        )
+    if low >= -ROUNDING:
+        return UNIT
+    if low > DARK:
+        raise UserError(
+            f"{what}: float pixels run from {low:g} to {high:g}, which is neither [0, 1] nor surely [-1, 1]; clip them "
+            f"to [0, 1], or say value_range='{SIGNED}'."
+        )
+    return SIGNED
+
+
+def levels(array: NDArray[Any], what: str, value_range: str | None = None) -> Bytes:
     """An array of pixels as uint8 levels.
 
     uint8 stays as it is, and so do other whole numbers from 0 to at most 255; booleans become 0 and 255; floats are
-    read as [0, 1] where none is negative, as [-1, 1] where some are, and rounded to the nearest of the 256 levels (1e-4
-    outside the range is rounding error).
+    read in `value_range`, or in what `value_range_of` says, and rounded to the nearest of the 256 levels.
 
     Raises:
-        UserError: for floats of another range, and for any other type.
+        UserError: for floats outside their range, and for any other type.
     """
     if array.dtype == np.uint8:
         return array
@@ -55,12 +87,13 @@ def levels(array: NDArray[Any], what: str) -> Bytes:
             f"{what}: pixels of type {array.dtype}, from {low:g} to {high:g}, have no known range; convert them to "
             "uint8 (0..255)."
         )
-    if low < -1 - 1e-4 or high > 1 + 1e-4:
+    span = value_range or value_range_of(low, high, what)
+    if low < (0 if span == UNIT else -1) - ROUNDING or high > 1 + ROUNDING:
         raise UserError(
-            f"{what}: float pixels must lie in [0, 1] or [-1, 1], but run from {low:g} to {high:g}; "
-            "rescale them or convert them to uint8 (0..255)."
+            f"{what}: pixels run from {low:g} to {high:g}, outside the range {span} in which they are to be read; "
+            "clip or rescale them."
         )
-    unit = array if low >= -1e-4 else (array + 1) / 2
+    unit = array if span == UNIT else (array + 1) / 2
     rounded: Bytes = np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
     return rounded
 

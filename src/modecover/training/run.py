@@ -88,6 +88,7 @@ def train(
     key: str | Sequence[str] | None = None,
     labels: ArrayLike | str | None = None,
     layout: str | None = None,
+    value_range: str | None = None,
     memory_limit: int | str = MEMORY_LIMIT,
     listener: Listener | None = None,
     **settings: Any,
@@ -102,8 +103,8 @@ def train(
         protocol: a benchmark protocol of the literature (see `modecover.training.protocols`), or "none".
         networks: a preset of networks by name; or your own modules by the method's names, for example
             `{"G": my_generator}`.
-        size, channels, data_dir, split, key, labels, layout, memory_limit: as for `open_data`. Images of a side the
-            networks cannot make are resized to the nearest that they can, unless `size` is given.
+        size, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`. Images of a
+            side the networks cannot make are resized to the nearest that they can, unless `size` is given.
         listener: is told of progress.
         settings: fields of the method and of `Settings`, by name.
 
@@ -116,7 +117,7 @@ def train(
         settings["networks"] = networks
     own = networks if isinstance(networks, Mapping) else None
     opening: dict[str, Any] = {"channels": channels, "data_dir": data_dir, "split": split, "key": key, "labels": labels}
-    opening |= {"layout": layout, "memory_limit": memory_limit}
+    opening |= {"layout": layout, "value_range": value_range, "memory_limit": memory_limit}
     dataset = open_for_networks(method, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
     chosen_method, resolved = resolve(method, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)

@@ -1,0 +1,79 @@
+"""The arguments of `audit`, held against what they can be: one sentence that names the argument, at the door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from modecover.data.asked import usable_device, whole
+from modecover.data.opening import OPTIONS
+from modecover.data.options import nearest
+from modecover.data.room import byte_count
+from modecover.errors import UserError
+from modecover.features import Extractor
+
+FEWEST = 10
+"""Samples of each kind that an audit needs at least."""
+
+LARGEST_SEED = 2**63 - 1
+
+
+def require_arguments(
+    *,
+    features: Any,
+    encoder: Any,
+    noise: Any,
+    samples: Any,
+    seed: Any,
+    of_seed: Any,
+    real_options: Any,
+    fake_options: Any,
+    device: Any,
+    progress: Any,
+) -> None:
+    """Raise `UserError` for the first argument of `audit` that cannot be what it is; sources are seen to later."""
+    if whole("samples", samples, f"of each side, at least {FEWEST}") < FEWEST:
+        raise UserError(f"samples is {samples}: an audit needs at least {FEWEST} of each side.")
+    for name, value in (("seed", seed), *(() if of_seed is None else (("of_seed", of_seed),))):
+        if not 0 <= whole(name, value, "of every random choice, such as 0") <= LARGEST_SEED:
+            raise UserError(f"{name} is {value}: it must be at least 0, and below 2^63.")
+    if not isinstance(features, str | Extractor) and not callable(features):
+        raise UserError(f"features must be the name of one, an extractor or a function of samples; got {features!r}.")
+    for name, value in (("encoder", encoder), ("progress", progress)):
+        if value is not None and not callable(value):
+            raise UserError(f"{name} must be a function; got {value!r}.")
+    _require_levels(noise)
+    for name, options in (("real_options", real_options), ("fake_options", fake_options)):
+        if options is not None and not isinstance(options, Mapping):
+            raise UserError(f"{name} must be a dictionary of options of open_data; got {options!r}.")
+        for option in options or {}:
+            if option not in OPTIONS:
+                hint = nearest(str(option), OPTIONS)
+                raise UserError(f"{name}: open_data has no option {option!r}{hint}; it has {', '.join(OPTIONS)}.")
+    usable_device(device)
+
+
+def memory_in_bytes(memory: Any) -> int:
+    """The argument `memory`: a number of bytes, or words such as "1GB". Raises `UserError` where it is neither."""
+    if isinstance(memory, str):
+        try:
+            return byte_count(memory)
+        except UserError as error:
+            raise UserError(f"memory: {error}") from error
+    count = whole("memory", memory, "in bytes, or words such as '1GB'")
+    if count < 1:
+        raise UserError(f"memory is {count}: give a positive number of bytes, or words such as '1GB'.")
+    return count
+
+
+def _require_levels(noise: Any) -> None:
+    def right(level: Any) -> bool:
+        real = isinstance(level, int | float | np.number) and not isinstance(level, bool)
+        return bool(real and math.isfinite(level) and level > 0)
+
+    listed = isinstance(noise, Sequence) and not isinstance(noise, str | bytes)
+    if not (listed and noise and all(map(right, noise))):
+        raise UserError(f"noise must be a sequence of positive numbers, the levels of the sweep; got {noise!r}.")
