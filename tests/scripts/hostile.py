@@ -221,9 +221,7 @@ def finished(child: Child, limit: float, memory: float) -> Outcome | None:
     stopped = ""
     if not pid:
         begun = child.started
-        if begun is not None and time.monotonic() - begun > limit:
-            stopped = "hang"
-        elif time.monotonic() - child.born > 5 * limit:
+        if (begun is not None and time.monotonic() - begun > limit) or time.monotonic() - child.born > 5 * limit:
             stopped = "hang"
         elif resident(child.pid) > memory:
             stopped = "memory"
@@ -348,7 +346,9 @@ def all_inputs(only: list[str], part: str) -> Iterator[tuple[str, Input]]:
                 yield kind, given
 
 
-def run_all(inputs: list[tuple[str, Input]], place: Path, options: argparse.Namespace) -> list[tuple[str, Input, Outcome]]:
+def run_all(
+    inputs: list[tuple[str, Input]], place: Path, options: argparse.Namespace
+) -> list[tuple[str, Input, Outcome]]:
     """Try all, `options.jobs` at a time."""
     waiting = [(number, kind, given) for number, (kind, given) in enumerate(inputs)][::-1]
     going: list[tuple[int, Child]] = []

@@ -185,9 +185,10 @@ def bomb(path: str, gigabytes: int = 5) -> Callable[[], None]:
 
     def make() -> None:
         rows = gigabytes * 2**30 // 16
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(
-            "data.npy", "w", force_zip64=True
-        ) as member:
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open("data.npy", "w", force_zip64=True) as member,
+        ):
             member.write(npy(described(f"({rows}, 2)")))
             for _ in range(gigabytes * 16):
                 member.write(b"\0" * 2**26)
@@ -199,9 +200,10 @@ def lying_bomb(path: str) -> Callable[[], None]:
     """A zip whose array claims 100 rows and holds half a gigabyte."""
 
     def make() -> None:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(
-            "data.npy", "w"
-        ) as member:
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open("data.npy", "w") as member,
+        ):
             member.write(npy(described("(100, 2)")))
             for _ in range(8):
                 member.write(b"\0" * 2**26)

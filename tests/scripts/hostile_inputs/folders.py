@@ -215,9 +215,7 @@ def inputs() -> Iterator[Input]:
     for name, (file, content) in GOOD.items():
         make = among(file, content)
         yield check(f"one of twenty-one: {name}", "pictures", make, right="accepted", check=counted(21))
-        yield check(
-            f"streamed: {name}", "pictures --memory-limit 0", make, right="accepted", check=counted(21)
-        )
+        yield check(f"streamed: {name}", "pictures --memory-limit 0", make, right="accepted", check=counted(21))
     left_out = told("left out", "leaves out", "not read", "skipped", "ignored", "passed over", "not taken", "unread")
     yield check("a class that is a link", "data", linked_class, right="accepted", check=f"{counted(40)} or {left_out}")
     yield check("a link to the folder above", "data", loop, right="either", check=f"{counted(20)} or {left_out}")
@@ -244,12 +242,20 @@ def inputs() -> Iterator[Input]:
     yield check("the working folder, empty", ".", lambda: None)
     yield check("the system's processes", "/proc/self", lambda: None)
     yield check("a hidden class", "data", classes("a", ".b"), right="accepted", check=counted(20))
-    yield check("strange classes", "data", classes("-1", " ", "ä", "a\nb", "0", "NaN"), right="accepted", check=counted(120))
+    yield check(
+        "strange classes", "data", classes("-1", " ", "ä", "a\nb", "0", "NaN"), right="accepted", check=counted(120)
+    )
     yield check("a class whose name is no UTF-8", "data", classes("a", b"\xff\xfe"), right="either")
     yield check("classes called train and cats", "data", classes("train", "cats"), right="either")
     yield check("splits alone, without train", "data", classes("test", "val"))
     yield check("a split called like a path", "data --split ../data", classes("train", "test"))
-    yield check("an upper-case split", "data", classes("Train", "Test"), right="either", check=f"{counted(20)} or 'rain' in out + err")
+    yield check(
+        "an upper-case split",
+        "data",
+        classes("Train", "Test"),
+        right="either",
+        check=f"{counted(20)} or 'rain' in out + err",
+    )
     long = "x" * 250 + ".png"
     yield check("a name of 254 letters", "data", suffixes(long), right="accepted", check=counted(21))
     yield check("a name with a line break", "data", suffixes("a\nb.png"), right="accepted", check=counted(21))

@@ -89,9 +89,37 @@ HEAD = "import numpy as np\nimport torch\nfrom torch import nn\nimport modecover
 HEAD += "def infer(n):\n    with torch.inference_mode():\n        return torch.randn(n, 2)\n"
 
 NAMES = (
-    *("builtins:exit", "builtins:quit", "os:_exit", "os:abort", "sys:exit", "builtins:print", "builtins:len", "builtins:input"),
-    *("builtins:object", "math:pi", "nosuch:f", "os:nosuch", "os.path:join:x", "gen.py:nosuch", "nosuch.py:f", "gen.py:"),
-    *(":f", "gen:sample:x", "gen.py", "os:", "builtins:open", "time:sleep", "builtins:breakpoint", "bad.py:f", "syntax.py:f"),
+    *(
+        "builtins:exit",
+        "builtins:quit",
+        "os:_exit",
+        "os:abort",
+        "sys:exit",
+        "builtins:print",
+        "builtins:len",
+        "builtins:input",
+    ),
+    *(
+        "builtins:object",
+        "math:pi",
+        "nosuch:f",
+        "os:nosuch",
+        "os.path:join:x",
+        "gen.py:nosuch",
+        "nosuch.py:f",
+        "gen.py:",
+    ),
+    *(
+        ":f",
+        "gen:sample:x",
+        "gen.py",
+        "os:",
+        "builtins:open",
+        "time:sleep",
+        "builtins:breakpoint",
+        "bad.py:f",
+        "syntax.py:f",
+    ),
     *("leaves.py:f", "dir.py:f", "nul.py:f", "this:s", "__main__:main", "builtins:help", "signal:pause", "os:fork"),
 )
 """What is no function of the number of samples."""
@@ -135,12 +163,22 @@ def inputs() -> Iterator[Input]:
     for name, code in signatures.items():
         make = both(arrays, written("gen.py", f"{HEAD}{code}\n"))
         yield command(f"a function {name}", audit, make=make)
-    prints = both(arrays, written("gen.py", f"{HEAD}print('hello')\ndef sample(n): return np.random.normal(size=(n, 2))\n"))
+    prints = both(
+        arrays, written("gen.py", f"{HEAD}print('hello')\ndef sample(n): return np.random.normal(size=(n, 2))\n")
+    )
     check = "__import__('json').loads(out[out.index('{'):])"
-    yield command("a module that prints, with --json -", [*audit.split(), "--json", "-"], make=prints, right="accepted", check=check)
+    yield command(
+        "a module that prints, with --json -",
+        [*audit.split(), "--json", "-"],
+        make=prints,
+        right="accepted",
+        check=check,
+    )
     moves = f"{HEAD}import os\ndef sample(n):\n    os.chdir('/')\n    return np.random.normal(size=(n, 2))\n"
     check = "Path('audit.html').is_file()"
-    yield command("changes the folder", audit, make=both(arrays, written("gen.py", moves)), right="accepted", check=check)
+    yield command(
+        "changes the folder", audit, make=both(arrays, written("gen.py", moves)), right="accepted", check=check
+    )
     seeds = f"{HEAD}def sample(n, seed):\n    torch.manual_seed(0); np.random.seed(0)\n    return np.random.normal(size=(n, 2))\n"
     yield command("seeds all", audit, make=both(arrays, written("gen.py", seeds)), right="accepted")
     grads = f"{HEAD}torch.set_default_dtype(torch.float64)\ndef sample(n): return torch.randn(n, 2)\n"
@@ -152,7 +190,9 @@ def inputs() -> Iterator[Input]:
     for name, value in RETURNS.items():
         if "generator" in name or name == "itself":
             continue
-        code = f"n = 60\nsample = lambda n: {value}\nmodecover.audit(np.random.normal(size=(60, 2)), sample, samples=60)"
+        code = (
+            f"n = 60\nsample = lambda n: {value}\nmodecover.audit(np.random.normal(size=(60, 2)), sample, samples=60)"
+        )
         yield python(code, name=f"from Python: {name}")
         code = f"n = 60\nsample = None\nmodecover.audit(np.random.normal(size=(60, 2)), {value})"
         if name not in ("too few rows", "a generator", "a class", "itself", "a broadcast of 1e12 rows"):

@@ -44,7 +44,16 @@ KEYS = (
 )
 """What must be as it was: each is replaced by each value, and left out."""
 
-SOFT = ("data.name", "data.fingerprint", "data.value_range", "data.opened", "method.name", "method.settings", "training", "training.seed")
+SOFT = (
+    "data.name",
+    "data.fingerprint",
+    "data.value_range",
+    "data.opened",
+    "method.name",
+    "method.settings",
+    "training",
+    "training.seed",
+)
 """What is only told: strange values are refused or shown, never followed."""
 
 
@@ -147,9 +156,15 @@ def inputs() -> Iterator[Input]:
         for name, value in VALUES.items():
             yield sample(f"{key} is {name}", config(put(key, value)), "either")
     for name in ("../x", "a.b", "forward", "", "training", "modules", "G.0", "__class__", "é", "x" * 10_000, "\0"):
-        change = lambda content, name=name: content["architecture"].update({name: content["architecture"]["G"]})  # noqa: E731
+        change = lambda content, name=name: content["architecture"].update({name: content["architecture"]["G"]})
         yield sample(f"a network called {name[:12]!r} too", config(change))
-    for name, value in {"width": 10**9, "hidden": [10**9], "latent": 10**12, "shape": [10**6, 10**6], "nosuch": 1}.items():
+    for name, value in {
+        "width": 10**9,
+        "hidden": [10**9],
+        "latent": 10**12,
+        "shape": [10**6, 10**6],
+        "nosuch": 1,
+    }.items():
         yield sample(f"an argument {name} of {value}", config(put(f"architecture.G.arguments.{name}", value)))
     yield sample("arguments of a list of sizes 1e9", config(_all_arguments(10**9)))
     yield sample("arguments that are all text", config(_all_arguments("x")))
@@ -160,7 +175,15 @@ def inputs() -> Iterator[Input]:
     yield sample("a prior of another dimension", config(put("prior.dimension", 5)))
     yield sample("a shape of another dimension", config(put("data.shape", [3])))
     yield sample("a shape of images", config(put("data.shape", [1, 16, 16])))
-    for name in ("builtins.exit", "os._exit", "torch.nn.Linear", "MLPEncoder", "MLPDiscriminator", "GenerativeModel", "mlpgenerator"):
+    for name in (
+        "builtins.exit",
+        "os._exit",
+        "torch.nn.Linear",
+        "MLPEncoder",
+        "MLPDiscriminator",
+        "GenerativeModel",
+        "mlpgenerator",
+    ):
         yield sample(f"a network of class {name}", config(put("architecture.G.class", name)))
     for name, raw in {
         "nothing": "",
@@ -199,7 +222,8 @@ def inputs() -> Iterator[Input]:
         "a header 10,000 deep": header("[" * 10_000),
         "offsets beyond the end": header('{"G.x":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}'),
         "offsets that overlap": header(
-            '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4
+            '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+            b"\0" * 4,
         ),
         "an unknown type": header('{"a":{"dtype":"Q9","shape":[1],"data_offsets":[0,4]}}', b"\0" * 4),
         "a shape that overflows": header(
@@ -258,7 +282,17 @@ def _as(cast: Callable[[Any], Any]) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-SECRETS = ("secret.npy", "../here/secret.npy", "./secret.npy", "secret", "pipe.npy", "/etc/passwd", "/dev/zero", "hf:a/b", "~/x.npy")
+SECRETS = (
+    "secret.npy",
+    "../here/secret.npy",
+    "./secret.npy",
+    "secret",
+    "pipe.npy",
+    "/etc/passwd",
+    "/dev/zero",
+    "hf:a/b",
+    "~/x.npy",
+)
 
 
 def _data_names(ring: str) -> Iterator[Input]:
@@ -280,7 +314,12 @@ def _data_names(ring: str) -> Iterator[Input]:
         words = f"sample {ring} --count 20 --out new.png"
         yield command(f"data.name is {name[:20]!r}", words, make=place(name), right="accepted", check=check)
         change = both(place(name), lambda: None)
-        yield command(f"data.name is {name[:20]!r}, .npy", f"sample {ring} --count 20 --out new.npy", make=change, right="accepted")
+        yield command(
+            f"data.name is {name[:20]!r}, .npy",
+            f"sample {ring} --count 20 --out new.npy",
+            make=change,
+            right="accepted",
+        )
     opened = {
         "a pipe": {"source": "pipe"},
         "a device": {"source": "/dev/zero"},
@@ -295,4 +334,6 @@ def _data_names(ring: str) -> Iterator[Input]:
     for name, value in opened.items():
         make = both(config(put("data.opened", value), ring), lambda: os.mkfifo("pipe"))
         yield command(f"evaluate: data.opened is {name}", f"evaluate {ring} --no-audit", make=make, right="either")
-        yield command(f"sample: data.opened is {name}", f"sample {ring} --count 9 --out a.png", make=make, right="either")
+        yield command(
+            f"sample: data.opened is {name}", f"sample {ring} --count 9 --out a.png", make=make, right="either"
+        )

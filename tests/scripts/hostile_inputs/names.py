@@ -73,11 +73,15 @@ def _out_of_train() -> Iterator[Input]:
         check = f"Path({path!r}, 'model/model.safetensors').is_file()"
         yield command(f"train --out: {name}", [*TRAIN, f"--out={path}"], make=made(), right="accepted", check=check)
     yield command("train --out: a file", [*TRAIN, "--out", "points.npy"], make=made())
-    yield command("train --out: a folder of somebody's", [*TRAIN, "--out", "f"], make=made(written("f/thesis.tex", "x")))
+    yield command(
+        "train --out: a folder of somebody's", [*TRAIN, "--out", "f"], make=made(written("f/thesis.tex", "x"))
+    )
     yield command("train --out: the working folder", [*TRAIN, "--out", "."], make=made())
     yield command("train --out: nothing", [*TRAIN, "--out="], make=made(), right="either")
     yield command("train --out: a pipe", [*TRAIN, "--out", "p"], make=made(lambda: os.mkfifo("p")))
-    yield command("train --out: a dangling link", [*TRAIN, "--out", "l"], make=made(lambda: os.symlink("no", "l")), right="either")
+    yield command(
+        "train --out: a dangling link", [*TRAIN, "--out", "l"], make=made(lambda: os.symlink("no", "l")), right="either"
+    )
     yield command("train --out: a device", [*TRAIN, "--out", "/dev/null"], make=made())
     yield command("train --out: /", [*TRAIN, "--out", "/"], make=made())
     yield command("train --out: twice", [*TRAIN, "--out", "a", "--out", "b"], make=made(), right="either")
@@ -89,7 +93,9 @@ def _out_of_train() -> Iterator[Input]:
     yield command("train --out: run.json is a folder", words, make=made(lambda: os.makedirs("run/run.json")))
     yield command("train --out: .lock is a folder", words, make=made(lambda: os.makedirs("run/.lock")))
     yield command("train --out: .lock is a pipe", words, make=made(lambda: (os.mkdir("run"), os.mkfifo("run/.lock"))))
-    yield command("train without --out, a strange source", [*TRAIN[:3], "./a b*", *TRAIN[4:]], make=strange_source, right="either")
+    yield command(
+        "train without --out, a strange source", [*TRAIN[:3], "./a b*", *TRAIN[4:]], make=strange_source, right="either"
+    )
 
 
 def strange_source() -> None:
@@ -112,13 +118,23 @@ def _out_of_others() -> Iterator[Input]:
     for words in ("sample run --out x.txt", "sample run --out points.npy/", "sample run --out run/model/config.json"):
         yield command(words, words, make=copied("run"))
     yield command("sample --out: nothing", ["sample", "run", "--out="], make=copied("run"), right="either")
-    yield command("sample --out: a folder called .npy", "sample run --out d.npy", make=both(copied("run"), lambda: os.mkdir("d.npy")))
-    yield command("sample --out: a pipe", "sample run --out p.npy", make=both(copied("run"), lambda: os.mkfifo("p.npy")))
+    yield command(
+        "sample --out: a folder called .npy",
+        "sample run --out d.npy",
+        make=both(copied("run"), lambda: os.mkdir("d.npy")),
+    )
+    yield command(
+        "sample --out: a pipe", "sample run --out p.npy", make=both(copied("run"), lambda: os.mkfifo("p.npy"))
+    )
     yield command("sample --out: a full device", "sample run --out /dev/full", make=copied("run"))
     yield command("audit --out: no .html", [*AUDIT, "--out", "a.txt"], make=made())
     yield command("audit --out: a folder", [*AUDIT, "--out", "d.html"], make=made(lambda: os.mkdir("d.html")))
-    yield command("audit --out: a pipe", [*AUDIT, "--out", "p.html"], make=made(lambda: os.mkfifo("p.html")), right="either")
-    yield command("audit --json: a pipe", [*AUDIT, "--json", "p.json"], make=made(lambda: os.mkfifo("p.json")), right="either")
+    yield command(
+        "audit --out: a pipe", [*AUDIT, "--out", "p.html"], make=made(lambda: os.mkfifo("p.html")), right="either"
+    )
+    yield command(
+        "audit --json: a pipe", [*AUDIT, "--json", "p.json"], make=made(lambda: os.mkfifo("p.json")), right="either"
+    )
     yield command("audit --json: nothing", [*AUDIT, "--json="], make=made())
     yield command("audit --out and --json the same", [*AUDIT, "--out", "a.html", "--json", "a.html"], make=made())
     yield command("reproduce --out: a file", "reproduce ring-ldmgan --out points.npy", make=made())
@@ -141,11 +157,41 @@ def _sources() -> Iterator[Input]:
         make = both(copied("run"), renamed("run", f"./{path}"))
         check = f"Path({path!r}, 'samples.png').is_file()"
         yield command(f"sample: {name}", ["sample", f"./{path}"], make=make, right="accepted", check=check)
-    for source in ("", " ", ":", "::", "hf:", "hf::", "hf:../..", "hf:../../etc", "hf:a/b/c", "hf:/", "hf:a b", "hf:\n"):
+    for source in (
+        "",
+        " ",
+        ":",
+        "::",
+        "hf:",
+        "hf::",
+        "hf:../..",
+        "hf:../../etc",
+        "hf:a/b/c",
+        "hf:/",
+        "hf:a b",
+        "hf:\n",
+    ):
         yield command(f"check {source!r}", ["data", "check", source])
-    for source in ("hf:x:y:z", "hf:~", "hf:.", "hf:" + "x" * 5000, "hf:https://example.com", "ylecun/mnist", "~nobody/x"):
+    for source in (
+        "hf:x:y:z",
+        "hf:~",
+        "hf:.",
+        "hf:" + "x" * 5000,
+        "hf:https://example.com",
+        "ylecun/mnist",
+        "~nobody/x",
+    ):
         yield command(f"check {source[:40]!r}", ["data", "check", source])
-    for source in ("http://127.0.0.1:1/x.npy", "s3://x/y", "file:///etc/passwd", "ring ", "RING", "rîng", "../ring", "~"):
+    for source in (
+        "http://127.0.0.1:1/x.npy",
+        "s3://x/y",
+        "file:///etc/passwd",
+        "ring ",
+        "RING",
+        "rîng",
+        "../ring",
+        "~",
+    ):
         yield command(f"check {source!r}", ["data", "check", source])
     for model in ("", "a/b", "../x", "~/x", "hf:a/b", "a/b/c", "/", ".", "..", "owner/" + "x" * 300, "-", "--", "\0"):
         yield command(f"sample {model[:30]!r}", ["sample", model])
@@ -162,16 +208,63 @@ def renamed(old: str, new: str) -> Callable[[], None]:
 
 def _words() -> Iterator[Input]:
     for words in (
-        *("trian", "train", "train gan", "train gan --data", "train --data ring", "train nosuch --data ring", "-x", "--nosuch"),
-        *("train gan --data ring --nosuch 1", "train gan ring", "train gan --data ring extra", "data", "data chek ring"),
-        *("data check", "data check a b", "sample", "sample a b", "evaluate", "describe", "describe nosuch", "describe a b"),
+        *(
+            "trian",
+            "train",
+            "train gan",
+            "train gan --data",
+            "train --data ring",
+            "train nosuch --data ring",
+            "-x",
+            "--nosuch",
+        ),
+        *(
+            "train gan --data ring --nosuch 1",
+            "train gan ring",
+            "train gan --data ring extra",
+            "data",
+            "data chek ring",
+        ),
+        *(
+            "data check",
+            "data check a b",
+            "sample",
+            "sample a b",
+            "evaluate",
+            "describe",
+            "describe nosuch",
+            "describe a b",
+        ),
         *("list x", "audit --real ring", "audit --fake ring", "audit ring ring", "reproduce", "reproduce nosuch"),
-        *("reproduce ring-ldmgan extra", "demo x", "--version x", "help", "train gan --data - --steps 2", "train Gan --data ring"),
-        *("train gan --data ring --preset nosuch", "train gan --data ring --protocol nosuch", "train gan --data ring --networks x"),
-        *("train gan --data ring --optimizer x", "train gan --data ring --prior x", "train gan --data ring --precision fp8"),
-        *("train gan --data ring --networks dcgan", "train gan --data ring --capture", "train gan --data ring --no-capture=1"),
+        *(
+            "reproduce ring-ldmgan extra",
+            "demo x",
+            "--version x",
+            "help",
+            "train gan --data - --steps 2",
+            "train Gan --data ring",
+        ),
+        *(
+            "train gan --data ring --preset nosuch",
+            "train gan --data ring --protocol nosuch",
+            "train gan --data ring --networks x",
+        ),
+        *(
+            "train gan --data ring --optimizer x",
+            "train gan --data ring --prior x",
+            "train gan --data ring --precision fp8",
+        ),
+        *(
+            "train gan --data ring --networks dcgan",
+            "train gan --data ring --capture",
+            "train gan --data ring --no-capture=1",
+        ),
         *("train ivgan --data ring --k 3", "train ivgan --data ring --latent 1", "train ivlsgan --data ring --k 0"),
-        *("train pacgan --data ring --batch 7", "train wgan-gp --data ring --norm-D batch=", "train gan --data ring --device="),
+        *(
+            "train pacgan --data ring --batch 7",
+            "train wgan-gp --data ring --norm-D batch=",
+            "train gan --data ring --device=",
+        ),
     ):
         right = "either" if words in ("data", "data check", "train", "help", "--version x") else "refused"
         yield command(words, words, right=right)

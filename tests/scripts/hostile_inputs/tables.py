@@ -86,8 +86,10 @@ NO_DATA: dict[str, dict[str, Callable[[Any], object]]] = {
     },
     "two columns of pictures": {"a": column(lambda: [picture_bytes()] * ROWS), "b": column(lambda: [b"x"] * ROWS)},
     "no rows": {"a": column(list, lambda arrow: arrow.float64())},
-    "int64 extremes and infinities": {"a": column(lambda: [2**63 - 1, -(2**63)] * (ROWS // 2)), "b": column(
-        lambda: [float("inf")] * ROWS)},
+    "int64 extremes and infinities": {
+        "a": column(lambda: [2**63 - 1, -(2**63)] * (ROWS // 2)),
+        "b": column(lambda: [float("inf")] * ROWS),
+    },
     "numbers beyond float32": {"a": column(lambda: [1e300, -1e300] * (ROWS // 2))},
     "labels that are NaN": {"a": numbers, "label": column(lambda: [float("nan")] * ROWS)},
     "labels that are lists": {"a": numbers, "label": column(lambda: [[1], [2]] * (ROWS // 2))},
@@ -104,7 +106,10 @@ MIXED: dict[str, dict[str, Callable[[Any], object]]] = {
         "b": lambda arrow: arrow.array(["red", "blue"] * (ROWS // 2)).dictionary_encode(),
     },
     "numbers and dates": {"a": numbers, "b": column(lambda: list(range(ROWS)), lambda arrow: arrow.timestamp("s"))},
-    "numbers and decimals": {"a": numbers, "b": column(lambda: list(range(ROWS)), lambda arrow: arrow.decimal128(9, 2))},
+    "numbers and decimals": {
+        "a": numbers,
+        "b": column(lambda: list(range(ROWS)), lambda arrow: arrow.decimal128(9, 2)),
+    },
     "numbers and words, each its own": {"a": numbers, "b": column(lambda: [f"name {n}" for n in range(ROWS)])},
     "numbers and half floats": {"a": numbers, "b": lambda arrow: arrow.array(np.ones(ROWS, np.float16))},
     "numbers and large text": {"a": numbers, "b": column(lambda: ["x"] * ROWS, lambda arrow: arrow.large_string())},
@@ -135,7 +140,9 @@ def inputs() -> Iterator[Input]:
     yield check("--labels that are not there", table(**two), "x.parquet --labels nosuch")
     yield check("--key that is not there", table(**two), "x.parquet --key nosuch")
     yield check("--key and --labels the same", table(**two), "x.parquet --key x --labels x")
-    yield check("a key of words", table(a=numbers, w=column(lambda: ["x", "y"] * 20)), "x.parquet --key w", right="either")
+    yield check(
+        "a key of words", table(a=numbers, w=column(lambda: ["x", "y"] * 20)), "x.parquet --key w", right="either"
+    )
     yield check("no parquet", written("x.parquet", b"text"))
     yield check("an empty file", written("x.parquet", b""))
     yield check("the magic alone", written("x.parquet", b"PAR1PAR1"))
