@@ -36,13 +36,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "src")]
-
-os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"}
-
 import hostile_inputs
 from hostile_inputs import things
 from hostile_inputs.record import Input
+
+SOURCE = Path(__file__).parents[2] / "src"
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
+"""Set before anything heavy is imported."""
 
 IMPORTS = ["modecover.cli.main", "modecover.cli.train", "modecover.cli.progress", "modecover.training.run"]
 IMPORTS += ["modecover.cli.audit", "modecover.auditing.run", "modecover.cli.evaluate", "modecover.cli.pictures"]
@@ -127,7 +127,7 @@ def try_it(given: Input, place: Path) -> dict[str, Any]:
     for name, value in given.environment.items():
         os.environ.pop(name, None)
         if value is not None:
-            os.environ[name] = value.replace("HERE", str(here))
+            os.environ[name] = value.replace("SILENT", os.environ["HOSTILE_SILENT"])
     before = content(here)
     told: dict[str, Any] = {"code": None, "raised": "", "trace": "", "check": ""}
     names = names_at_hand()
@@ -323,7 +323,7 @@ def train_runs(place: Path) -> None:
 
 
 def silent_server() -> socket.socket:
-    """A listening socket on the loopback that takes connections and never answers."""
+    """A listening socket on the loopback that takes connections and never answers: SILENT in an input's environment."""
     server = socket.socket()
     server.bind(("127.0.0.1", 0))
     server.listen(64)
@@ -366,12 +366,14 @@ def run_all(
             failed += bool(outcome.failure)
             if not options.keep:
                 shutil.rmtree(child.place, ignore_errors=True)
-            line = f"{len(done)} of {len(inputs)}, {failed} failed; {child.kind}: {child.given.name}"
-            end = "\r" if sys.stdout.isatty() else ""
-            if sys.stdout.isatty():
-                print(f"{line[:110]:110}", end=end, flush=True)
+            show_progress(f"{len(done)} of {len(inputs)}, {failed} failed; {child.kind}: {child.given.name}")
         time.sleep(0.01)
     return [done[number] for number in sorted(done)]
+
+
+def show_progress(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{line[:110]!r:112}", end="", flush=True, file=sys.stderr)
 
 
 def show_table(results: list[tuple[str, Input, Outcome]]) -> None:
@@ -412,6 +414,8 @@ def main() -> int:
             print(f"{kind:14} {given.right:9} {given.name}")
         print(f"{len(inputs)} inputs")
         return 0
+    os.environ |= {**ENVIRONMENT, "PYTHONPATH": str(SOURCE)}
+    sys.path.insert(0, str(SOURCE))
     for name in IMPORTS:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -424,7 +428,6 @@ def main() -> int:
         base.mkdir(parents=True, exist_ok=True)
         stack.enter_context(silent_server())
         os.environ["MODECOVER_CACHE"] = str(base / "cache")
-        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
         train_runs(base / "runs")
         results = run_all(inputs, base / "inputs", options)
     failed = [result for result in results if result[2].failure]

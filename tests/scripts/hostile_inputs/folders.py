@@ -134,10 +134,6 @@ def counted(count: int) -> str:
     return f"'{count:,}' in out"
 
 
-def chdir_made(*makes: Callable[[], None]) -> Callable[[], None]:
-    return both(*makes)
-
-
 def linked_class() -> None:
     pictures("elsewhere/cats")
     pictures("data/dogs")

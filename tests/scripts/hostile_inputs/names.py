@@ -52,13 +52,6 @@ def made(*more: Callable[[], None]) -> Callable[[], None]:
     return both(arrays, loop, *more)
 
 
-def surrogates(words: list[str]) -> list[str]:
-    return words
-
-
-HERE = "True"
-
-
 def inputs() -> Iterator[Input]:
     yield from _out_of_train()
     yield from _out_of_others()
