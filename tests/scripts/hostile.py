@@ -184,6 +184,7 @@ def start(kind: str, given: Input, place: Path) -> Child:
     if pid:
         return Child(kind, given, place, pid)
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         for number, name, flags in (
             (0, os.devnull, os.O_RDONLY),
@@ -227,11 +228,9 @@ def finished(child: Child, limit: float, memory: float) -> Outcome | None:
             stopped = "memory"
         else:
             return None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        put_down(child)
         _, _, usage = os.wait4(child.pid, 0)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)  # whom it left behind
+    put_down(child)  # whom it left behind
     outcome = Outcome(stopped, out=read(child.place / "out"), err=read(child.place / "err"))
     outcome.gigabytes = usage.ru_maxrss / 2**20
     if stopped == "hang":
@@ -241,6 +240,12 @@ def finished(child: Child, limit: float, memory: float) -> Outcome | None:
     else:
         judge(child, outcome, memory)
     return outcome
+
+
+def put_down(child: Child) -> None:
+    """End a child and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def judge(child: Child, outcome: Outcome, memory: float) -> None:
@@ -347,13 +352,14 @@ def all_inputs(only: list[str], part: str) -> Iterator[tuple[str, Input]]:
 
 
 def run_all(
-    inputs: list[tuple[str, Input]], place: Path, options: argparse.Namespace
+    inputs: list[tuple[str, Input]], place: Path, options: argparse.Namespace, stack: contextlib.ExitStack
 ) -> list[tuple[str, Input, Outcome]]:
     """Try all, `options.jobs` at a time."""
     waiting = [(number, kind, given) for number, (kind, given) in enumerate(inputs)][::-1]
     going: list[tuple[int, Child]] = []
     done: dict[int, tuple[str, Input, Outcome]] = {}
     failed = 0
+    stack.callback(lambda: [put_down(child) for _, child in going])  # the script may be stopped
     while waiting or going:
         while waiting and len(going) < options.jobs:
             number, kind, given = waiting.pop()
@@ -422,6 +428,7 @@ def main() -> int:
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start_time = time.monotonic()
     with contextlib.ExitStack() as stack:
         base = Path(options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-"))).absolute()
@@ -429,7 +436,7 @@ def main() -> int:
         stack.enter_context(silent_server())
         os.environ["MODECOVER_CACHE"] = str(base / "cache")
         train_runs(base / "runs")
-        results = run_all(inputs, base / "inputs", options)
+        results = run_all(inputs, base / "inputs", options, stack)
     failed = [result for result in results if result[2].failure]
     for kind, given, outcome in failed:
         show_failure(kind, given, outcome, options.lines)
