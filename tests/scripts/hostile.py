@@ -369,7 +369,9 @@ def run_all(
                 continue
             going.remove((number, child))
             done[number] = (child.kind, child.given, outcome)
-            failed += bool(outcome.failure)
+            if outcome.failure:
+                failed += 1
+                show_failure(child.kind, child.given, outcome, options.lines)
             if not options.keep:
                 shutil.rmtree(child.place, ignore_errors=True)
             show_progress(f"{len(done)} of {len(inputs)}, {failed} failed; {child.kind}: {child.given.name}")
@@ -401,6 +403,7 @@ def show_failure(kind: str, given: Input, outcome: Outcome, lines: int) -> None:
     for text in (outcome.detail, outcome.out, outcome.err):
         for line in [line for line in text.splitlines() if line.strip()][-lines:]:
             print(f"    | {line[:300]}")
+    sys.stdout.flush()
 
 
 def main() -> int:
@@ -438,8 +441,6 @@ def main() -> int:
         train_runs(base / "runs")
         results = run_all(inputs, base / "inputs", options, stack)
     failed = [result for result in results if result[2].failure]
-    for kind, given, outcome in failed:
-        show_failure(kind, given, outcome, options.lines)
     print()
     show_table(results)
     slowest = max(results, key=lambda result: result[2].seconds, default=None)
