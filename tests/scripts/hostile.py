@@ -399,7 +399,8 @@ def show_table(results: list[tuple[str, Input, Outcome]]) -> None:
 
 def show_failure(kind: str, given: Input, outcome: Outcome, lines: int) -> None:
     print(f"\n[{outcome.failure}] {kind}: {given.name}  ({outcome.seconds:.1f} s, {outcome.gigabytes:.1f} GB)")
-    print(f"    {given.shown[:500]}".replace("\n", "\n    "))
+    for line in given.shown.splitlines()[-12:]:
+        print(f"    {line[:300]}")
     for text in (outcome.detail, outcome.out, outcome.err):
         for line in [line for line in text.splitlines() if line.strip()][-lines:]:
             print(f"    | {line[:300]}")

@@ -49,10 +49,8 @@ BROKEN = {
     "whose weights are NaN": "G = Net()\nwith torch.no_grad(): G.body[0].weight.fill_(float('nan'))",
     "whose forward takes no rows": "class G(Net):\n    def forward(self): return self.body(torch.ones(1, 2))\nG = G()",
     "whose forward takes two": "class G(Net):\n    def forward(self, x, y): return self.body(x)\nG = G()",
-    "that leaves": "class G(Net):\n    def forward(self, x): import sys; sys.exit(0)\nG = G()",
     "sparse": "G = Net(); G.body[0].weight = nn.Parameter(G.body[0].weight.detach().to_sparse())",
     "quantised": "class G(Net):\n    def forward(self, x): return torch.quantize_per_tensor(self.body(x).detach(), 0.1, 0, torch.qint8)\nG = G()",
-    "in inference mode": "with torch.inference_mode(): G = Net()",
     "that is a class": "G = Net.forward",
     "that is made with an error": "def G(): raise ValueError('not today')",
     "that is made as text": "G = lambda: 'network'",
@@ -91,6 +89,7 @@ TAKEN = {
     "made by a function": "G = Net",
     "a Sequential": "G = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))",
     "a single layer": "G = nn.Linear(2, 2)",
+    "in inference mode": "with torch.inference_mode(): G = Net()",
     "compiled lazily": "G = Net(); G.forward = G.forward",
 }
 """Unusual generators: trained, or refused in a sentence (which may ask for a function that makes them)."""
@@ -114,7 +113,8 @@ def inputs() -> Iterator[Input]:
             "with an attribute that cannot be copied",
             "with a tensor computed from weights",
             "with a lambda inside",
-            "compiled lazily",
+            "in inference mode": "with torch.inference_mode(): G = Net()",
+    "compiled lazily",
             "with a hook",
         )
         yield python(told, name=f"a generator {name}", right="either" if refusable else "accepted", check=finite)
