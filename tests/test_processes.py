@@ -77,6 +77,49 @@ def test_torchrun_trains_one_run_and_only_the_first_process_writes(
             assert torch.allclose(two.tensors[key], value, atol=1e-5), key
 
 
+TWICE = """
+import atexit, sys
+import torch, torch.distributed
+import modecover
+
+# What is registered first is called last.
+atexit.register(lambda: print("left behind" if torch.distributed.is_initialized() else "left", flush=True))
+options = {"steps": 2, "batch": 4, "width": 8, "evaluate_every": 0, "sample_every": 0, "device": "cpu"}
+runs = [modecover.train("gan", data="ring", seed=seed, **options) for seed in (0, 0)]
+assert torch.equal(runs[0].sample(5), runs[1].sample(5))
+"""
+
+
+def two_processes(words: list[str], port: int) -> list[subprocess.CompletedProcess[str]]:
+    """The same Python command as two processes that `torchrun` would start."""
+    there = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *words],
+            env={**os.environ, **there, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+        )
+        for rank in (0, 1)
+    ]
+    said = [process.communicate(timeout=120) for process in started]
+    return [subprocess.CompletedProcess(p.args, p.returncode, *s) for p, s in zip(started, said, strict=True)]
+
+
+def test_a_process_trains_twice_and_leaves_the_others_when_it_ends() -> None:
+    for done in two_processes(["-c", TWICE], 30500 + os.getpid() % 1000):
+        assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr
+
+
+def test_an_error_in_one_process_is_a_sentence_in_the_others(tmp_path: Path) -> None:
+    (tmp_path / "somebody's").write_text("")
+    words = "-m modecover train gan --data ring --steps 2 --batch 4 --width 8 --device cpu --out".split()
+    first, second = two_processes([*words, str(tmp_path)], 31500 + os.getpid() % 1000)
+    assert (first.returncode, second.returncode) == (2, 2), (first, second)
+    assert "is not empty and is no run folder" in first.stderr
+    assert second.stderr.startswith("modecover: Another process of this run has ended"), second.stderr
+    assert second.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("wanted", "gpus", "sentence"),
     [

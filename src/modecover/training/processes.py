@@ -6,8 +6,10 @@ several forwards before one backward, calls of a network's parts). Here gradient
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +38,8 @@ class Processes:
         for dtype in dict.fromkeys(t.dtype for t in tensors):
             same = [t for t in tensors if t.dtype == dtype]
             flat = torch.cat([t.reshape(-1) for t in same])
-            dist.all_reduce(flat)
+            with _together():
+                dist.all_reduce(flat)
             flat /= self.count
             for tensor, mean in zip(same, flat.split([t.numel() for t in same]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
@@ -44,31 +47,60 @@ class Processes:
     def share_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by the first process's."""
         if self.count > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, 0)
+            with _together():
+                for tensor in tensors:
+                    dist.broadcast(tensor, 0)
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set in any process; every process must ask."""
         if self.count == 1:
             return flag
         votes = torch.tensor(float(flag), device=device)
-        dist.all_reduce(votes)
+        with _together():
+            dist.all_reduce(votes)
         return bool(votes.item() > 0)
 
     def barrier(self) -> None:
         """Wait for all processes."""
         if self.count > 1:
-            dist.barrier()
+            with _together():
+                dist.barrier()
 
 
 def join(device: torch.device) -> Processes:
-    """Join the processes `torchrun` started (nccl on GPUs, gloo elsewhere); alone where there are none."""
+    """Join the processes `torchrun` started (nccl on GPUs, gloo elsewhere); alone where there are none.
+
+    The group serves every run of this process, one after the other, and is left when the interpreter ends: its threads
+    must be gone before the libraries that they run in are. A group that the caller made is the caller's to leave.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(_leave)
     return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """What all processes do at once; where one has ended, the others say so.
+
+    Raises:
+        UserError: the others cannot be reached any more.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise UserError(
+            "Another process of this run has ended, or cannot be reached: mend what that one reports, then start all "
+            f"of them again to resume ({str(error).partition(chr(10))[0]})."
+        ) from error
 
 
 def choose_device(wanted: str) -> torch.device:
