@@ -19,6 +19,8 @@ from modecover.errors import UserError
 class Points(Dataset):
     """Rows of numbers, kept as float32 (N, d) and given as they are."""
 
+    own_units = True
+
     def __init__(self, points: Tensor, labels: Tensor | None = None, name: str = "points"):
         self.name = name
         self.points = points

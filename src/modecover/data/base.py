@@ -59,6 +59,8 @@ class Dataset(ABC):
     """Names of the coordinates of points, where the source has names for them."""
     roles: Mapping[str, str] | None = None
     """What each column of a table is taken for; None where the source is no table."""
+    own_units: bool = False
+    """Whether rows are points in units of the user's, which networks see standardised unless told otherwise."""
     opened: Mapping[str, Any] | None = None
     """What opens it again: `open_data(**opened)`, in values that JSON can hold; None where it came from memory."""
 

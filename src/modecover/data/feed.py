@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 from modecover.data.base import Dataset
 from modecover.data.pictures import StreamedImages
 from modecover.data.pixels import decoded
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.random import derive_seed
 
@@ -34,6 +35,7 @@ class Feed:
         seeds: the seeds of the runs stacked in this program, in row order.
         device: where the rows are given out.
         workers: processes that read streamed images ahead, for each part that is asked for; other sets need none.
+        scaling: of points: rows are given standardised.
 
     Raises:
         UserError: where the set has fewer samples than a minibatch.
@@ -46,6 +48,7 @@ class Feed:
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
         workers: int = 0,
+        scaling: Scaling | None = None,
     ):
         if batch < 1 or not seeds:
             raise UserError(f"a feed needs a batch of at least 1 and at least one seed; got {batch} and {len(seeds)}.")
@@ -55,7 +58,7 @@ class Feed:
                 f"take a batch of at most {dataset.size}."
             )
         self.dataset = dataset.to(device)
-        self.batch_size, self.seeds, self.workers = batch, tuple(seeds), workers
+        self.batch_size, self.seeds, self.workers, self.scaling = batch, tuple(seeds), workers, scaling
         self._keys: dict[int, Tensor] = {}
         self._ahead: dict[tuple[int, int], _Ahead] = {}
 
@@ -68,7 +71,8 @@ class Feed:
         if isinstance(self.dataset, StreamedImages) and self.workers:
             pixels = self._reader(self.dataset, part, parts).at(position)
             return decoded(pixels.to(self.dataset.device, non_blocking=True))
-        return self.dataset.fetch(self.keys(position, part, parts))
+        rows = self.dataset.fetch(self.keys(position, part, parts))
+        return rows if self.scaling is None else self.scaling.apply(rows)
 
     def keys(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
         """The keys of the rows that `batch` gives for the same arguments."""

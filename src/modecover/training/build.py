@@ -11,6 +11,7 @@ from torch import nn
 
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.networks.check import check_network
@@ -35,8 +36,11 @@ def build_engine(
     device: torch.device,
     own: OwnNetworks | None = None,
     processes: Processes | None = None,
+    scaling: Scaling | None = None,
 ) -> Engine:
     """The engine of a run before its first step: the same for the same settings, on any device.
+
+    Its networks see rows as `scaling` makes them, and so are its samples.
 
     Raises:
         UserError: a network does not fit the data or the method, or the data has fewer samples than a batch.
@@ -50,7 +54,7 @@ def build_engine(
         method,
         networks,
         {name: _optimizer(network, roles[name], settings, device) for name, network in networks.items()},
-        data=Feed(dataset, settings.batch, seeds, device=device, workers=settings.workers),
+        data=Feed(dataset, settings.batch, seeds, device=device, workers=settings.workers, scaling=scaling),
         prior=Prior(settings.latent, settings.prior),
         seeds=seeds,
         device=device,

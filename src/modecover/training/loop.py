@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from modecover import __version__
 from modecover.data import Dataset
+from modecover.data.scaling import Scaling
 from modecover.methods.roles import is_discriminator
 from modecover.training import checkpoint
 from modecover.training.engine import Engine
@@ -43,6 +46,7 @@ class Loop:
         evaluator: judges samples; None where modes are not known.
         listener: is told of everything.
         method_name: as the registry has it, for the model files.
+        scaling: how the engine sees rows; undone in all that is shown, judged and kept.
 
     Attributes:
         evaluations: (step, numbers of each seed).
@@ -60,8 +64,9 @@ class Loop:
         evaluator: Evaluator | None,
         listener: Listener,
         method_name: str = "",
+        scaling: Scaling | None = None,
     ):
-        self.method_name = method_name
+        self.method_name, self.scaling = method_name, scaling
         self.engine, self.settings, self.dataset = engine, settings, dataset
         self.path, self.folder, self.evaluator, self.listener = path, folder, evaluator, listener
         self.evaluations: list[tuple[int, list[dict[str, float]]]] = []
@@ -167,12 +172,17 @@ class Loop:
         prepare_pictures(self.dataset)
         with self._pictures.timed(), self.engine.evaluating():
             count = 1000 if len(self.dataset.shape) == 1 else (64 if len(self.engine.seeds) == 1 else 8)
-            samples = self.engine.sample(count, average=self.engine.averaged, key="picture").cpu()
+            samples = self._samples(count, "picture", average=self.engine.averaged)
             picture = samples_picture(samples, self.dataset, self.engine.seeds)
             if picture is None:
                 return
             path = save_png_atomic(picture, self.folder.samples / f"step-{self.engine.step_number:09d}.png")
         self.listener.sampled(self.engine.step_number, path)
+
+    def _samples(self, count: int, key: str, *, average: bool) -> Tensor:
+        """Samples of every seed in the data's units, (S, count, *shape), on the CPU."""
+        rows = self.engine.sample(count, average=average, key=key).cpu()
+        return rows if self.scaling is None else self.scaling.undo(rows)
 
     def _is_due(self, interlude: Interlude) -> bool:
         """Whether it comes now. Several processes keep to the steps alone: they join their batch statistics for it,
@@ -187,10 +197,10 @@ class Loop:
             return
         step = self.engine.step_number
         with self._judging.timed(), self.engine.evaluating():
-            raw = self.engine.sample(self.evaluator.samples, key="evaluation").cpu()
+            raw = self._samples(self.evaluator.samples, "evaluation", average=False)
             numbers = [self.evaluator.judge(samples) for samples in raw]
             if self.engine.averaged:
-                mean = self.engine.sample(self.evaluator.samples, average=True, key="evaluation").cpu()
+                mean = self._samples(self.evaluator.samples, "evaluation", average=True)
                 for row, samples in zip(numbers, mean, strict=True):
                     row |= {f"ema_{name}": value for name, value in self.evaluator.judge(samples).items()}
         self.evaluations = [entry for entry in self.evaluations if entry[0] < step] + [(step, numbers)]
@@ -283,6 +293,7 @@ class Loop:
             "name": self.dataset.name,
             "shape": list(self.dataset.shape),
             "value_range": self.dataset.value_range,
+            "scaling": None if self.scaling is None else self.scaling.facts(),
             "fingerprint": self.dataset.fingerprint,
             "opened": self.dataset.opened,
         }

@@ -18,6 +18,7 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.networks import from_config
 from modecover.networks.registry import CLASSES
@@ -62,12 +63,14 @@ class GenerativeModel(
             further does not change the model.
         prior: the law of the generator's input, or `{"law": ..., "dimension": ...}`.
         data: what the rows are: `{"name": ..., "shape": [...], "value_range": [low, high] or None}`, and where known
-            the `fingerprint` of the data and what opens it again (`opened`).
+            the `fingerprint` of the data and what opens it again (`opened`). Of points whose networks see them
+            standardised, `scaling`: `{"center": [...], "scale": [...]}`.
         method: `{"name": ..., "settings": {...}}`.
         training: facts worth keeping (steps, seed, commit, versions, whether the weights are a moving average).
 
     Attributes:
-        networks, prior, data, method: as given.
+        networks, prior, data, method: as given. The networks themselves see and make standardised rows where
+            `scaling` says so; all methods here speak in the data's units.
         training_facts: `training`; the name `training` is a module's mode.
 
     Raises:
@@ -89,6 +92,7 @@ class GenerativeModel(
         self.networks = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
         self.prior = _as_prior(prior)
         self.data, self.method, self.training_facts = dict(data), dict(method), dict(training)
+        self.scaling = Scaling.from_facts(self.data.get("scaling"), self.shape[0]) if len(self.shape) == 1 else None
         self.requires_grad_(False)
         self.eval()
 
@@ -102,9 +106,11 @@ class GenerativeModel(
         return tuple(self.data["shape"])
 
     def forward(self, z: Tensor) -> Tensor:
-        """Latent rows (B, d) to data rows (B, *shape)."""
-        rows: Tensor = self.networks["G"](z)
-        return rows
+        """Latent rows (B, d) to data rows (B, *shape), in the data's units."""
+        return self._in_units(self.networks["G"](z))
+
+    def _in_units(self, rows: Tensor) -> Tensor:
+        return rows if self.scaling is None else self.scaling.undo(rows)
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """The latent rows that `sample` sends through G, (n, d), on the CPU."""
@@ -124,7 +130,7 @@ class GenerativeModel(
             UserError: n, seed or batch is out of range, or so many rows do not fit into memory.
         """
         try:
-            return self._in_batches(self.networks["G"], self.latents(n, seed), batch)
+            return self._in_units(self._in_batches(self.networks["G"], self.latents(n, seed), batch))
         except RuntimeError as error:  # torch has no class of its own for this on a CPU
             if "allocate memory" not in str(error):
                 raise
@@ -155,7 +161,8 @@ class GenerativeModel(
         if tuple(x.shape[1:]) != self.shape:
             raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
         # A stochastic encoder tells the means of the codes first, then their log variances.
-        return self._in_batches(self.networks["E"], x.float(), batch)[:, : self.prior.dimension]
+        rows = x.float() if self.scaling is None else self.scaling.apply(x)
+        return self._in_batches(self.networks["E"], rows, batch)[:, : self.prior.dimension]
 
     @torch.no_grad()
     def _in_batches(self, network: nn.Module, rows: Tensor, batch: int) -> Tensor:

@@ -17,6 +17,7 @@ from modecover.data import Dataset, open_data
 from modecover.data.opening import Source
 from modecover.data.resizing import resized_to
 from modecover.data.room import MEMORY_LIMIT
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.methods.base import Method
@@ -124,7 +125,10 @@ def train(
     if resolved.capture and device.type != "cuda":
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     processes = join(device)
-    engine = build_engine(chosen_method, resolved, dataset, device=device, own=own, processes=processes)
+    scaling = scaling_of(dataset, resolved.standardize, listener)
+    engine = build_engine(
+        chosen_method, resolved, dataset, device=device, own=own, processes=processes, scaling=scaling
+    )
     folder = None
     if out is not None and processes.first:
         description = Description(
@@ -134,7 +138,8 @@ def train(
     try:
         evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
         run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
-        loop = Loop(engine, resolved, dataset, Path(out) if out else None, folder, evaluator, listener, method)
+        place = Path(out) if out else None
+        loop = Loop(engine, resolved, dataset, place, folder, evaluator, listener, method, scaling)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loop.run()
         run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
@@ -144,6 +149,32 @@ def train(
             folder.close()
     listener.ended(run)
     return run
+
+
+def scaling_of(dataset: Dataset, standardize: str, listener: Listener) -> Scaling | None:
+    """How the networks of a run see the rows of its data; None for as they are.
+
+    Args:
+        standardize: the setting: "auto", "on" or "off".
+        listener: is told where rows are left as they are that networks will not cope with.
+
+    Raises:
+        UserError: images were to be standardised.
+    """
+    if len(dataset.shape) != 1:
+        if standardize == "on":
+            raise UserError("standardize is for points: images are learned in [-1, 1]. Leave it out.")
+        return None
+    if dataset.size is None:
+        rows = dataset.sample(10_000, torch.Generator(dataset.device).manual_seed(0))
+    else:
+        rows = dataset.fetch(torch.arange(dataset.size))
+    scaling = Scaling.of(rows)
+    if standardize == "on" or (standardize == "auto" and dataset.own_units):
+        return scaling
+    if told := scaling.uneven():
+        listener.note(f"{told}, and networks see points as they are: standardize=on gives each mean 0 and deviation 1")
+    return None
 
 
 def open_for_networks(

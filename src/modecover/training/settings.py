@@ -37,6 +37,9 @@ class Settings:
     method prefers: none where it penalises gradients sample by sample."""
     norm_E: Literal["auto", "batch", "none"] = "auto"
     """Batch normalisation, without affine map, of E's codes. Default: batch, and none where a method measures them."""
+    standardize: Literal["auto", "on", "off"] = "auto"
+    """Whether networks see points with mean 0 and standard deviation 1 in every coordinate; samples are in the data's
+    units either way. Default: on, and off for the built-in mixtures, whose settings are stated in their own units."""
     input_affine: bool = False
     """A learnable scale and shift of each coordinate of z at G's input, as the IVGAN authors' runs had."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"

@@ -1,0 +1,91 @@
+"""Standardised points: what networks see of rows whose columns have scales of their own, and the way back.
+
+A network whose outputs start near 0 with a spread of 1 never reaches a column of salaries, or only with losses that are
+no numbers. So networks see every coordinate with mean 0 and standard deviation 1; what is shown is in the data's units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from modecover.errors import UserError
+
+ROUNDING = 1e-6
+"""A standard deviation that is so small beside the mean is float32's rounding: the column is constant."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An affine map of each coordinate: (rows - center) / scale, and back.
+
+    Attributes:
+        center, scale: a finite number, and a positive one, for each of d coordinates.
+    """
+
+    center: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def of(cls, rows: Tensor) -> Self:
+        """Mean and standard deviation of every column of rows (n, d); the scale of a constant column is 1."""
+        exact = rows.double()
+        center, scale = exact.mean(dim=0), exact.std(dim=0, unbiased=False)
+        constant = scale <= ROUNDING * exact.abs().amax(dim=0)
+        scale = torch.where(constant, torch.ones_like(scale), scale)
+        return cls(tuple(center.tolist()), tuple(scale.tolist()))
+
+    @classmethod
+    def from_facts(cls, facts: Any, dimension: int) -> Self | None:
+        """The scaling that `facts` described, None for none.
+
+        Raises:
+            UserError: `facts` is no description of `dimension` coordinates.
+        """
+        if facts is None:
+            return None
+        parts: list[Any] = [facts.get(n) if isinstance(facts, Mapping) else None for n in ("center", "scale")]
+        for part in parts:
+            listed = isinstance(part, Sequence) and not isinstance(part, str) and len(part) == dimension
+            if not listed or not all(type(x) in (int, float) and math.isfinite(x) for x in part):
+                raise UserError(
+                    f"The model's scaling is no list of {dimension} finite numbers as center, and as scale: save or "
+                    "download the model again."
+                )
+        center, scale = (tuple(float(x) for x in part) for part in parts)
+        if min(scale) <= 0:
+            raise UserError("The model's scaling has a scale that is not positive: save or download the model again.")
+        return cls(center, scale)
+
+    def facts(self) -> dict[str, list[float]]:
+        """What `from_facts` reads, in values that JSON can hold."""
+        return {"center": list(self.center), "scale": list(self.scale)}
+
+    def apply(self, rows: Tensor) -> Tensor:
+        """Rows (..., d) in the data's units as networks see them, float32."""
+        center, scale = self._tensors(rows)
+        return ((rows.double() - center) / scale).float()
+
+    def undo(self, rows: Tensor) -> Tensor:
+        """Rows (..., d) as networks make them in the data's units, float32."""
+        center, scale = self._tensors(rows)
+        return (rows.double() * scale + center).float()
+
+    def _tensors(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        made = (torch.tensor(part, dtype=torch.float64, device=rows.device) for part in (self.center, self.scale))
+        return next(made), next(made)
+
+    def uneven(self) -> str:
+        """In words, columns whose scales networks would not cope with as they are; "" where all are near 1."""
+        worst = max(range(len(self.scale)), key=lambda i: abs(math.log10(self.scale[i])))
+        far = max(range(len(self.center)), key=lambda i: abs(self.center[i]) / self.scale[i])
+        if not 1e-2 <= self.scale[worst] <= 1e2:
+            return f"coordinate {worst} has a standard deviation of {self.scale[worst]:.3g}"
+        if abs(self.center[far]) > 30 * self.scale[far] and abs(self.center[far]) > 30:
+            return f"coordinate {far} lies around {self.center[far]:.3g}, far from 0 beside its spread"
+        return ""
