@@ -34,6 +34,11 @@ def shown(value: object) -> str:
     return text if 0 < len(text) <= 80 else f"a {type(value).__name__}"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line, or its class, without a full stop at the end."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
 def joined(choices: Sequence[Any]) -> str:
     """`[1, 2, 4]` as "1, 2 or 4"."""
     words = [str(choice) for choice in choices]
@@ -56,7 +61,15 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         value = value.item()
     origin, options = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
-        return None if value is None and type(None) in options else checked(name, value, options[0])
+        others = [option for option in options if option is not type(None)]
+        if value is None and len(others) < len(options):
+            return None
+        for option in others[:-1]:
+            try:
+                return checked(name, value, option)
+            except UserError:
+                continue
+        return checked(name, value, others[-1])
     if origin is Literal:
         if not any(value == option and type(value) is type(option) for option in options):
             raise UserError(f"{name} is {shown(value)}: choose {joined(options)}.")

@@ -57,9 +57,8 @@ def require_memory(what: str, size: float, cure: str, device: torch.device | Non
     free = free_memory(device)
     if size > free:
         where = "" if device is None or device.type == "cpu" else f" on {device}"
-        raise UserError(
-            f"{what} need at least {readable(size)} of memory{where}, and {readable(free)} are free: {cure}."
-        )
+        needed, left = readable(size), readable(free)
+        raise UserError(f"{what} do not fit into memory{where}: {needed} at least, and {left} are free; {cure}.")
 
 
 def readable(size: float) -> str:

@@ -75,10 +75,11 @@ def converter(hint: Any) -> tuple[Convert, str]:
 def whole_number(word: str) -> int:
     """`20000`, `20_000` or `2e4`; at most 18 digits."""
     try:
-        value: float = int(word) if word.isascii() else math.nan
+        value: float = int(word)
     except ValueError:
-        value = number(word, "a whole number")
-    if value != value or value != int(value):
+        value = _float(word)
+    written = word.isascii() and any(map(str.isdigit, word))  # neither "inf" nor the digits of other scripts
+    if not written or value != value or (math.isfinite(value) and value != int(value)):
         raise argparse.ArgumentTypeError(f"{shown(word)} is not a whole number")
     if abs(value) > LARGEST_WHOLE:
         raise argparse.ArgumentTypeError(f"{shown(word)} is more than can be counted: give at most 18 digits")
@@ -90,7 +91,16 @@ def number(word: str, noun: str = "a number") -> float:
     try:
         return read_number(word)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{shown(word)} is not {noun}") from None
+        large = math.isfinite(_float(word)) and word.isascii()
+        raise argparse.ArgumentTypeError(f"{shown(word)} is {'too large' if large else f'not {noun}'}") from None
+
+
+def _float(word: str) -> float:
+    """The number that Python reads in `word`, NaN where it reads none."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def _choice(choices: tuple[str, ...]) -> Convert:
