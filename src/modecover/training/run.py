@@ -127,7 +127,14 @@ def train(
     processes = join(device)
     scaling = scaling_of(dataset, resolved.standardize, listener)
     engine = build_engine(
-        chosen_method, resolved, dataset, device=device, own=own, processes=processes, scaling=scaling
+        chosen_method,
+        resolved,
+        dataset,
+        device=device,
+        own=own,
+        processes=processes,
+        scaling=scaling,
+        progress=lambda done, total: listener.preparing("networks of each seed", done, total),
     )
     folder = None
     if out is not None and processes.first:
