@@ -570,7 +570,8 @@ def test_names_that_no_folder_can_have(path: str) -> None:
 def test_counts_and_seeds_of_numpy_are_those_of_python() -> None:
     model = points()
     expected = model.sample(3, seed=5)
-    assert torch.equal(model.sample(np.int64(3), seed=np.int32(5), batch=np.int8(2)), expected)  # type: ignore[arg-type]
+    found = model.sample(np.int64(3), seed=np.int32(5), batch=np.int8(3))  # type: ignore[arg-type]
+    assert torch.equal(found, expected)
 
 
 def test_a_network_that_makes_something_else_is_named() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import numbers
 import reprlib
@@ -108,7 +107,6 @@ def check_fields(instance: Any) -> None:
             object.__setattr__(instance, name, value)  # also where the dataclass is frozen
 
 
-@functools.cache
 def fields_of(cls: type) -> Mapping[str, Any]:
     """Type of each field of a dataclass, by name."""
     hints = typing.get_type_hints(cls)
@@ -121,7 +119,8 @@ def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
     Raises:
         UserError: one is of another kind, or `function` has no argument of its name.
     """
-    hints = typing.get_type_hints(function.__init__ if isinstance(function, type) else function)
+    called: Any = function
+    hints = typing.get_type_hints(called.__init__ if isinstance(called, type) else called)
     hints.pop("return", None)
     if strangers := [name for name in arguments if name not in hints]:
         raise UserError(f"{shown(strangers[0])} is none of its arguments, which are {', '.join(hints)}.")
@@ -131,9 +130,10 @@ def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
 def _whole(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise UserError(f"{name} is {shown(value)}: give a whole number.")
-    if abs(value) > LARGEST_WHOLE:
+    whole = int(value)
+    if abs(whole) > LARGEST_WHOLE:
         raise UserError(f"{name} is {shown(value)}: no machine counts so far; give a number of at most 18 digits.")
-    return int(value)
+    return whole
 
 
 def _number(name: str, value: Any) -> float:

@@ -15,6 +15,8 @@ from modecover.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+_GROUPS_OF_THIS_PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
 _TOO_LARGE = re.compile(
     r"allocate memory|not enough memory|out of memory|ALLOC_FAILED|could not create a memory"
     r"|Storage size calculation overflowed|multiplication overflow|invalid size, tensor|size is too (big|large)"
@@ -124,13 +126,13 @@ def _of_the_group() -> float:
     """What the tightest control group above this process still allows: version 2, else version 1."""
     free = math.inf
     try:
-        places = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+        places = [line.split(":", 2) for line in _GROUPS_OF_THIS_PROCESS.read_text().splitlines()]
     except OSError:
         return free
     for _, controllers, path in places:
         if controllers not in ("", "memory") and "memory" not in controllers.split(","):
             continue
-        root = Path("/sys/fs/cgroup", "memory" if controllers else "")
+        root = _GROUPS / ("memory" if controllers else "")
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
         for folder in (root / path.lstrip("/"), *(root / path.lstrip("/")).parents):
             if folder == root.parent:

@@ -248,7 +248,8 @@ class GenerativeModel(
         config, weights = read_config(folder), read_weights(folder / WEIGHTS)
         facts = {name: config[name] for name in ("prior", "data", "method", "training")}
         with within_limits():
-            model = cls(rebuilt(config["architecture"], as_networks(networks or {}), weights), **facts)
+            own = as_networks({} if networks is None else networks)
+            model = cls(rebuilt(config["architecture"], own, weights), **facts)
             fill(model.networks, weights, folder / WEIGHTS)
             model._require_sound()
         return model

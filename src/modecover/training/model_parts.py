@@ -49,7 +49,8 @@ def require_name(name: str) -> None:
 def as_prior(prior: Prior | Mapping[str, Any]) -> Prior:
     """`prior`, or what it describes."""
     given = asdict(prior) if isinstance(prior, Prior) else prior
-    law, dimension = (given.get("law"), given.get("dimension")) if isinstance(given, Mapping) else (given, None)
+    law: Any = given.get("law") if isinstance(given, Mapping) else given
+    dimension: Any = given.get("dimension") if isinstance(given, Mapping) else None
     whole = isinstance(dimension, int) and not isinstance(dimension, bool)
     if law not in LAWS or not whole or not 1 <= dimension <= LARGEST_WHOLE:
         raise UserError(
