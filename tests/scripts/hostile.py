@@ -5,7 +5,7 @@
     python tests/scripts/hostile.py --list               what there is
     python tests/scripts/hostile.py --only files --name bomb --keep FOLDER   one, with what it left behind
 
-An input fails that ends in a traceback, takes longer than --limit seconds or more memory than --memory gigabytes, is
+An input fails that ends in a traceback, is silent for --limit seconds, takes more memory than --memory gigabytes, is
 taken though it is wrong (or refused though it is right), is refused in anything but one sentence, or changes a file
 that it has no business with. Each is tried in a fresh folder by a fork of one process that has imported everything.
 Nothing reaches the network. Exit code 1 if any failed. Needs Linux.
@@ -39,6 +39,9 @@ from typing import Any
 import hostile_inputs
 from hostile_inputs import things
 from hostile_inputs.record import Input
+
+MAKING = 300
+"""Seconds in which what an input needs is made."""
 
 SOURCE = Path(__file__).parents[2] / "src"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
@@ -81,15 +84,21 @@ class Child:
     given: Input
     place: Path
     pid: int
-    began: float | None = None
     born: float = field(default_factory=time.monotonic)
+    begun: float | None = None
+    spoke: float = 0.0
+    said: int = 0
 
-    @property
-    def started(self) -> float | None:
-        """When the input itself was given, after what it needs was made; None before."""
-        if self.began is None and (self.place / "begun").exists():
-            self.began = time.monotonic()
-        return self.began
+    def waited(self) -> tuple[float, float]:
+        """Seconds since it last said a word, and in all, each from when what the input needs was made."""
+        now = time.monotonic()
+        said = sum((self.place / name).stat().st_size for name in ("out", "err") if (self.place / name).exists())
+        begun = (self.place / "begun").exists()
+        if self.begun is None and (begun or now - self.born > MAKING):
+            self.begun = self.spoke = now
+        if said != self.said:
+            self.said, self.spoke = said, now
+        return (now - self.spoke, now - self.begun) if self.begun is not None else (0.0, 0.0)
 
 
 # ---------------------------------------------------------------------------------------------- in the child
@@ -221,8 +230,8 @@ def finished(child: Child, limit: float, memory: float) -> Outcome | None:
     pid, _, usage = os.wait4(child.pid, os.WNOHANG)
     stopped = ""
     if not pid:
-        begun = child.started
-        if (begun is not None and time.monotonic() - begun > limit) or time.monotonic() - child.born > 5 * limit:
+        silent, whole = child.waited()
+        if silent > limit or whole > 10 * limit:
             stopped = "hang"
         elif resident(child.pid) > memory:
             stopped = "memory"
@@ -234,7 +243,7 @@ def finished(child: Child, limit: float, memory: float) -> Outcome | None:
     outcome = Outcome(stopped, out=read(child.place / "out"), err=read(child.place / "err"))
     outcome.gigabytes = usage.ru_maxrss / 2**20
     if stopped == "hang":
-        outcome.detail = f"it was not done after {limit:g} s"
+        outcome.detail = f"it said nothing for {limit:g} s, or went on for {10 * limit:g} s"
     elif stopped:
         outcome.detail = f"it took more than {memory:g} GB"
     else:
@@ -412,7 +421,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], metavar="KIND")
     parser.add_argument("--name", default="", help="only inputs whose name holds this")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--limit", type=float, default=10.0, help="seconds for one input [10]")
+    parser.add_argument("--limit", type=float, default=10.0, help="seconds without a word [10]")
     parser.add_argument("--memory", type=float, default=4.0, help="gigabytes for one input [4]")
     parser.add_argument("--lines", type=int, default=6, help="of each failure's output [6]")
     parser.add_argument("--keep", help="a folder in which all that inputs leave is kept")

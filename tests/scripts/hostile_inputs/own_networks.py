@@ -113,8 +113,8 @@ def inputs() -> Iterator[Input]:
             "with an attribute that cannot be copied",
             "with a tensor computed from weights",
             "with a lambda inside",
-            "in inference mode": "with torch.inference_mode(): G = Net()",
-    "compiled lazily",
+            "in inference mode",
+            "compiled lazily",
             "with a hook",
         )
         yield python(told, name=f"a generator {name}", right="either" if refusable else "accepted", check=finite)
