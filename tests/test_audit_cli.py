@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -145,20 +147,48 @@ def test_bad_words_are_one_sentence_and_exit_code_2(asked, capsys, words, senten
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "words", ["--out file/audit.html", "--out folder.html", "--json file/audit.json", "--json a.txt"]
-)
+IMPOSSIBLE = ["--out file/audit.html", "--out folder.html", "--json file/audit.json", "--json a.txt"]
+IMPOSSIBLE += [
+    "--out a\0b.html",
+    "--json a\0b.json",
+    "--out \ud800.html",
+    f"--json {'n' * 248}.json",
+    "--out pipe.html",
+]
+
+
+@pytest.mark.parametrize("words", IMPOSSIBLE)
 def test_places_are_tried_before_the_work_is_done(asked, capsys, words):
     Path("file").write_text("")
     Path("folder.html").mkdir()
-    code, _, error = say(capsys, *SIDES, *words.split())
+    os.mkfifo("pipe.html")
+    code, _, error = say(capsys, *SIDES, *words.split(" "))
     assert (code, asked, error.count("\n")) == (2, [], 1)
     assert "cannot be written" in error or "a name that ends in .json" in error
 
 
-def test_thresholds_are_read_before_the_work_is_done(asked, capsys):
-    assert say(capsys, *SIDES, "--fail-over", "missing")[0] == 2
-    assert asked == []
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--fail-over missing",
+        "--fail-under foo=0.1",
+        "--fail-under coverage=nan",
+        "--fail-over missing=inf",
+        "--fail-under frechet=1",
+        "--fail-under missing-mass=0.1",
+        "--fail-under coverage=0.1 --fail-under Coverage=0.2",
+    ],
+)
+def test_thresholds_are_read_before_the_work_is_done(asked, capsys, words):
+    code, _, error = say(capsys, *SIDES, *words.split())
+    assert (code, asked, error.count("\n")) == (2, [], 1)
+
+
+def test_a_name_that_is_no_unicode_is_written_and_told(asked, capsys):
+    code, said, error = say(capsys, *SIDES, "--out", "p\udcff.html", "--json", "$\\frac{$.json")
+    assert (code, error) == (0, "")
+    assert said.splitlines()[-2:] == ["JSON: $\\frac{$.json", "Page: p\\udcff.html"]
+    assert Path("p\udcff.html").exists()
 
 
 @pytest.mark.parametrize("words", [("audit", "--real", "a.npy"), ("audit", "--fake", "b.npy")])
@@ -223,3 +253,46 @@ def test_evaluate_can_leave_the_audit_out(runs, asked, capsys):
     assert "FOUND" not in said
     code, _, error = say(capsys, "evaluate", runs / "images", "--no-audit")
     assert code == 2 and "leave out --no-audit" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--samples", "5"], "--samples is 5: an audit needs at least 10"),
+        (["--samples", "0", "--no-audit"], "--samples is 0: ask for at least 1"),
+        (["--samples", "1e15", "--no-audit"], "--samples is 1000000000000000: so many samples takes"),
+        (["--data", "nowhere"], "unknown data 'nowhere'"),
+        (["--data", "pipe"], "pipe is a pipe"),
+    ],
+)
+def test_what_evaluate_cannot_do_is_told_before_the_work(runs, asked, capsys, words, sentence):
+    os.mkfifo("pipe")
+    code, said, error = say(capsys, "evaluate", runs / "ring", *words)
+    assert (code, said, asked, error.count("\n")) == (2, "", [], 1)
+    assert sentence in error
+
+
+def test_evaluate_tries_the_places_of_its_pages_first(runs, asked, capsys):
+    (runs / "ring" / "audit-seed-1.html").unlink(missing_ok=True)
+    (runs / "ring" / "audit-seed-1.html").mkdir()
+    try:
+        code, said, error = say(capsys, "evaluate", runs / "ring", "--samples", 300)
+        assert (code, said, asked) == (2, "", [])
+        assert "audit-seed-1.html cannot be written (it is a folder)" in error
+    finally:
+        (runs / "ring" / "audit-seed-1.html").rmdir()
+
+
+@pytest.mark.parametrize("place", ["empty", "file", "pipe", "gone", "a\0b", "cut", "garbled", "untrained"])
+def test_what_is_no_run_cannot_be_evaluated(runs, asked, capsys, place):
+    Path("empty").mkdir()
+    Path("file").write_text("model")
+    os.mkfifo("pipe")
+    for name in ("cut", "garbled", "untrained"):
+        shutil.copytree(runs / "images", name)
+    weights = next(Path("cut").rglob("model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    next(Path("garbled").rglob("config.json")).write_text("{")
+    shutil.rmtree("untrained/model")
+    code, said, error = say(capsys, "evaluate", place)
+    assert (code, said, asked, error.count("\n")) == (2, "", [], 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 
 import audits
 import pytest
 
-from modecover.auditing.gates import METRICS, Gate, check_gates, gate_numbers, parse_gate, require_known
+from modecover.auditing.gates import EFFECTS, KNOWN, Gate, check_gates, gate_numbers, parse_gate, require_possible
 from modecover.auditing.results import FORMAT, VERDICTS, Audit, Curves, Metric
 from modecover.errors import UserError
 
@@ -134,20 +133,19 @@ def test_outcomes_say_the_number_and_the_bound():
     gates = [
         parse_gate("coverage=0.8", "under"),
         parse_gate("missing=0.5", "over"),
-        parse_gate("coverage=0.683", "under"),
     ]
     assert [outcome.sentence for outcome in check_gates(audits.audit(), gates)] == [
         "coverage is 0.683, under 0.8",
         "missing is 0.292, under 0.5",
-        "coverage is 0.683, at 0.683",
     ]
+    (equal,) = check_gates(audits.audit(), [parse_gate("coverage=0.683", "under")])
+    assert equal.sentence == "coverage is 0.683, at 0.683"
 
 
 def test_what_could_not_be_measured_never_passes():
-    made = audits.audit(metrics=(Metric("coverage", "coverage", math.nan, better="higher"),))
+    made = audits.audit(metrics=(Metric("density", "density", math.nan),))
     for side in ("under", "over"):
-        neutral = dataclasses.replace(made, metrics=(Metric("coverage", "coverage", math.nan),))
-        (outcome,) = check_gates(neutral, [parse_gate("coverage=0.5", side)])
+        (outcome,) = check_gates(made, [parse_gate("density=0.5", side)])
         assert outcome.broken
         assert "could not be measured" in outcome.sentence
 
@@ -156,22 +154,36 @@ def test_what_could_not_be_measured_never_passes():
     ("text", "side", "sentence"),
     [
         ("covrage=0.5", "under", "no number 'covrage'; did you mean coverage?"),
-        ("xyzzy=0.5", "under", "its numbers are copying, coverage, frechet"),
+        ("xyzzy=0.5", "under", "choose one of missing, frechet, kernel"),
         ("coverage=0.8", "over", "would fail good samples: coverage is better higher, so say --fail-under"),
         ("missing=0.05", "under", "would fail good samples: missing is better lower, so say --fail-over"),
+        ("missing mass=0.05", "under", "would fail good samples: missing-mass is better lower, so say --fail-over"),
     ],
 )
-def test_a_gate_that_makes_no_sense_is_refused(text, side, sentence):
+def test_a_gate_that_makes_no_sense_is_refused_without_an_audit(text, side, sentence):
     with pytest.raises(UserError) as error:
-        check_gates(audits.audit(), [parse_gate(text, side)])
+        require_possible([parse_gate(text, side)])
     assert sentence in str(error.value)
 
 
+def test_two_bounds_of_one_side_on_one_number_are_refused():
+    gates = [parse_gate(text, "over") for text in ("missing mass=0.1", "shrink=2", "missing-mass=0.2")]
+    with pytest.raises(UserError, match=r"missing-mass=0\.2 comes after --fail-over missing mass=0\.1: set one bound"):
+        require_possible(gates)
+    require_possible([gates[0], gates[1], parse_gate("shrink=0.5", "under")])
+
+
+def test_a_gate_on_what_this_audit_does_not_know_is_refused():
+    with pytest.raises(UserError, match="the audit has no number 'modes-20'; its numbers are copying, coverage"):
+        check_gates(audits.audit(), [parse_gate("modes-20=8", "under")])
+
+
 def test_a_gate_on_what_no_audit_has_is_refused_beforehand():
-    require_known([parse_gate("Missing Mass=0.1", "over"), parse_gate("mode_score=2", "under")])
+    require_possible([parse_gate("Missing Mass=0.1", "over"), parse_gate("mode_score=2", "under")])
     with pytest.raises(UserError, match="an audit has no number 'coverag'; did you mean coverage"):
-        require_known([parse_gate("coverag=0.8", "under")])
-    assert set(gate_numbers(audits.audit())) <= {*METRICS, *(name.replace(" ", "-") for name in VERDICTS)}
+        require_possible([parse_gate("coverag=0.8", "under")])
+    assert set(gate_numbers(audits.audit())) <= set(KNOWN)
+    assert list(EFFECTS) == [name.replace(" ", "-") for name in VERDICTS]
 
 
 def test_gates_can_be_set_on_metrics_and_on_effects_of_verdicts():

@@ -16,7 +16,7 @@ import torch
 
 import modecover
 from modecover.auditing import measuring
-from modecover.auditing.gates import METRICS, gate_numbers
+from modecover.auditing.gates import KNOWN, METRICS, gate_numbers
 from modecover.auditing.page import page
 from modecover.auditing.results import VERDICTS, Audit
 from modecover.cli.findings import headline
@@ -240,7 +240,8 @@ def test_a_hundred_thousand_samples_are_audited_by_a_part_of_them_in_little_memo
 def test_every_metric_can_be_a_threshold():
     for real in ("ring", "digits"):
         found = audited(real, real, samples=300)
-        assert set(gate_numbers(found)) <= {*METRICS, *(name.replace(" ", "-") for name in VERDICTS)}
+        assert set(gate_numbers(found)) <= set(KNOWN)
+        assert {m.key: m.better for m in found.metrics} == {m.key: METRICS[m.key] for m in found.metrics}
 
 
 def test_copies_of_training_rows_that_were_not_looked_at_are_not_ruled_out():

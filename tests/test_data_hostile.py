@@ -69,7 +69,7 @@ def test_a_file_larger_than_memory_is_refused_unread(tmp_path: Path) -> None:
             file.truncate(len(start) + 8 * rows)
         except OSError:
             pytest.skip("this disk keeps no sparse files of that length")
-    with pytest.raises(UserError, match="of memory, and this machine has"):
+    with pytest.raises(UserError, match="of memory, and"):
         open_data(tmp_path / "x.npy")
 
 
@@ -122,7 +122,7 @@ def bomb(kind: str, path: Path) -> Path:
 @pytest.mark.parametrize("name", ["x.npz", "x.idx.gz"])
 def test_what_compressed_files_unfold_to_is_bounded(tmp_path: Path, name: str) -> None:
     path = bomb(name.split(".")[1], tmp_path / name)
-    with pytest.raises(UserError, match=r"unfolds from .* more than the 7\.63 MiB that memory_limit allows"):
+    with pytest.raises(UserError, match=r"unfolds from .* more than the 8 MB that memory_limit allows"):
         open_data(path, memory_limit=8_000_000)
     assert main(["data", "check", str(path), "--memory-limit", "8MB"]) == 2
     assert open_data(path, memory_limit="20MB").size == (1000 if name == "x.npz" else 16_000)
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_smaller_than_its_content_is_no_bomb(tmp_path: Path) -
     [
         (struct.pack(">HBB", 0, 8, 255), "announces 255 axes"),
         (struct.pack(">HBB", 0, 8, 0), "announces 0 axes"),
-        (struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "of memory, and this machine has"),
+        (struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "of memory, and"),
         (struct.pack(">HBBI", 0, 8, 3, 1), "is damaged"),
         (struct.pack(">HBBII", 0, 8, 2, 3, 3) + bytes(8), "of another length"),
         (struct.pack(">HBBII", 0, 8, 2, 3, 3) + bytes(10), "of another length"),
@@ -148,7 +148,7 @@ def test_a_file_that_is_no_smaller_than_its_content_is_no_bomb(tmp_path: Path) -
 def test_idx_files_that_lie(tmp_path: Path, start: bytes, words: str, ending: str) -> None:
     path = tmp_path / f"x.idx{ending}"
     path.write_bytes(gzip.compress(start) if ending else start)
-    words = words if not ending else words.replace("of memory, and this machine has", "unfolds from")
+    words = words if not ending else words.replace("of memory, and", "unfolds from")
     with pytest.raises(UserError, match=words):
         open_data(path)
 
@@ -176,7 +176,7 @@ def test_a_gzipped_file_longer_than_it_says_is_not_read_to_its_end(tmp_path: Pat
         ("ring:radius=1e-300", "two centres .* equal"),
         ("ring:radius=nan", "radius > 0"),
         ("grid:step=1e300", "centres within"),
-        ("stacked-mnist:count=99999999999999", "of memory, and this machine has"),
+        ("stacked-mnist:count=99999999999999", "of memory, and"),
         ("stacked-mnist:seed=-1", "seed of stacks must be at least 0"),
         ("stacked-mnist:seed=99999999999999999999999", "seed of stacks must be"),
     ],
@@ -202,9 +202,9 @@ def test_images_that_memory_cannot_hold_at_a_size_are_refused() -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (lambda: HUGE, "takes 7.28 TiB of memory"),
-        (lambda: torch.zeros(1).expand(10**12, 2), "TiB of memory"),
-        (lambda: torch.zeros(1, dtype=torch.bfloat16).expand(10**12, 2), "TiB of memory"),
+        (lambda: HUGE, "takes 8 TB of memory"),
+        (lambda: torch.zeros(1).expand(10**12, 2), "TB of memory"),
+        (lambda: torch.zeros(1, dtype=torch.bfloat16).expand(10**12, 2), "TB of memory"),
         (lambda: np.ma.masked_less(POINTS, 0), "of its values are masked"),
         (lambda: torch.eye(3).to_sparse(), "sparse; give tensor.to_dense"),
         (lambda: torch.eye(3).to_sparse_csr(), "sparse; give tensor.to_dense"),

@@ -8,17 +8,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from modecover.auditing.results import VERDICTS, Audit
+from modecover.auditing.results import Audit, Better
 from modecover.errors import UserError
 
 Side = Literal["under", "over"]
 
-METRICS = (
-    *("missing", "precision", "recall", "density", "coverage", "coverage-ratio", "support", "frechet", "kernel"),
-    *("kernel-subsets", "vendi", "modes", "modes-5", "modes-20", "high-quality", "kl", "reverse-kl"),
-    *("inception-score", "mode-score", "mode-score-printed", "frechet-latent"),
-)
-"""Keys of all metrics that an audit may have; those of classes, mixtures and codes only where it knows them."""
+METRICS: dict[str, Better] = {
+    **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
+    **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
+    **dict.fromkeys(("modes", "modes-5", "modes-20"), "higher"),
+    **dict.fromkeys(("inception-score", "mode-score", "mode-score-printed"), "higher"),
+    **dict.fromkeys(("density", "vendi"), None),
+}
+"""Keys of all metrics that an audit may have, each with the direction that is better, as its `Metric` has it. Those of
+classes, mixtures and codes are there only where the audit knows them."""
+
+EFFECTS: dict[str, Better] = {
+    "missing-mass": "lower",
+    "imbalance": "lower",
+    "shrink": None,
+    "low-quality": "lower",
+    "copying": "lower",
+}
+"""The verdicts, whose effects can be bounded too. A ratio of spreads can be too small and too large."""
+
+KNOWN = {**METRICS, **EFFECTS}
 
 
 @dataclass(frozen=True)
@@ -68,18 +82,26 @@ def parse_gate(text: str, side: Side) -> Gate:
     return Gate(key.strip(), side, bound)
 
 
-def require_known(gates: Sequence[Gate]) -> None:
-    """Refuse a gate on what no audit measures, before there is one.
+def require_possible(gates: Sequence[Gate]) -> None:
+    """Refuse gates that no audit could keep in earnest, before there is one.
 
     Raises:
-        UserError: a gate's key is neither a metric's nor a verdict's name; the message names the nearest.
+        UserError: a key is neither a metric's nor a verdict's name (the message names the nearest); a gate would fail
+            what is good, as `--fail-over coverage=0.8`; or a bound is set twice.
     """
-    known = [*METRICS, *(_plain(name) for name in VERDICTS)]
+    said: dict[tuple[str, Side], Gate] = {}
     for gate in gates:
-        if _plain(gate.key) not in known:
-            near = difflib.get_close_matches(_plain(gate.key), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}."
+        key = _plain(gate.key)
+        if key not in KNOWN:
+            near = difflib.get_close_matches(key, KNOWN, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(KNOWN)}."
             raise UserError(f"{gate}: an audit has no number {gate.key!r}; {hint}")
+        wrong, right = ("lower", "over") if gate.side == "under" else ("higher", "under")
+        if KNOWN[key] == wrong:
+            raise UserError(f"{gate} would fail good samples: {key} is better {wrong}, so say --fail-{right} instead.")
+        first = said.setdefault((key, gate.side), gate)
+        if first is not gate:
+            raise UserError(f"{gate} comes after {first}: set one bound on {key}.")
 
 
 def gate_numbers(audit: Audit) -> dict[str, float]:
@@ -92,27 +114,19 @@ def check_gates(audit: Audit, gates: Sequence[Gate]) -> list[Outcome]:
     """What became of each gate. A number that could not be measured (NaN) breaks its gate.
 
     Raises:
-        UserError: a gate names no number of the audit, or would fail what is good, as `--fail-over coverage=0.8`.
+        UserError: see `require_possible`; or a gate names a number that this audit does not have.
     """
+    require_possible(gates)
     numbers = gate_numbers(audit)
     known_as = {_plain(name): name for name in numbers}
     outcomes = []
     for gate in gates:
         if _plain(gate.key) not in known_as:
             raise UserError(f"{gate}: the audit has no number {gate.key!r}; {_hint(gate.key, numbers)}")
-        key = known_as[_plain(gate.key)]
-        _require_sense(audit, key, gate)
-        value = numbers[key]
+        value = numbers[known_as[_plain(gate.key)]]
         beyond = value < gate.bound if gate.side == "under" else value > gate.bound
         outcomes.append(Outcome(gate, value, broken=beyond or math.isnan(value)))
     return outcomes
-
-
-def _require_sense(audit: Audit, key: str, gate: Gate) -> None:
-    better = next((metric.better for metric in audit.metrics if metric.key == key), None)
-    wrong, right = ("lower", "over") if gate.side == "under" else ("higher", "under")
-    if better == wrong:
-        raise UserError(f"{gate} would fail good samples: {key} is better {better}, so say --fail-{right} instead.")
 
 
 def _hint(key: str, numbers: Mapping[str, float]) -> str:

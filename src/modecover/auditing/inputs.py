@@ -22,6 +22,7 @@ from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.base import digest
 from modecover.data.pixels import SIGNED
+from modecover.data.places import printable
 from modecover.errors import UserError
 from modecover.random import derive_seed
 
@@ -296,7 +297,7 @@ def _taken(data: Dataset, count: int, seed: int) -> Samples:
     rows = torch.cat([data.fetch(part).cpu() for part in torch.split(keys, _CHUNK)])
     return Samples(
         rows=rows.numpy(),
-        name=data.name,
+        name=printable(data.name),
         fingerprint=digest("audited", rows),
         index=np.arange(len(keys)) if data.size is None else keys.numpy(),
         of=data.size,

@@ -27,12 +27,12 @@ def run(words: list[str]) -> int:
     """`modecover audit`"""
     given = vars(_parser().parse(words or ["--help"]))
 
-    from modecover.auditing.gates import parse_gate, require_known
+    from modecover.auditing.gates import parse_gate, require_possible
     from modecover.training.files import require_writable
 
     gates = [parse_gate(word, "under") for word in given.pop("fail_under")]
     gates += [parse_gate(word, "over") for word in given.pop("fail_over")]
-    require_known(gates)
+    require_possible(gates)
     out, json_out = Path(given.pop("out")), given.pop("json")
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out is {out}: give a name that ends in .html, and --json FILE for the numbers.")
@@ -124,11 +124,12 @@ def _write(audit: Audit, out: Path, json_out: str | None) -> None:
         print(audit.to_json(), end="")
         return
     from modecover.cli.findings import print_audit
+    from modecover.data.places import printable
 
     print_audit(audit)
     if json_out is not None:
-        print(f"JSON: {audit.save(json_out)}")
-    print(f"Page: {page}")
+        print(f"JSON: {printable(audit.save(json_out))}")
+    print(f"Page: {printable(page)}")
 
 
 def _held_against(audit: Audit, gates: list[Gate], *, quiet: bool) -> int:

@@ -7,6 +7,7 @@ audited as `modecover audit` would, which needs no known modes.
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -33,13 +34,14 @@ def run(words: list[str]) -> int:
     """`modecover evaluate RUN`"""
     given = vars(_parser().parse(words))
 
-    if given["samples"] is not None and given["samples"] < 1:
-        raise UserError(f"--samples is {given['samples']}: ask for at least 1.")
+    _require_count(given["samples"], audited=given["audit"])
     if given["data"] is None and not (Path(given["model"]) / "run.json").is_file():
         raise UserError(
             f"{given['model']} is no run, whose data could be opened again: say with --data what to compare with."
         )
     models = load_all(given["model"])
+    if given["samples"] is not None:
+        _require_room(given["samples"], models[0].shape)
     dataset = open_again(models[0], given["data"], take_data_options(given))
     labels = [f"seed {model.training_facts.get('seed', number)}" for number, model in enumerate(models)]
     evaluator = _evaluator(dataset, given["samples"])
@@ -48,10 +50,10 @@ def run(words: list[str]) -> int:
             f"The modes of {dataset.name} are not known, so they cannot be counted: leave out --no-audit to judge the "
             "models without them."
         )
+    pages = _pages(labels, given["model"]) if given["audit"] and not given["json"] else {}
     report: dict[str, Any] = {}
     if evaluator is not None:
-        rows = [evaluator.judge(model.sample(evaluator.samples, seed=given["seed"])) for model in models]
-        control = evaluator.control()
+        rows, control = _judged(evaluator, models, labels, given["seed"])
         report = {"models": dict(zip(labels, rows, strict=True)), "real data": control, "facts": evaluator.facts}
         if not given["json"]:
             _print_modes(rows, control, labels, evaluator.facts)
@@ -59,7 +61,7 @@ def run(words: list[str]) -> int:
         audits = _audits(models, labels, dataset, given)
         report["audits"] = {label: json.loads(audit.to_json()) for label, audit in audits.items()}
         if not given["json"]:
-            _print_audits(audits, given["model"], blank=evaluator is not None)
+            _print_audits(audits, pages, blank=evaluator is not None)
     if given["json"]:
         print(json.dumps(_without_nan(report), indent=2))
     return 0
@@ -78,6 +80,48 @@ def _parser() -> Parser:
     group.add_argument("--data", metavar="SOURCE", help="the data to compare with [what the run was trained on]")
     add_data_flags(group)
     return parser
+
+
+def _require_count(samples: int | None, *, audited: bool) -> None:
+    from modecover.auditing.arguments import FEWEST
+
+    if samples is not None and samples < 1:
+        raise UserError(f"--samples is {samples}: ask for at least 1.")
+    if samples is not None and audited and samples < FEWEST:
+        raise UserError(f"--samples is {samples}: an audit needs at least {FEWEST}, or leave it out with --no-audit.")
+
+
+def _require_room(samples: int, shape: tuple[int, ...]) -> None:
+    from modecover.data.room import require_memory
+
+    require_memory(4 * samples * math.prod(shape), f"--samples is {samples}: so many samples", "ask for fewer")
+
+
+def _pages(labels: list[str], place: str) -> dict[str, Path]:
+    """Where the page of each model goes, by its label: into the folder of the run. All can be written."""
+    from modecover.training.files import require_writable
+
+    folder = Path(place) if Path(place).is_dir() else Path()
+    names = ["audit.html"] if len(labels) == 1 else [f"audit-{label.replace(' ', '-')}.html" for label in labels]
+    pages = {label: folder / name for label, name in zip(labels, names, strict=True)}
+    for page in pages.values():
+        require_writable(page)
+    return pages
+
+
+def _judged(
+    evaluator: Evaluator, models: list[GenerativeModel], labels: list[str], seed: int
+) -> tuple[list[dict[str, float]], dict[str, float]]:
+    """The numbers of each model, and those of real data."""
+    from modecover.cli.progress import Display
+
+    rows = []
+    with Display() as display:
+        for number, (label, model) in enumerate(zip(labels, models, strict=True)):
+            display.preparing(f"count of modes ({label})", number, len(models) + 1)
+            rows.append(evaluator.judge(model.sample(evaluator.samples, seed=seed)))
+        display.preparing("count of modes (real data)", len(models), len(models) + 1)
+        return rows, evaluator.control()
 
 
 def _print_modes(
@@ -108,9 +152,10 @@ def _audits(
         return {label: one(label, model) for label, model in zip(labels, models, strict=True)}
 
 
-def _print_audits(audits: dict[str, Audit], place: str, *, blank: bool) -> None:
-    """The verdicts, and a page for each model in the folder of the run."""
+def _print_audits(audits: dict[str, Audit], pages: dict[str, Path], *, blank: bool) -> None:
+    """The verdicts, and each model's page into its place."""
     from modecover.cli.findings import print_audit, print_audits
+    from modecover.data.places import printable
 
     if blank:
         print()
@@ -118,10 +163,8 @@ def _print_audits(audits: dict[str, Audit], place: str, *, blank: bool) -> None:
         print_audit(next(iter(audits.values())), metrics=False)
     else:
         print_audits(audits)
-    folder = Path(place) if Path(place).is_dir() else Path()
     for label, audit in audits.items():
-        name = "audit.html" if len(audits) == 1 else f"audit-{label.replace(' ', '-')}.html"
-        print(f"Page: {audit.save(folder / name)}")
+        print(f"Page: {printable(audit.save(pages[label]))}")
 
 
 def _without_nan(value: Any) -> Any:
@@ -133,8 +176,10 @@ def _without_nan(value: Any) -> Any:
 
 def load_all(place: str) -> list[GenerativeModel]:
     """The model in `place`, or the models of all its seeds."""
+    from modecover.data.places import require_name
     from modecover.training.model import load
 
+    require_name(place)
     found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(place).glob("model/seed-*")]
     seeds = sorted(int(match[1]) for match in found if match)
     return [load(place, seed=seed) for seed in seeds] or [load(place)]

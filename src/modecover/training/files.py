@@ -7,7 +7,6 @@ import errno
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,9 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 TEMPORARY = ".partial"
 """The suffix of a file still being written. One that is found was left by a killed program."""
 
+LONGEST_SHOWN = 200
+"""Characters of a path in a message."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -28,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block raises, `path` is as it was and the temporary file is gone. The content reaches the disk before the
     name does, so that a power cut cannot leave the new name with half a file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = _beside(path)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -43,16 +45,30 @@ def require_writable(path: Path) -> None:
     """Find out before long work whether a file can be written at `path`; folders above it are made.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot, or something other than a file is there.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        with tempfile.TemporaryFile(dir=path.parent):
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "it is a pipe or a device")
+        # A name of the length that `replacing` needs; nobody else's file is touched.
+        trial = _beside(path)
+        with open(trial, "xb"):
             pass
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({reason(error)}): choose another place.") from error
+        trial.unlink()
+    except (OSError, ValueError) as error:  # the second: a name with a zero byte, or that the system cannot encode
+        from modecover.data.places import printable
+
+        shown = printable(path).replace("\0", "\\0")
+        shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
+        raise UserError(f"{shown} cannot be written ({reason(error)}): choose another place.") from error
+
+
+def _beside(path: Path) -> Path:
+    """Where `path` is written before it takes its name."""
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
 
 
 def remove_partial(folder: Path) -> None:
