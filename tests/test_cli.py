@@ -18,6 +18,7 @@ from modecover.cli import main as command
 from modecover.cli.flags import add_flags, field_docs
 from modecover.cli.main import COMMANDS
 from modecover.cli.parser import Failure, Parser
+from modecover.cli.process import own_command
 from modecover.errors import UserError
 
 
@@ -131,6 +132,17 @@ def test_help_shows_defaults_and_those_that_were_changed(capsys):
     page = " ".join(capsys.readouterr().out.split())
     assert caught.value.code == 0
     for shown in ("How far, said again. [200]", "over two lines. [0.5]", "[64,64]", "50%.", "--order {first,last}"):
+        assert shown in page
+
+
+def test_help_shows_what_points_get_where_it_differs(capsys):
+    parser = Parser("modecover example")
+    points = {"steps": 50, "lr_G": 0.5, "order": "first"}
+    add_flags(parser.add_argument_group("settings"), Example, {"lr_G": 0.5}, points=points)
+    with pytest.raises(SystemExit):
+        parser.parse(["--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    for shown in ("said again. [200; 50 for points]", "lines. [0.5]", "is it. [last; first for points]"):
         assert shown in page
 
 
@@ -311,6 +323,65 @@ def test_list_groups_methods_by_family_each_with_its_citation(capsys):
         method = registry.get(name)
         words = " ".join(sections[f"Methods: {method.family}"].split())
         assert f"{name} {method.title} {method.citation}" in words
+
+
+def test_list_says_which_data_are_the_same_points(capsys):
+    from modecover.data.mixtures import PRESETS
+
+    lines = say(capsys, "list")[1].splitlines()
+    shown = {line.split()[0]: line for line in lines if "2-D mixture" in line}
+    assert shown.keys() == PRESETS.keys()
+    for name, line in shown.items():
+        first = next(other for other in PRESETS if PRESETS[other] == PRESETS[name])
+        assert (f"the same points as {first})" in line) == (first != name)
+        assert (f"std={PRESETS[name]['std']}" in line) == (first == name)
+
+
+# ---------------------------------------------------------------- commands to copy
+
+
+@pytest.mark.parametrize(
+    ("folder", "on_path", "expected"),
+    [
+        (".", False, "'my env/bin/modecover'"),
+        (".", True, "modecover"),
+        ("my env/bin", False, "./modecover"),
+        ("elsewhere", False, "'{root}/my env/bin/modecover'"),
+    ],
+)
+def test_a_printed_command_is_the_one_of_this_installation(folder, on_path, expected, tmp_path, monkeypatch):
+    binaries = tmp_path / "my env" / "bin"
+    binaries.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("modecover", "python"):
+        (binaries / name).touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(binaries / "python"))
+    monkeypatch.setenv("PATH", str(binaries) if on_path else str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path / folder)
+    assert own_command() == expected.format(root=tmp_path)
+    (binaries / "modecover").unlink()
+    assert own_command().endswith(" -m modecover")
+
+
+def test_another_installation_on_the_path_is_not_ours(tmp_path, monkeypatch):
+    for place in ("ours", "theirs"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "modecover").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "ours" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "theirs"))
+    monkeypatch.chdir(tmp_path)
+    assert own_command() == "ours/modecover"
+
+
+def test_the_demo_s_next_command_is_one_that_train_takes():
+    from modecover.cli.train import train_parser
+    from modecover.experiments.demo import FIRST_IMAGES
+    from modecover.methods import registry
+
+    command_word, method, *words = FIRST_IMAGES.split()
+    given = train_parser(method, registry.get(method)).parse(words)
+    assert (command_word, given.data, given.width) == ("train", "digits", 16)
+    assert given.minutes <= 2
 
 
 @pytest.mark.parametrize(

@@ -417,7 +417,17 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(monkeypatch):
         shown_by.stepped(step, 100)
     lines = text.getvalue().splitlines()
     assert len(lines) == 4
-    assert lines[0].startswith("training: 21 of 100  2 steps/s  0:00:40 left  D: real 0.5, fake 0.25  G: adversarial 1")
+    assert lines[0].startswith(
+        "training: 21 of 100  2 steps/s  0:00:40 left  (step 10) D: real 0.5, fake 0.25  G: adversarial 1"
+    )
+
+
+def test_the_first_and_the_newest_picture_are_named(monkeypatch):
+    shown_by, text, _ = display(monkeypatch, terminal=False)
+    for step in (32, 64):
+        shown_by.sampled(step, Path(f"run/samples/step-{step}.png"))
+    assert text.getvalue() == ("First picture of samples, at step 32: run/samples/step-32.png (later ones beside it)\n")
+    assert shown_by.picture == Path("run/samples/step-64.png")
 
 
 def test_the_time_left_follows_the_pace_of_the_last_minute_and_ends_with_the_minutes(monkeypatch):

@@ -19,8 +19,10 @@ from modecover.training.pictures import (
     QUIET,
     STRAY,
     Landmarks,
+    _draw_curves,
     _limits,
     _panels,
+    _signs,
     _thinned,
     comparison_picture,
     curves_picture,
@@ -42,6 +44,11 @@ def share_of(image: Image.Image, colour: str, tolerance: int = 40) -> float:
     """Share of the picture's pixels that are nearly of this colour."""
     wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
     return float((np.abs(pixels(image).astype(int) - wanted).max(axis=2) < tolerance).mean())
+
+
+def without_legend(image: Image.Image, inches: float = 0.7) -> Image.Image:
+    """The panels of a picture of points: all but the legend beneath them."""
+    return image.crop((0, 0, image.width, image.height - round(inches * 110)))
 
 
 def test_values_become_the_nearest_pixels() -> None:
@@ -139,16 +146,19 @@ def test_limits_come_from_the_landmarks_and_not_from_the_samples() -> None:
 def test_scatter_colours_tell_good_from_stray() -> None:
     near, far = CENTRES.repeat(50, 1), CENTRES.repeat(50, 1) * 0.4
     landmarks = Landmarks(CENTRES, 0.05)
-    good, stray = points_picture(near, landmarks), points_picture(far, landmarks)
+    good, stray = (without_legend(points_picture(points, landmarks)) for points in (near, far))
     assert share_of(good, GOOD) > 0 and share_of(good, STRAY) == 0
     assert share_of(stray, STRAY) > 0 and share_of(stray, GOOD) == 0
-    assert share_of(stray, QUIET) > share_of(points_picture(far), QUIET)  # the circles about the centres
+    assert share_of(stray, QUIET) > share_of(
+        without_legend(points_picture(far)), QUIET
+    )  # the circles about the centres
     assert good.size == stray.size
 
 
 def test_samples_outside_the_limits_are_told() -> None:
-    inside = points_picture(CENTRES, Landmarks(CENTRES, 0.1))
-    outside = points_picture(torch.cat([CENTRES, CENTRES * 99]), Landmarks(CENTRES, 0.1))
+    landmarks = Landmarks(CENTRES, 0.1)
+    inside = without_legend(points_picture(CENTRES, landmarks))
+    outside = without_legend(points_picture(torch.cat([CENTRES, CENTRES * 99]), landmarks))
     assert share_of(inside, STRAY) == 0 < share_of(outside, STRAY)
 
 
@@ -172,8 +182,39 @@ def test_comparison_has_a_panel_for_each_method_and_seed(kind: str) -> None:
         near, far, landmarks = _flat(GOOD), _flat(STRAY), None
     both = comparison_picture(near, {"GAN": [far, far], "IVGAN": [near, near]}, landmarks, {"GAN": ["1/2 modes"]})
     stray = comparison_picture(near, {"GAN": [far, far], "IVGAN": [far, far]}, landmarks)
+    if kind == "points":
+        both, stray = without_legend(both), without_legend(stray)
     assert 0 < share_of(both, STRAY) < share_of(stray, STRAY)
     assert share_of(both, GOOD) == pytest.approx(3 * share_of(stray, GOOD), rel=0.25)  # three panels, then one
+
+
+def test_pictures_of_points_say_what_their_signs_mean() -> None:
+    """Beneath the panels: every colour where it is told apart, and only that of samples where nothing is."""
+
+    def legend(image: Image.Image) -> Image.Image:
+        return image.crop((0, image.height - 77, *image.size))
+
+    near, landmarks = CENTRES.repeat(50, 1), Landmarks(CENTRES, 0.05)
+    for picture in (points_picture(near, landmarks), comparison_picture(near, {"GAN": [near] * 3}, landmarks)):
+        assert share_of(legend(picture), GOOD) > 0 and share_of(legend(picture), STRAY) > 0
+    assert [label for label, _ in _signs(Landmarks(points=near))] == ["sample", "data"]
+    assert share_of(comparison_picture(_flat(QUIET), {"GAN": [_flat(QUIET)]}), GOOD) == 0
+
+
+def test_seeds_are_told_apart_where_curves_are_theirs() -> None:
+    from matplotlib.figure import Figure
+
+    def labels(curves: Any, seeds: Any = None) -> list[Any]:
+        axes = Figure().add_subplot()
+        assert _draw_curves(axes, curves, seeds)
+        return [(line.get_label(), line.get_color(), line.get_linestyle()) for line in axes.lines]
+
+    one, two = [(1.0, 2.0)], [(1.0, 3.0)]
+    assert labels({"kl": {"/0": one, "/1": two}}, [7, 8]) == [("seed 7", GOOD, "-"), ("seed 8", STRAY, "-")]
+    many = labels({"kl": {f"/{place}": one for place in range(9)}})
+    assert [name for name, _, _ in many] == [f"seed {place}" for place in range(9)]
+    assert len({(colour, dashes) for _, colour, dashes in many}) == 9
+    assert [name for name, _, _ in labels({"real": {"": one}, "fake": {"": two}})] == ["real", "fake"]
 
 
 def _flat(colour: str) -> Tensor:

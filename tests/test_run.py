@@ -136,7 +136,14 @@ def test_looking_by_default_keeps_to_its_share_of_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, looks: int
 ) -> None:
     monkeypatch.setattr(interludes, "SHARE", share)
-    train("gan", "ring", tmp_path / "default", steps=20, **SMALL)
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, sentence: str) -> None:
+            notes.append(sentence)
+
+    train("gan", "ring", tmp_path / "default", steps=20, listener=Notes(), **SMALL)
+    assert sum("some are skipped" in sentence for sentence in notes) == (looks < 9), "said once, where it is so"
     train("gan", "ring", tmp_path / "asked", steps=20, sample_every=2, evaluate_every=4, **SMALL)
     for name, pictures, evaluations in (("default", looks + 1, looks + 1), ("asked", 10, 5)):
         assert len(list((tmp_path / name / "samples").iterdir())) == pictures
@@ -154,6 +161,15 @@ def test_an_interlude_waits_until_it_has_its_share_again() -> None:
     assert (by_default.has_time(39.0), by_default.has_time(41.0)) == (False, True)
     assert interludes.Interlude(every=2, default=5, seconds=9.0).has_time(1.0)
     assert not any(interludes.Interlude(every=0, default=5).falls_on(step) for step in range(20))
+
+
+def test_pictures_come_early_by_default_and_not_where_an_interval_is_asked_for() -> None:
+    def steps(every: int | None) -> list[int]:
+        return [step for step in range(1, 61) if interludes.Interlude(every, default=25, first=4).falls_on(step)]
+
+    assert steps(None) == [4, 8, 16, 25, 50]
+    assert steps(20) == [20, 40, 60]
+    assert steps(0) == []
 
 
 def test_changed_settings_are_named_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from modecover.cli.flags import field_docs, shown_value
 from modecover.cli.parser import Parser
+from modecover.cli.process import own_command
 from modecover.methods import registry
 from modecover.methods.base import FAMILIES, Method
 
@@ -23,7 +24,7 @@ def run_list(words: list[str]) -> int:
     from modecover.training.protocols import PROTOCOLS
 
     Parser("modecover list", description="Name all there is to choose from.").parse(words)
-    parameters = {name: ",".join(f"{k}={v}" for k, v in values.items()) for name, values in mixtures.PRESETS.items()}
+    parameters = _parameters(mixtures.PRESETS)
     data = {name: f"{NAMES[name]} ({parameters[name]})" if name in parameters else NAMES[name] for name in NAMES}
     for family, members in _families().items():
         _section(f"Methods: {family}", ((name, f"{cls.title}\n{cls.citation}") for name, cls in members.items()))
@@ -33,6 +34,17 @@ def run_list(words: list[str]) -> int:
     _section("Interventions (--intervention)", ((name, _first_line(family)) for name, family in INTERVENTIONS.items()))
     print("`modecover describe METHOD` tells what a method does; `modecover train METHOD --help` names its settings.")
     return 0
+
+
+def _parameters(presets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Each preset's parameters as `--data` takes them, or the first preset that has the same."""
+    first: dict[str, str] = {}
+    shown = {}
+    for name, values in presets.items():
+        text = ",".join(f"{key}={value}" for key, value in values.items())
+        earlier = first.setdefault(text, name)
+        shown[name] = text if earlier == name else f"the same points as {earlier}"
+    return shown
 
 
 def _families() -> dict[str, dict[str, type[Method]]]:
@@ -67,7 +79,7 @@ def description(name: str, method: type[Method]) -> str:
         _block("Training settings it prefers", _assignments(method.defaults)),
         *(_block(f"--preset {preset}", _assignments(values)) for preset, values in method.presets.items() if values),
         _block("Citation", method.citation),
-        f"Try it: modecover train {name} --data ring --out runs/{name}",
+        f"Try it: {own_command()} train {name} --data ring --out runs/{name}",
     ]
     return "\n\n".join(part for part in parts if part)
 

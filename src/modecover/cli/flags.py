@@ -21,13 +21,26 @@ from modecover.kinds import LARGEST_WHOLE, read_number, shown
 Convert = Callable[[str], Any]
 
 
-def add_flags(group: argparse._ArgumentGroup, settings: type, changed: Mapping[str, Any] | None = None) -> None:
-    """A flag for each field of the dataclass `settings`. `changed`: defaults that differ from the fields' own."""
+def add_flags(
+    group: argparse._ArgumentGroup,
+    settings: type,
+    changed: Mapping[str, Any] | None = None,
+    *,
+    points: Mapping[str, Any] | None = None,
+) -> None:
+    """A flag for each field of the dataclass `settings`.
+
+    Args:
+        group: gets the flags.
+        settings: the dataclass.
+        changed: defaults that differ from the fields' own.
+        points: defaults that are others again where the data are points; help shows both.
+    """
     hints, docs = typing.get_type_hints(settings), field_docs(settings)
     for field in dataclasses.fields(settings):
         default = (changed or {}).get(field.name, field.default)
         options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
-        options["help"] = _help(docs.get(field.name, ""), default)
+        options["help"] = _help(docs.get(field.name, ""), default, (points or {}).get(field.name, default))
         flag = "--" + field.name.replace("_", "-")
         if hints[field.name] is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
@@ -112,9 +125,11 @@ def _choice(choices: tuple[str, ...]) -> Convert:
     return choose
 
 
-def _help(doc: str, default: Any) -> str:
-    shown = "" if default in (None, dataclasses.MISSING) or default is False else f" [{shown_value(default)}]"
-    return (doc + shown).replace("%", "%%")
+def _help(doc: str, default: Any, for_points: Any) -> str:
+    shown = "" if default in (None, dataclasses.MISSING) or default is False else shown_value(default)
+    if for_points != default:
+        shown = f"{shown + '; ' if shown else ''}{shown_value(for_points)} for points"
+    return (doc + (f" [{shown}]" if shown else "")).replace("%", "%%")
 
 
 def shown_value(value: Any) -> str:

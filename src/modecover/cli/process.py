@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 MAPPED_FROM, KEPT = 2**28, 2**30
@@ -32,3 +36,24 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, MAPPED_FROM)
     mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+def own_command() -> str:
+    """How the user calls `modecover` from the current folder, for commands that are printed to be copied.
+
+    Plain `modecover` where PATH finds the command of this installation; else the path to it, relative where it lies
+    below the current folder; else this Python with `-m modecover`.
+    """
+    beside = shutil.which("modecover", path=str(Path(sys.executable).parent))
+    if beside is None:
+        return f"{_from_here(sys.executable)} -m modecover"
+    found = shutil.which("modecover")
+    return "modecover" if found is not None and os.path.samefile(found, beside) else _from_here(beside)
+
+
+def _from_here(program: str) -> str:
+    """The path of `program` as a shell takes it in the current folder."""
+    path = Path(program).absolute()
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(os.path.join(".", path) if len(path.parts) == 1 else str(path))

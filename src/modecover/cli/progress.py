@@ -89,7 +89,8 @@ class Display(Quiet):
         self._shown = 0.0
         self._marks: deque[tuple[float, int]] = deque()
         self._deadline = math.inf
-        self._pictures = False
+        self.picture: Path | None = None
+        """The newest picture of samples."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -119,16 +120,16 @@ class Display(Quiet):
         self._advance("training", step, steps)
 
     def logged(self, step: int, losses: Mapping[str, float], steps_per_second: float) -> None:
-        self.progress.losses = by_network(losses)
+        self.progress.losses = f"(step {step:,}) {by_network(losses)}"
 
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
         parts = [f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline]
         self._say(f"step {step:,}: {', '.join(parts)}")
 
     def sampled(self, step: int, path: Path) -> None:
-        if not self._pictures:
-            self._say(f"Pictures of samples: {path.parent}")
-        self._pictures = True
+        if self.picture is None:
+            self._say(f"First picture of samples, at step {step:,}: {path} (later ones beside it)")
+        self.picture = path
 
     def ended(self, run: Any) -> None:
         self.progress.stop()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from modecover.cli.flags import add_flags
 from modecover.cli.parser import Failure, Parser
-from modecover.cli.process import keep_freed_memory
+from modecover.cli.process import keep_freed_memory, own_command
 from modecover.cli.sources import SOURCES, add_data_flags, take_data_options
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from modecover.methods.base import Method
     from modecover.training.run import Run
 
@@ -54,7 +57,7 @@ Train a method on data. Running the same command again resumes; it ends at the w
 
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
-    from modecover.training.protocols import PROTOCOLS
+    from modecover.training.protocols import PROTOCOLS, settings_of
     from modecover.training.settings import Settings
 
     parser = Parser(
@@ -72,8 +75,9 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     group.add_argument("--protocol", default=argparse.SUPPRESS, metavar="NAME", help=protocols)
     group.add_argument("--dry-run", action="store_true", help="do one step, print its schedule and cost, keep nothing")
     add_data_flags(parser.add_argument_group("opening the data"))
-    add_flags(parser.add_argument_group(f"settings of {name}"), method)
-    add_flags(parser.add_argument_group("settings of training"), Settings, method.defaults)
+    points = settings_of("points")
+    add_flags(parser.add_argument_group(f"settings of {name}"), method, points=points)
+    add_flags(parser.add_argument_group("settings of training"), Settings, method.defaults, points=points)
     return parser
 
 
@@ -90,11 +94,11 @@ def _train(name: str, data: str, out: str, options: dict[str, Any]) -> int:
     except NonFiniteError as error:
         raise Failure(str(error)) from error
     if isinstance(listener, Display):
-        _report(result, out)
+        _report(result, out, listener.picture)
     return EXIT_STOPPED if result.interrupted else 0
 
 
-def _report(result: Run, out: str) -> None:
+def _report(result: Run, out: str, picture: Path | None) -> None:
     from modecover.cli.tables import print_evaluation
 
     if not result.finished:
@@ -104,4 +108,6 @@ def _report(result: Run, out: str) -> None:
         seeds = [model.training_facts.get("seed", number) for number, model in enumerate(result.models)]
         print_evaluation(result.last, result.control, [f"seed {seed}" for seed in seeds])
     print(f"The run is in {out}: model/, samples/, curves.png, log.jsonl.")
-    print(f"Next: modecover sample {out}")
+    if picture is not None:
+        print(f"Newest picture of samples: {picture}")
+    print(f"Next: {own_command()} sample {shlex.quote(out)}")

@@ -18,15 +18,21 @@ class Interlude:
     Attributes:
         every: steps between, as the user wants it; 0: never. None: `default` steps, where there is time.
         default: steps.
+        first: by default the work also comes at this step and whenever its number has doubled, before the first
+            `default` steps are over; 0: it does not.
         seconds: that it has taken in this start of the run.
     """
 
     every: int | None
     default: int
+    first: int = 0
     seconds: float = 0.0
 
     def falls_on(self, step: int) -> bool:
         """Whether its interval ends at this step."""
+        if self.every is None and self.first and step < self.default:
+            doublings, rest = divmod(step, self.first)
+            return rest == 0 and doublings.bit_count() == 1
         every = self.default if self.every is None else self.every
         return every > 0 and step % every == 0
 

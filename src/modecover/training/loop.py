@@ -19,7 +19,7 @@ from modecover.training import checkpoint
 from modecover.training.engine import Engine
 from modecover.training.evaluation import Evaluator
 from modecover.training.files import write_json
-from modecover.training.interludes import Interlude
+from modecover.training.interludes import SHARE, Interlude
 from modecover.training.listener import Listener
 from modecover.training.log import JsonLines, TensorBoardSink, read_log, with_numbers
 from modecover.training.model import GenerativeModel
@@ -32,6 +32,9 @@ from modecover.training.snapshots import prepare_pictures, samples_picture
 from modecover.training.stopping import asked_to_stop
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+FIRST_PICTURE = 32
+"""The step of the first picture of samples by default."""
 
 
 class Loop:
@@ -75,8 +78,9 @@ class Loop:
         self._logs: list[JsonLines | TensorBoardSink] = []
         tenth = max(1, settings.steps // 10)
         self._log_every = settings.log_every or max(1, min(100, settings.steps // 100))
-        self._pictures = Interlude(settings.sample_every, tenth)
+        self._pictures = Interlude(settings.sample_every, tenth, first=FIRST_PICTURE)
         self._judging = Interlude(settings.evaluate_every, tenth)
+        self._skipped = False
         self._spent_before = {"seconds": 0.0, "processor_seconds": 0.0}
         self._step = stepper(engine, capture=settings.capture)
 
@@ -131,6 +135,12 @@ class Loop:
                 self._sample()
             if self._is_due(self._judging):
                 self._evaluate()
+            elif self._judging.falls_on(step) and not self._skipped:
+                self._skipped = True
+                self.listener.note(
+                    f"evaluations take more than {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has "
+                    "one at every N steps"
+                )
         if settings.checkpoint_every:
             if step % settings.checkpoint_every == 0:
                 self._save()
@@ -278,7 +288,8 @@ class Loop:
     def _draw_curves(self, folder: RunFolder) -> None:
         """The log as a picture: losses by network and numbers of the evaluations over the steps."""
         rows = read_log(folder.path)
-        save_png_atomic(curves_picture(rows, f"{self.method_name} on {self.dataset.name}"), folder.path / "curves.png")
+        picture = curves_picture(rows, f"{self.method_name} on {self.dataset.name}", self.engine.seeds)
+        save_png_atomic(picture, folder.path / "curves.png")
 
     def _write_models(self, folder: RunFolder) -> None:
         models = self.models()

@@ -121,10 +121,11 @@ def points_picture(samples: Samples, landmarks: Landmarks | None = None, title: 
     """
     points = _points(samples)
     landmarks = landmarks or Landmarks()
-    figure = _figure(4.2, 4.5 if title else 4.2)
+    figure = _figure(4.2, (4.5 if title else 4.2) + _LINE * len(_signs(landmarks)))
     axes = figure.add_subplot()
     _scatter(axes, points, landmarks, _limits(landmarks, points))
     axes.set_title(title, fontsize=11)
+    _explain(figure, landmarks, columns=1)
     return _drawn(figure)
 
 
@@ -156,7 +157,10 @@ def comparison_picture(
         raise UserError("There is nothing to compare: give at least one method with the samples of one seed.")
     words = captions or {}
     room = 2.0 if columns <= 4 else 1.6
-    figure = _figure(room * (columns + 1) + 0.4, (room + 0.3) * len(rows) + (0.4 if title else 0.1))
+    signs = _signs(landmarks) if torch.as_tensor(target).ndim == 2 else []
+    lines = math.ceil(len(signs) / (3 if columns >= 3 else 1))
+    height = (room + 0.3) * len(rows) + (0.4 if title else 0.1) + _LINE * lines
+    figure = _figure(room * (columns + 1) + 0.4, height)
     grid = figure.add_gridspec(len(rows), columns + 1)
     draw = _panel_artist(target, landmarks or Landmarks())
     axes = figure.add_subplot(grid[:, 0])
@@ -176,14 +180,21 @@ def comparison_picture(
                 beside=method if column == 0 else "",
             )
     figure.suptitle(title, fontsize=12)
+    if signs:
+        _explain(figure, landmarks, columns=3 if columns >= 3 else 1)
     return _drawn(figure)
 
 
-def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "") -> Image:
+def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Sequence[int] | None = None) -> Image:
     """The numbers of a log over its steps, as `read_log` returns its rows.
 
     Numbers under "losses" (or "loss") share a panel where their names agree up to the last "/"; every other number has
-    its own. A list is one curve for each seed. Times and speeds are left out.
+    its own. A list is one curve for each seed, told apart by colour and legend. Times and speeds are left out.
+
+    Args:
+        rows: of the log.
+        title: above all panels.
+        seeds: the seeds that lists are of, in order. Default: 0, 1, ...
 
     Raises:
         UserError: the log holds no numbers yet.
@@ -196,8 +207,8 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "") -> Image:
     figure = _figure(3.4 * columns, 2.4 * lines + (0.4 if title else 0), gap=0.08)
     for number, (name, curves) in enumerate(panels.items()):
         axes = figure.add_subplot(lines, columns, number + 1)
-        _draw_curves(axes, curves)
-        _dress(axes, name, legend=len(curves) > 1, steps=number >= len(panels) - columns)
+        legend = _draw_curves(axes, curves, seeds)
+        _dress(axes, name, legend=legend, steps=number >= len(panels) - columns)
     figure.suptitle(title, fontsize=12)
     return _drawn(figure)
 
@@ -280,6 +291,38 @@ def _scatter(
         axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=8, color=STRAY)
 
 
+_LINE = 0.2
+"""Height of a line of the legend, in inches."""
+
+
+def _signs(landmarks: Landmarks | None) -> list[tuple[str, dict[str, Any]]]:
+    """What the signs in a scatter mean, each with how it is drawn."""
+    dot = {"marker": "o", "linestyle": "none", "markersize": 5}
+    signs: list[tuple[str, dict[str, Any]]] = []
+    if landmarks is None or landmarks.centres is None:
+        signs.append(("sample", {**dot, "color": GOOD}))
+    else:
+        signs += [
+            (f"sample within {HIGH_QUALITY:g} std of a mode's centre", {**dot, "color": GOOD}),
+            ("sample farther off", {**dot, "color": STRAY}),
+            ("centre of a mode", {**dot, "markerfacecolor": "none", "markeredgecolor": QUIET}),
+        ]
+    if landmarks is not None and landmarks.points is not None:
+        signs.append(("data", {**dot, "color": QUIET}))
+    return signs
+
+
+def _explain(figure: Figure, landmarks: Landmarks | None, columns: int) -> None:
+    """The legend of a figure's scatters, beneath them."""
+    from matplotlib.lines import Line2D
+
+    signs = _signs(landmarks)
+    handles = [Line2D([], [], label=label, **style) for label, style in signs]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False, handletextpad=0.2
+    )
+
+
 # Panels beside each other
 
 
@@ -318,6 +361,9 @@ Curve = list[tuple[float, float]]
 Curves = dict[str, dict[str, dict[str, Curve]]]
 """Panel to label to seed to the points (step, value)."""
 
+_DASHES = ("-", "--", ":", "-.")
+"""Of curves beyond the first seven, whose colours come again."""
+
 _NO_CURVES = ("step", "time", "seconds", "steps_per_second", "elapsed")
 
 
@@ -355,19 +401,27 @@ def _thinned(points: Curve, most: int = 1000) -> tuple[list[float], list[float]]
     return [step for step, _ in kept], [value for _, value in kept]
 
 
-def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]]) -> None:
-    """One colour for each label; the seeds' curves share it and one entry in the legend."""
-    for number, (label, seeds) in enumerate(curves.items()):
-        for position, points in enumerate(seeds.values()):
+def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: Sequence[int] | None) -> bool:
+    """One colour for each label, or for each seed where there is one label only; whether a legend is needed.
+
+    Of several labels with several seeds each, the seeds' curves share a colour and one entry in the legend.
+    """
+    by_seed = len(curves) == 1
+    for number, (label, of_seeds) in enumerate(curves.items()):
+        for position, points in enumerate(of_seeds.values()):
+            seed = seeds[position] if seeds is not None and position < len(seeds) else position
+            colour = position if by_seed else number
             axes.plot(
                 *_thinned(points),
-                color=COLOURS[number % len(COLOURS)],
-                alpha=1.0 if len(seeds) == 1 else 0.6,
+                color=COLOURS[colour % len(COLOURS)],
+                linestyle=_DASHES[colour // len(COLOURS) % len(_DASHES)],
+                alpha=1.0 if by_seed or len(of_seeds) == 1 else 0.6,
                 linewidth=1.2,
                 marker="o" if len(points) == 1 else None,
                 markersize=3,
-                label=label if position == 0 else f"_{position}",
+                label=f"seed {seed}" if by_seed else label if position == 0 else f"_{position}",
             )
+    return len(curves) > 1 or any(len(of_seeds) > 1 for of_seeds in curves.values())
 
 
 def _dress(axes: Axes, name: str, *, legend: bool, steps: bool) -> None:
@@ -381,7 +435,8 @@ def _dress(axes: Axes, name: str, *, legend: bool, steps: bool) -> None:
     if steps:
         axes.set_xlabel("step", fontsize=9)
     if legend:
-        axes.legend(fontsize=8, frameon=False, labelcolor="linecolor", handlelength=1.2)
+        columns = math.ceil(len(axes.lines) / 5)
+        axes.legend(fontsize=8, frameon=False, labelcolor="linecolor", handlelength=1.2, ncols=columns)
 
 
 # Figures

@@ -84,8 +84,8 @@ class Settings:
     log_every: int | None = None
     """Steps between lines of the log. Default: a hundredth of the run, at most 100."""
     sample_every: int | None = None
-    """Steps between sample pictures. Default: a tenth of the run, less often where they take over 2.5% of its time; 0:
-    only at the end."""
+    """Steps between sample pictures. Default: after 32, 64, 128, ... steps, then a tenth of the run, less often where
+    they take over 2.5% of its time; 0: only at the end."""
     evaluate_every: int | None = None
     """Steps between evaluations. Default: a tenth of the run, less often where they take over 2.5% of its time; 0: only
     at the end."""
