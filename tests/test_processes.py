@@ -14,8 +14,32 @@ from tiny import METHODS, ROW_BY_ROW, engine_of, of_means, weights
 
 from modecover.cli import main as command
 from modecover.errors import UserError
+from modecover.networks import SplitBatchNorm
 from modecover.training import checkpoint
-from modecover.training.processes import choose_device, join
+from modecover.training.engine import Engine
+from modecover.training.processes import Processes, choose_device, join
+from modecover.training.whole_batches import WholeBatches
+
+
+NORMALISED = [("ivgan", 1), ("ivgan", 2), ("mdgan", 1), ("wgan-gp", 1), ("vaegan", 1)]
+"""Methods and micro-batches: convolutional G, E and D with batch norm, which two processes share."""
+
+
+def _normalised(name: str, accumulate: int, processes: Processes | None = None) -> Engine:
+    shape = (1, 16, 16)
+    return engine_of(name, (0, 1), shape=shape, accumulate=accumulate, processes=processes)
+
+
+def _rows_and_layer() -> tuple[torch.Tensor, torch.nn.BatchNorm1d]:
+    torch.manual_seed(0)
+    rows = torch.randn(6, 4, 3, dtype=torch.float64) + 100
+    return rows.requires_grad_(), torch.nn.BatchNorm1d(4, dtype=torch.float64)
+
+
+def _slope_of_slope(layer: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    """The gradient, at these rows, of a penalty on gradients of the layer at them."""
+    (slope,) = torch.autograd.grad(layer(rows).pow(3).sum(), rows, create_graph=True)
+    return torch.autograd.grad(slope.square().sum(), rows)[0]
 
 
 def _work(rank: int, port: int, out: Path) -> None:
@@ -35,6 +59,15 @@ def _work(rank: int, port: int, out: Path) -> None:
         for _ in range(2):
             engine.step()
         found[name] = {"losses": engine.losses(), "weights": weights(engine)}
+    for name, accumulate in NORMALISED:
+        engine = of_means(_normalised(name, accumulate, processes))
+        for _ in range(2):
+            engine.step()
+        found[f"{name} {accumulate}"] = {"losses": engine.losses(), "weights": weights(engine)}
+    x, layer = _rows_and_layer()
+    with WholeBatches(processes):
+        own = x[rank * 3 : rank * 3 + 3]
+        found["slopes"] = {"slope": _slope_of_slope(layer, own), "running": layer.running_var}
     torch.save(found, out / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -55,6 +88,27 @@ def test_two_processes_of_two_micro_batches_equal_one(name: str, found: list[dic
         assert rank[name]["losses"] == pytest.approx(alone.losses(), abs=1e-9)
         for key, value in weights(alone).items():
             assert torch.allclose(rank[name]["weights"][key], value, atol=1e-8, rtol=0), key
+
+
+@pytest.mark.parametrize(("name", "accumulate"), NORMALISED)
+def test_batch_norm_takes_the_rows_of_all_processes(name: str, accumulate: int, found: list[dict]) -> None:  # type: ignore[type-arg]
+    alone = of_means(_normalised(name, accumulate))
+    for _ in range(2):
+        alone.step()
+    assert any(isinstance(m, SplitBatchNorm) or "BatchNorm" in type(m).__name__ for m in alone.networks["G"].modules())
+    for rank in found:
+        assert rank[f"{name} {accumulate}"]["losses"] == pytest.approx(alone.losses(), abs=1e-8)
+        for key, value in weights(alone).items():
+            assert torch.allclose(rank[f"{name} {accumulate}"]["weights"][key], value, atol=1e-7, rtol=0), key
+
+
+def test_gradients_of_gradients_go_through_the_statistics_of_all_processes(found: list[dict]) -> None:  # type: ignore[type-arg]
+    x, layer = _rows_and_layer()
+    expected = _slope_of_slope(layer, x)
+    together = torch.cat([rank["slopes"]["slope"] for rank in found])
+    assert torch.allclose(together, expected, rtol=1e-6, atol=1e-8 * float(expected.abs().max()))
+    for rank in found:
+        assert torch.allclose(rank["slopes"]["running"], layer.running_var, rtol=1e-12)
 
 
 def test_torchrun_trains_one_run_and_only_the_first_process_writes(

@@ -1,4 +1,7 @@
-"""Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence."""
+"""Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence.
+
+First as a generator of samples would be asked, in evaluation mode; then as training asks (`modecover.networks.practice`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from modecover.errors import UserError
+from modecover.networks.copies import first_line
+from modecover.networks.practice import check_numbers, practise
 
 ROWS = 2
 
@@ -29,7 +34,8 @@ def check_network(
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
-    The forward runs in evaluation mode without gradients; modes, buffers and torch's random state are left as found.
+    The forward runs in evaluation mode without gradients, then a copy is called as in training; modes, buffers and
+    torch's random state are left as found.
 
     Args:
         role: one of `modecover.networks.registry.ROLES`.
@@ -44,6 +50,7 @@ def check_network(
         raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
     if any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
         raise UserError(f"{name} has lazy layers that have seen no input yet: call it once on a few rows beforehand.")
+    check_numbers(name, module)
     with _left_as_found(module):
         if role == "generator":
             _check_generator(name, module, tuple(shape), latent, split_statistics)
@@ -61,6 +68,9 @@ def check_network(
 
 def accepts_option(module: nn.Module, name: str) -> bool:
     """Whether the module's forward can be called with the keyword `name`."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return any(argument.name == name for argument in module.forward.schema.arguments)
+    module = getattr(module, "_orig_mod", module)  # of torch.compile
     parameters = inspect.signature(module.forward).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
@@ -74,6 +84,7 @@ def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], laten
         )
     given = f"{ROWS} latent rows of {latent}"
     wanted = (ROWS, *shape)
+    kinds = [{"kind": kind} for kind in ("prior", "code")] if accepts_option(module, "kind") else [{}]
     for kind in ("prior", "code") if split else (None,):
         output = _forward(name, module, [(latent,)], given, None if kind is None else {"kind": kind})
         if tuple(output.shape) != wanted:
@@ -81,6 +92,7 @@ def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], laten
                 f"{name} returned shape {tuple(output.shape)} for {given}; the data needs {wanted}: "
                 f"change the last layers of {name}{_other_size(tuple(output.shape), wanted)}."
             )
+    practise(name, module, _rows(module, [(latent,)]), given, kinds)
 
 
 def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, stochastic: bool) -> None:
@@ -98,6 +110,7 @@ def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent:
             f"{name} returned shape {found} for {given}; a latent dimension of {latent} needs {wanted}: "
             f"change the last layers of {name}{other}."
         )
+    practise(name, module, _rows(module, [shape]), given, [{}])
 
 
 def _check_discriminator(
@@ -116,14 +129,14 @@ def _check_discriminator(
             f"{name} returned shape {found} for {given}; a discriminator returns one score a row, {(ROWS,)} or "
             f"{(ROWS, 1)}: end {name} with a flatten and a linear layer to 1."
         )
-    if not classes:
-        return
-    found = tuple(_forward(name, module, shapes, given, {"head": "classes"}).shape)
-    if found != (ROWS, classes):
+    found = tuple(_forward(name, module, shapes, given, {"head": "classes"}).shape) if classes else ()
+    if classes and found != (ROWS, classes):
         raise UserError(
             f'{name} returned shape {found} for {given} and head="classes"; the method needs {(ROWS, classes)}: '
             f"give its classifier head {classes} outputs."
         )
+    heads: list[dict[str, str]] = [{}, {"head": "classes"}] if classes else [{}]
+    practise(name, module, _rows(module, shapes), given, heads)
 
 
 def _forward(
@@ -133,16 +146,14 @@ def _forward(
 
     Raises `UserError` where there is no output, or it is no finite tensor.
     """
-    own = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    generator = torch.Generator().manual_seed(0)
-    rows = [torch.randn(ROWS, *shape, generator=generator).to(own.device, own.dtype) for shape in shapes]
     try:
-        output = module(*rows, **(options or {}))
+        output = module(*_rows(module, shapes), **(options or {}))
     except UserError:
         raise
     except Exception as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{name} failed on {given}: {cause}. Change {name}'s layers to take such rows.") from error
+        raise UserError(
+            f"{name} failed on {given}: {first_line(error)}. Change {name}'s layers to take such rows."
+        ) from error
     if not isinstance(output, Tensor):
         raise UserError(f"{name} returned a {type(output).__name__} for {given}; let its forward return one tensor.")
     if not output.is_floating_point():
@@ -150,6 +161,12 @@ def _forward(
     if not output.isfinite().all():
         raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
     return output
+
+
+def _rows(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(ROWS, *shape, generator=generator).to(device) for shape in shapes]
 
 
 def _other_size(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,11 +13,14 @@ from modecover.data import Dataset, Feed
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.networks.check import check_network
+from modecover.networks.copies import detached_copy, first_line
 from modecover.optimizers import eager
 from modecover.random import derive_seed
 from modecover.training.engine import Engine, EngineOptions
+from modecover.training.known import is_own
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
+from modecover.training.rehearsal import rehearse, require_enough_rows
 from modecover.training.schedules import Schedule
 from modecover.training.settings import Settings
 from modecover.training.stacked import stack
@@ -39,10 +41,14 @@ def build_engine(
     """The engine of a run before its first step: the same for the same settings, on any device.
 
     Raises:
-        UserError: a network does not fit the data or the method, or the data has fewer samples than a batch.
+        UserError: a network does not fit the data or the method, or the data has fewer samples than a batch, or a batch
+            has fewer rows than the method needs.
     """
     seeds = [settings.seed + i for i in range(settings.seeds)]
     members = [build_networks(method, settings, dataset.shape, seed, own) for seed in seeds]
+    require_enough_rows(method, settings, members[0], 1 if processes is None else processes.count)
+    if own or not is_own(method):
+        rehearse(method, settings, dataset.shape, members[0], own or {})
     networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
     roles = method.roles()
     assert settings.latent is not None and settings.prior is not None, "settings are resolved"
@@ -114,8 +120,19 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
                 f"{name} is one module, and {seeds} seeds need a fresh one each: give a function that makes it, "
                 f"for example networks={{{name!r}: lambda: MyNetwork()}}."
             )
-        return copy.deepcopy(given)
-    made = given()
+        return detached_copy(given)
+    if not callable(given):
+        raise UserError(
+            f"The network given for {name} is {given!r}: give a torch.nn.Module or a function that makes one, for example "
+            f"networks={{{name!r}: lambda: MyNetwork()}}."
+        )
+    try:
+        made = given()
+    except Exception as error:
+        raise UserError(
+            f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must make a "
+            f"torch.nn.Module, for example networks={{{name!r}: lambda: MyNetwork()}}."
+        ) from error
     if not isinstance(made, nn.Module):
         raise UserError(f"The function given for {name} made a {type(made).__name__}: it must make a torch.nn.Module.")
     return made
@@ -123,8 +140,6 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
 
 def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
-    if not parameters:
-        raise UserError("A network without parameters cannot be trained: give it at least one layer.")
     decay = settings.weight_decay_E if role == "encoder" else 0.0
     rate: Any = settings.learning_rate(role)
     if settings.capture:  # a captured step reads the rate from the device

@@ -1,0 +1,32 @@
+"""Copies of networks, whoever wrote them."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+
+from modecover.errors import UserError
+
+
+def detached_copy(network: nn.Module) -> nn.Module:
+    """A deep copy, also of a network that holds on to results of its last forward: old-style spectral or weight norm.
+
+    Raises:
+        UserError: it holds something that Python cannot copy.
+    """
+    held = [value for m in network.modules() for value in (*vars(m).values(), *m._buffers.values())]
+    results = [value for value in held if isinstance(value, Tensor) and not value.is_leaf]
+    try:
+        return copy.deepcopy(network, {id(value): value.detach().clone() for value in results})
+    except Exception as error:
+        raise UserError(
+            f"A {type(network).__name__} cannot be copied ({first_line(error)}), and training keeps copies of networks: "
+            "leave out of it what copy.deepcopy does not take, or give it a __deepcopy__."
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What the error says, in one line without a full stop; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
