@@ -20,7 +20,6 @@ from modecover.training.engine import Engine
 from modecover.training.processes import Processes, choose_device, join
 from modecover.training.whole_batches import WholeBatches
 
-
 NORMALISED = [("ivgan", 1), ("ivgan", 2), ("mdgan", 1), ("wgan-gp", 1), ("vaegan", 1)]
 """Methods and micro-batches: convolutional G, E and D with batch norm, which two processes share."""
 

@@ -1,13 +1,14 @@
 """Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence.
 
-First as a generator of samples would be asked, in evaluation mode; then as training asks (`modecover.networks.practice`).
+First as one that samples would ask, in evaluation mode; then as training asks (see `modecover.networks.practice`).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,15 @@ from modecover.networks.copies import first_line
 from modecover.networks.practice import check_numbers, practise
 
 ROWS = 2
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """How training calls a network: the shapes of a row of each input, these in words, the options of each call."""
+
+    shapes: Sequence[tuple[int, ...]]
+    given: str
+    options: Sequence[Mapping[str, str]]
 
 
 def check_network(
@@ -31,6 +41,7 @@ def check_network(
     split_statistics: bool = False,
     stochastic_codes: bool = False,
     packing: int = 1,
+    practice: bool = True,
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
@@ -45,6 +56,7 @@ def check_network(
         split_statistics: whether the method asks a generator to keep prior noise and codes apart.
         stochastic_codes: whether it asks an encoder for means and log variances.
         packing: how many rows a discriminator judges together.
+        practice: whether to find out, too, if it can be trained; known of modecover's own.
     """
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
@@ -53,17 +65,19 @@ def check_network(
     check_numbers(name, module)
     with _left_as_found(module):
         if role == "generator":
-            _check_generator(name, module, tuple(shape), latent, split_statistics)
+            calls = _check_generator(name, module, tuple(shape), latent, split_statistics)
         elif role == "encoder":
-            _check_encoder(name, module, tuple(shape), latent, stochastic_codes)
+            calls = _check_encoder(name, module, tuple(shape), latent, stochastic_codes)
         elif role == "discriminator":
-            _check_discriminator(name, module, [(shape[0] * packing, *shape[1:])], classes)
+            calls = _check_discriminator(name, module, [(shape[0] * packing, *shape[1:])], classes)
         elif role == "latent discriminator":
-            _check_discriminator(name, module, [(latent,)], classes, rows="latent rows")
+            calls = _check_discriminator(name, module, [(latent,)], classes, rows="latent rows")
         elif role == "joint discriminator":
-            _check_discriminator(name, module, [tuple(shape), (latent,)], 0, rows="data and latent rows")
+            calls = _check_discriminator(name, module, [tuple(shape), (latent,)], 0, rows="data and latent rows")
         else:
             raise UserError(f"{name} has the role {role!r}, which is none of modecover's.")
+        if practice:
+            practise(name, module, _rows(module, calls.shapes), calls.given, calls.options)
 
 
 def accepts_option(module: nn.Module, name: str) -> bool:
@@ -76,7 +90,7 @@ def accepts_option(module: nn.Module, name: str) -> bool:
     return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
 
 
-def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> None:
+def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> _Calls:
     if split and not accepts_option(module, "kind"):
         raise UserError(
             f"This method keeps separate batch statistics for prior noise and for codes, but {name}'s forward takes no "
@@ -92,10 +106,10 @@ def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], laten
                 f"{name} returned shape {tuple(output.shape)} for {given}; the data needs {wanted}: "
                 f"change the last layers of {name}{_other_size(tuple(output.shape), wanted)}."
             )
-    practise(name, module, _rows(module, [(latent,)]), given, kinds)
+    return _Calls([(latent,)], given, kinds)
 
 
-def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, stochastic: bool) -> None:
+def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, stochastic: bool) -> _Calls:
     given = f"{ROWS} data rows of shape {shape}"
     output = _forward(name, module, [shape], given)
     found, wanted = tuple(output.shape), (ROWS, 2 * latent if stochastic else latent)
@@ -110,12 +124,12 @@ def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent:
             f"{name} returned shape {found} for {given}; a latent dimension of {latent} needs {wanted}: "
             f"change the last layers of {name}{other}."
         )
-    practise(name, module, _rows(module, [shape]), given, [{}])
+    return _Calls([shape], given, [{}])
 
 
 def _check_discriminator(
     name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], classes: int, *, rows: str = "data rows"
-) -> None:
+) -> _Calls:
     given = f"{ROWS} {rows} of shape {' and '.join(str(shape) for shape in shapes)}"
     if classes and not accepts_option(module, "head"):
         raise UserError(
@@ -135,8 +149,7 @@ def _check_discriminator(
             f'{name} returned shape {found} for {given} and head="classes"; the method needs {(ROWS, classes)}: '
             f"give its classifier head {classes} outputs."
         )
-    heads: list[dict[str, str]] = [{}, {"head": "classes"}] if classes else [{}]
-    practise(name, module, _rows(module, shapes), given, heads)
+    return _Calls(shapes, given, [{}, {"head": "classes"}] if classes else [{}])
 
 
 def _forward(
@@ -150,7 +163,7 @@ def _forward(
         output = module(*_rows(module, shapes), **(options or {}))
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{name} failed on {given}: {first_line(error)}. Change {name}'s layers to take such rows."
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from modecover.errors import UserError
@@ -18,12 +19,16 @@ def detached_copy(network: nn.Module) -> nn.Module:
     held = [value for m in network.modules() for value in (*vars(m).values(), *m._buffers.values())]
     results = [value for value in held if isinstance(value, Tensor) and not value.is_leaf]
     try:
-        return copy.deepcopy(network, {id(value): value.detach().clone() for value in results})
+        with torch.no_grad():  # a scripted module's weights are copied by operations, which autograd would follow
+            copied = copy.deepcopy(network, {id(value): value.detach().clone() for value in results})
     except Exception as error:
         raise UserError(
-            f"A {type(network).__name__} cannot be copied ({first_line(error)}), and training keeps copies of networks: "
-            "leave out of it what copy.deepcopy does not take, or give it a __deepcopy__."
+            f"A {type(network).__name__} cannot be copied ({first_line(error)}), and training keeps copies of networks:"
+            " leave out of it what copy.deepcopy does not take, or give it a __deepcopy__."
         ) from error
+    for parameter, original in zip(copied.parameters(), network.parameters(), strict=True):
+        parameter.requires_grad_(original.requires_grad)
+    return copied
 
 
 def first_line(error: BaseException) -> str:

@@ -21,8 +21,8 @@ def check_numbers(name: str, module: nn.Module) -> None:
         raise UserError(f"{name} is on the meta device, where weights have no values: make it on the CPU.")
     if others := sorted({str(t.dtype) for t in tensors if t.dtype != torch.float32}):
         raise UserError(
-            f"{name} holds numbers of type {', '.join(others)}, and data and noise are torch.float32: give {name}.float()"
-            " (precision='bf16' computes in bfloat16)."
+            f"{name} holds numbers of type {', '.join(others)}, and data and noise are torch.float32: give "
+            f"{name}.float() (precision='bf16' computes in bfloat16)."
         )
 
 
@@ -56,8 +56,8 @@ def practise(
                 _differentiate(name, pupil, output, given)
             if len(shapes) > 1:
                 raise UserError(
-                    f"{name} returned the shapes {' and '.join(map(str, sorted(shapes)))} for the same {given}: let its "
-                    "forward return one shape at every call."
+                    f"{name} returned the shapes {' and '.join(map(str, sorted(shapes)))} for the same {given}: let "
+                    "its forward return one shape at every call."
                 )
 
 
@@ -66,10 +66,10 @@ def _called(name: str, pupil: nn.Module, rows: Sequence[Tensor], given: str, opt
         output = pupil(*(x.clone().requires_grad_() for x in rows), **option)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
-            f"{name} failed in training mode on {given}: {first_line(error)}. Change {name}'s layers to take such rows at "
-            "every call."
+            f"{name} failed in training mode on {given}: {first_line(error)}. Change {name}'s layers to take such "
+            "rows at every call."
         ) from error
     if not isinstance(output, Tensor) or not output.is_floating_point():
         raise UserError(f"{name} returned no tensor of floating point numbers in training mode for {given}.")
@@ -90,6 +90,6 @@ def _differentiate(name: str, pupil: nn.Module, output: Tensor, given: str) -> N
         follows = any(gradient is not None for gradient in gradients)
     if not follows:
         raise UserError(
-            f"{name}'s output does not depend on its parameters in a way that autograd follows, so that nothing would be "
-            "trained: leave detach, no_grad, .data and NumPy out of its forward."
+            f"{name}'s output does not depend on its parameters in a way that autograd follows, so that nothing would "
+            "be trained: leave detach, no_grad, .data and NumPy out of its forward."
         )

@@ -17,10 +17,9 @@ from modecover.networks.copies import detached_copy, first_line
 from modecover.optimizers import eager
 from modecover.random import derive_seed
 from modecover.training.engine import Engine, EngineOptions
-from modecover.training.known import is_own
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
-from modecover.training.rehearsal import rehearse, require_enough_rows
+from modecover.training.rehearsal import rehearse
 from modecover.training.schedules import Schedule
 from modecover.training.settings import Settings
 from modecover.training.stacked import stack
@@ -46,9 +45,7 @@ def build_engine(
     """
     seeds = [settings.seed + i for i in range(settings.seeds)]
     members = [build_networks(method, settings, dataset.shape, seed, own) for seed in seeds]
-    require_enough_rows(method, settings, members[0], 1 if processes is None else processes.count)
-    if own or not is_own(method):
-        rehearse(method, settings, dataset.shape, members[0], own or {})
+    rehearse(method, settings, dataset.shape, members, own or {}, 1 if processes is None else processes.count)
     networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
     roles = method.roles()
     assert settings.latent is not None and settings.prior is not None, "settings are resolved"
@@ -92,7 +89,7 @@ def build_networks(
                 made[name] = _own(name, own[name], settings.seeds)
             else:
                 made |= rooms.build({name: role}, shape, settings.latent, **_options(method, settings))
-        check_network(name, role, made[name], shape, settings.latent, **method.demands())
+        check_network(name, role, made[name], shape, settings.latent, **method.demands(), practice=name in own)
     return made
 
 
@@ -123,18 +120,22 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
         return detached_copy(given)
     if not callable(given):
         raise UserError(
-            f"The network given for {name} is {given!r}: give a torch.nn.Module or a function that makes one, for example "
-            f"networks={{{name!r}: lambda: MyNetwork()}}."
+            f"The network given for {name} is {given!r}: give a torch.nn.Module or a function that makes one, for "
+            f"example networks={{{name!r}: lambda: MyNetwork()}}."
         )
     try:
         made = given()
     except Exception as error:
         raise UserError(
-            f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must make a "
-            f"torch.nn.Module, for example networks={{{name!r}: lambda: MyNetwork()}}."
+            f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must make "
+            f"a torch.nn.Module, for example networks={{{name!r}: lambda: MyNetwork()}}."
         ) from error
     if not isinstance(made, nn.Module):
         raise UserError(f"The function given for {name} made a {type(made).__name__}: it must make a torch.nn.Module.")
+    if isinstance(made, torch.jit.ScriptModule) and seeds > 1:
+        raise UserError(
+            f"{name} is a scripted module, of which several seeds cannot be stacked: make it without script."
+        )
     return made
 
 

@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 TEMPORARY = ".partial"
 """The suffix of a file still being written. One that is found was left by a killed program."""
+
+_OWN_NAME = re.compile(rf"\..+\.\d+{re.escape(TEMPORARY)}")
 
 
 @contextmanager
@@ -55,10 +58,14 @@ def require_writable(path: Path) -> None:
         raise UserError(f"{path} cannot be written ({reason(error)}): choose another place.") from error
 
 
-def remove_partial(folder: Path) -> None:
-    """Delete the temporary files that killed programs left in `folder`. Call it only where none is being written."""
-    for leftover in folder.glob(f".*{TEMPORARY}"):
-        leftover.unlink(missing_ok=True)
+def remove_partial(folder: Path, *, below: bool = False) -> None:
+    """Delete the temporary files that killed programs left in `folder`, and with `below` in the folders in it.
+
+    Call it only where none is being written. Files whose names `replacing` has not made stay.
+    """
+    for leftover in (folder.rglob if below else folder.glob)(f".*{TEMPORARY}"):
+        if _OWN_NAME.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Json) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from modecover.errors import UserError
 from modecover.networks import from_config
+from modecover.networks.copies import detached_copy
 from modecover.networks.registry import CLASSES
 from modecover.random import derive_seed
 from modecover.training.files import reason, replacing, write_json
@@ -86,7 +87,7 @@ class GenerativeModel(
         super().__init__()
         if "G" not in networks:
             raise UserError(f"A generative model needs a network named G; these are {', '.join(networks) or 'none'}.")
-        self.networks = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
+        self.networks = nn.ModuleDict({name: detached_copy(network) for name, network in networks.items()})
         self.prior = _as_prior(prior)
         self.data, self.method, self.training_facts = dict(data), dict(method), dict(training)
         self.requires_grad_(False)

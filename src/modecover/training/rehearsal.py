@@ -1,4 +1,4 @@
-"""What a step would stumble over, found out when a run is built."""
+"""What a step would stumble over, found out when a run is built: two steps are taken on noise, with copies."""
 
 from __future__ import annotations
 
@@ -14,84 +14,99 @@ from modecover.networks.copies import detached_copy, first_line
 from modecover.random import derive_seed
 from modecover.training.engine import Engine, EngineOptions
 from modecover.training.finite import NonFiniteError
+from modecover.training.known import is_own
 from modecover.training.prior import Prior
 from modecover.training.settings import Settings
+from modecover.training.stacked import stack
 
-ROWS, STEPS = 4, 2
-
-
-def require_enough_rows(method: Method, settings: Settings, networks: Mapping[str, nn.Module], processes: int) -> None:
-    """Find out whether a step can be taken with so few rows as a micro-batch, or a process's share of it, has.
-
-    Raises:
-        UserError: it cannot, because batch norm or a loss of the method needs more.
-    """
-    assert settings.latent is not None, "settings are resolved"
-    rows = settings.batch // settings.accumulate
-    method.check(latent=settings.latent, batch=max(1, rows // processes))
-    normalising = [name for name, network in networks.items() if has_batch_norm(network)]
-    if rows < 2 and normalising:
-        raise UserError(
-            f"{_rows_in_words(settings)}, and batch norm in {' and '.join(normalising)} takes its statistics over rows: "
-            f"use a batch of at least {2 * settings.accumulate}{' or fewer micro-batches' * (settings.accumulate > 1)}, "
-            "or networks without batch norm."
-        )
+ROWS, SEEDS, STEPS = 4, 2, 2
+"""At most, of a rehearsal: rows of a batch, stacked seeds, steps."""
 
 
 def has_batch_norm(network: nn.Module) -> bool:
-    """Whether a layer takes statistics over the rows of a batch."""
-    names = (type(module).__name__ for module in network.modules())
-    return any("BatchNorm" in name for name in names)
+    """Whether a layer of the network takes statistics over the rows of a batch."""
+    return any("BatchNorm" in type(module).__name__ for module in network.modules())
+
+
+def rehearse(
+    method: Method,
+    settings: Settings,
+    shape: Sequence[int],
+    members: Sequence[Mapping[str, nn.Module]],
+    own: Mapping[str, Any],
+    processes: int = 1,
+) -> None:
+    """Raise `UserError` where steps fail with these networks, or with so few rows as there are.
+
+    Steps are tried where that is not known: with networks or a method of others, and with a single row.
+
+    Args:
+        members: the networks of each seed; they are copied.
+        own: those of others, by name.
+        processes: how many share a batch.
+    """
+    assert settings.latent is not None, "settings are resolved"
+    rows = settings.batch // settings.accumulate  # batch norm takes those of all processes; losses have fewer
+    method.check(latent=settings.latent, batch=max(1, rows // processes))
+    if rows > 1 and not own and is_own(method):
+        return
+    try:
+        _two_steps(method, settings, shape, members, min(rows, ROWS))
+    except UserError:
+        raise
+    except NonFiniteError as error:  # with more rows: noise is no data
+        if rows == 1:
+            raise UserError(f"{_single(settings)}, and the method needs more ({error}): {_more(settings)}.") from error
+    except (Exception, SystemExit) as error:
+        normalising = [name for name, network in members[0].items() if has_batch_norm(network)]
+        if rows == 1 and normalising:
+            raise UserError(
+                f"{_single(settings)}, and batch norm in {' and '.join(normalising)} takes statistics over rows: "
+                f"{_more(settings)}, or networks without batch norm."
+            ) from error
+        given = f"your {' and '.join(own)}" if own else f"the method {type(method).__qualname__}"
+        raise UserError(
+            f"A step with {given} fails ({type(error).__name__}: {first_line(error)}): change what "
+            f"{type(method).__qualname__}.step cannot be taken with."
+        ) from error
+
+
+def _two_steps(
+    method: Method, settings: Settings, shape: Sequence[int], members: Sequence[Mapping[str, nn.Module]], rows: int
+) -> None:
+    assert settings.latent is not None and settings.prior is not None, "settings are resolved"
+    few = members[:SEEDS]
+    networks = {name: stack([detached_copy(member[name]).cpu() for member in few]) for name in few[0]}
+    with torch.random.fork_rng(devices=[]):
+        engine = Engine(
+            method,
+            networks,
+            {name: torch.optim.SGD(network.parameters(), 1e-6) for name, network in networks.items()},
+            data=_Noise(len(few) * rows, shape),
+            prior=Prior(settings.latent, settings.prior),
+            seeds=range(len(few)),
+            options=EngineOptions(batch=rows),
+        )
+        for _ in range(STEPS):
+            engine.step()
 
 
 class _Noise:
     """Minibatches of noise in place of data."""
 
-    def __init__(self, shape: Sequence[int]):
-        self._shape = tuple(shape)
+    def __init__(self, rows: int, shape: Sequence[int]):
+        self._shape = (rows, *shape)
 
     def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
-        generator = torch.Generator().manual_seed(derive_seed(position, "rehearsal"))
-        return torch.randn(ROWS, *self._shape, generator=generator).tanh()
+        generator = torch.Generator().manual_seed(derive_seed("rehearsal", position))
+        return torch.randn(self._shape, generator=generator).tanh()
 
 
-def rehearse(
-    method: Method, settings: Settings, shape: Sequence[int], networks: Mapping[str, nn.Module], own: Mapping[str, Any]
-) -> None:
-    """Take two steps on noise with copies of the networks: for networks and methods that are not modecover's.
-
-    Args:
-        own: the networks of others, by name.
-
-    Raises:
-        UserError: a step fails; the sentence names the networks, or the method, that were given.
-    """
-    assert settings.latent is not None and settings.prior is not None, "settings are resolved"
-    copies = {name: detached_copy(network).cpu() for name, network in networks.items()}
-    with torch.random.fork_rng(devices=[]):
-        engine = Engine(
-            method,
-            copies,
-            {name: torch.optim.SGD(network.parameters(), 1e-6) for name, network in copies.items()},
-            data=_Noise(shape),
-            prior=Prior(settings.latent, settings.prior),
-            seeds=[settings.seed],
-            options=EngineOptions(batch=ROWS),
-        )
-        try:
-            for _ in range(STEPS):
-                engine.step()
-        except (UserError, NonFiniteError):  # noise is no data: what is not finite here may be so there
-            return
-        except Exception as error:
-            given = f"your {' and '.join(own)}" if own else type(method).__qualname__
-            raise UserError(
-                f"A step with {given} failed: {type(error).__name__}, {first_line(error)}. Change what was given so that "
-                f"the method {type(method).__qualname__} can be trained with it."
-            ) from error
-
-
-def _rows_in_words(settings: Settings) -> str:
+def _single(settings: Settings) -> str:
     if settings.accumulate == 1:
-        return f"A batch of {settings.batch} has a single row"
+        return f"A batch of {settings.batch} is a single row"
     return f"A batch of {settings.batch} in {settings.accumulate} micro-batches has a single row in each"
+
+
+def _more(settings: Settings) -> str:
+    return f"use a batch of at least {2 * settings.accumulate}{' or fewer micro-batches' * (settings.accumulate > 1)}"

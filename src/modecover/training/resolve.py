@@ -79,7 +79,7 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         return None if value is None else checked(name, value, options[0])
     if origin is Literal:
-        if value not in typing.get_args(kind):
+        if not isinstance(value, str | numbers.Number) or value not in typing.get_args(kind):
             raise UserError(f"{name} is {value!r}: choose {joined(typing.get_args(kind))}.")
         return value
     number = {int: numbers.Integral, float: numbers.Real}.get(kind)

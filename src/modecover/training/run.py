@@ -21,6 +21,7 @@ from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks.presets import PRESETS
+from modecover.training.arguments import require_kinds, require_samples
 from modecover.training.build import OwnNetworks, build_engine
 from modecover.training.evaluation import Evaluator, evaluator_for
 from modecover.training.listener import Listener
@@ -74,7 +75,7 @@ class Run:
 
 
 def train(
-    method: str,
+    method: str | Method | type[Method],
     data: Source,
     out: Path | str | None = None,
     *,
@@ -95,7 +96,7 @@ def train(
     """Train a method on data. The same call with the same `out` continues a run that was stopped.
 
     Args:
-        method: a name that `modecover list` shows.
+        method: a name that `modecover list` shows; or a `Method` of your own, as a class or with its settings.
         data: whatever `open_data` takes: a name, a path, an array, a tensor.
         out: the run folder; None writes nothing.
         preset: one of the method's own presets.
@@ -111,14 +112,20 @@ def train(
         UserError: something in the input is wrong; nothing was lost.
         NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
     """
+    require_kinds(out=out, preset=preset, protocol=protocol, networks=networks, size=size, channels=channels)
+    require_kinds(data_dir=data_dir, split=split, key=key, layout=layout, memory_limit=memory_limit, listener=listener)
+    require_samples(data)
+    name = registry.name_of(method)
+    if isinstance(method, Method):
+        settings = {**method.settings(), **settings}
     listener = listener or Listener()
     if isinstance(networks, str):
         settings["networks"] = networks
     own = networks if isinstance(networks, Mapping) else None
     opening: dict[str, Any] = {"channels": channels, "data_dir": data_dir, "split": split, "key": key, "labels": labels}
     opening |= {"layout": layout, "memory_limit": memory_limit}
-    dataset = open_for_networks(method, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
-    chosen_method, resolved = resolve(method, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
+    dataset = open_for_networks(name, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
+    chosen_method, resolved = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
     if resolved.capture and device.type != "cuda":
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
@@ -127,13 +134,13 @@ def train(
     folder = None
     if out is not None and processes.first:
         description = Description(
-            method, dataset.name, dataset.fingerprint, _described(chosen_method, resolved), dataset.opened
+            name, dataset.name, dataset.fingerprint, _described(chosen_method, resolved), dataset.opened
         )
         folder = RunFolder.open(out, description, may_differ=MAY_CHANGE)
     try:
         evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
         run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
-        loop = Loop(engine, resolved, dataset, Path(out) if out else None, folder, evaluator, listener, method)
+        loop = Loop(engine, resolved, dataset, Path(out) if out else None, folder, evaluator, listener, name)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loop.run()
         run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control

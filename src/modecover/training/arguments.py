@@ -1,0 +1,71 @@
+"""The arguments of `train`, looked at before anything is opened: a wrong one is named in a sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy import integer
+
+from modecover.errors import UserError
+from modecover.training.listener import Listener
+
+_TEXT, _WHOLE, _PATH = (str,), (int, integer), (str, os.PathLike)
+
+_KINDS: dict[str, tuple[tuple[type, ...], str, bool]] = {
+    "out": (_PATH, "the path of a folder", True),
+    "preset": (_TEXT, "the name of one of the method's presets", True),
+    "protocol": (_TEXT, "the name of a protocol", True),
+    "networks": (
+        (str, Mapping),
+        "the name of a preset, or your modules by the method's names for them, for example networks={'G': MyG()}",
+        True,
+    ),
+    "size": (_WHOLE, "a whole number of pixels", True),
+    "channels": (_WHOLE, "1 or 3", True),
+    "data_dir": (_PATH, "the path of a folder", True),
+    "split": (_TEXT, "a text, for example 'train'", False),
+    "key": (_TEXT, "the name of an array or column", True),
+    "layout": (_TEXT, "'NHWC' or 'NCHW'", True),
+    "memory_limit": (_WHOLE, "a whole number of bytes", False),
+    "listener": ((Listener,), "an instance of modecover.training.listener.Listener", True),
+}
+"""Of each argument: its types, what it is in words, and whether it may be None."""
+
+
+def require_kinds(**given: Any) -> None:
+    """Raise `UserError` for the first argument that is not of its kind."""
+    for name, value in given.items():
+        kinds, words, optional = _KINDS[name]
+        if (value is None and optional) or (isinstance(value, kinds) and not isinstance(value, bool)):
+            continue
+        raise UserError(f"{name} is {_shown(value)}: give {words}{', or leave it out' * optional}.")
+
+
+def require_samples(data: Any) -> None:
+    """Raise `UserError` where `data` is what a training loop of torch would take: minibatches are drawn here."""
+    if isinstance(data, torch.utils.data.DataLoader):
+        raise UserError(
+            "data is a DataLoader, and modecover draws minibatches itself: give all samples as one array or tensor, "
+            "for example data=torch.cat([x for x, *_ in loader]), or the path of the files that they come from."
+        )
+    if isinstance(data, torch.utils.data.Dataset) and not type(data).__module__.startswith("datasets."):
+        raise UserError(
+            f"data is a torch Dataset ({type(data).__name__}), whose items can be anything: give all samples as one "
+            "array or tensor, for example data=torch.stack([x for x, *_ in dataset]), or the path of the files they "
+            "come from."
+        )
+    if data is None or isinstance(data, bool | int | float | complex | bytes | type) or callable(data):
+        raise UserError(
+            f"data is {_shown(data)}: give a name, for example 'ring', a path, or the samples as an array or tensor."
+        )
+
+
+def _shown(value: Any) -> str:
+    """The value as a sentence can hold it: short, in one line."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"a {type(value).__name__}"
