@@ -113,7 +113,7 @@ def test_gradients_of_gradients_go_through_the_statistics_of_all_processes(found
 def test_torchrun_trains_one_run_and_only_the_first_process_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = "train wgan-gp --data ring --steps 20 --batch 16 --width 8 --critic-steps 2 --log-every 5".split()
+    words = "train ivgan --data ring --steps 20 --batch 16 --width 8 --encoder-steps 2 --log-every 5".split()
     words += "--evaluate-samples 50 --evaluate-every 0 --sample-every 0".split()
     assert command([*words, "--out", str(tmp_path / "one")]) == 0
     assert capsys.readouterr().out.count("The run is in") == 1
@@ -130,6 +130,42 @@ def test_torchrun_trains_one_run_and_only_the_first_process_writes(
             assert torch.allclose(two.tensors[key], value, atol=1e-5), key
 
 
+TWICE = """
+import os, sys, threading, modecover
+for steps in (2, 3):
+    run = modecover.train("gan", "ring", steps=steps, batch=8, width=4, evaluate_samples=50)
+    assert run.step == steps
+if os.environ["RANK"] == "1":
+    sys.exit(3)
+try:
+    modecover.train("gan", "ring", steps=10**6, batch=8, width=4)
+except modecover.UserError as error:
+    print("told:", error, flush=True)
+"""
+
+
+def test_two_runs_share_a_process_and_the_end_of_one_is_told_to_the_other(tmp_path: Path) -> None:
+    (tmp_path / "twice.py").write_text(TWICE)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, str(tmp_path / "twice.py")], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode != 0
+    assert "exitcode  : 3" in done.stderr and "SIGABRT" not in done.stderr, done.stderr
+    assert "told: Another process of this run has ended or cannot be reached" in done.stdout, done.stderr
+
+
+def test_processes_that_are_not_there_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(
+        UserError, match=r"^The environment says WORLD_SIZE=2, and the other processes cannot be joined"
+    ):
+        join(torch.device("cpu"))
+
+
 @pytest.mark.parametrize(
     ("wanted", "gpus", "sentence"),
     [
@@ -138,7 +174,9 @@ def test_torchrun_trains_one_run_and_only_the_first_process_writes(
         ("cuda:1", 1, "There is no device cuda:1 for this process: there is one GPU, cuda:0."),
         ("cuda:7", 4, "There is no device cuda:7 for this process: the 4 GPUs are cuda:0 to cuda:3."),
         ("gpu", 0, "There is no kind of device called 'gpu': use auto, cpu, cuda or cuda:N."),
-        ("meta", 0, "The device meta cannot be used here"),
+        ("meta", 0, "The device meta cannot be used here: this PyTorch"),
+        ("lazy", 0, "The device lazy cannot be used here: this PyTorch"),
+        ("privateuseone", 0, "The device privateuseone cannot be used here: this PyTorch"),
     ],
 )
 def test_a_device_that_is_not_there_is_one_sentence(

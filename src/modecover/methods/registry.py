@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from importlib import import_module
 
-from modecover.errors import UserError
+from modecover.errors import UserError, shown
 from modecover.methods.base import Method
 
 METHODS: dict[str, str] = {
@@ -56,7 +56,7 @@ def name_of(method: str | Method | type[Method]) -> str:
         return method
     cls = method if isinstance(method, type) else type(method)
     if not issubclass(cls, Method):
-        raise UserError(f"method is {method!r}: give a name that `modecover list` shows, or a Method.")
+        raise UserError(f"method is {shown(method)}: give a name that `modecover list` shows, or a Method.")
     qualified = f"{cls.__module__}:{cls.__qualname__}"
     for name, place in METHODS.items():
         if place == qualified:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from numpy import integer
 
-from modecover.errors import UserError
+from modecover.errors import UserError, shown
 from modecover.training.listener import Listener
 
 _TEXT, _WHOLE, _PATH = (str,), (int, integer), (str, os.PathLike)
@@ -41,7 +41,7 @@ def require_kinds(**given: Any) -> None:
         kinds, words, optional = _KINDS[name]
         if (value is None and optional) or (isinstance(value, kinds) and not isinstance(value, bool)):
             continue
-        raise UserError(f"{name} is {_shown(value)}: give {words}{', or leave it out' * optional}.")
+        raise UserError(f"{name} is {shown(value)}: give {words}{', or leave it out' * optional}.")
 
 
 def require_samples(data: Any) -> None:
@@ -57,15 +57,8 @@ def require_samples(data: Any) -> None:
             "array or tensor, for example data=torch.stack([x for x, *_ in dataset]), or the path of the files they "
             "come from."
         )
-    if data is None or isinstance(data, bool | int | float | complex | bytes | type) or callable(data):
+    empty = isinstance(data, str) and not data.strip()
+    if data is None or empty or isinstance(data, bool | int | float | complex | bytes | type) or callable(data):
         raise UserError(
-            f"data is {_shown(data)}: give a name, for example 'ring', a path, or the samples as an array or tensor."
+            f"data is {shown(data)}: give a name, for example 'ring', a path, or the samples as an array or tensor."
         )
-
-
-def _shown(value: Any) -> str:
-    """The value as a sentence can hold it: short, in one line."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"a {type(value).__name__}"

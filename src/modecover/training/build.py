@@ -10,7 +10,7 @@ from torch import nn
 
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
-from modecover.errors import UserError
+from modecover.errors import UserError, shown
 from modecover.methods.base import Method
 from modecover.networks.check import check_network
 from modecover.networks.copies import detached_copy, first_line
@@ -120,7 +120,7 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
         return detached_copy(given)
     if not callable(given):
         raise UserError(
-            f"The network given for {name} is {given!r}: give a torch.nn.Module or a function that makes one, for "
+            f"The network given for {name} is {shown(given)}: give a torch.nn.Module or a function that makes one, for "
             f"example networks={{{name!r}: lambda: MyNetwork()}}."
         )
     try:

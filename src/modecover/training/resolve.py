@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union
 
-from modecover.errors import UserError
+from modecover.errors import UserError, shown
 from modecover.methods import registry
 from modecover.methods.base import Method, joined
 from modecover.training.protocols import settings_of
@@ -80,14 +80,14 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         return None if value is None else checked(name, value, options[0])
     if origin is Literal:
         if not isinstance(value, str | numbers.Number) or value not in typing.get_args(kind):
-            raise UserError(f"{name} is {value!r}: choose {joined(typing.get_args(kind))}.")
+            raise UserError(f"{name} is {shown(value)}: choose {joined(typing.get_args(kind))}.")
         return value
     number = {int: numbers.Integral, float: numbers.Real}.get(kind)
     if number is not None and isinstance(value, number) and not isinstance(value, bool):
         return kind(value)  # NumPy's numbers, too
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
-        raise UserError(f"{name} is {value!r}: give {words.get(kind, kind.__name__)}.")
+        raise UserError(f"{name} is {shown(value)}: give {words.get(kind, kind.__name__)}.")
     return value
 
 

@@ -29,6 +29,7 @@ from modecover.training.loop import Loop
 from modecover.training.model import GenerativeModel
 from modecover.training.processes import choose_device, join
 from modecover.training.records import Description, RunFolder
+from modecover.training.rehearsal import has_batch_norm
 from modecover.training.resolve import resolve
 from modecover.training.settings import MAY_CHANGE, Settings
 
@@ -118,6 +119,8 @@ def train(
     name = registry.name_of(method)
     if isinstance(method, Method):
         settings = {**method.settings(), **settings}
+    if isinstance(settings.get("device"), torch.device):
+        settings["device"] = str(settings["device"])
     listener = listener or Listener()
     if isinstance(networks, str):
         settings["networks"] = networks
@@ -131,6 +134,11 @@ def train(
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     processes = join(device)
     engine = build_engine(chosen_method, resolved, dataset, device=device, own=own, processes=processes)
+    if resolved.accumulate > 1 and any(has_batch_norm(network) for network in engine.networks.values()):
+        listener.note(
+            f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not over the whole batch: "
+            f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
+        )
     folder = None
     if out is not None and processes.first:
         description = Description(
