@@ -18,6 +18,7 @@ from modecover.methods import registry
 from modecover.networks import SplitBatchNorm, from_config
 from modecover.training.build import build_engine, build_networks
 from modecover.training.engine import Engine
+from modecover.training.processes import Processes
 from modecover.training.resolve import resolve
 
 
@@ -169,6 +170,92 @@ def test_what_holds_for_normal_noise_alone_is_refused_with_another(method: str, 
     with pytest.raises(UserError, match=r"is for prior noise from N\(0, I\), and prior is 'uniform01': set prior"):
         resolve(method, (2,), protocol="mdgan", chosen=settings)
     assert resolve(method, (2,), protocol="mdgan", chosen={**settings, "prior": "normal"})[1].prior == "normal"
+
+
+@pytest.mark.parametrize(
+    ("method", "shape", "settings", "sentence"),
+    [
+        ("ivgan", (2,), {"batch": 1}, "A batch of 1 is a single row, and batch norm in E takes statistics over rows:"),
+        ("mdgan", (2,), {"batch": 1, "seeds": 2}, "A batch of 1 is a single row, and batch norm in E takes"),
+        ("gan", (1, 16, 16), {"batch": 1, "norm_D": "none"}, ""),
+        (
+            "ivgan", (2,), {"batch": 4, "accumulate": 4},
+            "A batch of 4 in 4 micro-batches has a single row in each, and batch norm in E takes statistics over rows: "
+            "use a batch of at least 8 or fewer micro-batches, or networks without batch norm.",
+        ),
+        ("ivgan", (2,), {"batch": 1, "norm_E": "none"}, ""),
+        ("pacgan", (2,), {"batch": 1}, ""),
+        ("r3gan", (2,), {"batch": 1, "seeds": 2}, ""),
+        ("ldmgan", (2,), {"batch": 1}, "LDMGAN fits a Gaussian to each batch's codes: use a batch of at least 2."),
+    ],
+)  # fmt: skip
+def test_too_few_rows_for_a_step_are_told_when_the_run_is_built(
+    method: str, shape: tuple[int, ...], settings: dict[str, Any], sentence: str
+) -> None:
+    data = open_data(torch.rand(8, *shape) if len(shape) == 3 else "ring")
+
+    def build() -> Engine:
+        chosen, resolved = resolve(method, shape, chosen={**settings, "width": 4})
+        return build_engine(chosen, resolved, data, device=torch.device("cpu"))
+
+    if sentence:
+        with pytest.raises(UserError) as caught:
+            build()
+        assert str(caught.value).startswith(sentence)
+    else:
+        build().step()
+
+
+def test_a_process_s_share_of_a_batch_has_enough_rows_for_the_method() -> None:
+    chosen, resolved = resolve("wae-mmd", (2,), chosen={"batch": 2, "width": 4, "latent": 2})
+    with pytest.raises(UserError, match="WAE-MMD compares pairs of codes: use a batch of at least 2"):
+        build_engine(chosen, resolved, open_data("ring"), device=torch.device("cpu"), processes=Processes(0, 2))
+
+
+class _OnceDifferentiable(nn.Linear):
+    """A critic whose gradient cannot be differentiated again."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(_Doubled.apply(x))
+
+
+class _Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return 2 * gradient
+
+
+def test_own_networks_that_the_method_s_step_fails_with_are_told_when_the_run_is_built() -> None:
+    def build(method: str) -> Engine:
+        chosen, resolved = resolve(method, (2,), chosen={"batch": 8, "width": 4})
+        own = {"D": _OnceDifferentiable(2, 1)}
+        return build_engine(chosen, resolved, open_data("ring"), device=torch.device("cpu"), own=own)
+
+    build("gan").step()
+    with pytest.raises(UserError, match=r"^A step with your D fails \(RuntimeError: .*once_differentiable"):
+        build("wgan-gp")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("mlp", "The network given for G is 'mlp': give a torch.nn.Module or a function that makes one, for example"),
+        (None, "The network given for G is None: give a torch.nn.Module"),
+        (nn.Linear, "The function given for G failed (Linear.__init__() missing 2 required positional arguments"),
+        (lambda: 1 / 0, "The function given for G failed (division by zero): it is called without arguments and must"),
+        (lambda: "mlp", "The function given for G made a str: it must make a torch.nn.Module."),
+    ],
+)
+def test_what_is_no_network_is_told(given: Any, sentence: str) -> None:
+    chosen, resolved = resolve("gan", (2,), chosen={"width": 4})
+    with pytest.raises(UserError) as caught:
+        build_networks(chosen, resolved, (2,), seed=0, own={"G": given})
+    assert str(caught.value).startswith(sentence)
 
 
 def test_blocks_take_their_noise_from_the_prior_whatever_its_law() -> None:

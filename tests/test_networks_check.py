@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from modecover import networks
 from modecover.errors import UserError
 from modecover.networks import TwoHeads, accepts_option, check_network
+from modecover.networks.copies import detached_copy
 
 IMAGE = (3, 64, 64)
 
@@ -24,6 +27,32 @@ class Returns(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.full((len(x), *self.shape), self.value)
+
+
+class Scores(nn.Linear):
+    """One number a row, without an axis of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).flatten()
+
+
+class Moody(nn.Linear):
+    """A generator that is good in evaluation mode; what happens in training is up to `mood`."""
+
+    def __init__(self, mood: Callable[[Tensor, int], Any]):
+        super().__init__(4, 2)
+        self.mood, self.calls = mood, 0
+
+    def forward(self, z: Tensor) -> Any:
+        self.calls += self.training
+        return self.mood(super().forward(z), self.calls) if self.training else super().forward(z)
+
+
+def _raises(error: BaseException) -> Any:
+    raise error
 
 
 class Restless(nn.Module):
@@ -61,8 +90,7 @@ def test_a_user_s_plain_modules_pass():
     check_network("G", "generator", nn.Linear(4, 2), (2,), 4)
     check_network("E", "encoder", nn.Linear(2, 4), (2,), 4)
     check_network("D", "discriminator", nn.Linear(2, 1), (2,), 4)
-    check_network("D", "discriminator", Returns(), (2,), 4)
-    check_network("D", "discriminator", nn.Linear(2, 1).double(), (2,), 4)
+    check_network("D", "discriminator", Scores(), (2,), 4)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +163,80 @@ def test_each_misfit_has_its_sentence(name: str, role: str, module: Any, options
     with pytest.raises(UserError) as caught:
         check_network(name, role, module, IMAGE, 100, **options)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        (lambda: Moody(lambda y, _: y.detach()), "G's output does not depend on its parameters in a way that autograd"),
+        (
+            lambda: Moody(lambda y, call: y if call < 2 else _raises(RuntimeError("no more"))),
+            "G failed in training mode on 2 latent rows of 4: no more. Change",
+        ),
+        (lambda: Moody(lambda y, _: _raises(SystemExit(0))), "G failed in training mode on 2 latent rows of 4: 0."),
+        (lambda: Moody(lambda y, call: y[:, :call]), "G returned the shapes (2, 1) and (2, 2) for the same 2"),
+        (lambda: Moody(lambda y, _: (y, y)), "G returned no tensor of floating point numbers in training mode for 2"),
+        (lambda: nn.Linear(4, 2).requires_grad_(False), "G is frozen (requires_grad is False for all"),
+        (lambda: nn.Linear(4, 2).half(), "G holds numbers of type torch.float16, and data and noise are"),
+        (
+            lambda: nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 2).double()),
+            "G holds numbers of type torch.float64, and data and noise are torch.float32: give G.float()",
+        ),
+        (lambda: nn.Linear(4, 2, device="meta"), "G is on the meta device, where weights have no values"),
+        (lambda: Returns(2), "G is a network without parameters, which cannot be trained"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_in_training_fails_in_the_check(module: Callable[[], nn.Module], sentence: str):
+    with pytest.raises(UserError) as caught:
+        check_network("G", "generator", module(), (2,), 4)
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+def _hooked(network: nn.Module) -> nn.Module:
+    network.register_forward_hook(lambda module, rows, out: 2 * out)
+    network.register_full_backward_hook(lambda module, into, out: None)
+    return network
+
+
+def _used(network: nn.Module) -> nn.Module:
+    network(torch.randn(3, 4))
+    return network
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        lambda: nn.utils.weight_norm(nn.Linear(4, 2)),
+        lambda: _used(nn.utils.weight_norm(nn.Linear(4, 2))),
+        lambda: _used(nn.utils.spectral_norm(nn.Linear(4, 2))),
+        lambda: _used(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 2))),
+        lambda: _hooked(nn.Linear(4, 2)),
+        lambda: torch.jit.script(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))),
+    ],
+    ids=["weight norm", "used weight norm", "used spectral norm", "parametrised", "hooks", "scripted"],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_networks_of_any_kind_are_copied_and_pass(module: Callable[[], nn.Module]):
+    given = module()
+    before = [t.detach().clone() for t in (*given.parameters(), *given.buffers())]
+    check_network("G", "generator", given, (2,), 4)
+    assert all(torch.equal(t, old) for t, old in zip((*given.parameters(), *given.buffers()), before, strict=True))
+    copied = detached_copy(given)
+    assert all(p.is_leaf and p.requires_grad for p in copied.parameters())
+    rows = torch.randn(3, 4)
+    assert torch.equal(copied.eval()(rows), given.eval()(rows))
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.zero_()
+    assert any(p.abs().max() > 0 for p in given.parameters()), "the copy's weights are its own"
+
+
+def test_what_python_cannot_copy_is_told():
+    network = nn.Linear(4, 2)
+    network.lock = threading.Lock()
+    with pytest.raises(UserError, match=r"A Linear cannot be copied \(cannot pickle '_thread.lock' object\), and"):
+        check_network("G", "generator", network, (2,), 4)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import numbers
 import reprlib
@@ -120,7 +121,7 @@ def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
         UserError: one is of another kind, or `function` has no argument of its name.
     """
     called: Any = function
-    hints = typing.get_type_hints(called.__init__ if isinstance(called, type) else called)
+    hints = typing.get_type_hints(called.__init__ if inspect.isclass(called) else called)
     hints.pop("return", None)
     if strangers := [name for name in arguments if name not in hints]:
         raise UserError(f"{shown(strangers[0])} is none of its arguments, which are {', '.join(hints)}.")

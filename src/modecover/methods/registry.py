@@ -6,7 +6,7 @@ import difflib
 from importlib import import_module
 
 from modecover.errors import UserError
-from modecover.kinds import checked
+from modecover.kinds import checked, shown
 from modecover.methods.base import Method
 
 METHODS: dict[str, str] = {
@@ -43,12 +43,42 @@ def names() -> list[str]:
     return list(METHODS)
 
 
+_given: dict[str, type[Method]] = {}
+"""Methods that are not ours, by the names that `name_of` gave them."""
+
+
+def name_of(method: str | Method | type[Method]) -> str:
+    """The name by which `get` finds the method: a registered one's own, another's qualified name.
+
+    Raises:
+        UserError: it is no method, or its `step` cannot be read.
+    """
+    if isinstance(method, str):
+        return method
+    cls = method if isinstance(method, type) else type(method)
+    if not issubclass(cls, Method):
+        raise UserError(f"method is {shown(method)}: give a name that `modecover list` shows, or a Method.")
+    qualified = f"{cls.__module__}:{cls.__qualname__}"
+    for name, place in METHODS.items():
+        if place == qualified:
+            return name
+    try:
+        cls.roles()
+    except (TypeError, NameError, ValueError) as error:
+        raise UserError(f"{cls.__qualname__} is no method that can be trained: {error}.") from error
+    name = qualified.replace(":", ".")
+    _given[name] = cls
+    return name
+
+
 def get(name: str) -> type[Method]:
     """The method of that name.
 
     Raises:
         UserError: it is no text, or no method has it; the message names the nearest.
     """
+    if name in _given:
+        return _given[name]
     if checked("method", name, str) not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(METHODS)}."

@@ -1,18 +1,34 @@
-"""Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence."""
+"""Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence.
+
+First as one that samples would ask, in evaluation mode; then as training asks (see `modecover.networks.practice`).
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from modecover.errors import UserError
+from modecover.kinds import first_line
+from modecover.networks.practice import check_numbers, practise
 
 ROWS = 2
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """How training calls a network: the shapes of a row of each input, these in words, the options of each call."""
+
+    shapes: Sequence[tuple[int, ...]]
+    given: str
+    options: Sequence[Mapping[str, str]]
 
 
 def check_network(
@@ -26,10 +42,12 @@ def check_network(
     split_statistics: bool = False,
     stochastic_codes: bool = False,
     packing: int = 1,
+    practice: bool = True,
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
-    The forward runs in evaluation mode without gradients; modes, buffers and torch's random state are left as found.
+    The forward runs in evaluation mode without gradients, then a copy is called as in training; modes, buffers and
+    torch's random state are left as found.
 
     Args:
         role: one of `modecover.networks.registry.ROLES`.
@@ -39,34 +57,42 @@ def check_network(
         split_statistics: whether the method asks a generator to keep prior noise and codes apart.
         stochastic_codes: whether it asks an encoder for means and log variances.
         packing: how many rows a discriminator judges together.
+        practice: whether to find out, too, if it can be trained; known of modecover's own.
     """
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
     if any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
         raise UserError(f"{name} has lazy layers that have seen no input yet: call it once on a few rows beforehand.")
+    check_numbers(name, module)
     with _left_as_found(module):
         if role == "generator":
-            _check_generator(name, module, tuple(shape), latent, split_statistics)
+            calls = _check_generator(name, module, tuple(shape), latent, split_statistics)
         elif role == "encoder":
-            _check_encoder(name, module, tuple(shape), latent, stochastic_codes)
+            calls = _check_encoder(name, module, tuple(shape), latent, stochastic_codes)
         elif role == "discriminator":
-            _check_discriminator(name, module, [(shape[0] * packing, *shape[1:])], classes)
+            calls = _check_discriminator(name, module, [(shape[0] * packing, *shape[1:])], classes)
         elif role == "latent discriminator":
-            _check_discriminator(name, module, [(latent,)], classes, rows="latent rows")
+            calls = _check_discriminator(name, module, [(latent,)], classes, rows="latent rows")
         elif role == "joint discriminator":
-            _check_discriminator(name, module, [tuple(shape), (latent,)], 0, rows="data and latent rows")
+            calls = _check_discriminator(name, module, [tuple(shape), (latent,)], 0, rows="data and latent rows")
         else:
             raise UserError(f"{name} has the role {role!r}, which is none of modecover's.")
+        if practice:
+            practise(name, module, _rows(module, calls.shapes), calls.given, calls.options)
 
 
 def accepts_option(module: nn.Module, name: str) -> bool:
     """Whether the module's forward can be called with the keyword `name`."""
+    if isinstance(module, torch.jit.ScriptModule):
+        schema: Any = module.forward.schema  # type: ignore[attr-defined]  # of a compiled function
+        return any(argument.name == name for argument in schema.arguments)
+    module = getattr(module, "_orig_mod", module)  # of torch.compile
     parameters = inspect.signature(module.forward).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
 
 
-def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> None:
+def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> _Calls:
     told = accepts_option(module, "kind")
     if split and not told and any("running_mean" in part._buffers for part in module.modules()):
         raise UserError(
@@ -75,6 +101,7 @@ def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], laten
         )
     given = f"{ROWS} latent rows of {latent}"
     wanted = (ROWS, *shape)
+    kinds = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
     for kind in ("prior", "code") if split and told else (None,):
         output = _forward(name, module, [(latent,)], given, None if kind is None else {"kind": kind})
         if tuple(output.shape) != wanted:
@@ -82,9 +109,10 @@ def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], laten
                 f"{name} returned shape {tuple(output.shape)} for {given}; the data needs {wanted}: "
                 f"change the last layers of {name}{_other_size(tuple(output.shape), wanted)}."
             )
+    return _Calls([(latent,)], given, kinds)
 
 
-def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, stochastic: bool) -> None:
+def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, stochastic: bool) -> _Calls:
     given = f"{ROWS} data rows of shape {shape}"
     output = _forward(name, module, [shape], given)
     found, wanted = tuple(output.shape), (ROWS, 2 * latent if stochastic else latent)
@@ -99,11 +127,12 @@ def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent:
             f"{name} returned shape {found} for {given}; a latent dimension of {latent} needs {wanted}: "
             f"change the last layers of {name}{other}."
         )
+    return _Calls([shape], given, [{}])
 
 
 def _check_discriminator(
     name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], classes: int, *, rows: str = "data rows"
-) -> None:
+) -> _Calls:
     given = f"{ROWS} {rows} of shape {' and '.join(str(shape) for shape in shapes)}"
     if classes and not accepts_option(module, "head"):
         raise UserError(
@@ -117,14 +146,13 @@ def _check_discriminator(
             f"{name} returned shape {found} for {given}; a discriminator returns one score a row, {(ROWS,)} or "
             f"{(ROWS, 1)}: end {name} with a flatten and a linear layer to 1."
         )
-    if not classes:
-        return
-    found = tuple(_forward(name, module, shapes, given, {"head": "classes"}).shape)
-    if found != (ROWS, classes):
+    found = tuple(_forward(name, module, shapes, given, {"head": "classes"}).shape) if classes else ()
+    if classes and found != (ROWS, classes):
         raise UserError(
             f'{name} returned shape {found} for {given} and head="classes"; the method needs {(ROWS, classes)}: '
             f"give its classifier head {classes} outputs."
         )
+    return _Calls(shapes, given, [{}, {"head": "classes"}] if classes else [{}])
 
 
 def _forward(
@@ -134,16 +162,14 @@ def _forward(
 
     Raises `UserError` where there is no output, or it is no finite tensor.
     """
-    own = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
-    generator = torch.Generator().manual_seed(0)
-    rows = [torch.randn(ROWS, *shape, generator=generator).to(own.device, own.dtype) for shape in shapes]
     try:
-        output = module(*rows, **(options or {}))
+        output = module(*_rows(module, shapes), **(options or {}))
     except UserError:
         raise
-    except Exception as error:
-        cause = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{name} failed on {given}: {cause}. Change {name}'s layers to take such rows.") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"{name} failed on {given}: {first_line(error)}. Change {name}'s layers to take such rows."
+        ) from error
     if not isinstance(output, Tensor):
         raise UserError(f"{name} returned a {type(output).__name__} for {given}; let its forward return one tensor.")
     if not output.is_floating_point():
@@ -151,6 +177,12 @@ def _forward(
     if not output.isfinite().all():
         raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
     return output
+
+
+def _rows(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(ROWS, *shape, generator=generator).to(device) for shape in shapes]
 
 
 def _other_size(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,14 +12,17 @@ from modecover import networks as rooms
 from modecover.data import Dataset, Feed
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
+from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
 from modecover.networks.check import check_network
+from modecover.networks.copies import detached_copy
 from modecover.optimizers import eager
 from modecover.random import derive_seed
 from modecover.training.engine import Engine, EngineOptions
 from modecover.training.fitting import networks_that_fit, require_fit
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
+from modecover.training.rehearsal import rehearse
 from modecover.training.schedules import Schedule
 from modecover.training.settings import Settings
 from modecover.training.stacked import stack
@@ -47,8 +49,8 @@ def build_engine(
         progress: is told of how many seeds the networks are built, and of how many they will be.
 
     Raises:
-        UserError: a network does not fit the data or the method, the data has fewer samples than a batch, or the run
-            does not fit into memory.
+        UserError: a network does not fit the data or the method, the data has fewer samples than a batch, a batch has
+            fewer rows than the method needs, or the run does not fit into memory.
     """
     with networks_that_fit(settings):
         members = [build_networks(method, settings, dataset.shape, settings.seed, own)]
@@ -58,6 +60,7 @@ def build_engine(
         members.append(build_networks(method, settings, dataset.shape, seed, own))
         if progress is not None:
             progress(number, len(seeds))
+    rehearse(method, settings, dataset.shape, members, own or {}, 1 if processes is None else processes.count)
     networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
     roles = method.roles()
     assert settings.latent is not None and settings.prior is not None, "settings are resolved"
@@ -101,7 +104,7 @@ def build_networks(
                 made[name] = _own(name, own[name], settings.seeds)
             else:
                 made |= rooms.build({name: role}, shape, settings.latent, **_options(method, settings))
-        check_network(name, role, made[name], shape, settings.latent, **method.demands())
+        check_network(name, role, made[name], shape, settings.latent, **method.demands(), practice=name in own)
     return made
 
 
@@ -131,17 +134,30 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
                 f"{name} is one module, and {seeds} seeds need a fresh one each: give a function that makes it, "
                 f"for example networks={{{name!r}: lambda: MyNetwork()}}."
             )
-        return copy.deepcopy(given)
-    made = given()
+        return detached_copy(given)
+    if not callable(given):
+        raise UserError(
+            f"The network given for {name} is {shown(given)}: give a torch.nn.Module or a function that makes one, for "
+            f"example networks={{{name!r}: lambda: MyNetwork()}}."
+        )
+    try:
+        made = given()
+    except Exception as error:
+        raise UserError(
+            f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must make "
+            f"a torch.nn.Module, for example networks={{{name!r}: lambda: MyNetwork()}}."
+        ) from error
     if not isinstance(made, nn.Module):
         raise UserError(f"The function given for {name} made a {type(made).__name__}: it must make a torch.nn.Module.")
+    if isinstance(made, torch.jit.ScriptModule) and seeds > 1:
+        raise UserError(
+            f"{name} is a scripted module, of which several seeds cannot be stacked: make it without script."
+        )
     return made
 
 
 def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
-    if not parameters:
-        raise UserError("A network without parameters cannot be trained: give it at least one layer.")
     decay = settings.weight_decay_E if role == "encoder" else 0.0
     rate: Any = settings.learning_rate(role)
     if settings.capture:  # a captured step reads the rate from the device

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +32,7 @@ from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
 from modecover.training.shared_gradients import Objective
 from modecover.training.stacked import plain_copy, state_owner
+from modecover.training.whole_batches import WholeBatches
 
 
 class Batches(Protocol):
@@ -99,8 +100,11 @@ class Engine:
                 f"A batch of {self.options.batch} cannot be shared by {self.processes.count} processes and "
                 f"{self.options.accumulate} micro-batches: choose a batch that {parts} divides."
             )
-        first = self.options.accumulate * self.processes.rank
-        self._streams = [random.Streams(seeds, self.device, first + i, parts) for i in range(self.options.accumulate)]
+        # Micro-batch number i of all processes together is that of one process.
+        places = [i * self.processes.count + self.processes.rank for i in range(self.options.accumulate)]
+        self._streams = [random.Streams(seeds, self.device, place, parts) for place in places]
+        several = self.processes.count > 1
+        self._whole_batches: AbstractContextManager[object] = WholeBatches(self.processes) if several else nullcontext()
         self.terms: dict[str, Tensor] = {}  # of the last step
         self._finite = FiniteWatch(self.seeds, self.device)
         self.processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
@@ -151,6 +155,10 @@ class Engine:
 
     def compute(self) -> None:
         """The updates of the step: the part that a CUDA graph captures."""
+        with self._whole_batches:
+            self._compute()
+
+    def _compute(self) -> None:
         counts = [0] * self.options.accumulate
         runs = [iter(self.method.step(**self._arguments(part, counts))) for part in range(self.options.accumulate)]
         self.terms, self._last_schedule = {}, []
@@ -297,7 +305,7 @@ class Engine:
                     module.eval()
 
     def share_batch_statistics(self) -> None:
-        """Give every process the mean of all processes' running batch statistics, which each kept of its own rows."""
+        """Give every process the mean of all processes' buffers: scripted batch norms each keep their own rows'."""
         buffers = [b for network in self.networks.values() for b in network.buffers()]
         averaged = [t for average in self._averages.tensors.values() for t in average.values()]
         self.processes.mean_([t for t in (*buffers, *averaged) if t.is_floating_point()])

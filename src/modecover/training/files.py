@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ TEMPORARY = ".partial"
 
 LONGEST_SHOWN = 200
 """Characters of a path in a message."""
+
+_OWN_NAME = re.compile(rf"\..+\.\d+{re.escape(TEMPORARY)}")
 
 
 @contextmanager
@@ -71,10 +74,14 @@ def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
 
 
-def remove_partial(folder: Path) -> None:
-    """Delete the temporary files that killed programs left in `folder`. Call it only where none is being written."""
-    for leftover in folder.glob(f".*{TEMPORARY}"):
-        leftover.unlink(missing_ok=True)
+def remove_partial(folder: Path, *, below: bool = False) -> None:
+    """Delete the temporary files that killed programs left in `folder`, and with `below` in the folders in it.
+
+    Call it only where none is being written. Files whose names `replacing` has not made stay.
+    """
+    for leftover in (folder.rglob if below else folder.glob)(f".*{TEMPORARY}"):
+        if _OWN_NAME.fullmatch(leftover.name):
+            leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Json) -> None:

@@ -21,6 +21,7 @@ from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.kinds import checked, shown
 from modecover.limits import require_memory, within_limits
+from modecover.networks.copies import detached_copy
 from modecover.networks.registry import CLASSES
 from modecover.random import derive_seed
 from modecover.training.files import reason, replacing, write_json
@@ -86,7 +87,7 @@ class GenerativeModel(
         super().__init__()
         if "G" not in as_networks(networks):
             raise UserError(f"A generative model needs a network named G; these are {', '.join(networks) or 'none'}.")
-        self.networks = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
+        self.networks = nn.ModuleDict({name: detached_copy(network) for name, network in networks.items()})
         self.prior, self.data = as_prior(prior), as_facts("data", data)
         self.method, self.training_facts = as_facts("method", method), as_facts("training", training)
         self.scaling = Scaling.from_facts(self.data.get("scaling"), self.shape[0]) if len(self.shape) == 1 else None

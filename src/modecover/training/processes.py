@@ -38,11 +38,16 @@ class Processes:
         for dtype in dict.fromkeys(t.dtype for t in tensors):
             same = [t for t in tensors if t.dtype == dtype]
             flat = torch.cat([t.reshape(-1) for t in same])
-            with _together():
-                dist.all_reduce(flat)
+            self.sum_(flat)
             flat /= self.count
             for tensor, mean in zip(same, flat.split([t.numel() for t in same]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
+
+    def sum_(self, tensor: Tensor) -> None:
+        """Replace the tensor, contiguous, by its sum over all processes."""
+        if self.count > 1:
+            with _together():
+                dist.all_reduce(tensor)
 
     def share_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by the first process's."""
@@ -56,8 +61,7 @@ class Processes:
         if self.count == 1:
             return flag
         votes = torch.tensor(float(flag), device=device)
-        with _together():
-            dist.all_reduce(votes)
+        self.sum_(votes)
         return bool(votes.item() > 0)
 
     def barrier(self) -> None:
@@ -70,14 +74,22 @@ class Processes:
 def join(device: torch.device) -> Processes:
     """Join the processes `torchrun` started (nccl on GPUs, gloo elsewhere); alone where there are none.
 
-    The group serves every run of this process, one after the other, and is left when the interpreter ends: its threads
-    must be gone before the libraries that they run in are. A group that the caller made is the caller's to leave.
+    The group lasts until this Python ends, so that several runs in a row share it. It is then taken down: its threads
+    would otherwise meet an interpreter that is half gone, which now and then aborts the process.
+
+    Raises:
+        UserError: the environment names other processes, and they cannot be reached.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         return Processes()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        except (ValueError, RuntimeError) as error:
+            raise UserError(
+                f"The environment says WORLD_SIZE={os.environ['WORLD_SIZE']}, and the other processes cannot be joined "
+                f"({_first_line(error)}): start all of them with torchrun, or unset WORLD_SIZE."
+            ) from error
         atexit.register(_leave)
     return Processes(dist.get_rank(), dist.get_world_size())
 
@@ -89,18 +101,20 @@ def _leave() -> None:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """What all processes do at once; where one has ended, the others say so.
-
-    Raises:
-        UserError: the others cannot be reached any more.
-    """
+    """What is done with the other processes; where one of them is gone, a sentence says so."""
     try:
         yield
     except RuntimeError as error:
         raise UserError(
-            "Another process of this run has ended, or cannot be reached: mend what that one reports, then start all "
-            f"of them again to resume ({str(error).partition(chr(10))[0]})."
+            f"Another process of this run has ended or cannot be reached ({_first_line(error)}): see what it said, "
+            "then run the same command again to resume."
         ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """What torch says in its first sentence; the rest is about its own source."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line.removeprefix("[").partition("] ")[2].rstrip(".") if line.startswith("[/") else line.rstrip(".")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -122,9 +136,11 @@ def choose_device(wanted: str) -> torch.device:
         torch.cuda.set_device(device)
     try:
         torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise UserError(f"The device {wanted} cannot be used here ({reason}): use cpu, or auto.") from error
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch has not been built for it, or lacks a plug-in
+        raise UserError(
+            f"The device {wanted} cannot be used here: this PyTorch ({torch.__version__}) finds none, or cannot train "
+            "on it. Use cpu, or auto."
+        ) from error
     return device
 
 

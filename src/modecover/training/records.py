@@ -78,7 +78,7 @@ class RunFolder:
                 before = read_run(path) if (path / "run.json").exists() else None
                 if before is not None:
                     _refuse_differences(path, before, described, may_differ)
-                remove_partial(path)
+                remove_partial(path, below=True)
                 write_json(path / "run.json", _with_this_start(before, described))
                 for name in ("samples", "checkpoints"):
                     (path / name).mkdir(exist_ok=True)
@@ -111,6 +111,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Let other processes have the folder."""
+        remove_partial(self.path, below=True)
         self._lock.release()
 
     def __enter__(self) -> Self:

@@ -22,6 +22,7 @@ from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks.presets import PRESETS
+from modecover.training.arguments import require_kinds, require_samples
 from modecover.training.build import OwnNetworks, build_engine
 from modecover.training.evaluation import Evaluator, evaluator_for
 from modecover.training.listener import Listener
@@ -29,6 +30,7 @@ from modecover.training.loop import Loop
 from modecover.training.model import GenerativeModel
 from modecover.training.processes import choose_device, join
 from modecover.training.records import Description, RunFolder
+from modecover.training.rehearsal import has_batch_norm
 from modecover.training.resolve import resolve
 from modecover.training.settings import MAY_CHANGE, Settings
 
@@ -75,7 +77,7 @@ class Run:
 
 
 def train(
-    method: str,
+    method: str | Method | type[Method],
     data: Source,
     out: Path | str | None = None,
     *,
@@ -97,7 +99,7 @@ def train(
     """Train a method on data. The same call with the same `out` continues a run that was stopped.
 
     Args:
-        method: a name that `modecover list` shows.
+        method: a name that `modecover list` shows; or a `Method` of your own, as a class or with its settings.
         data: whatever `open_data` takes: a name, a path, an array, a tensor.
         out: the run folder; None writes nothing.
         preset: one of the method's own presets.
@@ -113,14 +115,21 @@ def train(
         UserError: something in the input is wrong; nothing was lost.
         NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
     """
+    require_kinds(out=out, preset=preset, protocol=protocol, networks=networks, listener=listener)
+    require_samples(data)
+    name = registry.name_of(method)
+    if isinstance(method, Method):
+        settings = {**method.settings(), **settings}
+    if isinstance(settings.get("device"), torch.device):
+        settings["device"] = str(settings["device"])
     listener = listener or Listener()
     if isinstance(networks, str):
         settings["networks"] = networks
     own = networks if isinstance(networks, Mapping) else None
     opening: dict[str, Any] = {"channels": channels, "data_dir": data_dir, "split": split, "key": key, "labels": labels}
     opening |= {"layout": layout, "value_range": value_range, "memory_limit": memory_limit}
-    dataset = open_for_networks(method, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
-    chosen_method, resolved = resolve(method, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
+    dataset = open_for_networks(name, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
+    chosen_method, resolved = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
     if resolved.capture and device.type != "cuda":
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
@@ -136,17 +145,22 @@ def train(
         scaling=scaling,
         progress=lambda done, total: listener.preparing("networks of each seed", done, total),
     )
+    if resolved.accumulate > 1 and any(has_batch_norm(network) for network in engine.networks.values()):
+        listener.note(
+            f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not over the batch: "
+            f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
+        )
     folder = None
     if out is not None and processes.first:
         description = Description(
-            method, dataset.name, dataset.fingerprint, _described(chosen_method, resolved), dataset.opened
+            name, dataset.name, dataset.fingerprint, _described(chosen_method, resolved), dataset.opened
         )
         folder = RunFolder.open(out, description, may_differ=MAY_CHANGE)
     try:
         evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
         run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
         place = Path(out) if out else None
-        loop = Loop(engine, resolved, dataset, place, folder, evaluator, listener, method, scaling)
+        loop = Loop(engine, resolved, dataset, place, folder, evaluator, listener, name, scaling)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loop.run()
         run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control

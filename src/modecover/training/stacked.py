@@ -12,13 +12,13 @@ Two ways, chosen by what the network is made of:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from modecover.errors import UserError
+from modecover.networks.copies import detached_copy
 from modecover.training.stacked_layers import BATCHED, alike, chained, take
 
 
@@ -41,8 +41,8 @@ class Stacked(nn.Module):
         super().__init__()
         _requirealike(members)
         self.seeds = len(members)
-        self._copies = [_detached_copy(member) for member in members]  # in a list: no submodules, not in the state
-        self.body = _detached_copy(members[0])
+        self._copies = [detached_copy(member) for member in members]  # in a list: no submodules, not in the state
+        self.body = detached_copy(members[0])
         self._batched = all(batchable(member) for member in members) and len({repr(member) for member in members}) == 1
         if self._batched:
             self.body = _swap(self.body, members)
@@ -72,7 +72,7 @@ class Stacked(nn.Module):
         def own(stacked: Tensor, index: int) -> Tensor:
             return alike(stacked, stacked[index].detach().clone())
 
-        return _detached_copy(self._furnished(index, own))
+        return detached_copy(self._furnished(index, own))
 
     def _furnished(self, index: int, tensor: Callable[[Tensor, int], Tensor]) -> nn.Module:
         """Copy number `index` in body's modes, with `tensor(stacked, index)` for each; what is tied stays tied."""
@@ -123,16 +123,9 @@ def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from network.named_buffers(remove_duplicate=False)
 
 
-def _detached_copy(network: nn.Module) -> nn.Module:
-    """A deep copy, also of a network that holds on to results of its last forward, as old-style spectral norm does."""
-    held = [value for m in network.modules() for value in (*vars(m).values(), *m._buffers.values())]
-    results = [value for value in held if isinstance(value, Tensor) and not value.is_leaf]
-    return copy.deepcopy(network, {id(value): value.detach().clone() for value in results})
-
-
 def plain_copy(module: nn.Module, index: int) -> nn.Module:
     """A copy of the network of seed number `index`, whether or not seeds are stacked."""
-    return module.member(index) if isinstance(module, Stacked) else _detached_copy(module)
+    return module.member(index) if isinstance(module, Stacked) else detached_copy(module)
 
 
 def state_owner(module: nn.Module) -> nn.Module:

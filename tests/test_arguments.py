@@ -1,0 +1,139 @@
+"""Wrong arguments of `train` from Python: one sentence each that names the argument; and methods of one's own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import modecover
+from modecover.errors import UserError
+from modecover.methods.base import Method
+from modecover.methods.gan import GAN
+from modecover.training.listener import Listener
+
+POINTS = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+ROWS = TensorDataset(torch.from_numpy(POINTS))
+SMALL: dict[str, Any] = {"steps": 2, "batch": 8, "width": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("out", 3, "out is 3: give the path of a folder, or leave it out."),
+        ("out", b"run", "out is b'run': give the path"),
+        ("preset", 3, "preset is 3: give the name"),
+        ("protocol", b"none", "protocol is b'none': give the name"),
+        ("networks", nn.Linear(2, 2), "networks is Linear(in_features=2, out_features=2, bias=True): give the name of"),
+        ("networks", [1], "networks is [1]: give the name of a preset, or your modules by the method's names"),
+        ("size", "32", "size is '32': give a whole number of pixels"),
+        ("size", True, "size is True: give a whole number"),
+        ("channels", 3.0, "channels is 3.0: give 1 or 3"),
+        ("data_dir", 3, "data_dir is 3: give the path"),
+        ("split", None, "split is None: give a text, for example 'train'."),
+        ("key", 3, "key is 3: give the name"),
+        ("layout", 3, "layout is 3: give 'NHWC' or 'NCHW'"),
+        ("memory_limit", "1GB", "memory_limit is '1GB': give a whole number of bytes."),
+        ("listener", print, "listener is <built-in function print>: give an instance"),
+        ("listener", Listener, "listener is the class Listener: give an instance"),
+        ("steps", "10", "steps is '10': give a whole number."),
+        ("seed", None, "seed is None: give a whole number."),
+        ("batch", 8.0, "batch is 8.0: give a whole number."),
+        ("steps", np.arange(99).reshape(9, 11), "steps is a ndarray: give a whole number."),
+        ("prior", np.arange(3), "prior is array([0, 1, 2]): choose normal"),
+    ],
+)
+def test_a_wrong_argument_is_named(name: str, value: Any, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        modecover.train("gan", POINTS, **{**SMALL, name: value})
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (DataLoader(ROWS, 4), "data is a DataLoader, and modecover draws minibatches itself: give all samples"),
+        (ROWS, "data is a torch Dataset (TensorDataset), whose items can be anything: give all samples"),
+        (None, "data is None: give a name"),
+        (3, "data is 3: give a name"),
+        (b"ring", "data is b'ring': give a name"),
+        ("", "data is '': give a name"),
+        (lambda count: count, "data is <function"),
+    ],
+    ids=["loader", "dataset", "none", "number", "bytes", "empty", "function"],
+)
+def test_data_that_is_none_is_told(data: Any, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        modecover.train("gan", data, **SMALL)
+    assert str(caught.value).startswith(sentence)
+
+
+@dataclass(frozen=True)
+class Mine(GAN):
+    """A method that no registry knows."""
+
+    title = "Mine"
+    power: float = 2.0
+
+
+class Unreadable(Method):
+    def step(self, network: Any, data: Any) -> Any:
+        yield network, data()
+
+
+def test_a_method_of_one_s_own_is_trained_and_described_by_its_qualified_name(tmp_path: Path) -> None:
+    run = modecover.train(Mine(power=3.0), POINTS, tmp_path / "run", **SMALL)
+    assert run.method == Mine(power=3.0) and run.sample(3).shape == (3, 2)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["method"] == f"{__name__}.Mine"
+    assert modecover.train(Mine, POINTS, tmp_path / "run", **{**SMALL, "steps": 3, "power": 3.0}).step == 3
+    with pytest.raises(UserError, match=r"method\.power was 3\.0 and is now 2\.0"):
+        modecover.train(Mine(), POINTS, tmp_path / "run", **SMALL)
+
+
+def test_a_registered_method_given_as_a_class_is_the_run_of_its_name() -> None:
+    named, given = (modecover.train(method, POINTS, **SMALL) for method in ("gan", GAN(loss="nonsaturating")))
+    assert torch.equal(named.sample(5), given.sample(5))
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (None, "method is None: give a name that `modecover list` shows, or a Method."),
+        (nn.Linear, "method is the class Linear: give a name"),
+        (Unreadable, "Unreadable is no method that can be trained: Unreadable.step names 'network': annotate it"),
+        (Method, "Method is no method that can be trained"),
+    ],
+)
+def test_what_is_no_method_is_told(method: Any, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        modecover.train(method, POINTS, **SMALL)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_device_may_be_torch_s_own() -> None:
+    assert modecover.train("gan", POINTS, device=torch.device("cpu"), **SMALL).settings.device == "cpu"
+
+
+def test_micro_batches_of_networks_with_batch_norm_are_noted() -> None:
+    class Notes(Listener):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def note(self, sentence: str) -> None:
+            self.heard.append(sentence)
+
+    heard = {}
+    for method in ("ivgan", "gan"):
+        listener = Notes()
+        modecover.train(method, "ring", listener=listener, accumulate=2, evaluate_samples=50, **SMALL)
+        heard[method] = [note for note in listener.heard if "micro-batch" in note]
+    assert heard["gan"] == []
+    assert [note.partition(": ")[2] for note in heard["ivgan"]] == ["4 rows of 8, which is not the run of accumulate=1"]
