@@ -26,6 +26,7 @@ from modecover.data.pictures import (
 from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
 from modecover.data.tables import Content, load_hub, read_hub, read_parquet, tables_of_split
 from modecover.errors import UserError
+from modecover.limits import within_limits
 
 Source = Any
 """A name, a path, a NumPy array, a tensor, a `datasets.Dataset`, or a `Dataset` of ours."""
@@ -40,6 +41,7 @@ NAMES: dict[str, str] = {
 """The names `open_data` knows, each with what it stands for."""
 
 
+@within_limits()
 def open_data(
     source: Source,
     *,

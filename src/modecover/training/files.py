@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,20 @@ def require_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"{path} cannot be written ({reason(error)}): choose another place.") from error
+
+
+def require_file(path: Path, cure: str, largest: float = math.inf) -> None:
+    """Raise unless `path` is a plain file of at most so many bytes: to open a pipe is to wait for its writer, for ever.
+
+    Raises:
+        UserError: it is a folder, a pipe, a device, or larger; `cure` says what to do.
+        OSError: it is not there.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} is no plain file: {cure}.")
+    if found.st_size > largest:
+        raise UserError(f"{path} has {found.st_size:,} bytes, and cannot be what its name says: {cure}.")
 
 
 def remove_partial(folder: Path) -> None:

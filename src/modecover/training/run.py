@@ -18,6 +18,7 @@ from modecover.data.opening import Source
 from modecover.data.pictures import MEMORY_LIMIT
 from modecover.data.resizing import resized_to
 from modecover.errors import UserError
+from modecover.limits import within_limits
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks.presets import PRESETS
@@ -73,6 +74,7 @@ class Run:
         return self.evaluations[-1][1] if self.evaluations else []
 
 
+@within_limits()
 def train(
     method: str,
     data: Source,
