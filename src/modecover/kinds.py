@@ -119,8 +119,8 @@ def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
     Raises:
         UserError: one is of another kind, or `function` has no argument of its name.
     """
-    called: Any = function
-    hints = typing.get_type_hints(called.__init__ if isinstance(called, type) else called)
+    called: Any = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]  # this very class
+    hints = typing.get_type_hints(called)
     hints.pop("return", None)
     if strangers := [name for name in arguments if name not in hints]:
         raise UserError(f"{shown(strangers[0])} is none of its arguments, which are {', '.join(hints)}.")
