@@ -74,6 +74,9 @@ def _make_runs() -> None:
         shutil.copytree("run", name)
     _write_as_version_99(Path("newer-checkpoint/checkpoints"))
     Path("damaged-checkpoints/checkpoints/checkpoint-000000002.safetensors").write_bytes(b"\0" * 50)
+    shutil.copytree("run", "lacking-run")
+    record = json.loads(Path("run/run.json").read_text())
+    Path("lacking-run/run.json").write_text(json.dumps({**record, "settings": 3, "starts": None}))
     for path in (Path("newer-run/run.json"), Path("newer-model/model/config.json")):
         path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     Path("damaged-run/run.json").write_text('{"program": "mode')
@@ -179,6 +182,7 @@ def test_data_that_cannot_be_learned(
         ("other-program", "holds a run.json that modecover did not write", "Choose another folder with --out"),
         ("newer-run", "run folder of format version 99", "choose another folder with --out"),
         ("damaged-run", "run.json cannot be read", "Put it back from a backup, or use another folder"),
+        ("lacking-run", "run.json is damaged (it lacks settings, starts)", "put it back from a backup"),
         ("newer-checkpoint", "is a checkpoint of format version 99", "start anew in another folder"),
         ("damaged-checkpoints", "Every checkpoint in damaged-checkpoints/checkpoints is damaged", "delete them"),
     ],
@@ -222,6 +226,10 @@ def test_a_run_of_another_method_is_told_in_one_breath(refusal: Callable[[str], 
         ("sample run --count 99999999999", "99,999,999,999 samples do not fit into memory", "ask for fewer"),
         ("audit --real points.npy --fake points.npy --memory -1GB", "'-1GB' is no amount", "write 500MB or 1GB"),
         ("audit --real points.npy --fake few.py:few", "few(10000) returned 9999 rows", "return as many as asked"),
+        ("evaluate run/model", "run/model is no run", "say with --data what to compare with"),
+        ("evaluate run --samples 1e14", "100,000,000,000,000 samples do not fit into memory", "choose fewer"),
+        ("sample run --count 1e300", "'1e300' is more than can be counted", "at most 18 digits"),
+        ("sample run --count nan", "'nan' is not a whole number", "--help"),
         ("evaluate run --data ring --samples 0", "--samples is 0", "ask for at least 1"),
     ],
 )

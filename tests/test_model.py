@@ -346,9 +346,9 @@ def test_an_unwritable_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wrong_requests_are_sentences() -> None:
-    with pytest.raises(UserError, match="n is 0: it must be at least 1"):
+    with pytest.raises(UserError, match="0 samples were asked for; ask for at least 1"):
         points().sample(0)
-    with pytest.raises(UserError, match=r"n is 2\.5: give a whole number"):
+    with pytest.raises(UserError, match=r"number of samples, is 2\.5: give a whole number"):
         points().sample(2.5)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"10,000,000,000,000 samples do not fit into memory: .* ask for fewer"):
         points().sample(10**13)
@@ -512,6 +512,7 @@ def test_nothing_that_a_model_names_is_opened(theirs: Path, tmp_path: Path, monk
     path = theirs / "config.json"
     config = json.loads(path.read_text())
     config["data"] |= {"name": str(secret), "opened": {"source": str(secret)}}
+    config["method"]["name"] = "$\\frac{$ \0 \udcff \n"  # no formula, and nothing that a font has: a picture's title
     path.write_text(json.dumps(config))
 
     def refuse(*_: Any, **__: Any) -> None:

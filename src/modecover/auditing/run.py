@@ -21,6 +21,7 @@ from modecover.auditing.results import ROLES, Audit, Bins, Copy, Curves, Missed,
 from modecover.auditing.spread import coarse
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
+from modecover.limits import within_limits
 from modecover.metrics.arrays import Integers, as_array
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.missing import LEVELS
@@ -30,6 +31,7 @@ SHOWN = 200
 """Examples that are named: of missed real samples, of each starved bin, and of copies."""
 
 
+@within_limits()
 def audit(
     real: Any,
     fake: Any,

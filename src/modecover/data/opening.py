@@ -29,6 +29,7 @@ from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
 from modecover.data.survey import surveyed
 from modecover.data.tables import Content, read_parquet, tables_of_split
 from modecover.errors import UserError
+from modecover.limits import within_limits
 
 Source = Any
 """A name, a path, a NumPy array, a tensor, a `datasets.Dataset`, or a `Dataset` of ours."""
@@ -43,6 +44,7 @@ NAMES: dict[str, str] = {
 """The names `open_data` knows, each with what it stands for."""
 
 
+@within_limits()
 def open_data(
     source: Source,
     *,

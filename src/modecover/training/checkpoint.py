@@ -120,6 +120,8 @@ class _DamagedError(Exception):
 def _load(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        raise _DamagedError("it is no plain file")
     try:
         with safe_open(path, framework="pt") as file:
             header: dict[str, str] = file.metadata() or {}

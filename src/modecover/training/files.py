@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,20 @@ def require_writable(path: Path) -> None:
 def _beside(path: Path) -> Path:
     """Where `path` is written before it takes its name."""
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+
+
+def require_file(path: Path, cure: str, largest: float = math.inf) -> None:
+    """Raise unless `path` is a plain file of at most so many bytes: to open a pipe is to wait for its writer, for ever.
+
+    Raises:
+        UserError: it is a folder, a pipe, a device, or larger; `cure` says what to do.
+        OSError: it is not there.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} is no plain file: {cure}.")
+    if found.st_size > largest:
+        raise UserError(f"{path} has {found.st_size:,} bytes, and cannot be what its name says: {cure}.")
 
 
 def remove_partial(folder: Path, *, below: bool = False) -> None:

@@ -112,7 +112,9 @@ class GenerativeModel(
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """The latent rows that `sample` sends through G, (n, d), on the CPU."""
-        n, seed = at_least("n", n, 1), at_least("seed", seed, 0)
+        n, seed = checked("n, the number of samples,", n, int), at_least("seed", seed, 0)
+        if n < 1:
+            raise UserError(f"{n} samples were asked for; ask for at least 1.")
         size = 4 * n * (self.prior.dimension + math.prod(self.shape))
         require_memory(f"{n:,} samples", size, "ask for fewer at a time, with other seeds")
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))

@@ -6,8 +6,6 @@ Nothing they hold is opened, imported or run, and nothing larger than the files 
 from __future__ import annotations
 
 import json
-import math
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from modecover.errors import UserError
 from modecover.kinds import first_line, shown
 from modecover.limits import require_memory, within_limits
 from modecover.networks import from_config
-from modecover.training.files import reason
+from modecover.training.files import reason, require_file
 from modecover.training.fitting import each_parameter
 from modecover.training.model_parts import require_name
 from modecover.training.tensors import digest
@@ -42,7 +40,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        require_file(path, LARGEST_CONFIG)
+        require_file(path, AGAIN, LARGEST_CONFIG)
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{folder} holds no {CONFIG}: give the folder of a model or of a run.") from None
@@ -60,15 +58,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"{path} is damaged (it lacks {', '.join(missing)}): {AGAIN}.")
     return config
-
-
-def require_file(path: Path, largest: float = math.inf) -> None:
-    """Raise unless `path` is a plain file of at most so many bytes: a pipe would be waited for, for ever."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{path} is no plain file: {AGAIN}.")
-    if found.st_size > largest:
-        raise UserError(f"{path} has {found.st_size:,} bytes, and cannot be what its name says: {AGAIN}.")
 
 
 def rebuilt(
@@ -116,7 +105,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        require_file(path)
+        require_file(path, AGAIN)
         require_memory(f"The weights in {path}", path.stat().st_size, "use a machine with more")
         with within_limits(), safe_open(path, framework="pt") as file:
             stated = (file.metadata() or {}).get("sha256")

@@ -124,7 +124,7 @@ def points_picture(samples: Samples, landmarks: Landmarks | None = None, title: 
     figure = _figure(4.2, (4.5 if title else 4.2) + _LINE * len(_signs(landmarks)))
     axes = figure.add_subplot()
     _scatter(axes, points, landmarks, _limits(landmarks, points))
-    axes.set_title(title, fontsize=11)
+    axes.set_title(_plain(title), fontsize=11, parse_math=False)
     _explain(figure, landmarks, columns=1)
     return _drawn(figure)
 
@@ -179,7 +179,7 @@ def comparison_picture(
                 beneath=beneath[column] if column < len(beneath) else "",
                 beside=method if column == 0 else "",
             )
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(_plain(title), fontsize=12, parse_math=False)
     if signs:
         _explain(figure, landmarks, columns=3 if columns >= 3 else 1)
     return _drawn(figure)
@@ -209,8 +209,13 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
         axes = figure.add_subplot(lines, columns, number + 1)
         legend = _draw_curves(axes, curves, seeds)
         _dress(axes, name, legend=legend, steps=number >= len(panels) - columns)
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(_plain(title), fontsize=12, parse_math=False)
     return _drawn(figure)
+
+
+def _plain(title: str) -> str:
+    """A title as fonts can write it, whatever it is the name of: nothing unprintable, and no longer than a line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in title[:80])
 
 
 # Images

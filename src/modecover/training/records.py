@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from modecover.errors import UserError
-from modecover.training.files import TEMPORARY, reason, remove_partial, write_json
+from modecover.kinds import shown
+from modecover.training.files import TEMPORARY, reason, remove_partial, require_file, write_json
 from modecover.training.lock import FolderLock
 from modecover.training.log import JsonLines
 from modecover.training.provenance import git_commit, hardware, versions
@@ -132,23 +133,30 @@ def read_run(path: Path | str) -> dict[str, Any]:
         UserError: `path` is no run folder, or one of another format version.
     """
     path = Path(path)
+    mend = "put it back from a backup, or use another folder"
     try:
+        require_file(path / "run.json", mend)
         run = json.loads((path / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
         ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path / 'run.json'} cannot be read: {reason(error)}. Put it back from a backup, or use another folder."
-        ) from error
+    except UserError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path / 'run.json'} cannot be read: {reason(error)}. {mend.capitalize()}.") from error
     if not isinstance(run, dict) or run.get("program") != "modecover":
         raise UserError(f"{path} holds a run.json that modecover did not write. Choose another folder with --out.")
-    if run["format"] != FORMAT:
+    if run.get("format") != FORMAT:
         raise UserError(
-            f"{path} is a run folder of format version {run['format']}, and this modecover reads version {FORMAT}: use "
-            "the modecover that made it, or choose another folder with --out."
+            f"{path} is a run folder of format version {shown(run.get('format'))}, and this modecover reads version "
+            f"{FORMAT}: use the modecover that made it, or choose another folder with --out."
         )
+    parts = {"method": str, "data": dict, "settings": dict, "starts": list}
+    lacking = [name for name, kind in parts.items() if not isinstance(run.get(name), kind)]
+    lacking += [f"data.{name}" for name in ("name", "fingerprint") if not lacking and name not in run["data"]]
+    if lacking:
+        raise UserError(f"{path / 'run.json'} is damaged (it lacks {', '.join(lacking)}): {mend}.")
     return run
 
 

@@ -19,6 +19,7 @@ from modecover.data.resizing import resized_to
 from modecover.data.room import MEMORY_LIMIT
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
+from modecover.limits import within_limits
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks.presets import PRESETS
@@ -76,6 +77,7 @@ class Run:
         return self.evaluations[-1][1] if self.evaluations else []
 
 
+@within_limits()
 def train(
     method: str | Method | type[Method],
     data: Source,
