@@ -19,6 +19,7 @@ from modecover.cli.flags import add_flags, field_docs
 from modecover.cli.main import COMMANDS
 from modecover.cli.parser import Failure, Parser
 from modecover.cli.process import own_command
+from modecover.cli.sources import as_flags
 from modecover.errors import UserError
 
 
@@ -335,6 +336,19 @@ def test_list_says_which_data_are_the_same_points(capsys):
         first = next(other for other in PRESETS if PRESETS[other] == PRESETS[name])
         assert (f"the same points as {first})" in line) == (first != name)
         assert (f"std={PRESETS[name]['std']}" in line) == (first == name)
+
+
+@pytest.mark.parametrize(
+    ("python", "flags"),
+    [
+        ("use device=cuda.", "use --device cuda."),
+        ("set key='a', or lr_G=1e-4", "set --key a, or --lr-G 1e-4"),
+        ('networks={"G": net}', 'networks={"G": net}'),
+        ("ring:modes=8,std=0.1", "ring:modes=8,std=0.1"),
+    ],
+)
+def test_sentences_name_options_as_the_command_line_takes_them(python, flags):
+    assert as_flags(python) == flags
 
 
 # ---------------------------------------------------------------- commands to copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 from typing import Any
 
@@ -42,13 +43,19 @@ def take_data_options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_flags(sentence: str) -> str:
-    """A sentence that names options of `open_data` as Python writes them (size=32, key='a'), for a command line."""
-    names = "|".join(DATA_OPTIONS)
+    """A sentence that names options as Python writes them (size=32, key='a', device=cuda), for a command line.
+
+    Options are those of `open_data` and the settings of training.
+    """
+    from modecover.training.settings import Settings
+
+    names = "|".join([*DATA_OPTIONS, *(field.name for field in dataclasses.fields(Settings))])
 
     def flag(found: re.Match[str]) -> str:
-        return f"--{found[1].replace('_', '-')} {found[3]}".rstrip()
+        between = "=" if found[3].startswith("-") else " "  # else the parser takes the value for a flag
+        return f"--{found[1].replace('_', '-')}{between}{found[3]}".rstrip()
 
-    return re.sub(rf"(?<![-\w])({names})=(['\"]?)([\w./,-]*)\2", flag, sentence)
+    return re.sub(rf"(?<![-\w])({names})=(?!\{{)(['\"]?)([\w./,-]*)\2", flag, sentence)
 
 
 def memory_limit(word: str) -> int:

@@ -17,9 +17,7 @@ from modecover.training.snapshots import landmarks_of
 
 POINTS = 1000
 
-FIRST_IMAGES = (
-    "train lsgan --data digits --size 32 --width 16 --lr 1e-3 --minutes 2 --sample-every 200 --out runs/digits"
-)
+FIRST_IMAGES = "train lsgan --data digits --size 32 --width 16 --lr 1e-3 --minutes 2 --out runs/digits"
 """Digits that can be recognised after two minutes on two cores."""
 
 
