@@ -227,6 +227,14 @@ def test_benchmarks_and_tables_do_not_wait_for_pipes(tmp_path: Path) -> None:
         open_data(tmp_path / "p")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_a_line_break_in_a_name_does_not_break_the_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"a\\nb\.png cannot be read") as caught:
+        open_data(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")
 def test_names_that_are_no_text_are_read_and_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))

@@ -77,6 +77,18 @@ def test_a_target_that_is_no_class_is_learned(tmp_path: Path) -> None:
     assert data.columns == ("a", "target") and data.labels is None
 
 
+@pytest.mark.parametrize(
+    "column", [[0.5, 1.0] * 6, [[0, 1]] * 12, [0.0, np.inf] * 6], ids=["halves", "lists", "infinite"]
+)
+def test_a_column_called_label_that_holds_no_classes_is_refused(tmp_path: Path, column: list[Any]) -> None:
+    path = write(tmp_path / "t.parquet", {"a": POINTS[:, 0], "label": column})
+    with pytest.raises(UserError, match=r"the column 'label' holds (numbers|arrays) that are no classes"):
+        open_data(path)
+    with pytest.raises(UserError, match="cannot be learned and hold the classes too"):
+        open_data(path, key="a", labels="a")
+    assert quiet(path, key="a").shape == (1,)
+
+
 def test_truth_values_and_words_are_learned_and_named(tmp_path: Path) -> None:
     coded = pa.array(["I", "II"] * 6).dictionary_encode()
     columns = {"age": POINTS[:, 0], "smoker": FLAGS, "drink": WORDS, "stage": coded}

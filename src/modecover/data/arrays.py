@@ -213,6 +213,6 @@ def _points(
         )
     if size is not None or channels is not None:
         raise UserError(f"{what}: an array of shape {array.shape} is points, not images; leave out size and channels.")
-    if max(abs(span[0]), abs(span[1])) > np.finfo(np.float32).max:
+    if max(abs(span[0]), abs(span[1])) > float(np.finfo(np.float32).max):
         raise UserError(f"{what}: some numbers are too large for float32; rescale them.")
     return torch.from_numpy(np.array(as_rows(array), dtype=np.float32))

@@ -17,8 +17,13 @@ _KINDS = (
 
 
 def printable(text: object) -> str:
-    """A name as text that every terminal, file and picture can hold: bytes that are no UTF-8 are shown as \\udcNN."""
-    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    """A name as one line that every terminal, file and picture can hold: what cannot be printed is escaped.
+
+    So are line breaks, and bytes that are no UTF-8 (as \\udcNN).
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
+    )
 
 
 def special(path: Path) -> str | None:

@@ -12,6 +12,8 @@ PICTURE, LIST, NUMBER, SWITCH, WORDS, CLASSES = "pictures", "arrays", "numbers",
 """What a column can hold and be learned from: see `choose_roles`."""
 USABLE = (PICTURE, LIST, NUMBER, SWITCH, WORDS, CLASSES)
 _SINGLE = (NUMBER, SWITCH, WORDS, CLASSES)
+_PLAINLY_LABELS = ("labels", "label", "classes", "class")
+"""Of `LABEL_KEYS` those that mean nothing else; a `target` or a `y` may be a number of any kind."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,12 @@ def choose_roles(
     for name in (*(key or ()), *([] if label_key in (None, NO_LABELS) else [str(label_key)])):
         if name not in kinds:
             raise UserError(f"{origin} has no column {name!r}; it has {', '.join(kinds)}.")
+    if key is not None and label_key in key:
+        raise UserError(f"{origin}: the column {label_key!r} cannot be learned and hold the classes too; say another.")
     guessed = label_key is None
     if label_key is None:
+        if key is None:
+            _require_classes(kinds, origin, are_classes)
         label_key = _guessed_label(kinds, key or (), are_classes)
     label = None if label_key == NO_LABELS else label_key
     columns = _learned(kinds, key, label, origin)
@@ -78,6 +84,19 @@ def choose_roles(
         notes.append(f"{origin}: columns that are not used: {kept} (key= names those to learn)")
     told = {name: "learned" if name in columns else "classes" if name == label else "not used" for name in kinds}
     return Roles(columns, label, {name: f"{role} ({kinds[name]})" for name, role in told.items()}, tuple(notes))
+
+
+def _require_classes(kinds: Mapping[str, str], origin: str, are_classes: Callable[[str], bool]) -> None:
+    """Raise `UserError` where a column is called `label` or `class` beside others, and holds none."""
+    for name, kind in kinds.items():
+        others = any(other != name and held in USABLE for other, held in kinds.items())
+        if name.lower() not in _PLAINLY_LABELS or kind not in USABLE or not others:
+            continue
+        if kind not in _SINGLE or not are_classes(name):
+            raise UserError(
+                f"{origin}: the column {name!r} holds {kind} that are no classes (whole numbers or words); say "
+                "labels='none' to treat it like the others, or name another column of classes."
+            )
 
 
 def _guessed_label(kinds: Mapping[str, str], key: Sequence[str], are_classes: Callable[[str], bool]) -> str | None:
