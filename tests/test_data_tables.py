@@ -171,6 +171,12 @@ def test_vectors_of_every_list_and_whole_numbers_as_pixels(tmp_path: Path) -> No
     assert "read as pixels" in data.notes[0]
 
 
+def test_columns_of_names_written_as_numbers_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", {"a": POINTS[:, 0], "id": np.arange(12) + 2**60})
+    with pytest.raises(UserError, match=r"column 'id': whole numbers .* beyond 2\^53"):
+        open_data(path)
+
+
 @pytest.mark.parametrize("content", [1, "text"])
 def test_numbers_and_words_are_no_pictures(tmp_path: Path, content: Any) -> None:
     path = write(tmp_path / "t.parquet", {"image": [{"bytes": content, "path": "x"}] * 3})

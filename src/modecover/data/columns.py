@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modecover.data.arrays import require_exact
 from modecover.data.base import needs
 from modecover.data.roles import CLASSES, LIST, NUMBER, PICTURE, SWITCH, WORDS
 from modecover.errors import UserError
@@ -115,6 +116,8 @@ def _block(column: Any, name: str, kind: str, origin: str) -> tuple[Array, list[
         return rows.astype(np.float64), [f"{name}[{place}]" for place in range(rows.shape[1])]
     values = values_of(column, name, origin)
     if kind in (NUMBER, SWITCH):
+        if values.size:
+            require_exact(values.dtype, (float(values.min()), float(values.max())), f"{origin}, column {name!r}")
         return values.astype(np.float64)[:, None], [name]
     words, places = np.unique(values, return_inverse=True)
     if len(words) > MOST_WORDS or 2 * len(words) > len(values):

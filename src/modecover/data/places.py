@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from modecover.errors import UserError
@@ -24,6 +25,13 @@ def printable(text: object) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
     )
+
+
+def counted(names: Iterable[str], shown: int = 20) -> str:
+    """The first `shown` of `names` with commas, and how many more there are."""
+    listed = list(map(printable, names))
+    rest = len(listed) - shown
+    return ", ".join(listed[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def special(path: Path) -> str | None:
