@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,14 @@ def test_vectors_of_every_list_and_whole_numbers_as_pixels(tmp_path: Path) -> No
     data = quiet(write(tmp_path / "t.parquet", {"x": GREY.tolist()}))  # Arrow makes them int64
     assert isinstance(data, Images) and np.array_equal(data.pixels[:, 0].numpy(), GREY)
     assert "read as pixels" in data.notes[0]
+
+
+def test_a_process_that_has_imported_nothing_reads_coded_and_nested_columns(tmp_path: Path) -> None:
+    coded = pa.array(["I", "II"] * 6).dictionary_encode()
+    path = write(tmp_path / "t.parquet", {"v": POINTS.tolist(), "stage": coded})
+    code = f"from modecover.data import open_data; print(open_data({str(path)!r}, key='v,stage').shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "(5,)\n"
 
 
 def test_columns_of_names_written_as_numbers_are_refused(tmp_path: Path) -> None:

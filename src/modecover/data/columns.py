@@ -156,7 +156,7 @@ def array_of(column: Any, name: str, origin: str) -> Array:
     Raises:
         UserError: where rows differ in length, or one is empty.
     """
-    arrow = needs("pyarrow", "reading tables")
+    arrow, compute = (needs(name, "reading tables", "pyarrow") for name in ("pyarrow", "pyarrow.compute"))
     array, shape, given = _flat(column), [], getattr(column.type, "shape", None)
     shape.append(len(array))
     while _is_list(array.type):
@@ -165,7 +165,7 @@ def array_of(column: Any, name: str, origin: str) -> Array:
         if arrow.types.is_fixed_size_list(array.type):
             length = array.type.list_size
         else:
-            lengths = np.unique(arrow.compute.list_value_length(array).to_numpy(zero_copy_only=False))
+            lengths = np.unique(compute.list_value_length(array).to_numpy(zero_copy_only=False))
             if len(lengths) > 1:
                 raise UserError(
                     f"{origin}: the arrays of the column {name!r} differ in length ({lengths[0]} to {lengths[-1]}); "

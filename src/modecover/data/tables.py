@@ -149,11 +149,11 @@ def _bits(kind: Any) -> int:
 
 def _bytes_of(column: Any) -> int:
     """The bytes of a column's values; of one that a dictionary codes, as if each were written out."""
-    arrow = needs("pyarrow", "reading parquet files")
+    arrow, compute = (needs(name, "reading parquet files", "pyarrow") for name in ("pyarrow", "pyarrow.compute"))
     kind = column.type
     if arrow.types.is_dictionary(kind) and not _bits(kind.value_type):
-        lengths = arrow.compute.binary_length(column.dictionary)
-        return int(arrow.compute.sum(lengths.take(column.indices)).as_py() or 0)
+        lengths = compute.binary_length(column.dictionary)
+        return int(compute.sum(lengths.take(column.indices)).as_py() or 0)
     return int(column.nbytes)
 
 
