@@ -62,7 +62,5 @@ def memory_limit(word: str) -> int:
         except UserError as error:
             raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
     if size < 1:
-        raise argparse.ArgumentTypeError(
-            f"{word} leaves no memory: give a positive number of GiB, or words such as 1GB"
-        )
+        raise argparse.ArgumentTypeError(f"{word} leaves no memory: give a positive number of GiB, or as in 500MB")
     return size
