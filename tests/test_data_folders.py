@@ -166,7 +166,7 @@ def test_files_beside_a_table_are_counted(tmp_path: Path) -> None:
     assert open_data(tmp_path).notes == (f"left out of {tmp_path}: 1 .png file",)
 
 
-@pytest.mark.parametrize("limit", [2**30, 0], ids=["in memory", "streamed"])
+@pytest.mark.parametrize("limit", [2**30, 1], ids=["in memory", "streamed"])
 def test_all_broken_pictures_are_counted_and_some_named(
     tmp_path: Path, limit: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +225,14 @@ def test_benchmarks_and_tables_do_not_wait_for_pipes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p" / "x.parquet")
     with pytest.raises(UserError, match="is a pipe"):
         open_data(tmp_path / "p")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_a_line_break_in_a_name_does_not_break_the_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"a\\nb\.png cannot be read") as caught:
+        open_data(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are Linux's")

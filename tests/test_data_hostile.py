@@ -133,6 +133,13 @@ def test_a_file_that_is_no_smaller_than_its_content_is_no_bomb(tmp_path: Path) -
     assert open_data(tmp_path / "x.npz", memory_limit=0).size == 6
 
 
+def test_a_list_of_names_does_not_fill_the_screen(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **{f"a{number}": POINTS for number in range(300)})
+    with pytest.raises(UserError, match="and 280 more") as caught:
+        open_data(tmp_path / "x.npz")
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("start", "words"),
     [
@@ -217,6 +224,7 @@ def test_images_that_memory_cannot_hold_at_a_size_are_refused() -> None:
         (lambda: np.zeros(3, dtype=[("a", "f4")]), "holds no numbers"),
         (lambda: [[10**400]], "type object"),
         (lambda: np.zeros(5), r"give \(N, 1\)"),
+        (lambda: np.array([[2**63 - 1, -(2**63)]] * 3), r"beyond 2\^53"),
         (lambda: None, "cannot open a NoneType"),
         (lambda: b"ring", "cannot open a bytes"),
         (lambda: {}, "cannot open a dict"),
@@ -302,7 +310,8 @@ def test_memory_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "code"), [("2", 0), ("0.5", 0), ("1GB", 0), ("500MiB", 0), ("1e300", 2), ("9" * 23, 2), ("1XB", 2)]
+    ("word", "code"),
+    [("2", 0), ("1GB", 0), ("500MiB", 0), ("1e300", 2), ("9" * 23, 2), ("1XB", 2), ("-1", 2)],
 )
 def test_memory_limits_of_the_command_line(
     word: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,18 @@ def test_a_column_taken_as_classes_by_its_name_is_told_and_can_be_refused(tmp_pa
 def test_a_target_that_is_no_class_is_learned(tmp_path: Path) -> None:
     data = quiet(write(tmp_path / "t.parquet", {"a": POINTS[:, 0], "target": POINTS[:, 1]}))
     assert data.columns == ("a", "target") and data.labels is None
+
+
+@pytest.mark.parametrize(
+    "column", [[0.5, 1.0] * 6, [[0, 1]] * 12, [0.0, np.inf] * 6], ids=["halves", "lists", "infinite"]
+)
+def test_a_column_called_label_that_holds_no_classes_is_refused(tmp_path: Path, column: list[Any]) -> None:
+    path = write(tmp_path / "t.parquet", {"a": POINTS[:, 0], "label": column})
+    with pytest.raises(UserError, match=r"the column 'label' holds (numbers|arrays) that are no classes"):
+        open_data(path)
+    with pytest.raises(UserError, match="cannot be learned and hold the classes too"):
+        open_data(path, key="a", labels="a")
+    assert quiet(path, key="a").shape == (1,)
 
 
 def test_truth_values_and_words_are_learned_and_named(tmp_path: Path) -> None:
@@ -157,6 +171,20 @@ def test_vectors_of_every_list_and_whole_numbers_as_pixels(tmp_path: Path) -> No
     data = quiet(write(tmp_path / "t.parquet", {"x": GREY.tolist()}))  # Arrow makes them int64
     assert isinstance(data, Images) and np.array_equal(data.pixels[:, 0].numpy(), GREY)
     assert "read as pixels" in data.notes[0]
+
+
+def test_a_process_that_has_imported_nothing_reads_coded_and_nested_columns(tmp_path: Path) -> None:
+    coded = pa.array(["I", "II"] * 6).dictionary_encode()
+    path = write(tmp_path / "t.parquet", {"v": POINTS.tolist(), "stage": coded})
+    code = f"from modecover.data import open_data; print(open_data({str(path)!r}, key='v,stage').shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "(5,)\n"
+
+
+def test_columns_of_names_written_as_numbers_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", {"a": POINTS[:, 0], "id": np.arange(12) + 2**60})
+    with pytest.raises(UserError, match=r"column 'id': whole numbers .* beyond 2\^53"):
+        open_data(path)
 
 
 @pytest.mark.parametrize("content", [1, "text"])

@@ -111,8 +111,8 @@ def _audited(given: dict[str, Any]) -> Audit:
         return audit(
             real,
             fake,
-            real_options={**options, "progress": display.preparing},
-            fake_options={**fake_options, "progress": display.preparing},
+            real_options=options,
+            fake_options=fake_options,
             progress=lambda stage, share: display.preparing(f"audit ({stage})", round(100 * share), 100),
             **given,
         )

@@ -60,13 +60,15 @@ def as_flags(sentence: str) -> str:
 
 def memory_limit(word: str) -> int:
     """Bytes in words such as 500MB or 2GiB; a number alone counts GiB."""
-    try:
-        return int(min(number(word), 2.0**40) * 2**30)
-    except argparse.ArgumentTypeError:
-        pass
     from modecover.data.room import byte_count
 
     try:
-        return byte_count(word)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+        size = int(min(number(word), 2.0**40) * 2**30)
+    except argparse.ArgumentTypeError:
+        try:
+            size = byte_count(word)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{word} leaves no memory: give a positive number of GiB, or as in 500MB")
+    return size

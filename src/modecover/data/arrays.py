@@ -206,6 +206,15 @@ def _checked_span(array: NDArray[Any], what: str, layout: str | None) -> tuple[f
     return low, high
 
 
+def require_exact(dtype: np.dtype[Any], span: tuple[float, float], what: str) -> None:
+    """Raise `UserError` where whole numbers are too large for any float: they are names of something, no measure."""
+    if dtype.kind in "iu" and max(abs(span[0]), abs(span[1])) > 2.0**53:
+        raise UserError(
+            f"{what}: whole numbers from {span[0]:g} to {span[1]:g} are beyond 2^53 and no float holds them; "
+            "leave them out, or convert them to floats if they are measures."
+        )
+
+
 def _points(
     array: NDArray[Any],
     what: str,
@@ -221,6 +230,7 @@ def _points(
         )
     if size is not None or channels is not None:
         raise UserError(f"{what}: an array of shape {array.shape} is points, not images; leave out size and channels.")
-    if max(abs(span[0]), abs(span[1])) > np.finfo(np.float32).max:
+    require_exact(array.dtype, span, what)
+    if max(abs(span[0]), abs(span[1])) > float(np.finfo(np.float32).max):
         raise UserError(f"{what}: some numbers are too large for float32; rescale them.")
     return torch.from_numpy(np.array(as_rows(array), dtype=np.float32))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modecover.data.arrays import require_exact
 from modecover.data.base import needs
 from modecover.data.roles import CLASSES, LIST, NUMBER, PICTURE, SWITCH, WORDS
 from modecover.errors import UserError
@@ -115,6 +116,8 @@ def _block(column: Any, name: str, kind: str, origin: str) -> tuple[Array, list[
         return rows.astype(np.float64), [f"{name}[{place}]" for place in range(rows.shape[1])]
     values = values_of(column, name, origin)
     if kind in (NUMBER, SWITCH):
+        if values.size:
+            require_exact(values.dtype, (float(values.min()), float(values.max())), f"{origin}, column {name!r}")
         return values.astype(np.float64)[:, None], [name]
     words, places = np.unique(values, return_inverse=True)
     if len(words) > MOST_WORDS or 2 * len(words) > len(values):
@@ -153,7 +156,7 @@ def array_of(column: Any, name: str, origin: str) -> Array:
     Raises:
         UserError: where rows differ in length, or one is empty.
     """
-    arrow = needs("pyarrow", "reading tables")
+    arrow, compute = (needs(name, "reading tables", "pyarrow") for name in ("pyarrow", "pyarrow.compute"))
     array, shape, given = _flat(column), [], getattr(column.type, "shape", None)
     shape.append(len(array))
     while _is_list(array.type):
@@ -162,7 +165,7 @@ def array_of(column: Any, name: str, origin: str) -> Array:
         if arrow.types.is_fixed_size_list(array.type):
             length = array.type.list_size
         else:
-            lengths = np.unique(arrow.compute.list_value_length(array).to_numpy(zero_copy_only=False))
+            lengths = np.unique(compute.list_value_length(array).to_numpy(zero_copy_only=False))
             if len(lengths) > 1:
                 raise UserError(
                     f"{origin}: the arrays of the column {name!r} differ in length ({lengths[0]} to {lengths[-1]}); "

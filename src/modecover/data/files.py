@@ -13,7 +13,7 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from modecover.data.places import printable
+from modecover.data.places import counted, printable
 from modecover.data.room import require_memory, require_unfolded
 from modecover.errors import UserError
 
@@ -160,7 +160,7 @@ def read_npz(path: Path, key: str | None, label_key: str | None, split: str, lim
         of_split = [n for n in (f"x_{split}", f"X_{split}", f"{split}_images") if n in names]
         label_names = (*LABEL_KEYS, f"y_{split}", f"{split}_labels")
         if key is None and not of_split and split != "train":
-            raise UserError(f"{what} has no array of the split {split!r}; it holds {', '.join(names)}.")
+            raise UserError(f"{what} has no array of the split {split!r}; it holds {counted(names)}.")
         if key is None:
             key = of_split[0] if of_split else _only([n for n in names if n not in label_names], what)
         if label_key is None:
@@ -168,7 +168,7 @@ def read_npz(path: Path, key: str | None, label_key: str | None, split: str, lim
         wanted = [key, *([] if label_key in (None, NO_LABELS) else [str(label_key)])]
         for name in wanted:
             if name not in names:
-                raise UserError(f"{what} has no array {name!r}; it holds {', '.join(names)}.")
+                raise UserError(f"{what} has no array {name!r}; it holds {counted(names)}.")
         arrays = [_member(archive, f"{name}.npy", f"{name!r} in {what}", limit) for name in wanted]
         return arrays[0], arrays[1] if len(arrays) > 1 else None
 
@@ -191,7 +191,7 @@ def _only(candidates: list[str], what: str) -> str:
         return candidates[0]
     if not candidates:
         raise UserError(f"{what} holds no array of samples; save one into it.")
-    raise UserError(f"{what} holds several arrays ({', '.join(candidates)}): say which one with key={candidates[0]!r}.")
+    raise UserError(f"{what} holds several arrays ({counted(candidates)}): say which one with key={candidates[0]!r}.")
 
 
 @contextmanager
@@ -257,9 +257,3 @@ def find_mnist(folder: Path, split: str) -> Path | None:
             if path.is_file():
                 return path
     return None
-
-
-def counted(names: Sequence[str], shown: int = 3) -> str:
-    """The first `shown` of `names`, and how many more there are."""
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from modecover.errors import UserError
@@ -17,8 +18,20 @@ _KINDS = (
 
 
 def printable(text: object) -> str:
-    """A name as text that every terminal, file and picture can hold: bytes that are no UTF-8 are shown as \\udcNN."""
-    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    """A name as one line that every terminal, file and picture can hold: what cannot be printed is escaped.
+
+    So are line breaks, and bytes that are no UTF-8 (as \\udcNN).
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
+    )
+
+
+def counted(names: Iterable[str], shown: int = 20) -> str:
+    """The first `shown` of `names` with commas, and how many more there are."""
+    listed = list(map(printable, names))
+    rest = len(listed) - shown
+    return ", ".join(listed[:shown]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def special(path: Path) -> str | None:

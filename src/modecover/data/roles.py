@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from modecover.data.files import LABEL_KEYS, NO_LABELS
+from modecover.data.places import counted
 from modecover.errors import UserError
 
 PICTURE, LIST, NUMBER, SWITCH, WORDS, CLASSES = "pictures", "arrays", "numbers", "truth values", "words", "classes"
 """What a column can hold and be learned from: see `choose_roles`."""
 USABLE = (PICTURE, LIST, NUMBER, SWITCH, WORDS, CLASSES)
 _SINGLE = (NUMBER, SWITCH, WORDS, CLASSES)
+_PLAINLY_LABELS = ("labels", "label", "classes", "class")
+"""Of `LABEL_KEYS` those that mean nothing else; a `target` or a `y` may be a number of any kind."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,13 @@ def choose_roles(
         key = key[0].split(",")
     for name in (*(key or ()), *([] if label_key in (None, NO_LABELS) else [str(label_key)])):
         if name not in kinds:
-            raise UserError(f"{origin} has no column {name!r}; it has {', '.join(kinds)}.")
+            raise UserError(f"{origin} has no column {name!r}; it has {counted(kinds)}.")
+    if key is not None and label_key in key:
+        raise UserError(f"{origin}: the column {label_key!r} cannot be learned and hold the classes too; say another.")
     guessed = label_key is None
     if label_key is None:
+        if key is None:
+            _require_classes(kinds, origin, are_classes)
         label_key = _guessed_label(kinds, key or (), are_classes)
     label = None if label_key == NO_LABELS else label_key
     columns = _learned(kinds, key, label, origin)
@@ -74,10 +81,23 @@ def choose_roles(
         if are_classes(name)
     ]
     if unused and key is None:
-        kept = ", ".join(f"{name} ({kinds[name]})" for name in unused)
+        kept = counted(f"{name} ({kinds[name]})" for name in unused)
         notes.append(f"{origin}: columns that are not used: {kept} (key= names those to learn)")
     told = {name: "learned" if name in columns else "classes" if name == label else "not used" for name in kinds}
     return Roles(columns, label, {name: f"{role} ({kinds[name]})" for name, role in told.items()}, tuple(notes))
+
+
+def _require_classes(kinds: Mapping[str, str], origin: str, are_classes: Callable[[str], bool]) -> None:
+    """Raise `UserError` where a column is called `label` or `class` beside others, and holds none."""
+    for name, kind in kinds.items():
+        others = any(other != name and held in USABLE for other, held in kinds.items())
+        if name.lower() not in _PLAINLY_LABELS or kind not in USABLE or not others:
+            continue
+        if kind not in _SINGLE or not are_classes(name):
+            raise UserError(
+                f"{origin}: the column {name!r} holds {kind} that are no classes (whole numbers or words); say "
+                "labels='none' to treat it like the others, or name another column of classes."
+            )
 
 
 def _guessed_label(kinds: Mapping[str, str], key: Sequence[str], are_classes: Callable[[str], bool]) -> str | None:
@@ -105,11 +125,11 @@ def _learned(kinds: Mapping[str, str], key: Sequence[str] | None, label: str | N
     for kind in (PICTURE, LIST):
         found = [name for name, held in kinds.items() if held == kind and name != label]
         if len(found) > 1:
-            raise UserError(f"{origin} has several columns of data ({', '.join(found)}): say key={found[0]!r}.")
+            raise UserError(f"{origin} has several columns of data ({counted(found)}): say key={found[0]!r}.")
         if found:
             return tuple(found)
     single = tuple(name for name, held in kinds.items() if held in _SINGLE and name != label)
     if not single:
-        kept = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        kept = counted(f"{name} ({kind})" for name, kind in kinds.items())
         raise UserError(f"{origin} has no column of pictures or numbers to learn; it has {kept}.")
     return single

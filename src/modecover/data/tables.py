@@ -16,7 +16,7 @@ from modecover.data.base import Progress, needs, silent
 from modecover.data.columns import kinds_of, side_by_side, values_of
 from modecover.data.encoded import TablePictures
 from modecover.data.folders import SPLIT_NAMES
-from modecover.data.places import printable, require_openable
+from modecover.data.places import counted, printable, require_openable
 from modecover.data.roles import CLASSES, PICTURE, Roles, choose_roles
 from modecover.data.room import MEMORY_LIMIT, require_unfolded
 from modecover.errors import UserError
@@ -87,7 +87,7 @@ def tables_of_split(paths: Sequence[Path], split: str, folder: Path) -> list[Pat
     chosen = [path for path in paths if split in path.stem.lower()]
     if chosen or not any(name in path.stem.lower() for path in paths for name in SPLIT_NAMES):
         return chosen or list(paths)
-    names = ", ".join(printable(path.name) for path in paths)
+    names = counted(path.name for path in paths)
     raise UserError(f"no parquet file in {printable(folder)} is named after the split {split!r}; there are {names}.")
 
 
@@ -107,8 +107,8 @@ class _Files:
             names = file.schema_arrow.names
             if names != self.schema.names:
                 raise UserError(
-                    f"{printable(path)} has the columns {', '.join(names)}, and {printable(paths[0])} has "
-                    f"{', '.join(self.schema.names)}; give files of one layout."
+                    f"{printable(path)} has the columns {counted(names)}, and {printable(paths[0])} has "
+                    f"{counted(self.schema.names)}; give files of one layout."
                 )
             if len(set(names)) < len(names):
                 raise UserError(f"{printable(path)} has two columns of one name; rename one.")
@@ -149,11 +149,11 @@ def _bits(kind: Any) -> int:
 
 def _bytes_of(column: Any) -> int:
     """The bytes of a column's values; of one that a dictionary codes, as if each were written out."""
-    arrow = needs("pyarrow", "reading parquet files")
+    arrow, compute = (needs(name, "reading parquet files", "pyarrow") for name in ("pyarrow", "pyarrow.compute"))
     kind = column.type
     if arrow.types.is_dictionary(kind) and not _bits(kind.value_type):
-        lengths = arrow.compute.binary_length(column.dictionary)
-        return int(arrow.compute.sum(lengths.take(column.indices)).as_py() or 0)
+        lengths = compute.binary_length(column.dictionary)
+        return int(compute.sum(lengths.take(column.indices)).as_py() or 0)
     return int(column.nbytes)
 
 

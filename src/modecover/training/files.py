@@ -102,9 +102,9 @@ def remove_partial(folder: Path, *, below: bool = False) -> None:
 def write_json(path: Path, value: Json) -> None:
     """Replace `path` by `value` as indented JSON; see `plain` for non-finite numbers."""
     with replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        # A file's name may hold bytes that are no UTF-8; backslashes and four digits are how JSON writes them.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def plain(value: Any) -> Json:
