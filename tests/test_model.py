@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelHubMixin
@@ -14,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.networks import DCGANEncoder, DCGANGenerator, MLPEncoder, MLPGenerator
-from modecover.training import model as model_module
+from modecover.networks import DCGANEncoder, DCGANGenerator, MLPEncoder, MLPGenerator, ResidualGenerator
+from modecover.training import model_files
 from modecover.training.model import GenerativeModel, load
+from modecover.training.prior import Prior
 
 FACTS: dict[str, Any] = {
     "method": {"name": "ivlsgan", "settings": {"k": 2}},
@@ -133,7 +137,7 @@ def test_pixels_are_rounded_from_minus_one_to_one() -> None:
             values = torch.tensor([-1.0, 1.0, 0.0, 2.0, -1 + 2 / 255])
             return values.repeat(len(z), 1)[:, :, None, None]
 
-    model.networks["G"] = Constant()
+    model.networks["G"], model.data["shape"] = Constant(), [5, 1, 1]
     assert model.sample_images(1).flatten().tolist() == [0, 255, 128, 255, 1]
     with pytest.raises(UserError, match="not images"):
         points().sample_images(1)
@@ -342,14 +346,239 @@ def test_an_unwritable_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wrong_requests_are_sentences() -> None:
-    with pytest.raises(UserError, match="at least 1"):
+    with pytest.raises(UserError, match="n is 0: it must be at least 1"):
         points().sample(0)
-    with pytest.raises(UserError, match=r"2\.5 samples were asked for; ask for a whole number"):
+    with pytest.raises(UserError, match=r"n is 2\.5: give a whole number"):
         points().sample(2.5)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="do not fit into memory: ask for fewer"):
+    with pytest.raises(UserError, match=r"10,000,000,000,000 samples do not fit into memory: .* ask for fewer"):
         points().sample(10**13)
     with pytest.raises(UserError, match="batch is 0"):
         points().sample(1, batch=0)
     with pytest.raises(UserError, match="named G"):
         GenerativeModel({}, prior={"law": "normal", "dimension": 1}, data={}, **FACTS)
-    assert model_module.FORMAT == 1
+    assert model_files.FORMAT == 1
+
+
+# ---------------------------------------------------------------- a model from somebody else
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sound model."""
+    folder = tmp_path_factory.mktemp("good")
+    points().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def theirs(good: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoilt."""
+    return Path(shutil.copytree(good, tmp_path / "theirs"))
+
+
+HOSTILE: list[Any] = [None, True, -1, 2.5, 10**9, 10**30, "../x", [[]], {"a": 1}]
+
+
+def places(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every place in a mapping of mappings."""
+    if not isinstance(value, dict):
+        return [path]
+    return ([path] if path else []) + [place for key in value for place in places(value[key], (*path, key))]
+
+
+def put(config: dict[str, Any], place: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """A copy of the config with `value` at the place; `...` leaves the place out."""
+    config = json.loads(json.dumps(config))
+    inner = config
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    if value is ...:
+        del inner[place[-1]]
+    return config
+
+
+def test_whatever_a_config_holds_a_model_is_sound_or_refused_in_a_sentence(theirs: Path) -> None:
+    config = json.loads((theirs / "config.json").read_text())
+    told = []
+    for place in places(config):
+        for value in (..., *HOSTILE):
+            (theirs / "config.json").write_text(json.dumps(put(config, place, value)))
+            try:
+                assert load(theirs).sample(3).isfinite().all()
+            except UserError as error:
+                told.append(str(error))
+    assert len(told) > 150
+    assert [said for said in told if not said.endswith((".", "?")) or "\n" in said] == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        (("architecture", "G"), [1], 'by its "class" and its "arguments", but this says'),
+        (("architecture", "G", "class"), ["MLPGenerator"], "the network class"),
+        (("architecture", "G", "class"), "os.system", "which this version does not have"),
+        (("architecture", "G", "arguments"), [3, [2]], "must be given by name"),
+        (("architecture", "G", "arguments", "hidden"), [10**9, 10**9], "larger than the weights|not fit into memory"),
+        (("architecture", "G", "arguments", "latent"), 10**9, "larger than the weights|not fit into memory"),
+        (("architecture", "G", "arguments", "latent"), 10**30, "no machine counts so far"),
+        (("architecture", "G", "arguments", "shape"), [10**9, 10**9, 10**9], "too large|larger|not fit"),
+        (("architecture", "G", "arguments", "batch_norm"), 1, "give True or False"),
+        (("architecture", "G", "arguments", "activation"), {}, "give a text"),
+        (("architecture", "../x"), {"class": "MLPEncoder", "arguments": {"shape": [2], "latent": 3}}, "is no name"),
+        (("architecture", "a.b"), {"class": "MLPEncoder", "arguments": {"shape": [2], "latent": 3}}, "is no name"),
+        (("architecture", "forward"), {"class": "MLPEncoder", "arguments": {"shape": [2], "latent": 3}}, "is no name"),
+        (("architecture", ""), {"class": "MLPEncoder", "arguments": {"shape": [2], "latent": 3}}, "is no name"),
+        (("architecture", "G"), ..., "needs a network named G"),
+        (("prior", "dimension"), 4, r"G cannot take rows of shape \(4,\)"),
+        (("prior", "dimension"), 10**12, "G cannot take rows of shape"),
+        (("prior", "dimension"), True, "the dimension a whole number"),
+        (("prior", "law"), ["normal"], "the law must be normal"),
+        (("data", "shape"), [3], r"G made .* of shape \(2, 2\), where \(2, 3\) belongs"),
+        (("data", "shape"), "22", "give a list or tuple"),
+        (("data", "shape"), ..., "give that of one sample"),
+        (("data", "name"), 7, "data.name is 7: give a text"),
+        (("training", "seed"), "3", "give a whole number"),
+        (("format",), True, "a model of format version True"),
+    ],
+)
+def test_what_is_wrong_with_a_config_is_named(theirs: Path, place: tuple[str, ...], value: Any, sentence: str) -> None:
+    path = theirs / "config.json"
+    path.write_text(json.dumps(put(json.loads(path.read_text()), place, value)))
+    with pytest.raises(UserError, match=sentence):
+        load(theirs)
+
+
+def test_many_small_layers_are_not_built_beyond_the_weights_that_fill_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    networks: dict[str, nn.Module] = {"G": ResidualGenerator(latent=2, shape=(1, 16, 16), width=2)}
+    data = {"name": "small", "shape": [1, 16, 16], "value_range": [-1.0, 1.0]}
+    GenerativeModel(networks, prior=Prior(2), data=data, **FACTS).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(put(config, ("architecture", "G", "arguments", "blocks"), 10**9)))
+    with pytest.raises(UserError, match="larger than the weights"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[" * 10_000, '{"a":' * 10_000, "nul", "[1e999]", '"\\ud800"', "\0", "\ufeff{}"])
+def test_a_config_that_is_no_config(theirs: Path, content: str) -> None:
+    (theirs / "config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"damaged|not one that modecover saved"):
+        load(theirs)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_a_pipe_is_not_waited_for(theirs: Path, name: str, make: Callable[[Path], None]) -> None:
+    (theirs / name).unlink()
+    make(theirs / name)
+    with pytest.raises(UserError, match=f"{name} is no plain file"):
+        load(theirs)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda w: w * float("nan"), "holds NaN or infinity in"),
+        (lambda w: w / 0, "holds NaN or infinity in"),
+        (lambda w: w.double() * 1e300, "holds NaN or infinity in"),
+        (lambda w: w + 1j, "holds complex numbers in"),
+        (lambda w: (100 * w).to(torch.int64), "is of type torch.int64, where torch.float32 belongs"),
+        (lambda w: w[None], "do not fit the networks"),
+        (lambda w: w[:0], "do not fit the networks|larger than the weights"),
+        (lambda w: w * 1e38, "G makes NaN or infinities"),
+    ],
+)
+def test_weights_that_are_none(theirs: Path, change: Callable[[Tensor], Tensor], sentence: str) -> None:
+    path = theirs / "model.safetensors"
+    weights = load_file(path)
+    changed = {name: change(value) if name == "G.layers.0.weight" else value for name, value in weights.items()}
+    if "makes" in sentence:
+        changed = {name: change(value) if value.is_floating_point() else value for name, value in weights.items()}
+    save_file({name: value.contiguous() for name, value in changed.items()}, path)
+    with pytest.raises(UserError, match=sentence):
+        load(theirs)
+
+
+def test_nothing_that_a_model_names_is_opened(theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from modecover import data
+    from modecover.cli import main
+    from modecover.data import opening
+
+    secret = tmp_path / "secret.npy"
+    np.save(secret, np.zeros((9, 2)))
+    path = theirs / "config.json"
+    config = json.loads(path.read_text())
+    config["data"] |= {"name": str(secret), "opened": {"source": str(secret)}}
+    path.write_text(json.dumps(config))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a model's data was opened")
+
+    monkeypatch.setattr(data, "open_data", refuse)
+    monkeypatch.setattr(opening, "open_data", refuse)
+    for out in ("drawn.png", "drawn.npy"):
+        assert main(["sample", str(theirs), "--count", "50", "--out", str(tmp_path / out)]) == 0
+    assert main(["evaluate", str(theirs)]) == 2  # a model alone does not say what it is compared with
+
+
+@pytest.mark.parametrize(
+    ("name", "modes"),
+    [("ring", 8), ("ring:modes=5", 5), ("ring:modes=9999999999", None), ("./ring", None), ("x" * 999, None)],
+)
+def test_built_in_mixtures_are_known_by_name(name: str, modes: int | None) -> None:
+    from modecover.cli.sample import _mixture
+
+    model = points()
+    model.data["name"] = name
+    mixture = _mixture(model)
+    assert (None if mixture is None else len(mixture.centres)) == modes
+
+
+WRONG: list[Any] = [None, "1", b"1", 2.5, float("nan"), [1], True, -1, 10**30, object(), torch.zeros(3)]
+
+
+@pytest.mark.parametrize("value", WRONG)
+def test_wrong_arguments_are_sentences(good: Path, value: Any) -> None:
+    model = points()
+    requests: list[Callable[[], Any]] = [
+        lambda: model.sample(value),
+        lambda: model.sample(2, seed=value),
+        lambda: model.sample(2, batch=value),
+        lambda: model.encode(value),
+        lambda: load(value),
+        lambda: load(good, networks={"G": value}),
+    ]
+    if value is not None:
+        requests += [lambda: load(good, seed=value), lambda: load(good, networks=value)]
+    if not (isinstance(value, int) and value > 2):
+        requests.append(lambda: GenerativeModel(value, prior=Prior(3), data={"shape": [2]}, **FACTS))
+    for request in requests:
+        with pytest.raises(UserError) as caught:
+            request()
+        assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\udcff", "a\0/b"])
+def test_names_that_no_folder_can_have(path: str) -> None:
+    with pytest.raises(UserError, match="can be the name of no folder"):
+        load(path)
+
+
+def test_counts_and_seeds_of_numpy_are_those_of_python() -> None:
+    model = points()
+    expected = model.sample(3, seed=5)
+    found = model.sample(np.int64(3), seed=np.int32(5), batch=np.int8(3))  # type: ignore[arg-type]
+    assert torch.equal(found, expected)
+
+
+def test_a_network_that_makes_something_else_is_named() -> None:
+    model = points()
+    model.networks["G"] = nn.Linear(3, 4)
+    with pytest.raises(UserError, match=r"G made .* of shape \(2, 4\), where \(2, 2\) belongs"):
+        model.sample(2)
+    model.networks["G"] = nn.Linear(5, 2)
+    with pytest.raises(UserError, match=r"G cannot take rows of shape \(3,\)"):
+        model.sample(2)

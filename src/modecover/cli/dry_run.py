@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import torch
 
 from modecover.cli.flags import shown_value
+from modecover.cli.progress import Display, duration
 from modecover.data import open_data
 from modecover.methods.base import Method
 from modecover.training.build import build_engine
@@ -44,20 +44,27 @@ def dry_run(
     dataset = open_for_networks(name, data, chosen.get("networks", "auto"), None, _Notes(), **opening)
     method, settings = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=chosen)
     device = choose_device(settings.device)
-    engine = build_engine(method, settings, dataset, device=device)
+    with Display() as display:
+        engine = build_engine(
+            method,
+            settings,
+            dataset,
+            device=device,
+            progress=lambda done, total: display.preparing("networks of each seed", done, total),
+        )
+    sizes = {key: sum(p.numel() for p in net.parameters()) // settings.seeds for key, net in engine.networks.items()}
+    print(f"data       {dataset.name}, samples of shape {dataset.shape}")
+    print(f"networks   {', '.join(f'{key} {count:,} weights' for key, count in sizes.items())}")
+    print(f"settings   {_listed({**method.settings(), **_unusual(settings)})}", flush=True)  # a step may take minutes
     engine.step()
+    print(f"schedule   {engine.schedule()}", flush=True)
     start = time.perf_counter()
     for _ in range(TIMED_STEPS):
         engine.step()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = (time.perf_counter() - start) / TIMED_STEPS
-    sizes = {key: sum(p.numel() for p in net.parameters()) // settings.seeds for key, net in engine.networks.items()}
-    whole = timedelta(seconds=round(seconds * settings.steps))
-    print(f"data       {dataset.name}, samples of shape {dataset.shape}")
-    print(f"schedule   {engine.schedule()}")
-    print(f"networks   {', '.join(f'{key} {count:,} weights' for key, count in sizes.items())}")
-    print(f"settings   {_listed({**method.settings(), **_unusual(settings)})}")
+    whole = duration(seconds * settings.steps)
     print(f"cost       {seconds:.3g} s a step on {device}: {settings.steps:,} steps take about {whole}")
 
 

@@ -35,6 +35,10 @@ def run(words: list[str]) -> int:
 
     if given["samples"] is not None and given["samples"] < 1:
         raise UserError(f"--samples is {given['samples']}: ask for at least 1.")
+    if given["data"] is None and not (Path(given["model"]) / "run.json").is_file():
+        raise UserError(
+            f"{given['model']} is no run, whose data could be opened again: say with --data what to compare with."
+        )
     models = load_all(given["model"])
     dataset = open_again(models[0], given["data"], take_data_options(given))
     labels = [f"seed {model.training_facts.get('seed', number)}" for number, model in enumerate(models)]
@@ -160,7 +164,7 @@ def open_again(model: GenerativeModel, source: str | None, options: dict[str, An
 def _reopened(model: GenerativeModel, options: dict[str, Any]) -> Dataset:
     from modecover.data import open_data
 
-    opened, name = model.data.get("opened"), model.data["name"]
+    opened, name = model.data.get("opened"), model.data.get("name", "data")
     failed = f"The run's data {name!r} could not be opened again; say with --data what it is."
     if opened is None:
         raise UserError(f"{failed} It came from memory, not from a name or a path.")
@@ -168,7 +172,9 @@ def _reopened(model: GenerativeModel, options: dict[str, Any]) -> Dataset:
         dataset = open_data(**{**opened, **options})
     except UserError as error:
         raise UserError(f"{failed} {error}") from None
-    if dataset.fingerprint != model.data["fingerprint"]:
+    except TypeError as error:  # options that no version of ours has written
+        raise UserError(failed) from error
+    if dataset.fingerprint != model.data.get("fingerprint"):
         print(f"Note: {name} is no longer what the model was trained on; its content changed.", file=sys.stderr)
     return dataset
 

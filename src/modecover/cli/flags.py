@@ -9,11 +9,14 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import math
 import textwrap
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union
+
+from modecover.kinds import LARGEST_WHOLE, read_number, shown
 
 Convert = Callable[[str], Any]
 
@@ -70,32 +73,40 @@ def converter(hint: Any) -> tuple[Convert, str]:
 
 
 def whole_number(word: str) -> int:
-    """`20000`, `20_000` or `2e4`."""
+    """`20000`, `20_000` or `2e4`; at most 18 digits."""
     try:
-        return int(word)
+        value: float = int(word)
     except ValueError:
-        pass
-    value = number(word, "a whole number")
-    if value != int(value):
-        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number")
+        value = _float(word)
+    written = word.isascii() and any(map(str.isdigit, word))  # neither "inf" nor the digits of other scripts
+    if not written or value != value or (math.isfinite(value) and value != int(value)):
+        raise argparse.ArgumentTypeError(f"{shown(word)} is not a whole number")
+    if abs(value) > LARGEST_WHOLE:
+        raise argparse.ArgumentTypeError(f"{shown(word)} is more than can be counted: give at most 18 digits")
     return int(value)
 
 
 def number(word: str, noun: str = "a number") -> float:
-    """A finite number."""
+    """A finite number, at most the largest of float32."""
     try:
-        value = float(word)
+        return read_number(word)
     except ValueError:
-        value = float("nan")
-    if value - value != 0:
-        raise argparse.ArgumentTypeError(f"{word!r} is not {noun}")
-    return value
+        large = math.isfinite(_float(word)) and word.isascii()
+        raise argparse.ArgumentTypeError(f"{shown(word)} is {'too large' if large else f'not {noun}'}") from None
+
+
+def _float(word: str) -> float:
+    """The number that Python reads in `word`, NaN where it reads none."""
+    try:
+        return float(word)
+    except ValueError:
+        return math.nan
 
 
 def _choice(choices: tuple[str, ...]) -> Convert:
     def choose(word: str) -> str:
         if word not in choices:
-            raise argparse.ArgumentTypeError(f"{word!r} is not one of {', '.join(choices)}")
+            raise argparse.ArgumentTypeError(f"{shown(word)} is not one of {', '.join(choices)}")
         return word
 
     return choose

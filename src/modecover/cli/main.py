@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -16,6 +17,8 @@ from typing import TextIO
 from modecover.cli.parser import Failure, Parser, known
 from modecover.cli.process import wait_asleep
 from modecover.errors import UserError
+from modecover.kinds import shown
+from modecover.limits import explained
 
 COMMANDS = {
     "train": ("train:run", "train a method on data; the same command again resumes"),
@@ -43,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     show = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
+    _print_any_name()
     try:
+        _refuse_impossible_names(words)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code = _dispatch(words)
@@ -65,6 +70,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         what = f"{error.filename} cannot be used" if error.filename else "A file could not be read or written"
         return _tell(f"{what}: {error.strerror}. Mend that, or add --traceback to see where it was needed.", EXIT_USER)
+    except Exception as error:  # memory and numbers have their ends everywhere; all else is a mistake of ours
+        sentence = explained(error)
+        if show or sentence is None:
+            raise
+        return _tell(sentence, EXIT_USER)
+
+
+def _refuse_impossible_names(words: Sequence[str]) -> None:
+    """No word is a file's name, or anything else, with a NUL or with bytes that are not UTF-8 in it."""
+    for word in words:
+        if "\0" in word or word != word.encode(errors="ignore").decode():
+            raise UserError(f"The word {shown(word)} holds a NUL or bytes that are not UTF-8: rename the file.")
+
+
+def _print_any_name() -> None:
+    """A file's name that the terminal's encoding lacks is printed with its code, and does not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(words: Sequence[str]) -> int:

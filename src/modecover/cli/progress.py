@@ -62,6 +62,12 @@ def by_network(losses: Mapping[str, float]) -> str:
     return "  ".join(f"{network}: {', '.join(values)}" for network, values in terms.items())
 
 
+def duration(seconds: float) -> str:
+    """A time in words: "0:01:30", "2 days, 3:00:00"; in years where they are more than a thousand."""
+    years = seconds / (365.25 * 24 * 3600)
+    return f"{years:.2g} years" if years > 1000 else str(timedelta(seconds=round(seconds)))
+
+
 class Display(Quiet):
     """A bar with steps per second and time left, the losses by name below it, evaluations and notes above it."""
 
@@ -170,6 +176,6 @@ class Display(Quiet):
         speed = (done - first) / (now - begin)
         left = (total - done) / speed
         if what != "training":
-            return f"  {timedelta(seconds=round(left))} left"
+            return f"  {duration(left)} left"
         left = max(0.0, min(left, self._deadline - now))
-        return f"  {speed:.3g} steps/s  {timedelta(seconds=round(left))} left"
+        return f"  {speed:.3g} steps/s  {duration(left)} left"

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from modecover.data import Mixture
     from modecover.training.model import GenerativeModel
 
+MOST_MODES = 10_000
+"""Modes of a mixture that are drawn beneath its samples at most."""
+
 MODEL = "the folder of a run or of a model, or a Hugging Face name (owner/name)"
 
 
@@ -53,15 +56,20 @@ def save(model: GenerativeModel, out: Path, count: int, seed: int) -> Path:
         return pictures.save_array(samples, out)
     if out.suffix == "":
         return pictures.save_folder(samples, out)
-    title = f"{model.method['name']} on {model.data['name']}"
+    title = f"{model.method.get('name', 'model')} on {model.data.get('name', 'data')}"
     return pictures.save_picture(samples, out, title=title, mixture=_mixture(model))
 
 
 def _mixture(model: GenerativeModel) -> Mixture | None:
-    """The mixture the model was trained on, where its name says which."""
-    if len(model.shape) == 1:
-        from modecover.data import open_data
+    """The built-in mixture that the data of the model are by name; nothing that a model names is ever opened."""
+    from modecover.data.mixtures import PRESETS, preset
+    from modecover.data.options import parse_options
 
-        with contextlib.suppress(UserError):
-            return open_data(str(model.data["name"])).mixture
+    name, _, options = str(model.data.get("name")).partition(":")
+    if model.shape != (2,) or name not in PRESETS:
+        return None
+    with contextlib.suppress(UserError):
+        chosen = parse_options(name, options, PRESETS[name])
+        if float(chosen.get("modes", 0)) <= MOST_MODES and float(chosen.get("side", 0)) ** 2 <= MOST_MODES:
+            return preset(name, options)
     return None

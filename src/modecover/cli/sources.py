@@ -49,4 +49,7 @@ def as_flags(sentence: str) -> str:
 
 
 def _gibibytes(word: str) -> int:
-    return int(number(word) * 2**30)
+    size = number(word) * 2**30
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"{word} leaves no memory: give a positive number of GiB")
+    return int(size)

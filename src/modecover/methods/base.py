@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from modecover.errors import UserError
+from modecover.kinds import check_fields, joined
 from modecover.methods.roles import FEEDS, ROLES, Updates
 
 FAMILIES = ("adversarial", "adversarial with an encoder", "mode regularised", "intervention", "auto-encoding")
@@ -41,6 +42,9 @@ class Method:
     """Named settings: values of this method's fields or of the training settings."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Training settings this method prefers, where the user says nothing (for example `lr_E`)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def step(self, *networks_and_feeds: Any) -> Updates:
         raise NotImplementedError
@@ -123,9 +127,3 @@ def require(condition: bool, sentence: str) -> None:
     """Raise `UserError(sentence)` unless `condition`."""
     if not condition:
         raise UserError(sentence)
-
-
-def joined(choices: Sequence[Any]) -> str:
-    """`[1, 2, 4]` as "1, 2 or 4"."""
-    words = [str(choice) for choice in choices]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

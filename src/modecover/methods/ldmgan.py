@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from modecover.kinds import joined
 from modecover.losses import ADVERSARIAL, DISTANCES, moment_kl
-from modecover.methods.base import Method, joined, require
+from modecover.methods.base import Method, require
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 

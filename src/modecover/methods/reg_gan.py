@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modecover.kinds import joined
 from modecover.losses import ADVERSARIAL, DISTANCES
-from modecover.methods.base import Method, joined, require
+from modecover.methods.base import Method, require
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 

@@ -6,6 +6,7 @@ import difflib
 from importlib import import_module
 
 from modecover.errors import UserError
+from modecover.kinds import checked
 from modecover.methods.base import Method
 
 METHODS: dict[str, str] = {
@@ -46,9 +47,9 @@ def get(name: str) -> type[Method]:
     """The method of that name.
 
     Raises:
-        UserError: no method has it; the message names the nearest.
+        UserError: it is no text, or no method has it; the message names the nearest.
     """
-    if name not in METHODS:
+    if checked("method", name, str) not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(METHODS)}."
         raise UserError(f"There is no method called {name!r}: {hint}")

@@ -8,6 +8,8 @@ from typing import Any
 from torch import nn
 
 from modecover.errors import UserError
+from modecover.kinds import checked_arguments, first_line, shown
+from modecover.limits import within_limits
 from modecover.networks.arguments import count, size, sizes
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, image_shape
 from modecover.networks.digits import DigitDiscriminator, DigitGenerator, JointDigitDiscriminator
@@ -120,19 +122,28 @@ def choose_preset(preset: str, shape: Sequence[int]) -> str:
 
 
 def from_config(config: Mapping[str, Any]) -> nn.Module:
-    """The network that `config`, as its own `config()` returned it, describes: same keys and shapes, new weights."""
+    """The network that `config`, as its own `config()` returned it, describes: same keys and shapes, new weights.
+
+    Raises:
+        UserError: the description is none, of another version, or cannot be built; whatever it holds.
+    """
     if not isinstance(config, Mapping) or not {"class", "arguments"} <= config.keys():
-        raise UserError(f'A network is described by its "class" and its "arguments", but this says {config!r}.')
+        raise UserError(f'A network is described by its "class" and its "arguments", but this says {shown(config)}.')
     name, arguments = config["class"], config["arguments"]
-    if name not in CLASSES:
+    if not isinstance(name, str) or name not in CLASSES:
         raise UserError(
-            f"The description names the network class {name!r}, which this version does not have; "
+            f"The description names the network class {shown(name)}, which this version does not have; "
             f"it has {', '.join(CLASSES)}."
         )
+    if not isinstance(arguments, Mapping):
+        raise UserError(f"The arguments of a {name} are {shown(arguments)}: they must be given by name.")
     try:
-        return CLASSES[name](**arguments)
-    except TypeError as error:
-        raise UserError(f"The description of a {name} does not fit this version: {error}.") from error
+        with within_limits():
+            return CLASSES[name](**checked_arguments(CLASSES[name], arguments))
+    except UserError as error:
+        raise UserError(f"The description of a {name} does not fit this version: {error}") from error
+    except Exception as error:  # values of the right kinds that do not go together: the description is to blame
+        raise UserError(f"The description of a {name} does not fit this version: {first_line(error)}.") from error
 
 
 def _widths(width: int | None, encoder: int | None, discriminator: int | None) -> dict[str, int | None]:

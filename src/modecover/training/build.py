@@ -17,6 +17,7 @@ from modecover.networks.check import check_network
 from modecover.optimizers import eager
 from modecover.random import derive_seed
 from modecover.training.engine import Engine, EngineOptions
+from modecover.training.fitting import networks_that_fit, require_fit
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
@@ -35,14 +36,25 @@ def build_engine(
     device: torch.device,
     own: OwnNetworks | None = None,
     processes: Processes | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Engine:
     """The engine of a run before its first step: the same for the same settings, on any device.
 
+    Args:
+        progress: is told of how many seeds the networks are built, and of how many they will be.
+
     Raises:
-        UserError: a network does not fit the data or the method, or the data has fewer samples than a batch.
+        UserError: a network does not fit the data or the method, the data has fewer samples than a batch, or the run
+            does not fit into memory.
     """
+    with networks_that_fit(settings):
+        members = [build_networks(method, settings, dataset.shape, settings.seed, own)]
+    require_fit(method, settings, dataset, members[0], device)
     seeds = [settings.seed + i for i in range(settings.seeds)]
-    members = [build_networks(method, settings, dataset.shape, seed, own) for seed in seeds]
+    for number, seed in enumerate(seeds[1:], 2):
+        members.append(build_networks(method, settings, dataset.shape, seed, own))
+        if progress is not None:
+            progress(number, len(seeds))
     networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
     roles = method.roles()
     assert settings.latent is not None and settings.prior is not None, "settings are resolved"

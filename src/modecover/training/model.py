@@ -6,11 +6,10 @@ A model folder stands alone: sampling from it needs neither the data nor the set
 from __future__ import annotations
 
 import copy
-import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,18 +18,16 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.networks import from_config
+from modecover.kinds import checked, shown
+from modecover.limits import require_memory, within_limits
 from modecover.networks.registry import CLASSES
 from modecover.random import derive_seed
 from modecover.training.files import reason, replacing, write_json
+from modecover.training.model_files import CONFIG, FORMAT, WEIGHTS, fill, read_config, read_weights, rebuilt
+from modecover.training.model_parts import as_facts, as_networks, as_path, as_prior, at_least, made_by
 from modecover.training.pictures import to_pixels
 from modecover.training.prior import Prior
 from modecover.training.tensors import digest, stored
-
-FORMAT = 1
-"""The version of `config.json`."""
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 _CARD = """---
 {{ card_data }}
@@ -71,7 +68,7 @@ class GenerativeModel(
         training_facts: `training`; the name `training` is a module's mode.
 
     Raises:
-        UserError: there is no network named G, or the law of the prior is unknown.
+        UserError: there is no network named G, the law of the prior is unknown, or a fact is of another kind.
     """
 
     def __init__(
@@ -84,11 +81,11 @@ class GenerativeModel(
         training: Mapping[str, Any],
     ):
         super().__init__()
-        if "G" not in networks:
+        if "G" not in as_networks(networks):
             raise UserError(f"A generative model needs a network named G; these are {', '.join(networks) or 'none'}.")
         self.networks = nn.ModuleDict({name: copy.deepcopy(network) for name, network in networks.items()})
-        self.prior = _as_prior(prior)
-        self.data, self.method, self.training_facts = dict(data), dict(method), dict(training)
+        self.prior, self.data = as_prior(prior), as_facts("data", data)
+        self.method, self.training_facts = as_facts("method", method), as_facts("training", training)
         self.requires_grad_(False)
         self.eval()
 
@@ -108,10 +105,9 @@ class GenerativeModel(
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """The latent rows that `sample` sends through G, (n, d), on the CPU."""
-        if not isinstance(n, Integral) or n < 1:
-            raise UserError(f"{n} samples were asked for; ask for a whole number of them, at least 1.")
-        if seed < 0:
-            raise UserError(f"seed is {seed}: it must be at least 0.")
+        n, seed = at_least("n", n, 1), at_least("seed", seed, 0)
+        size = 4 * n * (self.prior.dimension + math.prod(self.shape))
+        require_memory(f"{n:,} samples", size, "ask for fewer at a time, with other seeds")
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
         return self.prior.rows(n, torch.device("cpu"), generator)
 
@@ -123,14 +119,8 @@ class GenerativeModel(
         Raises:
             UserError: n, seed or batch is out of range, or so many rows do not fit into memory.
         """
-        try:
-            return self._in_batches(self.networks["G"], self.latents(n, seed), batch)
-        except RuntimeError as error:  # torch has no class of its own for this on a CPU
-            if "allocate memory" not in str(error):
-                raise
-            raise UserError(
-                f"{n:,} samples do not fit into memory: ask for fewer at a time, with other seeds."
-            ) from error
+        with within_limits():
+            return self._in_batches("G", self.latents(n, seed), batch, (self.shape,))
 
     def sample_images(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
         """`n` images as pixels, uint8 of shape (n, C, H, W).
@@ -152,20 +142,36 @@ class GenerativeModel(
             raise UserError(
                 f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
             )
-        if tuple(x.shape[1:]) != self.shape:
+        if not isinstance(x, Tensor):
+            try:
+                x = torch.as_tensor(x)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise UserError(f"encode was given {shown(x)}; it takes a tensor or an array of data rows.") from error
+        if not x.ndim or tuple(x.shape[1:]) != self.shape or x.is_complex():
             raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
-        # A stochastic encoder tells the means of the codes first, then their log variances.
-        return self._in_batches(self.networks["E"], x.float(), batch)[:, : self.prior.dimension]
+        with within_limits():
+            # A stochastic encoder tells the means of the codes first, then their log variances.
+            return self._in_batches("E", x.float(), batch, self._codes)[:, : self.prior.dimension]
+
+    @property
+    def _codes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes that a row of E's output may have."""
+        return (self.prior.dimension,), (2 * self.prior.dimension,)
 
     @torch.no_grad()
-    def _in_batches(self, network: nn.Module, rows: Tensor, batch: int) -> Tensor:
-        if batch < 1:
-            raise UserError(f"batch is {batch}; it must be at least 1.")
+    def _in_batches(self, name: str, rows: Tensor, batch: int, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
+        """What a network makes of the rows, which is of one of the `shapes`."""
+        batch = at_least("batch", batch, 1)
         tensors = [*self.parameters(), *self.buffers()]
         device = tensors[0].device if tensors else torch.device("cpu")
         self.eval()
-        starts = range(0, max(len(rows), 1), batch)  # no rows are one empty batch
-        return torch.cat([network(rows[start : start + batch].to(device)).float().cpu() for start in starts])
+        whole = torch.empty(0)
+        for start in range(0, max(len(rows), 1), batch):  # no rows are one empty batch
+            piece = made_by(self.networks[name], name, rows[start : start + batch].to(device), shapes)
+            if start == 0:
+                whole = torch.empty(len(rows), *piece.shape[1:])
+            whole[start : start + batch] = piece
+        return whole
 
     def config(self) -> dict[str, Any]:
         """The content of `config.json`."""
@@ -220,25 +226,38 @@ class GenerativeModel(
         Raises:
             UserError: there is no such model, it is damaged, of another version, or a network of the user's is missing.
         """
-        folder = Path(pretrained_model_name_or_path)
+        folder = as_path(pretrained_model_name_or_path)
         networks = options.pop("networks", None)
         if not folder.is_dir():
             folder = _download(str(pretrained_model_name_or_path), **options)
-        read_config(folder)  # before the mixin does, whose complaints are not for users
-        model: Self = super().from_pretrained(folder, networks=networks)
-        return model
+        # Not by way of the mixin, which opens the files itself and trusts them.
+        return cls._from_pretrained(model_id=str(folder), networks=networks)
 
     @classmethod
     def _from_pretrained(
         cls, *, model_id: str, networks: Mapping[str, nn.Module] | None = None, **_mixin_options: Any
     ) -> Self:
         folder = Path(model_id)
-        config = read_config(folder)
-        rebuilt = _rebuilt(config["architecture"], networks or {})
+        config, weights = read_config(folder), read_weights(folder / WEIGHTS)
         facts = {name: config[name] for name in ("prior", "data", "method", "training")}
-        model = cls(rebuilt, **facts)
-        _load_weights(model.networks, folder / WEIGHTS)
+        with within_limits():
+            own = as_networks({} if networks is None else networks)
+            model = cls(rebuilt(config["architecture"], own, weights), **facts)
+            fill(model.networks, weights, folder / WEIGHTS)
+            model._require_sound()
         return model
+
+    def _require_sound(self) -> None:
+        """Raise `UserError` unless G makes finite samples of two rows of the prior, and E finite codes of samples."""
+        zeros = torch.zeros(1).expand(2, self.prior.dimension)  # takes no memory, whatever the dimension is said to be
+        with torch.no_grad():
+            made_by(self.networks["G"], "G", zeros, (self.shape,))
+            made = {"G": made_by(self.networks["G"], "G", self.latents(2), (self.shape,))}
+            if "E" in self.networks:
+                made["E"] = made_by(self.networks["E"], "E", made["G"].float(), self._codes)
+        for name, rows in made.items():
+            if not rows.isfinite().all():
+                raise UserError(f"{name} makes NaN or infinities: the model is of no use; train it again.")
 
 
 def load(
@@ -254,41 +273,15 @@ def load(
     Raises:
         UserError: there is no such model, it is damaged, of another version, or a network of yours is missing.
     """
-    place = Path(path)
+    place = as_path(path)
+    seed = checked("seed", seed, int | None)
     if place.is_dir():
         return GenerativeModel.from_pretrained(_model_folder(place, seed), networks=networks)
     if place.exists():
         raise UserError(f"{path} is a file: give the folder of a model or of a run.")
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(path)):
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(place), re.ASCII):
         raise UserError(f"{path} does not exist: give the folder of a model or of a run, or a Hub name (owner/name).")
     return GenerativeModel.from_pretrained(str(path), networks=networks)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """A model folder's `config.json`, checked.
-
-    Raises:
-        UserError: it is missing, damaged, not modecover's, or of another format version.
-    """
-    path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder} holds no {CONFIG}: give the folder of a model or of a run.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
-    if not isinstance(config, dict) or config.get("library") != "modecover":
-        raise UserError(f"{folder} holds a model, but not one that modecover saved: load it with the program it is of.")
-    if config.get("format") != FORMAT:
-        raise UserError(
-            f"{folder} holds a model of format version {config.get('format')}, and this modecover reads version "
-            f"{FORMAT}: load it with the modecover that saved it."
-        )
-    parts = ("architecture", "prior", "data", "method", "training")
-    missing = [name for name in parts if not isinstance(config.get(name), dict)]
-    if missing:
-        raise UserError(f"{path} is damaged (it lacks {', '.join(missing)}): save or download the model again.")
-    return config
 
 
 def _model_folder(place: Path, seed: int | None) -> Path:
@@ -320,65 +313,12 @@ def _require_seed(folder: Path, seed: int | None) -> None:
         raise UserError(f"The one model in {folder} was trained with seed {own}, not {seed}: leave the seed out.")
 
 
-def _as_prior(prior: Prior | Mapping[str, Any]) -> Prior:
-    law, dimension = (prior.law, prior.dimension) if isinstance(prior, Prior) else map(prior.get, ("law", "dimension"))
-    if law not in ("normal", "uniform", "uniform01") or not isinstance(dimension, int):
-        raise UserError(
-            f"The prior is given as law {law!r} and dimension {dimension!r}; the law must be normal, uniform or "
-            "uniform01, and the dimension a whole number."
-        )
-    return Prior(dimension=dimension, law=law)
-
-
 def _architecture(network: nn.Module) -> dict[str, Any]:
     """How to rebuild a network: its config where it is one of ours, else its class alone."""
     if type(network) in CLASSES.values():
         config: dict[str, Any] = network.config()  # type: ignore[operator]  # every class of ours has it
         return config
     return {"class": f"{type(network).__module__}.{type(network).__qualname__}", "arguments": None}
-
-
-def _rebuilt(architecture: Mapping[str, Any], own: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """The networks that `architecture` describes, the user's `own` in place of those it cannot rebuild."""
-    unknown = [name for name in own if name not in architecture]
-    if unknown:
-        raise UserError(f"The model has no network {unknown[0]}; it has {', '.join(architecture)}.")
-    rebuilt = {}
-    for name, config in architecture.items():
-        if name in own:
-            rebuilt[name] = own[name]
-        elif config["arguments"] is None:
-            raise UserError(
-                f"The model's {name} is a network of your own, {config['class']}, which only you can build: pass it as "
-                f'networks={{"{name}": {config["class"].rpartition(".")[2]}(...)}}.'
-            )
-        else:
-            rebuilt[name] = from_config(config)
-    return rebuilt
-
-
-def _load_weights(networks: nn.ModuleDict, path: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            stated = (file.metadata() or {}).get("sha256")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            intact = stated in (None, digest(weights))  # other tools, such as converters, keep no digest
-            if intact:
-                networks.load_state_dict(weights)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: save or download the model again.") from None
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({reason(error)}): save or download the model again.") from error
-    except RuntimeError as error:
-        detail = str(error).splitlines()[1:2]
-        raise UserError(
-            f"The weights in {path} do not fit the networks: {''.join(detail).strip()} Build your own networks as they "
-            f"were when the model was saved."
-        ) from error
-    if not intact:
-        raise UserError(f"{path} is damaged (it does not match its digest): save or download the model again.")
 
 
 def _download(name: str, **options: Any) -> Path:

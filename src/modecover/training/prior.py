@@ -9,6 +9,8 @@ from torch import Tensor
 
 from modecover import random
 
+LAWS = ("normal", "uniform", "uniform01")
+
 
 @dataclass(frozen=True)
 class Prior:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import numbers
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union
+from typing import Any
 
 from modecover.errors import UserError
+from modecover.kinds import checked, fields_of, joined
 from modecover.methods import registry
-from modecover.methods.base import Method, joined
+from modecover.methods.base import Method
 from modecover.training.protocols import settings_of
 from modecover.training.settings import Settings
 
@@ -41,6 +39,7 @@ def resolve(
         UserError: a name is unknown, a value is of the wrong kind, or the settings do not fit together.
     """
     method_class = registry.get(name)
+    preset, protocol = (checked(key, given, str | None) for key, given in (("preset", preset), ("protocol", protocol)))
     own = fields_of(method_class)
     shared = fields_of(Settings)
     chosen = dict(chosen or {})
@@ -51,8 +50,6 @@ def resolve(
     merged: dict[str, Any] = {}
     for layer in layers:
         merged |= {key: value for key, value in layer.items() if key in own or key in shared}
-    for key, value in merged.items():
-        merged[key] = checked(key, value, own.get(key) or shared[key])
     method = method_class(**{key: value for key, value in merged.items() if key in own})
     settings = Settings(**{key: value for key, value in merged.items() if key in shared})
     latent = settings.latent or (100 if len(shape) == 3 else 2)
@@ -64,31 +61,6 @@ def resolve(
         )
     method.check(latent=latent, batch=settings.batch // settings.accumulate)
     return method, settings
-
-
-def fields_of(cls: type) -> dict[str, Any]:
-    """Type of each field of a dataclass, by name."""
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-
-
-def checked(name: str, value: Any, kind: Any) -> Any:
-    """`value` as the type its field declares; `UserError` where it is of another."""
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType):
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return None if value is None else checked(name, value, options[0])
-    if origin is Literal:
-        if value not in typing.get_args(kind):
-            raise UserError(f"{name} is {value!r}: choose {joined(typing.get_args(kind))}.")
-        return value
-    number = {int: numbers.Integral, float: numbers.Real}.get(kind)
-    if number is not None and isinstance(value, number) and not isinstance(value, bool):
-        return kind(value)  # NumPy's numbers, too
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
-        raise UserError(f"{name} is {value!r}: give {words.get(kind, kind.__name__)}.")
-    return value
 
 
 def _preset(method: type[Method], name: str, preset: str | None) -> Mapping[str, Any]:

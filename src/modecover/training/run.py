@@ -123,7 +123,15 @@ def train(
     if resolved.capture and device.type != "cuda":
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     processes = join(device)
-    engine = build_engine(chosen_method, resolved, dataset, device=device, own=own, processes=processes)
+    engine = build_engine(
+        chosen_method,
+        resolved,
+        dataset,
+        device=device,
+        own=own,
+        processes=processes,
+        progress=lambda done, total: listener.preparing("networks of each seed", done, total),
+    )
     folder = None
     if out is not None and processes.first:
         description = Description(

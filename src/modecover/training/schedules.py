@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from modecover.errors import UserError
+from modecover.kinds import read_number, shown
 
 _POINT = re.compile(r"(?P<at>[^:~]+)(?P<how>[:~])(?P<value>[^:~]+)")
 
@@ -36,17 +37,17 @@ class Schedule:
             try:
                 if match is None:
                     raise ValueError
-                points.append((float(match["at"]), float(match["value"]), match["how"] == "~"))
+                points.append((read_number(match["at"]), read_number(match["value"]), match["how"] == "~"))
             except ValueError:
                 raise UserError(
-                    f"{name} is {text!r}, and {part.strip()!r} is not of the form fraction:value or fraction~value: "
-                    "write for example 0:0.05,0.5:0.01 or 0.5:1,1~0."
+                    f"{name} is {shown(text)}, and {shown(part.strip())} is not of the form fraction:value or "
+                    "fraction~value with finite numbers: write for example 0:0.05,0.5:0.01 or 0.5:1,1~0."
                 ) from None
         fractions = [at for at, _, _ in points]
         if sorted(set(fractions)) != fractions or fractions[0] < 0 or fractions[-1] > 1:
-            raise UserError(f"{name} is {text!r}: its fractions must rise from 0 or more to at most 1.")
-        if any(not 0 <= value < float("inf") for _, value, _ in points):
-            raise UserError(f"{name} is {text!r}: its values must be finite and not negative.")
+            raise UserError(f"{name} is {shown(text)}: its fractions must rise from 0 or more to at most 1.")
+        if any(value < 0 for _, value, _ in points):
+            raise UserError(f"{name} is {shown(text)}: its values must not be negative.")
         return cls(tuple(points))
 
     def at(self, fraction: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from modecover.errors import UserError
+from modecover.kinds import check_fields
 from modecover.training.schedules import Schedule
 
 
@@ -93,6 +94,7 @@ class Settings:
     """Also write TensorBoard events."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, least in (
             ("steps", 1),
             ("batch", 1),
@@ -113,7 +115,7 @@ class Settings:
             raise UserError(f"minutes is {self.minutes}: give a positive number, for example 10.")
         for name in ("lr", "lr_G", "lr_D", "lr_E"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
+            if value is not None and value <= 0:
                 raise UserError(f"{name} is {value}: a learning rate is a positive number, for example 2e-4.")
         for name in ("beta1", "beta2", "ema"):
             if not 0 <= getattr(self, name) < 1:

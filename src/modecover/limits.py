@@ -1,0 +1,154 @@
+"""What the machine cannot hold: refused from its size before it is tried, else told in one sentence."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modecover.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+_GROUPS_OF_THIS_PROCESS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+_TOO_LARGE = re.compile(
+    r"allocate memory|not enough memory|out of memory|ALLOC_FAILED|could not create a memory"
+    r"|Storage size calculation overflowed|multiplication overflow|invalid size, tensor|size is too (big|large)"
+    r"|Maximum allowed (dimension|size) exceeded|array is too big|maximum supported dimension|negative dimension",
+    re.IGNORECASE,
+)
+"""How torch and NumPy say that they have not so much memory, or cannot even count it; neither has one class for it."""
+
+_TOO_LONG = re.compile(
+    r"without overflow|Overflow when unpacking|int too (large|big)|too large to convert", re.IGNORECASE
+)
+"""How they say that a number does not fit its type."""
+
+
+def free_memory(device: torch.device | None = None) -> float:
+    """Bytes that can still be had, infinity where the system does not say.
+
+    On the CPU that is the physical memory available, swap included, within the limit of the control group (of a
+    container); on a GPU its free memory.
+    """
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info(device)[0])
+    return min(_of_the_machine(), _of_the_group())
+
+
+def require_memory(what: str, size: float, cure: str, device: torch.device | None = None) -> None:
+    """Raise unless `size` bytes are free.
+
+    Args:
+        what: takes the memory, as the sentence begins: "3,000 samples of shape (2,)".
+        size: the least that it takes, in bytes.
+        cure: what to do instead: "ask for fewer samples".
+        device: where; the CPU if not given.
+
+    Raises:
+        UserError: so much is not free; the sentence has both numbers.
+    """
+    free = free_memory(device)
+    if size > free:
+        where = "" if device is None or device.type == "cpu" else f" on {device}"
+        needed, left = readable(size), readable(free)
+        raise UserError(f"{what} do not fit into memory{where}: {needed} at least, and {left} are free; {cure}.")
+
+
+def readable(size: float) -> str:
+    """Bytes in words: 1.5 GB."""
+    exponent = min(max(0, math.floor(math.log10(max(1.0, size)) / 3)), 6)
+    return f"{size / 10 ** (3 * exponent):.3g} {('bytes', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB')[exponent]}"
+
+
+def explained(error: BaseException) -> str | None:
+    """The sentence for an error that says the machine cannot do what was asked; None for any other error.
+
+    These are a want of memory, whoever says so, a number too large for its type, and a file name that cannot be.
+    """
+    words = " ".join(str(error).split())
+    vague = isinstance(error, RuntimeError | TypeError | ValueError)
+    if isinstance(error, MemoryError) or (vague and _TOO_LARGE.search(words)):
+        return f"This does not fit into memory{_asked(words)}: make it smaller, or use a machine with more."
+    if isinstance(error, OverflowError) or (
+        isinstance(error, RuntimeError | TypeError | ValueError) and _TOO_LONG.search(words)
+    ):
+        return "A number is too large to be computed with: give a smaller one."
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in words:
+        return f"The name {error.object[:80]!a} is not in UTF-8: rename it, or give another."
+    if isinstance(error, ValueError) and re.search("embedded null (byte|character)", words):
+        return "A file name holds a NUL character, which no file system takes: give another name."
+    return None
+
+
+@contextmanager
+def within_limits() -> Iterator[None]:
+    """In the block, and in a function it decorates, errors that `explained` knows become a `UserError`."""
+    try:
+        yield
+    except Exception as error:
+        sentence = None if isinstance(error, UserError) else explained(error)
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error
+
+
+def _asked(words: str) -> str:
+    """ " (7.28 TiB more were asked for)" where the allocator says how much it was."""
+    if found := re.search(r"tried to allocate (\d+) bytes", words):
+        return f" ({readable(int(found[1]))} more were asked for)"
+    if found := re.search(r"(?:allocate|Unable to allocate) ([\d.]+ [KMGTPE]?i?B)", words):
+        return f" ({found[1]} more were asked for)"
+    return ""
+
+
+def _of_the_machine() -> float:
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        return 1024.0 * sum(int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError):
+        pass
+    try:  # no Linux: all there is, which is not less than what is free
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def _of_the_group() -> float:
+    """What the tightest control group above this process still allows: version 2, else version 1."""
+    free = math.inf
+    try:
+        places = [line.split(":", 2) for line in _GROUPS_OF_THIS_PROCESS.read_text().splitlines()]
+    except OSError:
+        return free
+    for _, controllers, path in places:
+        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
+            continue
+        root = _GROUPS / ("memory" if controllers else "")
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+        for folder in (root / path.lstrip("/"), *(root / path.lstrip("/")).parents):
+            if folder == root.parent:
+                break
+            try:
+                limit, used = (int((folder / name).read_text()) for name in names)
+            except (OSError, ValueError):  # a group of another process's view, or "max": no limit
+                continue
+            free = min(free, limit - max(0, used - _given_back(folder)))
+    return free
+
+
+def _given_back(folder: Path) -> int:
+    """Bytes of files kept in memory that the system takes back when it needs them."""
+    try:
+        found = re.search(r"^(?:total_)?inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
