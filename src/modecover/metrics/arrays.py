@@ -1,30 +1,111 @@
-"""The one place where a metric's input becomes a NumPy array."""
+"""The door of the metrics: where arrays become NumPy's, and other arguments are held against their annotations."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from modecover.errors import UserError
+from modecover.kinds import checked, first_line, shown
+from modecover.limits import within_limits
 
 ArrayLike = npt.ArrayLike | torch.Tensor
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def metric(**least: int) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Decorates a metric: its numbers, texts and objects are held against their annotations before it runs, and what
+    memory cannot hold is told in a sentence. Arrays are its own to look at.
+
+    Args:
+        least: the smallest value of a number, by the argument's name.
+    """
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        @within_limits()
+        def held(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            given = signature.bind(*args, **kwargs)
+            for name, kind in _held_kinds(function).items():
+                if name not in given.arguments:
+                    continue
+                value = given.arguments[name] = checked(name, given.arguments[name], kind)
+                if value is not None and value < least.get(name, value):
+                    raise UserError(f"{name} is {shown(value)}; give at least {least[name]}")
+            return function(*given.args, **given.kwargs)
+
+        return held
+
+    return decorate
+
+
+@functools.cache
+def _held_kinds(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations, by argument, that are classes, or a class or None."""
+    kinds = typing.get_type_hints(function)
+    kinds.pop("return", None)
+
+    def plain(kind: Any) -> bool:
+        if typing.get_origin(kind) is types.UnionType:
+            return len(typing.get_args(kind)) == 2 and all(plain(option) for option in typing.get_args(kind))
+        return isinstance(kind, type) and typing.get_origin(kind) is None and kind is not Any
+
+    return {name: kind for name, kind in kinds.items() if plain(kind)}
+
+
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:
     """An array of `values` in their own type, save that a tensor's floating-point numbers become float64.
 
     The tensor may live on any device and may need gradients.
+
+    Raises:
+        UserError: they are no numbers, their rows differ in length, some are masked, or a tensor holds none (see
+            `readable_tensor`).
     """
     if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
+        values = readable_tensor(values).cpu()
         # NumPy has no bfloat16.
         return np.asarray((values.double() if values.is_floating_point() else values).numpy())
-    return np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{shown(values)} is no array of numbers ({first_line(error)}); give one") from error
+    if array.dtype.kind not in "biufc":
+        raise UserError(f"{shown(values)} is no array of numbers (its type is {array.dtype}); give one")
+    if np.ma.is_masked(values):
+        raise UserError("an array has masked values; leave out their rows, or fill them in")
+    # Torch takes this machine's byte order alone.
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def readable_tensor(values: torch.Tensor) -> torch.Tensor:
+    """`values` without its gradients.
+
+    Raises:
+        UserError: it is sparse, nested, quantised, or on torch's device meta.
+    """
+    odd = "sparse" if values.layout is not torch.strided else "quantised" if values.is_quantized else ""
+    odd = "nested" if values.is_nested else odd
+    if odd:
+        raise UserError(f"a tensor is {odd}; give a plain one (to_dense(), dequantize(), to_padded_tensor())")
+    if values.is_meta:
+        raise UserError("a tensor is on the device meta and holds no numbers; give one that does")
+    return values.detach()
 
 
 def as_tensor(values: ArrayLike) -> torch.Tensor:
@@ -33,8 +114,11 @@ def as_tensor(values: ArrayLike) -> torch.Tensor:
 
 
 def as_floats(values: ArrayLike) -> Floats:
-    """A float64 array of `values`."""
-    return np.asarray(as_array(values), dtype=np.float64)
+    """A float64 array of `values`; `UserError` where they are not real numbers."""
+    array = as_array(values)
+    if array.dtype.kind == "c":
+        raise UserError(f"an array has type {array.dtype}; give real numbers")
+    return np.asarray(array, dtype=np.float64)
 
 
 def as_labels(values: ArrayLike, classes: int) -> Integers:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels, metric
 from modecover.metrics.rows import as_rows, parts
 
 LEVEL = 0.05
@@ -80,6 +80,7 @@ class BinComparison:
         return (len(self.starved) + len(self.crowded)) / len(self.z)
 
 
+@metric(seed=0)
 def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30) -> Bins:
     """Cluster real rows by k-means (k-means++ start, Lloyd's rounds).
 
@@ -112,6 +113,7 @@ def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 3
     return Bins(centres)
 
 
+@metric(bins=1)
 def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level: float = LEVEL) -> BinComparison:
     """Test in every bin whether the share of fake rows is that of real rows.
 
@@ -136,8 +138,14 @@ def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's step-down correction: p-values (n,) that may each be compared with the level for all n tests together."""
-    values = np.asarray(p_values, dtype=np.float64)
+    """Holm's step-down correction: p-values (n,) that may each be compared with the level for all n tests together.
+
+    Raises:
+        UserError: they are no row of probabilities.
+    """
+    values = as_floats(p_values)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise UserError(f"p-values have shape {values.shape}; give a row of probabilities, from 0 to 1")
     order = np.argsort(values, kind="stable")
     steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
     corrected = np.empty_like(values)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Integers, as_tensor
+from modecover.metrics.arrays import ArrayLike, Integers, as_tensor, metric, readable_tensor
 
 SIDE = 28
 DIGITS = 10
@@ -134,7 +134,7 @@ class DigitClassifier:
         """
         from safetensors import SafetensorError, safe_open
 
-        if not Path(path).is_file():
+        if not isinstance(path, str | os.PathLike) or not Path(path).is_file():
             raise UserError(f"there is no digit classifier at {path}; train one, or correct the path")
         try:
             with safe_open(path, framework="pt") as file:
@@ -151,6 +151,7 @@ class DigitClassifier:
             ) from error
 
 
+@metric()
 def stacked_labels(classifier: DigitClassifier, images: ArrayLike) -> Integers:
     """The numbers that stacked digits show, shape (N,), in [0, 10^k): the first channel is the most significant.
 
@@ -182,7 +183,7 @@ def digit_network_like(weights: dict[str, Tensor]) -> nn.Sequential:
 
 
 def _checked(images: ArrayLike) -> Tensor:
-    pixels = images.detach() if isinstance(images, Tensor) else as_tensor(images)
+    pixels = readable_tensor(images) if isinstance(images, Tensor) else as_tensor(images)
     if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.numel() == 0:
         raise UserError(f"images have shape {tuple(pixels.shape)}; give square ones of shape (N, channels, side, side)")
     if not pixels.is_floating_point():

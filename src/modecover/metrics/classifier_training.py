@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, as_labels, as_tensor
+from modecover.metrics.arrays import ArrayLike, as_labels, as_tensor, metric
 from modecover.metrics.classifier import DIGITS, SIDE, DigitClassifier, Record, digit_network
 from modecover.optimizers import eager
 
@@ -29,6 +29,7 @@ WEIGHT_DECAY = 0.01
 LABEL_SMOOTHING = 0.1
 
 
+@metric(seed=0)
 def train_digit_classifier(
     images: ArrayLike,
     labels: ArrayLike,
@@ -75,6 +76,7 @@ def train_digit_classifier(
     return replace(classifier, record=replace(record, accuracy=float(correct.mean())))
 
 
+@metric(seed=0)
 def cached_digit_classifier(
     images: ArrayLike,
     labels: ArrayLike,

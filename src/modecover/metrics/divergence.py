@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modecover.errors import UserError
+from modecover.limits import require_memory
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
 
 
@@ -12,8 +13,10 @@ def as_law(weights: ArrayLike | None, size: int) -> Floats:
     """Probabilities (size,) from unnormalised `weights`; None is the uniform law.
 
     Raises:
-        UserError: the weights are not `size` finite, non-negative numbers with a positive sum.
+        UserError: the weights are not `size` finite, non-negative numbers with a positive sum, or memory does not
+            hold them.
     """
+    require_memory(f"The shares of {size:,} modes", 16.0 * size, "count fewer modes")
     if weights is None:
         return np.full(size, 1.0 / size)
     law = as_floats(weights)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, as_labels
+from modecover.limits import require_memory
+from modecover.metrics.arrays import ArrayLike, Floats, as_labels, metric
 from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
 
 ENOUGH = 5
@@ -39,6 +39,7 @@ class LabelModes:
     """KL(reference law || generated), one added to every count (Laplace); None without a reference."""
 
 
+@metric(modes=1)
 def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = None) -> LabelModes:
     """Count the modes among `labels` and compare their law with the uniform one and with `reference`.
 
@@ -51,8 +52,8 @@ def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = 
     Raises:
         UserError: the labels or the reference are not as described.
     """
-    counts = np.bincount(as_labels(labels, modes), minlength=modes).astype(np.int64)
     uniform = as_law(None, modes)
+    counts = np.bincount(as_labels(labels, modes), minlength=modes).astype(np.int64)
     law = None if reference is None else as_law(reference, modes)
     return LabelModes(
         samples=int(counts.sum()),
@@ -66,11 +67,13 @@ def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = 
     )
 
 
+@metric(modes=1)
 def label_law(labels: ArrayLike, modes: int) -> Floats:
     """The relative frequencies of `labels` (N,), shape (modes,)."""
     return as_law(np.bincount(as_labels(labels, modes), minlength=modes), modes)
 
 
+@metric(stack=1)
 def stacked_law(digits: ArrayLike, stack: int) -> Floats:
     """The law of the numbers that `stack` independent digits form, shape (10 ** stack,).
 
@@ -79,6 +82,7 @@ def stacked_law(digits: ArrayLike, stack: int) -> Floats:
         stack: digits in a number; the first is the most significant.
     """
     single = label_law(digits, 10)
+    require_memory(f"The shares of {stack} digits' numbers", 16.0 * 10.0 ** min(stack, 99), "stack fewer digits")
     law = np.ones(1)
     for _ in range(stack):
         law = np.outer(law, single).ravel()
@@ -94,6 +98,7 @@ class Floor:
     repeats: int
 
 
+@metric(samples=1, modes=1, repeats=2, seed=0)
 def expected_floor(
     samples: int, modes: int, law: ArrayLike | None = None, *, repeats: int = 20, seed: int = 0
 ) -> Floor:
@@ -108,8 +113,6 @@ def expected_floor(
     Raises:
         UserError: `samples` or `repeats` is too small, or the law is not one over the modes.
     """
-    if samples < 1 or repeats < 2:
-        raise UserError(f"samples is {samples} and repeats {repeats}; give at least 1 sample and 2 repeats")
     uniform = as_law(None, modes)
     draws = np.random.default_rng(seed).multinomial(samples, as_law(law, modes), size=repeats)
     values = np.array([kl_of_counts(counts, uniform) for counts in draws])

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
+from modecover.limits import require_memory
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, metric
 from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
 
 RADIUS = 3.0
@@ -48,6 +49,7 @@ class MixtureModes:
     """HQ samples of each mode, in the order of the centres."""
 
 
+@metric()
 def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: ArrayLike | None = None) -> MixtureModes:
     """Count the modes of a Gaussian mixture that `samples` cover, and measure how well.
 
@@ -97,6 +99,7 @@ def truncated_std(dimensions: int) -> float:
     return math.sqrt(_chi_square(dimensions + 2, RADIUS**2) / _chi_square(dimensions, RADIUS**2))
 
 
+@metric(seed=0)
 def draw_mixture(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> Floats:
@@ -109,11 +112,13 @@ def draw_mixture(
     if count < 1:
         raise UserError(f"count is {count}; ask for at least one point")
     _check(middles, middles, std)
+    require_memory(f"{count:,} points", 16.0 * count * middles.shape[1], "ask for fewer")
     random = np.random.default_rng(seed)
     mode = random.choice(len(middles), size=count, p=_mixture_law(weights, len(middles)))
     return np.asarray(middles[mode] + std * random.standard_normal((count, middles.shape[1])))
 
 
+@metric(seed=0)
 def ideal_sampler_row(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> MixtureModes:

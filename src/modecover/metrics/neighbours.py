@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, metric
 from modecover.metrics.kernel import KernelDistance, KernelSums
 from modecover.metrics.nearest import Candidates, Found
 from modecover.metrics.pairwise import Frame, Points, Progress, blocks_between, blocks_within, inside
@@ -103,6 +103,7 @@ class NeighbourStatistics:
     collisions: Collisions
 
 
+@metric()
 def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     """The coverage expected where n real and m fake rows come from one continuous law.
 
@@ -120,6 +121,7 @@ def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     return 1 - math.prod((real_count - 1 - j) / (others - j) for j in range(k))
 
 
+@metric(seed=0)
 def neighbour_statistics(
     real: ArrayLike,
     fake: ArrayLike,

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, as_tensor
+from modecover.metrics.arrays import ArrayLike, as_tensor, readable_tensor
+
+LARGEST = 1e140
+"""Of numbers whose squares are summed over rows and coordinates, in float64."""
 
 _BYTES_AT_A_TIME = 2**20
 """What stays in a processor's cache."""
@@ -25,7 +28,7 @@ def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
     Raises:
         UserError: they are not rows of at least one real number each, there are too few, or one is not finite.
     """
-    rows = values.detach() if isinstance(values, Tensor) else as_tensor(values)
+    rows = readable_tensor(values) if isinstance(values, Tensor) else as_tensor(values)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise UserError(f"{name} has shape {tuple(rows.shape)}; give rows of features, shape (samples, dimensions)")
     if rows.is_complex():
@@ -45,13 +48,16 @@ def as_pair(real: ArrayLike, fake: ArrayLike, *, fewest: int = 1) -> tuple[Tenso
     """`as_rows` of both, which must have equally many columns; `fake` is brought to the device of `real`.
 
     Raises:
-        UserError: see `as_rows`; or the dimensions differ.
+        UserError: see `as_rows`; the dimensions differ, or a number is too large for distances.
     """
     first, second = as_rows(real, "real", fewest=fewest), as_rows(fake, "fake", fewest=fewest)
     if first.shape[1] != second.shape[1]:
         raise UserError(
             f"real has {first.shape[1]} dimensions and fake {second.shape[1]}; take the same features of both"
         )
+    for rows, name in ((first, "real"), (second, "fake")):
+        if rows.dtype == torch.float64 and (largest := float(rows.abs().max())) > LARGEST:
+            raise UserError(f"{name} has numbers of up to {largest:.3g}, whose squares have no end; rescale both")
     return first, second.to(first.device)
 
 

@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, as_floats
+from modecover.metrics.arrays import ArrayLike, Floats, as_floats, metric
 
 
+@metric(seed=0)
 def wasserstein(samples: ArrayLike, reference: ArrayLike, *, order: int = 1, limit: int = 1000, seed: int = 0) -> float:
     """The exact order-`order` Wasserstein distance (L2 ground distance) between equally large subsets.
 

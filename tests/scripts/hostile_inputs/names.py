@@ -64,7 +64,8 @@ def _out_of_train() -> Iterator[Input]:
         yield command(f"train --out: {name}", [*TRAIN, f"--out={path}"], make=made())
     for name, path in STRANGE.items():
         check = f"Path({path!r}, 'model/model.safetensors').is_file()"
-        yield command(f"train --out: {name}", [*TRAIN, f"--out={path}"], make=made(), right="accepted", check=check)
+        right = "refused" if path == NO_UTF8 else "accepted"
+        yield command(f"train --out: {name}", [*TRAIN, f"--out={path}"], make=made(), right=right, check=check)
     yield command("train --out: a file", [*TRAIN, "--out", "points.npy"], make=made())
     yield command(
         "train --out: a folder of somebody's", [*TRAIN, "--out", "f"], make=made(written("f/thesis.tex", "x"))
@@ -102,13 +103,14 @@ def _out_of_others() -> Iterator[Input]:
         yield command(f"sample --out: {name}", ["sample", "run", f"--out={path}.npy"], make=both(copied("run"), loop))
         yield command(f"check --out: {name}", ["data", "check", "ring", f"--out={path}.png"], make=made())
     for name, path in STRANGE.items():
+        right = "refused" if path == NO_UTF8 else "accepted"
         words = ["sample", "run", "--count", "9", f"--out={path}.png"]
         check = f"Path({path + '.png'!r}).is_file()"
-        yield command(f"sample --out: {name}", words, make=copied("run"), right="accepted", check=check)
+        yield command(f"sample --out: {name}", words, make=copied("run"), right=right, check=check)
         words = [*AUDIT, "--samples", "60", f"--out={path}.html", f"--json={path}.json"]
         check = f"Path({path + '.html'!r}).is_file() and Path({path + '.json'!r}).is_file()"
-        yield command(f"audit --out: {name}", words, make=made(), right="accepted", check=check)
-    for words in ("sample run --out x.txt", "sample run --out points.npy/", "sample run --out run/model/config.json"):
+        yield command(f"audit --out: {name}", words, make=made(), right=right, check=check)
+    for words in ("sample run --out x.txt", "sample run --out run/model/config.json"):
         yield command(words, words, make=copied("run"))
     yield command("sample --out: nothing", ["sample", "run", "--out="], make=copied("run"), right="either")
     yield command(
@@ -146,10 +148,11 @@ def _sources() -> Iterator[Input]:
         if not path.startswith("-"):
             words = ["data", "check", f"./{path}.npy"]
             make = both(arrays, renamed("points.npy", f"./{path}.npy"))
-            yield command(f"check: {name}", words, make=make, right="accepted")
+            yield command(f"check: {name}", words, make=make, right="refused" if path == NO_UTF8 else "accepted")
         make = both(copied("run"), renamed("run", f"./{path}"))
         check = f"Path({path!r}, 'samples.png').is_file()"
-        yield command(f"sample: {name}", ["sample", f"./{path}"], make=make, right="accepted", check=check)
+        right = "refused" if path == NO_UTF8 else "accepted"
+        yield command(f"sample: {name}", ["sample", f"./{path}"], make=make, right=right, check=check)
     for source in (
         "",
         " ",
