@@ -21,6 +21,7 @@ import torch
 
 from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
+from modecover.data.arrays import Images
 from modecover.data.base import Progress, silent
 from modecover.data.pixels import SIGNED
 from modecover.data.places import printable
@@ -307,7 +308,11 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
             progress("samples", number, len(parts))
             yield data.fetch(part).cpu().numpy()
 
-    kept = Kept.of(read(), len(keys))
+    if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
+        every = data.size == len(keys)
+        kept = Kept((data.pixels if every else data.pixels.index_select(0, keys)).numpy())
+    else:
+        kept = Kept.of(read(), len(keys))
     return Samples(
         kept=kept,
         name=printable(data.name),

@@ -66,7 +66,7 @@ def hash_of(*parts: bytes | str | npt.NDArray[np.generic] | Tensor) -> str:
             part = part.detach().cpu().numpy()
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype} {part.shape}\n".encode())
-            part = np.ascontiguousarray(part).tobytes()
+            part = np.ascontiguousarray(part)
         digest.update(part.encode() if isinstance(part, str) else part)
         digest.update(b"\0")
     return digest.hexdigest()[:8]

@@ -117,11 +117,12 @@ def _principal_axes(centred: _Centred, components: int, memory: int) -> tuple[Te
         values, axes = _largest(centred.covariances(), most)
     else:
         values, mixes = _largest(centred.products(), most)
-        axes = centred.transposed_times(mixes) / values.clamp(min=1e-300).sqrt()
+        axes = centred.transposed_times(mixes).div_(values.clamp(min=1e-300).sqrt())
     kept_axes = max(1, int((values > 1e-12 * values[0]).sum()))
     axes = axes[:, :kept_axes] if values[0] > 0 else torch.eye(dimensions, 1, dtype=torch.float64)
-    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    return axes * largest.sign(), False
+    for axis in axes.unbind(dim=1):  # one by one and in place: of large images they are large
+        axis.mul_(axis[axis.abs().argmax()].sign())
+    return axes, False
 
 
 def _largest_unmade(centred: _Centred, count: int) -> tuple[Tensor, Tensor]:
