@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from modecover.auditing.inputs import Samples
 from modecover.auditing.results import Audit, Copy, Gallery, Missed
+from modecover.features.kept import Kept
 
 Rows = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int64]
@@ -29,7 +30,7 @@ def with_gallery(audit: Audit, real: Samples, fake: Samples, train: Samples | No
         train: where training samples were given beside the real ones, these.
     """
     learned = real if train is None else train
-    shown = gallery(audit, real.rows, fake.rows, learned.rows)
+    shown = gallery(audit, real.kept, fake.kept, learned.kept)
     return replace(
         audit,
         missed=tuple(Missed(int(real.index[m.index]), m.score) for m in audit.missed),
@@ -41,7 +42,7 @@ def with_gallery(audit: Audit, real: Samples, fake: Samples, train: Samples | No
     )
 
 
-def gallery(audit: Audit, real: Rows, fake: Rows, train: Rows | None = None) -> Gallery:
+def gallery(audit: Audit, real: Rows | Kept, fake: Rows | Kept, train: Rows | Kept | None = None) -> Gallery:
     """The samples that the page of `audit` shows.
 
     Args:

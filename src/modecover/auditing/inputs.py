@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -20,10 +21,12 @@ import torch
 
 from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
-from modecover.data.base import digest
+from modecover.data.arrays import Images
+from modecover.data.base import Progress, silent
 from modecover.data.pixels import SIGNED
 from modecover.data.places import printable
 from modecover.errors import UserError
+from modecover.features.kept import Kept, block_rows, blocks
 from modecover.random import derive_seed
 
 if TYPE_CHECKING:
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
 SAMPLES = 10_000
 """Rows taken of each side, where nothing else is said."""
 
-_CHUNK = 1024
 _OF_ARRAYS = ("size", "channels", "layout", "value_range")
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
@@ -41,7 +43,7 @@ _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\
 class Samples:
     """Rows to be audited, and what is known of them."""
 
-    rows: npt.NDArray[np.float32]
+    kept: Kept
     """(n, d) points, or (n, C, H, W) images in [-1, 1]."""
     name: str
     fingerprint: str
@@ -58,10 +60,15 @@ class Samples:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample."""
-        return tuple(self.rows.shape[1:])
+        return tuple(self.kept.shape[1:])
+
+    @property
+    def rows(self) -> npt.NDArray[np.float32]:
+        """All samples as float32: of images a new array, four times as large as what is kept."""
+        return self.kept[:]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.kept)
 
     def __repr__(self) -> str:
         return f"Samples({self.name!r}, count={len(self)}, shape={self.shape})"
@@ -105,7 +112,7 @@ def read_samples(
     own_seed = derive_seed(seed, "audit", role)
     try:
         opened = _open(source, count, own_seed % 2**31, of_seed, dict(options or {}))
-        return _taken(opened, count, own_seed)
+        return _taken(opened, count, own_seed, (options or {}).get("progress") or silent)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
@@ -184,7 +191,7 @@ def _title(model: torch.nn.Module) -> str:
 def _from_model(model: GenerativeModel, name: str, count: int, seed: int) -> Dataset:
     samples = model.sample(count, seed=seed)
     if samples.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
-        samples = samples.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
+        samples = samples.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
     data = open_data(samples, layout="NCHW" if samples.ndim == 4 else None)
     data.name = name
     return data
@@ -284,8 +291,8 @@ def _here_importable() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _taken(data: Dataset, count: int, seed: int) -> Samples:
-    """`count` rows of `data`, or all where it has no more."""
+def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
+    """`count` rows of `data`, or all where it has no more: read block by block, and told as they are."""
     generator = torch.Generator(data.device).manual_seed(seed)
     if data.size is None:
         keys = data.draw(count, generator)
@@ -294,13 +301,32 @@ def _taken(data: Dataset, count: int, seed: int) -> Samples:
     else:
         keys = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:count].sort().values
     labels = data.labels_of(keys)
-    rows = torch.cat([data.fetch(part).cpu() for part in torch.split(keys, _CHUNK)])
+    parts = torch.split(keys, block_rows(data.shape))
+
+    def read() -> Iterator[npt.NDArray[np.float32]]:
+        for number, part in enumerate(parts):
+            progress("samples", number, len(parts))
+            yield data.fetch(part).cpu().numpy()
+
+    if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
+        every = data.size == len(keys)
+        kept = Kept((data.pixels if every else data.pixels.index_select(0, keys)).numpy())
+    else:
+        kept = Kept.of(read(), len(keys))
     return Samples(
-        rows=rows.numpy(),
+        kept=kept,
         name=printable(data.name),
-        fingerprint=digest("audited", rows),
+        fingerprint=_fingerprint(kept),
         index=np.arange(len(keys)) if data.size is None else keys.numpy(),
         of=data.size,
         labels=None if labels is None else labels.cpu().numpy(),
         dataset=data,
     )
+
+
+def _fingerprint(samples: Kept) -> str:
+    """The `digest` of the samples as one tensor, which never is in memory."""
+    total = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{samples.shape}".encode())
+    for _, block in blocks(samples):
+        total.update(np.ascontiguousarray(block))
+    return total.hexdigest()

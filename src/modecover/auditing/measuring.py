@@ -103,9 +103,9 @@ def measure(
     """
     real, fake = parts["real"], parts["fake"]
     tell("features", 0.0)
-    surface = extractor if extractor.name.startswith("pixels-") else pixels(real.rows)
-    sx, sy = surface(real.rows), surface(fake.rows)
-    x, y = (sx, sy) if extractor is surface else (extractor(real.rows), extractor(fake.rows))
+    surface = extractor if extractor.name.startswith("pixels-") else pixels(real.kept, memory=memory)
+    sx, sy = surface(real.kept), surface(fake.kept)
+    x, y = (sx, sy) if extractor is surface else (extractor(real.kept), extractor(fake.kept))
     k = min(K, len(x) - 1, len(y) - 1)
     near = neighbour_statistics(sx, sy, k=k, memory=memory, seed=seed, progress=_of(tell, "distances"))
     left = nulls.left_out(sx, k)
@@ -165,8 +165,8 @@ def _to_train(
     """
     if "train" not in parts:
         return near.fake_to_real, near.real_to_real.distance, left.closeness, left.spacing
-    train = surface(parts["train"].rows)
-    unseen = surface(parts["test"].rows) if "test" in parts else sx
+    train = surface(parts["train"].kept)
+    unseen = surface(parts["test"].kept) if "test" in parts else sx
     passes = [
         neighbour_statistics(train, rows, k=min(K, len(train) - 1, len(rows) - 1), memory=memory, seed=seed)
         for rows in (sy, unseen)
@@ -177,10 +177,10 @@ def _to_train(
 
 def _odd_detail(real: Samples, fake: Samples, cells: tuple[Integers, Integers], bins: int) -> tuple[Flags, Flags]:
     """Real and fake images whose fine detail is weaker or stronger than all but a few real images'."""
-    if real.rows.ndim != 4 or min(real.rows.shape[2:]) < 8:
+    if real.kept.ndim != 4 or min(real.kept.shape[2:]) < 8:
         return np.zeros(len(real), bool), np.zeros(len(fake), bool)
-    means = bin_means(real.rows, cells[0], bins)
-    strengths = [detail(part.rows, means, own) for part, own in zip((real, fake), cells, strict=True)]
+    means = bin_means(real.kept, cells[0], bins)
+    strengths = [detail(part.kept, means, own) for part, own in zip((real, fake), cells, strict=True)]
     low, high = np.quantile(strengths[0], [DETAIL_TAIL, 1 - DETAIL_TAIL])
     flags = [(strength < low * DETAIL_MARGIN) | (strength > high / DETAIL_MARGIN) for strength in strengths]
     return flags[0], flags[1]

@@ -111,7 +111,7 @@ def _of_classes(evidence: Evidence, labels: Integers | None) -> list[Metric]:
         return []
     name, count = f"[{judge.identity}]", len(judge.classes)
     law = label_law(np.searchsorted(judge.classes, labels), count)
-    opinions, control = (judge.probabilities(part.rows) for part in (evidence.fake, evidence.real))
+    opinions, control = (judge.probabilities(part.kept) for part in (evidence.fake, evidence.real))
     found, real = (label_modes(rows.argmax(axis=1), count, reference=law) for rows in (opinions, control))
     scores, ideal = mode_scores(opinions, law), mode_scores(control, law)
     assert found.kl_reference is not None and found.reverse_kl_reference is not None
@@ -149,7 +149,7 @@ def _of_classes(evidence: Evidence, labels: Integers | None) -> list[Metric]:
 def _of_mixture(evidence: Evidence) -> list[Metric]:
     """Modes by distance, where the real samples come from a mixture that is known."""
     data = evidence.real.dataset
-    if data is None or data.mixture is None or evidence.real.rows.ndim != 2:
+    if data is None or data.mixture is None or evidence.real.kept.ndim != 2:
         return []
     mixture = data.mixture
     found, real = (
@@ -184,5 +184,5 @@ def _of_mixture(evidence: Evidence) -> list[Metric]:
 def _of_codes(evidence: Evidence, encoder: Extractor | None) -> list[Metric]:
     if encoder is None:
         return []
-    value = frechet_latent_distance(encoder(evidence.real.rows))
+    value = frechet_latent_distance(encoder(evidence.real.kept))
     return [Metric(f"Frechet latent distance [{encoder.identity}]", "frechet-latent", value, better="lower")]

@@ -94,7 +94,13 @@ def audit(
     parts = _read(real, fake, train, test, samples, seed, of_seed, real_options or {}, fake_options or {})
     known = _labels(parts["real"], labels)
     extractor = fit_features(
-        features, parts["real"].rows, known, seed=seed, device=device, progress=lambda i, n: tell("classifier", i / n)
+        features,
+        parts["real"].kept,
+        known,
+        seed=seed,
+        device=device,
+        memory=memory,
+        progress=lambda i, n: tell("classifier", i / n),
     )
     evidence = measure(parts, extractor, noise=noise, seed=seed, memory=memory, tell=tell)
     comparison = compare_bins(*evidence.cells, len(evidence.bins))
@@ -168,7 +174,7 @@ def _labels(real: Samples, labels: npt.ArrayLike | None) -> Integers | None:
 
 def _verdicts(evidence: Evidence, learnt: Samples, seed: int) -> tuple[Verdict, ...]:
     left, outside = evidence.outside
-    contents = coarse(evidence.real.rows), coarse(evidence.fake.rows)
+    contents = coarse(evidence.real.kept), coarse(evidence.fake.kept)
     real_odd, odd = evidence.odd
     return (
         verdicts.missing_mass(evidence.sweep, evidence.reading),

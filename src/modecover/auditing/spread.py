@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from modecover.features.kept import Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
 
 Rows = npt.NDArray[np.float32]
@@ -23,12 +24,12 @@ FEWEST = 5.0
 """Different rows of either side that a bin needs at least, for its spread to be compared."""
 
 
-def coarse(samples: Rows) -> Rows:
+def coarse(samples: Samples) -> Rows:
     """The coarse content of images (n, C, H, W) as rows; points (n, d) as they are."""
     if samples.ndim != 4 or min(samples.shape[2:]) <= COARSE_SIDE:
-        return samples.reshape(len(samples), -1)
-    with torch.no_grad():
-        return np.asarray(functional.adaptive_avg_pool2d(torch.from_numpy(samples), COARSE_SIDE).flatten(1).numpy())
+        return samples[:].reshape(len(samples), -1)
+    parts = (torch.from_numpy(np.ascontiguousarray(block)) for _, block in blocks(samples))
+    return np.concatenate([functional.adaptive_avg_pool2d(part, COARSE_SIDE).flatten(1).numpy() for part in parts])
 
 
 def spread_ratio(real: Rows, fake: Rows, cells: tuple[Integers, Integers]) -> tuple[float, float]:
@@ -74,7 +75,7 @@ def _variance(rows: Rows, groups: Integers) -> tuple[float, float]:
     return float(rows.astype(np.float64).var(axis=0).sum()) / (1 - same), 1 / same
 
 
-def detail(samples: Rows, means: Rows, cells: Integers) -> Floats:
+def detail(samples: Samples, means: Rows, cells: Integers) -> Floats:
     """For each image the strength of its fine detail over that of its coarse content, both beside its bin's mean.
 
     Blur lowers it, noise raises it, and shrinking towards the mean leaves it alone.
@@ -89,19 +90,16 @@ def detail(samples: Rows, means: Rows, cells: Integers) -> Floats:
     fine = torch.from_numpy(radius >= FINE_BAND)
     slow = torch.from_numpy(radius < COARSE_BAND)
     found = []
-    for start in range(0, len(samples), 512):
-        part = samples[start : start + 512] - means[cells[start : start + 512]]
-        power = torch.fft.rfft2(torch.from_numpy(part)).abs().square().sum(dim=1)
+    for place, block in blocks(samples):
+        power = torch.fft.rfft2(torch.from_numpy(block - means[cells[place]])).abs().square().sum(dim=1)
         found.append((power[:, fine].sum(dim=1) / power[:, slow].sum(dim=1).clamp(min=1e-12)).sqrt())
     return np.asarray(torch.cat(found).double().numpy())
 
 
-def bin_means(samples: Rows, cells: Integers, count: int) -> Rows:
+def bin_means(samples: Samples, cells: Integers, count: int) -> Rows:
     """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
-    flat = torch.from_numpy(samples).flatten(1)
-    sums = torch.zeros(count, flat.shape[1], dtype=torch.float64)
-    for start in range(0, len(flat), 1024):
-        part = slice(start, start + 1024)
-        sums.index_add_(0, torch.from_numpy(cells[part]), flat[part].double())
+    sums = torch.zeros(count, math.prod(samples.shape[1:]), dtype=torch.float64)
+    for place, block in blocks(samples):
+        sums.index_add_(0, torch.from_numpy(cells[place]), torch.from_numpy(block).flatten(1).double())
     sizes = torch.from_numpy(np.bincount(cells, minlength=count)).clamp(min=1)
     return np.asarray((sums / sizes[:, None]).float().numpy()).reshape(count, *samples.shape[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,11 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
+from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.rows import as_rows
-
-Samples = npt.NDArray[np.float32]
-"""Points (n, d), or images (n, C, H, W) in [-1, 1]."""
 
 Features = npt.NDArray[np.float32]
 """One row of features for each sample, (n, f)."""
-
-BATCH = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +30,9 @@ class Extractor:
     """What it is, with its size: "pca-64"."""
     hash: str
     """The first 8 hexadecimal digits of the SHA-256 of everything that decides the features."""
-    function: Callable[[Samples], npt.ArrayLike | Tensor]
+    function: Callable[[Floats32], npt.ArrayLike | Tensor]
+    row_wise: bool = field(default=False, kw_only=True)
+    """Whether a sample's features depend on no other sample: then the function is given one block after another."""
 
     @property
     def identity(self) -> str:
@@ -47,6 +45,11 @@ class Extractor:
         Raises:
             UserError: the function gives something else than one row of finite numbers for each sample.
         """
+        if not self.row_wise:
+            return self._of(np.asarray(samples, dtype=np.float32))
+        return np.concatenate([self._of(block) for _, block in blocks(samples)])
+
+    def _of(self, samples: Floats32) -> Features:
         rows = as_rows(self.function(samples), f"what the features {self.name} gave")
         if len(rows) != len(samples):
             raise UserError(
@@ -63,14 +66,14 @@ def hash_of(*parts: bytes | str | npt.NDArray[np.generic] | Tensor) -> str:
             part = part.detach().cpu().numpy()
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype} {part.shape}\n".encode())
-            part = np.ascontiguousarray(part).tobytes()
+            part = np.ascontiguousarray(part)
         digest.update(part.encode() if isinstance(part, str) else part)
         digest.update(b"\0")
     return digest.hexdigest()[:8]
 
 
 def in_batches(network: Callable[[Tensor], Tensor], samples: Samples, device: torch.device | str) -> Tensor:
-    """What `network` makes of all samples, on the CPU, without gradients."""
+    """What `network` makes of all samples, block by block, on the CPU, without gradients."""
     with torch.no_grad():
-        batches = torch.split(torch.from_numpy(np.ascontiguousarray(samples)), BATCH)
+        batches = (torch.from_numpy(np.ascontiguousarray(block)) for _, block in blocks(samples))
         return torch.cat([network(batch.to(device)).cpu() for batch in batches])

@@ -13,7 +13,7 @@ from modecover.features.base import Extractor, Samples
 from modecover.features.classifier import Progress, classifier
 from modecover.features.functions import by_function
 from modecover.features.inception import inception
-from modecover.features.pixels import pixels
+from modecover.features.pixels import MEMORY, pixels
 from modecover.features.random_convolutions import random_convolutions
 from modecover.metrics.arrays import Integers
 
@@ -30,6 +30,7 @@ def fit_features(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    memory: int = MEMORY,
     progress: Progress | None = None,
 ) -> Extractor:
     """The extractor that `choice` names, fitted to real samples where it needs them.
@@ -40,6 +41,7 @@ def fit_features(
             labels name few enough classes, else pixels.
         real: points (n, d) or images (n, C, H, W).
         seed: of random weights and of training.
+        memory: bytes that tables of products may take.
         progress: of a classifier's training.
 
     Raises:
@@ -53,7 +55,7 @@ def fit_features(
         choice = "classifier" if _worth_a_classifier(real, labels) else "pixels"
     kind, _, weights = choice.partition(":")
     if kind == "pixels":
-        return pixels(real)
+        return pixels(real, memory=memory)
     if kind == "classifier":
         if labels is None:
             raise UserError(

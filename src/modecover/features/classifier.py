@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from modecover.errors import UserError
 from modecover.features.base import Extractor, Samples, hash_of, in_batches
+from modecover.features.kept import blocks
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels
 from modecover.optimizers import eager
 from modecover.random import derive_seed
@@ -77,7 +78,7 @@ def classifier(
             f"there are {len(numbers)} labels of {len(classes)} classes"
         )
     random = torch.Generator(device).manual_seed(derive_seed(seed, "classifier"))
-    x = _prepared(torch.from_numpy(np.ascontiguousarray(real))).to(device)
+    x = torch.cat([_prepared(torch.from_numpy(np.ascontiguousarray(block))) for _, block in blocks(real)]).to(device)
     y = torch.from_numpy(targets.reshape(-1)).to(device)
     centre, scale = x.mean(), float(x.std()) or 1.0
     with torch.random.fork_rng(devices=[]):
@@ -93,7 +94,7 @@ def classifier(
         return in_batches(lambda part: head(body((_prepared(part) - centre) / scale)), samples, device)
 
     weights = [*body.state_dict().values(), *head.state_dict().values()]
-    return Classifier(f"classifier-{WIDTH}", hash_of("classifier", *weights), features, scores, classes)
+    return Classifier(f"classifier-{WIDTH}", hash_of("classifier", *weights), features, scores, classes, row_wise=True)
 
 
 def _prepared(samples: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from modecover.features.base import BATCH, Extractor, Samples, hash_of
+from modecover.features.base import Extractor, hash_of
+from modecover.features.kept import Floats32
 
 
 def by_function(function: Callable[[Any], Any]) -> Extractor:
@@ -27,19 +28,21 @@ def by_function(function: Callable[[Any], Any]) -> Extractor:
         network = function
         weights = [part for name, value in sorted(network.state_dict().items()) for part in (name, value)]
         name = type(network).__name__
-        return Extractor(name, hash_of(name, *weights), lambda samples: _flat(_of_network(network, samples)))
+        return Extractor(
+            name, hash_of(name, *weights), lambda samples: _flat(_of_network(network, samples)), row_wise=True
+        )
     name = getattr(function, "__name__", type(function).__name__)
     return Extractor(name, hash_of(name, _source(function)), lambda samples: _flat(function(samples)))
 
 
-def _of_network(network: nn.Module, samples: Samples) -> Tensor:
+def _of_network(network: nn.Module, samples: Floats32) -> Any:
     first = next(network.parameters(), None)
     training = network.training
     network.eval()
     try:
         with torch.no_grad():
-            parts = torch.split(torch.from_numpy(samples), BATCH)
-            return torch.cat([network(p if first is None else p.to(first.device)).cpu() for p in parts])
+            block = torch.from_numpy(np.ascontiguousarray(samples))
+            return network(block if first is None else block.to(first.device)).cpu()
     finally:
         network.train(training)
 

@@ -7,7 +7,6 @@ import importlib.util
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,9 +52,9 @@ def inception(
     def extract(samples: Samples) -> Tensor:
         if samples.ndim != 4 or samples.shape[1] not in (1, 3):
             raise UserError(f"Inception reads images of 1 or 3 channels; these samples have shape {samples.shape[1:]}.")
-        return in_batches(features, np.asarray(samples), device)
+        return in_batches(features, samples, device)
 
-    return Extractor("inception-2048", found[:8], extract)
+    return Extractor("inception-2048", found[:8], extract, row_wise=True)
 
 
 def _sha256(path: Path) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from modecover.features.base import BATCH, Extractor, Samples, hash_of
+from modecover.features.base import Extractor, hash_of
+from modecover.features.kept import BLOCK_BYTES, Floats32, Kept, Samples, blocks, kept
 
 COMPONENTS = 64
+
+MEMORY = 10**9
+"""Bytes that a table of products may take, where nothing else is said."""
 
 FEW = 500
 """Up to so many numbers in a sample, all axes are found at once."""
@@ -17,7 +25,7 @@ ROWS_FOR_AN_AXIS = 10
 """Real samples, at least: axes fitted to few samples are theirs, and not those of other samples of the same law."""
 
 
-def pixels(real: Samples, components: int = COMPONENTS) -> Extractor:
+def pixels(real: Samples, components: int = COMPONENTS, *, memory: int = MEMORY) -> Extractor:
     """Coordinates on the first principal axes of `real`, in the samples' own units: distances keep their meaning.
 
     Where the axes leave something out, the length of what they leave out is one feature more, so that noise which no
@@ -27,16 +35,64 @@ def pixels(real: Samples, components: int = COMPONENTS) -> Extractor:
     Args:
         real: points or images, (n, ...); of points with no more numbers than `components` nothing is lost.
         components: axes at most.
+        memory: bytes that the table of products may take; where it would take more it is never made, and each of the
+            products with it goes through all samples once more, which is slower and gives the same to rounding.
     """
-    rows = torch.from_numpy(np.ascontiguousarray(real)).flatten(1).double()
-    centre = rows.mean(dim=0)
-    axes, whole = _principal_axes(rows - centre, components)
+    rows = kept(real)
+    centre = torch.zeros(math.prod(rows.shape[1:]), dtype=torch.float64)
+    for _, block in blocks(rows):
+        centre += _flat(block).sum(dim=0)
+    centre /= len(rows)
+    axes, whole = _principal_axes(_Centred(rows, centre), components, memory)
 
-    def project(samples: Samples) -> Tensor:
-        parts = torch.split(torch.from_numpy(np.ascontiguousarray(samples)).flatten(1), BATCH)
-        return torch.cat([_coordinates(part.double() - centre, axes, whole) for part in parts])
+    def project(samples: Floats32) -> Tensor:
+        return torch.cat([_coordinates(_flat(block) - centre, axes, whole) for _, block in blocks(samples)])
 
-    return Extractor(f"pixels-{axes.shape[1]}", hash_of("pixels", centre, axes), project)
+    return Extractor(f"pixels-{axes.shape[1]}", hash_of("pixels", centre, axes), project, row_wise=True)
+
+
+def _flat(block: Floats32) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(block)).flatten(1).double()
+
+
+class _Centred:
+    """The matrix of all samples less their mean, (n, d) in float64, of which only blocks are ever made."""
+
+    def __init__(self, rows: Kept, centre: Tensor):
+        self.rows, self.centre, self.shape = rows, centre, (len(rows), len(centre))
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        for place, block in blocks(self.rows):
+            yield place, _flat(block) - self.centre
+
+    def times(self, right: Tensor) -> Tensor:
+        """The product with (d, k): (n, k)."""
+        return torch.cat([block @ right for _, block in self.blocks()])
+
+    def transposed_times(self, right: Tensor) -> Tensor:
+        """The product of the transposed matrix with (n, k): (d, k)."""
+        total = torch.zeros(self.shape[1], right.shape[1], dtype=torch.float64)
+        for place, block in self.blocks():
+            total.addmm_(block.T, right[place])
+        return total
+
+    def covariances(self) -> Tensor:
+        """Of the columns, times n: (d, d)."""
+        total = torch.zeros(self.shape[1], self.shape[1], dtype=torch.float64)
+        for _, block in self.blocks():
+            total.addmm_(block.T, block)
+        return total
+
+    def products(self) -> Tensor:
+        """Of the rows with each other, (n, n): column by column, as no two rows need be there as a whole."""
+        count, dimensions = self.shape
+        total = torch.zeros(count, count, dtype=torch.float64)
+        step = max(1, BLOCK_BYTES // (8 * count))
+        for start in range(0, dimensions, step):
+            part = slice(start, min(start + step, dimensions))
+            columns = torch.from_numpy(np.ascontiguousarray(self.rows.columns(part))).double() - self.centre[part]
+            total.addmm_(columns, columns.T)
+        return total
 
 
 def _coordinates(centred: Tensor, axes: Tensor, whole: bool) -> Tensor:
@@ -47,22 +103,46 @@ def _coordinates(centred: Tensor, axes: Tensor, whole: bool) -> Tensor:
     return torch.cat([along, rest], dim=1)
 
 
-def _principal_axes(centred: Tensor, components: int) -> tuple[Tensor, bool]:
+def _principal_axes(centred: _Centred, components: int, memory: int) -> tuple[Tensor, bool]:
     """Orthonormal columns (d, f), by descending variance, at least one; and whether they span all of space
     (then they are the coordinates' own)."""
     count, dimensions = centred.shape
     if dimensions <= components:
-        return torch.eye(dimensions, dtype=centred.dtype), True
+        return torch.eye(dimensions, dtype=torch.float64), True
     most = max(1, min(components, count // ROWS_FOR_AN_AXIS))
-    if count >= dimensions:
-        values, axes = _largest(centred.T @ centred, most)
+    fits = 8 * min(count, dimensions) ** 2 <= max(memory, 8 * FEW**2)
+    if not fits:
+        values, axes = _largest_unmade(centred, most)
+    elif count >= dimensions:
+        values, axes = _largest(centred.covariances(), most)
     else:
-        values, mixes = _largest(centred @ centred.T, most)
-        axes = centred.T @ mixes / values.clamp(min=1e-300).sqrt()
-    kept = max(1, int((values > 1e-12 * values[0]).sum()))
-    axes = axes[:, :kept] if values[0] > 0 else torch.eye(dimensions, 1, dtype=centred.dtype)
-    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    return axes * largest.sign(), False
+        values, mixes = _largest(centred.products(), most)
+        axes = centred.transposed_times(mixes).div_(values.clamp(min=1e-300).sqrt())
+    kept_axes = max(1, int((values > 1e-12 * values[0]).sum()))
+    axes = axes[:, :kept_axes] if values[0] > 0 else torch.eye(dimensions, 1, dtype=torch.float64)
+    for axis in axes.unbind(dim=1):  # one by one and in place: of large images they are large
+        axis.mul_(axis[axis.abs().argmax()].sign())
+    return axes, False
+
+
+def _largest_unmade(centred: _Centred, count: int) -> tuple[Tensor, Tensor]:
+    """As `_largest`, of the columns' covariances times n, whose table is never made."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    dimensions = centred.shape[1]
+
+    def product(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        right = torch.from_numpy(np.ascontiguousarray(vector)).reshape(dimensions, -1)
+        total = torch.zeros_like(right)
+        for _, block in centred.blocks():
+            total.addmm_(block.T, block @ right)
+        return np.asarray(total.numpy())
+
+    start = np.random.default_rng(0).standard_normal(dimensions)
+    table = LinearOperator((dimensions, dimensions), matvec=product, matmat=product, dtype=np.float64)
+    values, vectors = eigsh(table, k=count, v0=start)
+    order = np.argsort(-values, kind="stable")
+    return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
 
 
 def _largest(products: Tensor, count: int) -> tuple[Tensor, Tensor]:

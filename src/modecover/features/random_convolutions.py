@@ -44,7 +44,7 @@ def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.
         return torch.cat(found, dim=1)
 
     name = f"random-convolutions-{4 * sum(WIDTHS)}"
-    return Extractor(name, hash_of(name, *weights), lambda samples: in_batches(network, samples, device))
+    return Extractor(name, hash_of(name, *weights), lambda samples: in_batches(network, samples, device), row_wise=True)
 
 
 def _filters(inputs: int, outputs: int, random: torch.Generator) -> Tensor:

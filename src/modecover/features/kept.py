@@ -1,0 +1,99 @@
+"""Samples kept small: images of 256 levels stay bytes, and become numbers block by block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from modecover.data.pixels import decoded
+
+Floats32 = npt.NDArray[np.float32]
+
+BLOCK_ROWS, BLOCK_BYTES = 512, 2**23
+"""A block has at most so many rows, and takes at most so many bytes as float32 (but holds at least one row)."""
+
+
+class Kept:
+    """Points (n, d) as float32, or images (n, C, H, W) in [-1, 1]: as bytes where each value is one of 256 levels.
+
+    Slices and rows are float32 and the same numbers as were given, bit for bit.
+    """
+
+    def __init__(self, stored: npt.NDArray[np.uint8] | Floats32):
+        self.stored = stored
+
+    @classmethod
+    def of(cls, blocks: Iterator[Floats32], count: int) -> Kept:
+        """Keep `count` rows that come in blocks, each float32 of shape (., *shape)."""
+        kept: npt.NDArray[Any] | None = None
+        done = 0
+        for block in blocks:
+            as_bytes = _levels(block) if block.ndim == 4 and (kept is None or kept.dtype == np.uint8) else None
+            if kept is None:
+                kept = np.empty((count, *block.shape[1:]), np.float32 if as_bytes is None else np.uint8)
+            elif as_bytes is None and kept.dtype == np.uint8:
+                kept = cls(kept)[:]  # the first values that are no levels: from here on all are floats
+            kept[done : done + len(block)] = block if as_bytes is None else as_bytes
+            done += len(block)
+        assert kept is not None and done == count, "as many rows as were announced"
+        return cls(kept)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored.shape)
+
+    @property
+    def ndim(self) -> int:
+        return self.stored.ndim
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, rows: int | slice) -> Floats32:
+        return _floats(self.stored[rows])
+
+    def columns(self, part: slice) -> Floats32:
+        """Some of the numbers of every row, (n, c)."""
+        return _floats(self.stored.reshape(len(self.stored), -1)[:, part])
+
+    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return self[:].astype(dtype or np.float32, copy=False)
+
+
+Samples = Floats32 | Kept
+"""Points (n, d), or images (n, C, H, W) in [-1, 1]."""
+
+
+def kept(samples: Samples) -> Kept:
+    """`samples`, seen as what is kept; an array is not copied."""
+    return samples if isinstance(samples, Kept) else Kept(samples)
+
+
+def block_rows(shape: tuple[int, ...]) -> int:
+    """Rows of samples of this shape that make a block."""
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * math.prod(shape))))
+
+
+def blocks(samples: Samples) -> Iterator[tuple[slice, Floats32]]:
+    """Consecutive pieces of `samples` as float32, each with its place."""
+    step = block_rows(tuple(samples.shape[1:]))
+    for start in range(0, len(samples), step):
+        part = slice(start, min(start + step, len(samples)))
+        yield part, samples[part]
+
+
+def _floats(stored: npt.NDArray[Any]) -> Floats32:
+    if stored.dtype == np.uint8:
+        return np.asarray(decoded(torch.from_numpy(np.ascontiguousarray(stored))).numpy())
+    return stored
+
+
+def _levels(block: Floats32) -> npt.NDArray[np.uint8] | None:
+    """Images as their levels; None where decoding these would not give the same numbers."""
+    found = np.rint((np.clip(block, -1, 1) + 1) * 127.5).astype(np.uint8)
+    return found if np.array_equal(_floats(found), block) else None
