@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,8 @@ def check_network(
 def accepts_option(module: nn.Module, name: str) -> bool:
     """Whether the module's forward can be called with the keyword `name`."""
     if isinstance(module, torch.jit.ScriptModule):
-        return any(argument.name == name for argument in module.forward.schema.arguments)
+        scripted: Any = module.forward
+        return any(argument.name == name for argument in scripted.schema.arguments)
     module = getattr(module, "_orig_mod", module)  # of torch.compile
     parameters = inspect.signature(module.forward).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
