@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from modecover.errors import UserError
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
-TEMPORARY = ".partial"
-"""The suffix of a file still being written. One that is found was left by a killed program."""
+_TEMPORARY = re.compile(r"\..+\.\d+\.partial")
+"""The name of a file still being written: that of the whole one, and the process. One that is found was left by a
+killed program."""
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block raises, `path` is as it was and the temporary file is gone. The content reaches the disk before the
     name does, so that a power cut cannot leave the new name with half a file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -55,10 +57,20 @@ def require_writable(path: Path) -> None:
         raise UserError(f"{path} cannot be written ({reason(error)}): choose another place.") from error
 
 
-def remove_partial(folder: Path) -> None:
-    """Delete the temporary files that killed programs left in `folder`. Call it only where none is being written."""
-    for leftover in folder.glob(f".*{TEMPORARY}"):
-        leftover.unlink(missing_ok=True)
+def is_partial(name: str) -> bool:
+    """Whether a file of this name is one that `replacing` was writing."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_partial(*folders: Path) -> None:
+    """Delete the temporary files that killed programs left in these folders, which may be absent, and nobody else's.
+
+    Call it only where none is being written.
+    """
+    for folder in folders:
+        for leftover in folder.glob(".*.partial"):
+            if is_partial(leftover.name):
+                leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Json) -> None:
