@@ -35,6 +35,10 @@ def _work(rank: int, port: int, out: Path) -> None:
         for _ in range(2):
             engine.step()
         found[name] = {"losses": engine.losses(), "weights": weights(engine)}
+        engine = of_means(engine_of(name, (0, 1), processes=processes, settings=ROW_BY_ROW.get(name)))
+        for _ in range(2):
+            engine.step()
+        found[name]["normalised"] = weights(engine)
     torch.save(found, out / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -55,6 +59,16 @@ def test_two_processes_of_two_micro_batches_equal_one(name: str, found: list[dic
         assert rank[name]["losses"] == pytest.approx(alone.losses(), abs=1e-9)
         for key, value in weights(alone).items():
             assert torch.allclose(rank[name]["weights"][key], value, atol=1e-10, rtol=0), key
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_processes_normalise_by_the_statistics_of_the_whole_batch(name: str, found: list[dict]) -> None:  # type: ignore[type-arg]
+    alone = of_means(engine_of(name, (0, 1), settings=ROW_BY_ROW.get(name)))
+    for _ in range(2):
+        alone.step()
+    for rank in found:
+        for key, value in weights(alone).items():
+            assert torch.allclose(rank[name]["normalised"][key], value, atol=1e-10, rtol=0), key
 
 
 def test_torchrun_trains_one_run_and_only_the_first_process_writes(

@@ -270,6 +270,22 @@ def test_images_are_resized_for_networks_of_ours_and_left_as_they_are_for_your_o
         train("gan", images, size=10, width=4, **small)
 
 
+def test_micro_batches_under_batch_norm_are_told() -> None:
+    told: list[str] = []
+
+    class Notes(Listener):
+        def note(self, sentence: str) -> None:
+            told.append(sentence)
+
+    small: dict[str, Any] = {"steps": 1, "batch": 8, "width": 4, "listener": Notes()}
+    train("ivgan", "ring", **small)
+    train("gan", "ring", accumulate=2, **small)
+    assert told == []
+    train("ivgan", "ring", accumulate=2, **small)
+    (sentence,) = told
+    assert "each of the 2 micro-batches alone, 4 rows of 8" in sentence
+
+
 COMMAND = "train gan --data ring --steps 300 --seeds 2 --batch 8 --width 4 --checkpoint-every 3 --log-every 50"
 COMMAND += " --evaluate-every 0 --evaluate-samples 50 --sample-every 0"
 

@@ -56,6 +56,12 @@ class SplitBatchNorm(nn.Module):
         return f"{self.features}, eps={self.eps}, momentum={self.momentum}"
 
 
+def is_batch_norm(module: nn.Module) -> bool:
+    """Whether the module is a layer that normalises by statistics of a batch: torch's, ours, or one of either kind."""
+    keeps = "running_mean" in module._buffers and not isinstance(module, nn.modules.instancenorm._InstanceNorm)
+    return keeps or isinstance(module, SplitBatchNorm)
+
+
 class NormalToUniform(nn.Module):
     """The normal distribution function, coordinate by coordinate: a row of law N(0, I) becomes one of U[low, 1]^d.
 

@@ -20,7 +20,7 @@ from modecover import random
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import Terms, Update, is_discriminator
-from modecover.networks.normalization import SplitBatchNorm
+from modecover.networks.normalization import is_batch_norm
 from modecover.networks.spectral import is_spectral
 from modecover.training import shared_gradients, updates
 from modecover.training.averages import Averages
@@ -32,6 +32,7 @@ from modecover.training.processes import Processes
 from modecover.training.schedules import Schedule
 from modecover.training.shared_gradients import Objective
 from modecover.training.stacked import plain_copy, state_owner
+from modecover.training.synchronised import synchronised
 
 
 class Batches(Protocol):
@@ -151,6 +152,10 @@ class Engine:
 
     def compute(self) -> None:
         """The updates of the step: the part that a CUDA graph captures."""
+        with synchronised(self.processes):
+            self._compute()
+
+    def _compute(self) -> None:
         counts = [0] * self.options.accumulate
         runs = [iter(self.method.step(**self._arguments(part, counts))) for part in range(self.options.accumulate)]
         self.terms, self._last_schedule = {}, []
@@ -293,11 +298,17 @@ class Engine:
         self.revision += 1
         for name, role in self.method.roles().items():
             for module in self.networks[name].modules() if role == "generator" else ():
-                if "running_mean" in module._buffers or isinstance(module, SplitBatchNorm):
+                if is_batch_norm(module):
                     module.eval()
 
+    @property
+    def normalises(self) -> bool:
+        """Whether a network has batch normalisation."""
+        return any(is_batch_norm(module) for network in self.networks.values() for module in network.modules())
+
     def share_batch_statistics(self) -> None:
-        """Give every process the mean of all processes' running batch statistics, which each kept of its own rows."""
+        """Give every process the mean of all processes' buffers: a user's network may keep statistics of its own, of
+        each process's rows."""
         buffers = [b for network in self.networks.values() for b in network.buffers()]
         averaged = [t for average in self._averages.tensors.values() for t in average.values()]
         self.processes.mean_([t for t in (*buffers, *averaged) if t.is_floating_point()])

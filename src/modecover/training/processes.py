@@ -38,11 +38,16 @@ class Processes:
         for dtype in dict.fromkeys(t.dtype for t in tensors):
             same = [t for t in tensors if t.dtype == dtype]
             flat = torch.cat([t.reshape(-1) for t in same])
-            with _together():
-                dist.all_reduce(flat)
+            self.sum_(flat)
             flat /= self.count
             for tensor, mean in zip(same, flat.split([t.numel() for t in same]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
+
+    def sum_(self, tensor: Tensor) -> None:
+        """Replace the tensor, contiguous, by its sum over all processes."""
+        if self.count > 1:
+            with _together():
+                dist.all_reduce(tensor)
 
     def share_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by the first process's."""
@@ -56,8 +61,7 @@ class Processes:
         if self.count == 1:
             return flag
         votes = torch.tensor(float(flag), device=device)
-        with _together():
-            dist.all_reduce(votes)
+        self.sum_(votes)
         return bool(votes.item() > 0)
 
     def barrier(self) -> None:

@@ -124,6 +124,11 @@ def train(
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     processes = join(device)
     engine = build_engine(chosen_method, resolved, dataset, device=device, own=own, processes=processes)
+    if resolved.accumulate > 1 and engine.normalises:
+        listener.note(
+            f"batch normalisation sees each of the {resolved.accumulate} micro-batches alone, "
+            f"{resolved.batch // resolved.accumulate} rows of {resolved.batch} (accumulate=1: all together)"
+        )
     folder = None
     if out is not None and processes.first:
         description = Description(

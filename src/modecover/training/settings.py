@@ -65,7 +65,7 @@ class Settings:
     clip: float = 0.0
     """Largest gradient norm of an update, for each network and seed; 0: no clipping."""
     accumulate: int = 1
-    """Micro-batches a minibatch is cut into, to save memory."""
+    """Micro-batches a minibatch is cut into, to save memory. Batch normalisation sees each alone."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the networks. Losses are always in float32."""
     capture: bool = False
