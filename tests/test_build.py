@@ -182,3 +182,51 @@ def test_blocks_take_their_noise_from_the_prior_whatever_its_law() -> None:
     of_samples, of_codes = seen[0], seen[1]
     assert of_samples.min() >= 0 and of_samples.max() <= 1
     assert of_codes.min() >= 0 and of_codes.max() <= 1
+
+
+def tried(method: str, shape: tuple[int, ...], **settings: Any) -> Engine:
+    data = "ring" if shape == (2,) else torch.rand(6, *shape[1:]).numpy()
+    dataset = open_data(data)
+    chosen, resolved = resolve(method, dataset.shape, chosen={"width": 4, **settings})
+    return build_engine(chosen, resolved, dataset, device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize(
+    ("settings", "cure"),
+    [
+        ({"batch": 1}, "a batch of 1 gives it: choose a batch of at least 2,"),
+        ({"batch": 4, "accumulate": 4}, "a batch of 4 in 4 micro-batches gives it: choose a batch of at least 8,"),
+    ],
+)
+def test_one_row_under_batch_norm_is_a_sentence_when_the_run_is_built(
+    settings: dict[str, int], cure: str, seeds: int
+) -> None:
+    with pytest.raises(UserError, match=f"cannot normalise one row alone, which is what {cure}"):
+        tried("ivgan", (2,), seeds=seeds, **settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("lsgan", {"norm_D": "batch"}),  # its smallest maps have several pixels
+        ("pacgan", {"seeds": 2}),
+        ("ivlsgan", {"norm_E": "none"}),
+    ],
+)
+def test_one_row_under_batch_norm_is_left_alone_where_it_works(method: str, settings: dict[str, Any]) -> None:
+    engine = tried(method, (1, 16, 16), batch=1, **settings)
+    torch.manual_seed(0)
+    before = {key: value.clone() for key, value in engine.state().items()}
+    assert engine.normalises and engine.step_number == 0 and not any("optimizer" in key for key in before)
+    for network in engine.networks.values():  # the step that was tried is undone: running statistics are fresh
+        for module in network.modules():
+            if "running_mean" in module._buffers:
+                assert not module.get_buffer("running_mean").any()
+    engine.step()
+    assert engine.step_number == 1
+
+
+def test_a_method_that_compares_rows_says_which_rows_it_counts() -> None:
+    with pytest.raises(UserError, match=r"batch of at least 2\. Here a batch of 4 is cut into 4 parts"):
+        tried("ldmgan", (2,), batch=4, accumulate=4)

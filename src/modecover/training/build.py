@@ -17,8 +17,10 @@ from modecover.networks.check import check_network
 from modecover.optimizers import eager
 from modecover.random import derive_seed
 from modecover.training.engine import Engine, EngineOptions
+from modecover.training.finite import NonFiniteError
 from modecover.training.prior import Prior
 from modecover.training.processes import Processes
+from modecover.training.resolve import check_parts
 from modecover.training.schedules import Schedule
 from modecover.training.settings import Settings
 from modecover.training.stacked import stack
@@ -39,14 +41,18 @@ def build_engine(
     """The engine of a run before its first step: the same for the same settings, on any device.
 
     Raises:
-        UserError: a network does not fit the data or the method, or the data has fewer samples than a batch.
+        UserError: a network does not fit the data or the method, the data has fewer samples than a batch, or a batch
+            is too small for the method or for batch normalisation.
     """
+    assert settings.latent is not None and settings.prior is not None, "settings are resolved"
+    processes = processes or Processes()
+    if processes.count > 1:
+        check_parts(method, settings, settings.accumulate * processes.count)
     seeds = [settings.seed + i for i in range(settings.seeds)]
     members = [build_networks(method, settings, dataset.shape, seed, own) for seed in seeds]
     networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
     roles = method.roles()
-    assert settings.latent is not None and settings.prior is not None, "settings are resolved"
-    return Engine(
+    engine = Engine(
         method,
         networks,
         {name: _optimizer(network, roles[name], settings, device) for name, network in networks.items()},
@@ -67,6 +73,34 @@ def build_engine(
             instance_noise=Schedule.parse(settings.instance_noise),
         ),
     )
+    if settings.batch == settings.accumulate and engine.normalises:
+        _refuse_single_values(engine, settings)
+    return engine
+
+
+def _refuse_single_values(engine: Engine, settings: Settings) -> None:
+    """Raise where batch normalisation would get one value of a channel, which has no spread.
+
+    Whether it does depends on the method, which may put several batches into one forward pass, and on the sizes of
+    maps. So a step is tried, and undone.
+    """
+    before = {name: tensor.clone() for name, tensor in engine.state().items()}
+    try:
+        with torch.random.fork_rng(devices=[engine.device] if engine.device.type == "cuda" else []):
+            engine.step()
+    except NonFiniteError:
+        pass  # which has other cures: training will tell them
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        rows = f"a batch of {settings.batch}"
+        if settings.accumulate > 1:
+            rows += f" in {settings.accumulate} micro-batches"
+        raise UserError(
+            f"Batch normalisation cannot normalise one row alone, which is what {rows} gives it: choose a batch of at "
+            f"least {2 * settings.accumulate}, or networks without it (norm_E=none, norm_D=none)."
+        ) from None
+    engine.load(before)
 
 
 def build_networks(

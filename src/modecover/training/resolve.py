@@ -62,8 +62,22 @@ def resolve(
             f"{name} with these settings is for prior noise from N(0, I), and prior is {settings.prior!r}: "
             "set prior to 'normal'."
         )
-    method.check(latent=latent, batch=settings.batch // settings.accumulate)
+    method.check(latent=latent, batch=settings.batch)
+    if settings.accumulate > 1:
+        check_parts(method, settings, settings.accumulate)
     return method, settings
+
+
+def check_parts(method: Method, settings: Settings, parts: int) -> None:
+    """Raise `UserError` where the rows of one of `parts` equal parts of a batch are too few for the method's losses."""
+    assert settings.latent is not None, "settings are resolved"
+    try:
+        method.check(latent=settings.latent, batch=max(1, settings.batch // parts))
+    except UserError as error:
+        raise UserError(
+            f"{error} Here a batch of {settings.batch} is cut into {parts} parts, micro-batches and processes, and "
+            "each counts alone."
+        ) from None
 
 
 def fields_of(cls: type) -> dict[str, Any]:
