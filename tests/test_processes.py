@@ -11,11 +11,43 @@ import pytest
 import torch
 import torch.multiprocessing as multiprocessing
 from tiny import METHODS, ROW_BY_ROW, engine_of, of_means, weights
+from torch import Tensor, nn
 
 from modecover.cli import main as command
 from modecover.errors import UserError
 from modecover.training import checkpoint
-from modecover.training.processes import choose_device, join
+from modecover.training.processes import Processes, choose_device, join
+from modecover.training.synchronised import synchronised
+
+IMAGES = ("mdgan", "ivlsgan")
+"""Methods whose images' networks have batch norm everywhere, and one whose generator has two kinds of it."""
+
+ROWS = torch.randn(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def own_rows(processes: Processes) -> Tensor:
+    return ROWS.chunk(processes.count)[processes.rank].clone()
+
+
+def penalty(processes: Processes) -> dict[str, Tensor]:
+    """The gradient of a penalty on gradients through batch norm, and the running statistics afterwards."""
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5, momentum=0.3), nn.Tanh(), nn.Linear(5, 1)).double()
+    x = own_rows(processes).requires_grad_()
+    with synchronised(processes):
+        (slope,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        loss = (slope.square().sum(1) - 1).square().mean() + net(x).square().mean()
+    names, parameters = zip(*net.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(loss, parameters)
+    processes.mean_(gradients)
+    return {**dict(zip(names, gradients, strict=True)), **dict(net.named_buffers())}
+
+
+def narrow(processes: Processes) -> Tensor:
+    """bfloat16 rows through batch norm: of the same type, by statistics that are not."""
+    norm = nn.BatchNorm1d(3)
+    with synchronised(processes):
+        return norm((100 + own_rows(processes)).bfloat16()).detach()
 
 
 def _work(rank: int, port: int, out: Path) -> None:
@@ -39,6 +71,12 @@ def _work(rank: int, port: int, out: Path) -> None:
         for _ in range(2):
             engine.step()
         found[name]["normalised"] = weights(engine)
+    for name in IMAGES:
+        engine = engine_of(name, (0, 1), shape=(1, 16, 16), batch=4, processes=processes)
+        engine.step()
+        found[f"images/{name}"] = {"weights": weights(engine)}
+    found["penalty"] = penalty(processes)
+    found["narrow"] = {"out": narrow(processes)}
     torch.save(found, out / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
@@ -69,6 +107,29 @@ def test_two_processes_normalise_by_the_statistics_of_the_whole_batch(name: str,
     for rank in found:
         for key, value in weights(alone).items():
             assert torch.allclose(rank[name]["normalised"][key], value, atol=1e-10, rtol=0), key
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_two_processes_normalise_maps_by_the_statistics_of_the_whole_batch(name: str, found: list[dict]) -> None:  # type: ignore[type-arg]
+    alone = engine_of(name, (0, 1), shape=(1, 16, 16), batch=4)
+    alone.step()
+    for rank in found:
+        for key, value in weights(alone).items():
+            assert torch.allclose(rank[f"images/{name}"]["weights"][key], value, atol=1e-10, rtol=0), key
+
+
+def test_statistics_of_all_processes_are_differentiated_twice(found: list[dict]) -> None:  # type: ignore[type-arg]
+    for key, value in penalty(Processes()).items():
+        for rank in found:
+            assert torch.allclose(rank["penalty"][key], value, atol=1e-12, rtol=0), key
+    assert penalty(Processes())["0.weight"].abs().max() > 1e-3
+
+
+def test_narrow_rows_are_normalised_in_full_precision(found: list[dict]) -> None:  # type: ignore[type-arg]
+    expected = narrow(Processes())
+    got = torch.cat([rank["narrow"]["out"] for rank in found])
+    assert got.dtype == expected.dtype == torch.bfloat16
+    assert torch.allclose(got.float(), expected.float(), atol=0.02)
 
 
 def test_torchrun_trains_one_run_and_only_the_first_process_writes(
