@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from modecover.errors import UserError
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 _TEMPORARY = re.compile(r"\..+\.\d+\.partial")
-"""The name of a file still being written: that of the whole one, and the process. One that is found was left by a
-killed program."""
+"""The name of a folder for a file still being written: that of the whole one, and the process. One that is found was
+left by a killed program."""
 
 
 @contextmanager
@@ -28,16 +29,19 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write the file at the yielded temporary path; when the block ends it takes the place of `path` at once.
 
     If the block raises, `path` is as it was and the temporary file is gone. The content reaches the disk before the
-    name does, so that a power cut cannot leave the new name with half a file.
+    name does, so that a power cut cannot leave the new name with half a file. The temporary path is in a folder of its
+    own, for libraries write to temporary files in turn, under names that nobody could tell afterwards (safetensors).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    own = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    own.mkdir(exist_ok=True)
+    temporary = own / path.name
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(own, ignore_errors=True)
     _sync_folder(path.parent)
 
 
@@ -58,18 +62,20 @@ def require_writable(path: Path) -> None:
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file of this name is one that `replacing` was writing."""
+    """Whether `replacing` was writing under this name."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_partial(*folders: Path) -> None:
-    """Delete the temporary files that killed programs left in these folders, which may be absent, and nobody else's.
+    """Delete what killed programs left half written in these folders, which may be absent, and nobody else's files.
 
     Call it only where none is being written.
     """
     for folder in folders:
         for leftover in folder.glob(".*.partial"):
-            if is_partial(leftover.name):
+            if is_partial(leftover.name) and leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            elif is_partial(leftover.name):
                 leftover.unlink(missing_ok=True)
 
 
