@@ -67,7 +67,9 @@ def audit(
         noise: levels of the missing-mode estimator's sweep, in units of `modecover.metrics.missing.noise_unit`.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
-        memory: bytes that distances may take at a time, as a number or in words such as "1GB".
+        memory: bytes that distances and tables of products may take at a time, as a number or in words such as "1GB".
+            Beside them the samples are kept, images as bytes; only a function as `features` is given all of them as
+            float32 at once.
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.
