@@ -37,7 +37,7 @@ def held(**least: int) -> Callable[[Callable[Arguments, Result]], Callable[Argum
                 if name not in given.arguments:
                     continue
                 value = given.arguments[name] = checked(name, given.arguments[name], kind)
-                if value is not None and value < least.get(name, value):
+                if name in least and value is not None and value < least[name]:
                     raise UserError(f"{name} is {shown(value)}: give at least {least[name]}.")
             return function(*given.args, **given.kwargs)
 

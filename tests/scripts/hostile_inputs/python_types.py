@@ -329,7 +329,7 @@ BUILD = (
         "{'G': 'generator'}, (2,), 2, width=0",
     ),
     *(
-        "{'G': 'generator'}, (2,), 2, width=10**9",
+        "{'G': 'generator'}, (2,), 2, width=10**12",
         "{'G': 'generator'}, (2,), 10**12",
         "{'G': 'generator'}, (3, 10**6, 10**6), 2, preset='mlp'",
     ),
