@@ -18,7 +18,8 @@ IMPORTS += ["torch._dynamo"]  # torch imports it, over seconds, where the first 
 
 
 def start(words: list[str], output: Path) -> BaseProcess:
-    """The command line `modecover WORDS` in a new process; what it prints goes to the file `output`."""
+    """The command line `modecover WORDS` in a new process, which leads a group of its own; what it prints goes to the
+    file `output`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTS)
     process = context.Process(target=_command, args=(words, output))
@@ -31,6 +32,7 @@ def _command(words: list[str], output: Path) -> None:
 
     from modecover.cli.main import main
 
+    os.setpgid(0, 0)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)

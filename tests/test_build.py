@@ -212,11 +212,11 @@ def test_a_process_s_share_of_a_batch_has_enough_rows_for_the_method() -> None:
         build_engine(chosen, resolved, open_data("ring"), device=torch.device("cpu"), processes=Processes(0, 2))
 
 
-class _OnceDifferentiable(nn.Linear):
-    """A critic whose gradient cannot be differentiated again."""
+class _OnceDifferentiable(nn.Module):
+    """A layer whose gradient cannot be differentiated again."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(_Doubled.apply(x))
+        return _Doubled.apply(x)
 
 
 class _Doubled(torch.autograd.Function):
@@ -225,19 +225,20 @@ class _Doubled(torch.autograd.Function):
         return 2 * x
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            raise RuntimeError("this backward is the end")
         return 2 * gradient
 
 
 def test_own_networks_that_the_method_s_step_fails_with_are_told_when_the_run_is_built() -> None:
     def build(method: str) -> Engine:
         chosen, resolved = resolve(method, (2,), chosen={"batch": 8, "width": 4})
-        own = {"D": _OnceDifferentiable(2, 1)}
+        own = {"D": nn.Sequential(nn.Linear(2, 3), _OnceDifferentiable(), nn.Linear(3, 1))}
         return build_engine(chosen, resolved, open_data("ring"), device=torch.device("cpu"), own=own)
 
     build("gan").step()
-    with pytest.raises(UserError, match=r"^A step with your D fails \(RuntimeError: .*once_differentiable"):
+    with pytest.raises(UserError, match=r"^A step with your D fails \(RuntimeError: this backward is the end"):
         build("wgan-gp")
 
 

@@ -224,6 +224,25 @@ def test_killed_at_the_rename_leaves_the_old_ones_and_the_next_save_cleans_up(tm
     assert names(tmp_path) == ["checkpoint-000000002.safetensors", "checkpoint-000000003.safetensors"]
 
 
+def test_killed_while_the_library_writes_leaves_nothing_that_the_next_save_does_not_clear(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, threading, time, torch\n"
+        "from pathlib import Path\n"
+        "from modecover.training.checkpoint import save\n"
+        "def watch():\n"
+        "    while not any(path.is_file() for path in Path(sys.argv[1]).rglob('*')):\n"
+        "        pass\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "threading.Thread(target=watch, daemon=True).start()\n"
+        "save(sys.argv[1], 1, {'w': torch.ones(30_000_000)}, {})\n"
+        "time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=_environment(), check=False)
+    assert done.returncode == -signal.SIGKILL and names(tmp_path)
+    save(tmp_path, 2, small(), {})
+    assert [name for name in names(tmp_path) if not name.startswith("checkpoint-")] == []
+
+
 def test_a_full_disk_is_a_sentence_and_loses_nothing(tmp_path: Path) -> None:
     save(tmp_path, 1, small(1), {})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

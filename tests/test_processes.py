@@ -12,10 +12,10 @@ import torch
 import torch.multiprocessing as multiprocessing
 from tiny import METHODS, ROW_BY_ROW, engine_of, of_means, weights
 
+import modecover
 from modecover.cli import main as command
 from modecover.errors import UserError
 from modecover.networks import SplitBatchNorm
-from modecover.training import checkpoint
 from modecover.training.engine import Engine
 from modecover.training.processes import Processes, choose_device, join
 from modecover.training.whole_batches import WholeBatches
@@ -124,11 +124,9 @@ def test_torchrun_trains_one_run_and_only_the_first_process_writes(
     done = subprocess.run(together, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("The run is in") == 1
-    one, two = (checkpoint.load_newest(tmp_path / run / "checkpoints") for run in ("one", "two"))
-    assert one is not None and two is not None
-    for key, value in one.tensors.items():
-        if key.startswith("network/"):
-            assert torch.allclose(two.tensors[key], value, atol=1e-5), key
+    # By samples: a bias before batch norm has no gradient but rounding, which Adam makes as large as any other.
+    one, two = (modecover.load(tmp_path / run).sample(64) for run in ("one", "two"))
+    assert torch.allclose(one, two, atol=1e-4)
 
 
 TWICE = """

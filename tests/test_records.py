@@ -129,14 +129,39 @@ def test_a_foreign_or_damaged_or_newer_run_json_is_refused(tmp_path: Path, text:
 
 
 def test_a_start_killed_before_run_json_leaves_a_usable_folder(tmp_path: Path) -> None:
-    (tmp_path / ".lock").write_text("process 1 on nowhere\n")  # nobody holds the lock: stale
     (tmp_path / ".run.json.1.partial").write_text("{")
-    below = tmp_path / "model" / "seed-1"
-    below.mkdir(parents=True)
-    (below / ".model.safetensors.1.partial").write_text("half")
-    (below / ".notes.partial").write_text("mine")
-    assert not start(tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.partial")] == [".notes.partial"]
+    start(tmp_path)
+    assert list(tmp_path.glob(".*.partial")) == []
+
+
+def test_what_killed_starts_left_half_written_goes_and_files_of_others_stay(tmp_path: Path) -> None:
+    start(tmp_path)
+    ours = [".log.jsonl.7.partial", "samples/.step-000000010.png.12.partial", "model/.config.json.3.partial"]
+    ours += ["checkpoints/.checkpoint-000000010.safetensors.99.partial", "model/seed-1/.model.safetensors.5.partial"]
+    ours.append("checkpoints/.checkpoint-000000020.safetensors.99.partial/.tmpAbC123")  # as libraries write, in turn
+    others = [".mine.partial", "notes.7.partial", "samples/..7.partial", "model/seed-1/.a.7.partial.txt"]
+    others.append("mine/.log.jsonl.7.partial")
+
+    def leave() -> None:
+        for name in (*ours, *others):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("half")
+
+    def left() -> list[str]:
+        return [name for name in (*ours, *others) if (tmp_path / name).exists()]
+
+    leave()
+    folder = RunFolder.open(tmp_path, RUN)
+    assert left() == others and not any((tmp_path / "checkpoints").iterdir())
+    leave()
+    folder.close()
+    assert left() == others
+
+
+def test_a_hidden_file_of_somebody_else_makes_a_folder_foreign(tmp_path: Path) -> None:
+    (tmp_path / ".mine.partial").write_text("")
+    with pytest.raises(UserError, match=r"it holds \.mine\.partial"):
+        start(tmp_path)
 
 
 def test_unwritable_places_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,121 +1,151 @@
-"""Kill runs at random moments, resume them until they finish, and compare with runs that nobody disturbed.
+"""Kills short runs at random moments and resumes them: `python tests/scripts/kill_at_random.py 12`.
 
-    python tests/scripts/kill_at_random.py 100
-
-Half of the runs are stacked seeds on points; half learn images that two workers read from files. After every kill (by
-a signal that no program can catch) the same command goes on; in the end the weights must be the same to the last bit,
-and the folder must hold the files that the undisturbed run's holds and no other.
+Half of the kills hit runs of stacked seeds on points, half runs on images that a worker process streams. Each run is
+resumed until it is finished, which may take several kills; then its weights must be those of a run that was left alone,
+bitwise, its files the same by name, and its processes gone. The last line counts the kills; exit code 1 if anything
+was wrong. Needs `ps`.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
-from modecover.training import checkpoint
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])  # for the server that the runs are forked from
 
-COMMON = "--checkpoint-every 3 --log-every 3 --evaluate-samples 100".split()
-POINTS = "train ivlsgan --data ring --steps 300 --seeds 4 --width 16 --batch 32".split()
-POINTS += "--sample-every 20 --evaluate-every 40".split()
-IMAGES = "train lsgan --steps 40 --width 8 --batch 16 --sample-every 7 --workers 2 --memory-limit 1".split()
-PATIENCE = 600  # seconds for a run
+import killable  # noqa: E402
+
+from modecover.training.checkpoint import load_newest  # noqa: E402
+
+OFTEN = "--checkpoint-every 5 --log-every 5 --sample-every 50 --evaluate-every 50 --evaluate-samples 50 --device cpu"
+POINTS = f"train ivgan --data ring --seeds 4 --steps 100 --batch 8 --width 8 {OFTEN}"
+IMAGES = f"train gan --size 16 --steps 40 --batch 8 --width 4 --memory-limit 1000 --workers 1 {OFTEN}"
+GONE_WITHIN = 20.0
+"""Seconds: a worker looks every five whether the run that it reads for is still there."""
 
 
-def main(kills: int, seed: int = 0) -> int:
-    """Kill `kills` runs; 0 where all of them end as if nothing had happened."""
-    chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as top:
-        place = Path(top)
-        _draw_pictures(place / "pictures")
-        commands = {
-            "points": [*POINTS, *COMMON],
-            "images": [*IMAGES, *COMMON, "--data", str(place / "pictures")],
-        }
-        seconds = {}
-        for kind, words in commands.items():
-            begin = time.monotonic()
-            _finish(words, place / kind)
-            seconds[kind] = time.monotonic() - begin
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kills", type=int, nargs="?", default=12, help="how many (12)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
+    given = parser.parse_args()
+    draw = random.Random(given.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures = draw_pictures(folder / "pictures")
+        kinds = {"points": (POINTS, given.kills - given.kills // 2), "images": (IMAGES, given.kills // 2)}
         good = 0
-        for number in range(1, kills + 1):
-            kind = "points" if number % 2 else "images"
-            folder, begin = place / f"{kind}-{number}", time.monotonic()
-            after = _kill(commands[kind], folder, chance.uniform(0, seconds[kind]))
-            _finish(commands[kind], folder)
-            wrong = _differences(folder, place / kind)
-            good += not wrong
-            took = time.monotonic() - begin
-            print(
-                f"kill {number} of {kills}: {kind}, {after}, {took:.0f} s in all: {wrong or 'as undisturbed'}",
-                flush=True,
-            )
-    print(f"{good} of {kills} killed runs ended as undisturbed ones")
-    return 0 if good == kills else 1
+        for kind, (words, kills) in kinds.items():
+            data = ["--data", str(pictures)] if kind == "images" else []
+            good += Kind(kind, [*words.split(), *data], folder / kind, draw).kill(kills)
+    print(f"{good} of {given.kills} kills left weights, files and processes as they are without")
+    return int(good != given.kills)
 
 
-def _draw_pictures(folder: Path) -> None:
+def draw_pictures(folder: Path) -> Path:
     folder.mkdir()
-    values = np.random.default_rng(0)
-    for number in range(64):
-        Image.fromarray(values.integers(0, 256, (16, 16), dtype=np.uint8)).save(folder / f"{number}.png")
+    draw = np.random.default_rng(0)
+    for number in range(32):
+        Image.fromarray(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    return folder
 
 
-def _start(words: list[str], folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "modecover", *words, "--out", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+class Kind:
+    """Runs of one command, each in a folder of its own below `folder`; the first of them is left alone."""
+
+    def __init__(self, name: str, words: list[str], folder: Path, draw: random.Random):
+        self.name, self.words, self.folder, self.draw = name, words, folder, draw
+        folder.mkdir()
+        self.output = folder / "output.txt"
+        self.finish(folder / "alone")
+        begun = time.monotonic()  # the first start also waited for the server
+        self.finish(folder / "timed")
+        self.seconds = time.monotonic() - begun
+        print(f"{name}: a run takes {self.seconds:.1f} s when left alone", flush=True)
+
+    def kill(self, wanted: int) -> int:
+        """Kill so many times; the number of kills in runs that ended as they should."""
+        done = good = runs = 0
+        while done < wanted:
+            runs += 1
+            begun, out = time.monotonic(), self.folder / f"run-{runs}"
+            groups, kills = [], 0
+            while done + kills < wanted:
+                process = self.start(out)
+                groups.append(process.pid)
+                process.join(timeout=self.draw.uniform(0, self.seconds))
+                if process.exitcode is not None:
+                    break
+                process.kill()
+                process.join()
+                kills += 1
+                if self.draw.random() < 0.5:
+                    break
+            groups.append(self.finish(out))
+            done += kills
+            faults = self.faults(out, groups)
+            good += kills * (not faults)
+            verdict = "; ".join(faults) or "as it should be"
+            seconds = time.monotonic() - begun
+            print(f"{self.name}: {done} of {wanted}, {kills} in this run, {seconds:.1f} s: {verdict}", flush=True)
+        return good
+
+    def start(self, out: Path) -> BaseProcess:
+        return killable.start([*self.words, "--out", str(out)], self.output)
+
+    def finish(self, out: Path) -> int | None:
+        """Run to the end; the number of its process."""
+        process = self.start(out)
+        process.join(timeout=300)
+        if process.exitcode != 0:
+            sys.exit(f"{self.name}: a run ended with {process.exitcode}:\n{self.output.read_text()}")
+        return process.pid
+
+    def faults(self, out: Path, groups: list[int | None]) -> list[str]:
+        """What a run of killed starts left otherwise than the run that was left alone."""
+        alone = self.folder / "alone"
+        expected, found = (load_newest(run / "checkpoints") for run in (alone, out))
+        assert expected is not None and found is not None
+        faults = []
+        pairs = ((value, found.tensors.get(name)) for name, value in expected.tensors.items())
+        if any(other is None or not torch.equal(value, other) for value, other in pairs):
+            faults.append("other weights")
+        if more := names(out) - names(alone):
+            faults.append(f"leftover {', '.join(sorted(more))}")
+        if less := names(alone) - names(out):
+            faults.append(f"no {', '.join(sorted(less))}")
+        deadline = time.monotonic() + GONE_WITHIN
+        while left := living(groups):
+            if time.monotonic() > deadline:
+                faults.append(f"processes left: {left}")
+                break
+            time.sleep(0.2)
+        return faults
 
 
-def _kill(words: list[str], folder: Path, seconds: float) -> str:
-    """Start a run and kill it, workers included, after so many seconds; what became of it, in words."""
-    run = _start(words, folder)
-    try:
-        run.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGKILL)
-        run.communicate()
-        return f"killed after {seconds:.2f} s"
-    return f"over before {seconds:.2f} s"
+def names(run: Path) -> set[str]:
+    return {str(path.relative_to(run)) for path in run.rglob("*")}
 
 
-def _finish(words: list[str], folder: Path) -> None:
-    run = _start(words, folder)
-    text, _ = run.communicate(timeout=PATIENCE)
-    if run.returncode:
-        raise SystemExit(f"{' '.join(words)} ended with exit code {run.returncode}:\n{text}")
-
-
-def _differences(folder: Path, undisturbed: Path) -> str:
-    """In what a finished run differs from one that nobody disturbed; empty where in nothing."""
-    found, wanted = (checkpoint.load_newest(path / "checkpoints") for path in (folder, undisturbed))
-    assert found is not None and wanted is not None
-    words = []
-    if found.tensors.keys() != wanted.tensors.keys():
-        words.append("other tensors")
-    else:
-        other = [k for k, v in wanted.tensors.items() if v.numpy().tobytes() != found.tensors[k].numpy().tobytes()]
-        words += [f"{len(other)} tensors differ, {other[0]} among them"] if other else []
-    more = _files(folder) ^ _files(undisturbed)
-    words += [f"files differ: {', '.join(sorted(more))}"] if more else []
-    return "; ".join(words)
-
-
-def _files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+def living(groups: list[int | None]) -> list[str]:
+    """The processes of these groups that are not dead."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,pid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = (line.split(None, 3) for line in listed.splitlines())
+    return [" ".join(row[2:]) for row in rows if int(row[0]) in groups and not row[1].startswith("Z")]
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main())

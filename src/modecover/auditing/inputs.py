@@ -26,7 +26,7 @@ from modecover.data.base import Progress, silent
 from modecover.data.pixels import SIGNED
 from modecover.data.places import printable
 from modecover.errors import UserError
-from modecover.features.kept import Kept, block_rows, blocks
+from modecover.features.kept import Kept, block_rows, blocks, raw
 from modecover.random import derive_seed
 
 if TYPE_CHECKING:
@@ -328,5 +328,5 @@ def _fingerprint(samples: Kept) -> str:
     """The `digest` of the samples as one tensor, which never is in memory."""
     total = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{samples.shape}".encode())
     for _, block in blocks(samples):
-        total.update(np.ascontiguousarray(block))
+        total.update(raw(block))
     return total.hexdigest()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.features.kept import Floats32, Samples, blocks
+from modecover.features.kept import Floats32, Samples, blocks, raw
 from modecover.metrics.rows import as_rows
 
 Features = npt.NDArray[np.float32]
@@ -66,8 +66,9 @@ def hash_of(*parts: bytes | str | npt.NDArray[np.generic] | Tensor) -> str:
             part = part.detach().cpu().numpy()
         if isinstance(part, np.ndarray):
             digest.update(f"{part.dtype} {part.shape}\n".encode())
-            part = np.ascontiguousarray(part)
-        digest.update(part.encode() if isinstance(part, str) else part)
+            digest.update(raw(part))
+        else:
+            digest.update(part.encode() if isinstance(part, str) else part)
         digest.update(b"\0")
     return digest.hexdigest()[:8]
 

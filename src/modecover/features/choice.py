@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor, Samples
+from modecover.features.base import Extractor
 from modecover.features.classifier import Progress, classifier
 from modecover.features.functions import by_function
 from modecover.features.inception import inception
+from modecover.features.kept import Samples
 from modecover.features.pixels import MEMORY, pixels
 from modecover.features.random_convolutions import random_convolutions
 from modecover.metrics.arrays import Integers

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor, Samples, hash_of, in_batches
-from modecover.features.kept import blocks
+from modecover.features.base import Extractor, hash_of, in_batches
+from modecover.features.kept import Samples, blocks
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels
 from modecover.optimizers import eager
 from modecover.random import derive_seed

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor, Samples, in_batches
+from modecover.features.base import Extractor, in_batches
+from modecover.features.kept import Samples
 
 
 def inception(

@@ -61,7 +61,7 @@ class Kept:
         """Some of the numbers of every row, (n, c)."""
         return _floats(self.stored.reshape(len(self.stored), -1)[:, part])
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self[:].astype(dtype or np.float32, copy=False)
 
 
@@ -85,6 +85,11 @@ def blocks(samples: Samples) -> Iterator[tuple[slice, Floats32]]:
     for start in range(0, len(samples), step):
         part = slice(start, min(start + step, len(samples)))
         yield part, samples[part]
+
+
+def raw(array: npt.NDArray[Any]) -> memoryview:
+    """The bytes of an array, as a hash takes them: without a copy where they lie in one piece."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _floats(stored: npt.NDArray[Any]) -> Floats32:

@@ -84,8 +84,8 @@ def check_network(
 def accepts_option(module: nn.Module, name: str) -> bool:
     """Whether the module's forward can be called with the keyword `name`."""
     if isinstance(module, torch.jit.ScriptModule):
-        schema: Any = module.forward.schema  # type: ignore[attr-defined]  # of a compiled function
-        return any(argument.name == name for argument in schema.arguments)
+        scripted: Any = module.forward
+        return any(argument.name == name for argument in scripted.schema.arguments)
     module = getattr(module, "_orig_mod", module)  # of torch.compile
     parameters = inspect.signature(module.forward).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

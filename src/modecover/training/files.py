@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,13 +19,12 @@ from modecover.errors import UserError
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
-TEMPORARY = ".partial"
-"""The suffix of a file still being written. One that is found was left by a killed program."""
+TEMPORARY = re.compile(r"\..+\.\d+\.partial")
+"""The name of a folder for a file still being written: that of the whole one, and the process. One that is found was
+left by a killed program."""
 
 LONGEST_SHOWN = 200
 """Characters of a path in a message."""
-
-_OWN_NAME = re.compile(rf"\..+\.\d+{re.escape(TEMPORARY)}")
 
 
 @contextmanager
@@ -32,16 +32,21 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write the file at the yielded temporary path; when the block ends it takes the place of `path` at once.
 
     If the block raises, `path` is as it was and the temporary file is gone. The content reaches the disk before the
-    name does, so that a power cut cannot leave the new name with half a file.
+    name does, so that a power cut cannot leave the new name with half a file. The temporary path is in a folder of its
+    own: libraries write to temporary files in turn, under names that nobody could tell afterwards (safetensors), and
+    for the eyes of their owner alone.
     """
-    temporary = _beside(path)
+    own = _beside(path)
+    own.mkdir(exist_ok=True)
+    temporary = own / path.name
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        temporary.chmod(0o666 & own.stat().st_mode)  # as any new file here: the folder was made under the umask
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(own, ignore_errors=True)
     _sync_folder(path.parent)
 
 
@@ -59,9 +64,8 @@ def require_writable(path: Path) -> None:
             raise FileExistsError(errno.EEXIST, "it is a pipe or a device")
         # A name of the length that `replacing` needs; nobody else's file is touched.
         trial = _beside(path)
-        with open(trial, "xb"):
-            pass
-        trial.unlink()
+        trial.mkdir()
+        trial.rmdir()
     except (OSError, ValueError) as error:  # the second: a name with a zero byte, or that the system cannot encode
         from modecover.data.places import printable
 
@@ -72,7 +76,7 @@ def require_writable(path: Path) -> None:
 
 def _beside(path: Path) -> Path:
     """Where `path` is written before it takes its name."""
-    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def require_file(path: Path, cure: str, largest: float = math.inf) -> None:
@@ -89,14 +93,22 @@ def require_file(path: Path, cure: str, largest: float = math.inf) -> None:
         raise UserError(f"{path} has {found.st_size:,} bytes, and cannot be what its name says: {cure}.")
 
 
-def remove_partial(folder: Path, *, below: bool = False) -> None:
-    """Delete the temporary files that killed programs left in `folder`, and with `below` in the folders in it.
+def is_partial(name: str) -> bool:
+    """Whether `replacing` was writing under this name."""
+    return TEMPORARY.fullmatch(name) is not None
 
-    Call it only where none is being written. Files whose names `replacing` has not made stay.
+
+def remove_partial(*folders: Path) -> None:
+    """Delete what killed programs left half written in these folders, which may be absent, and nobody else's files.
+
+    Call it only where none is being written.
     """
-    for leftover in (folder.rglob if below else folder.glob)(f".*{TEMPORARY}"):
-        if _OWN_NAME.fullmatch(leftover.name):
-            leftover.unlink(missing_ok=True)
+    for folder in folders:
+        for leftover in folder.glob(".*.partial"):
+            if is_partial(leftover.name) and leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            elif is_partial(leftover.name):
+                leftover.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Json) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from modecover.errors import UserError
 from modecover.kinds import shown
-from modecover.training.files import TEMPORARY, reason, remove_partial, require_file, write_json
+from modecover.training.files import is_partial, reason, remove_partial, require_file, write_json
 from modecover.training.lock import FolderLock
 from modecover.training.log import JsonLines
 from modecover.training.provenance import git_commit, hardware, versions
@@ -79,7 +79,8 @@ class RunFolder:
                 before = read_run(path) if (path / "run.json").exists() else None
                 if before is not None:
                     _refuse_differences(path, before, described, may_differ)
-                remove_partial(path, below=True)
+                run = cls(path, before is not None, lock)
+                run._remove_partial()
                 write_json(path / "run.json", _with_this_start(before, described))
                 for name in ("samples", "checkpoints"):
                     (path / name).mkdir(exist_ok=True)
@@ -91,7 +92,7 @@ class RunFolder:
                 f"The run folder {path} cannot be written: {reason(error)}. Make it writable, or choose another "
                 "with --out."
             ) from error
-        return cls(path, before is not None, lock)
+        return run
 
     @property
     def samples(self) -> Path:
@@ -112,8 +113,13 @@ class RunFolder:
 
     def close(self) -> None:
         """Let other processes have the folder."""
-        remove_partial(self.path, below=True)
-        self._lock.release()
+        try:
+            self._remove_partial()  # an interrupt may have come while a file was put away
+        finally:
+            self._lock.release()
+
+    def _remove_partial(self) -> None:
+        remove_partial(self.path, self.samples, self.checkpoints, self.model, *self.model.glob("seed-*"))
 
     def __enter__(self) -> Self:
         return self
@@ -189,7 +195,7 @@ def _refuse_foreign(path: Path) -> None:
         return
     if not path.exists():
         return
-    strangers = [p.name for p in path.iterdir() if p.name != FolderLock.NAME and not p.name.endswith(TEMPORARY)]
+    strangers = [p.name for p in path.iterdir() if p.name != FolderLock.NAME and not is_partial(p.name)]
     if strangers:
         raise UserError(
             f"{path} is not empty and is no run folder (it holds {min(strangers)}): nothing in it was changed. Choose "

@@ -149,7 +149,7 @@ def train(
     )
     if resolved.accumulate > 1 and any(has_batch_norm(network) for network in engine.networks.values()):
         listener.note(
-            f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not over the batch: "
+            f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not the whole batch: "
             f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
         )
     folder = None
