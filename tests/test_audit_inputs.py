@@ -226,3 +226,32 @@ def test_samples_that_were_read_are_handed_through():
     assert read_samples(samples, "fake") is samples
     assert repr(samples) == "Samples('array', count=40, shape=(3,))"
     assert isinstance(samples, Samples)
+
+
+def test_a_function_may_go_to_another_folder(here):
+    (here / "goes.py").write_text(
+        "import os, numpy as np\nos.chdir('/')\ndef away(n):\n    os.chdir('/')\n    return np.ones((n, 2))\n"
+    )
+    assert len(read_samples("goes.py:away", "fake", count=5)) == 5
+    assert here.samefile(".")
+
+
+def test_what_is_no_array_is_told_without_a_word_of_pythons_own(here, recwarn):
+    async def later(n):
+        return np.ones((n, 2))
+
+    with pytest.raises(UserError, match="returned a coroutine"):
+        read_samples(later, "fake", count=5)
+    assert not recwarn.list
+
+
+def test_an_error_that_cannot_be_shown_is_named(here):
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def fails(n):
+        raise Mute
+
+    with pytest.raises(UserError, match=r"fails\(5\) raised Mute\."):
+        read_samples(fails, "fake", count=5)

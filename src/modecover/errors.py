@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+LONGEST = 1000
+"""Characters of a sentence, at most: it may quote a name, a value or a list that has no end."""
+
 
 class UserError(ValueError):
-    """Bad input. The message is one clear sentence (or two) naming the cause and the cure.
+    """Bad input. The message is one clear sentence (or two) naming the cause and the cure, on one line.
 
     The command line prints the message alone and exits with code 2; Python callers catch it as a `ValueError`.
     """
+
+    def __init__(self, sentence: str):
+        super().__init__(one_line(sentence))
+
+
+def one_line(sentence: str) -> str:
+    """`sentence` as a terminal can show it: line breaks and other characters that do not print by their codes, and
+    what is too long cut in the middle, since the cause stands first and the cure last."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in sentence)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[5 - LONGEST // 2 :]}"

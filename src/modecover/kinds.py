@@ -36,7 +36,11 @@ def shown(value: object) -> str:
 
 def first_line(error: BaseException) -> str:
     """What an error says in its first line, or its class, without a full stop at the end."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # of an error whose own __str__ raises
+        lines = []
+    return (lines or [type(error).__name__])[0].rstrip(".:")
 
 
 def joined(choices: Sequence[Any]) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import importlib
+import importlib.util
 import json
 import os
 import pkgutil
@@ -144,7 +144,7 @@ def try_it(given: Input, place: Path) -> dict[str, Any]:
     start = time.monotonic()
     try:
         if given.code:
-            exec(compile(given.code, "<code>", "exec"), names)
+            names = run_code(given.code, place / "given.py", names)
             told["code"] = 0
         elif given.fresh:
             line = [sys.executable, "-m", "modecover", *given.words]
@@ -178,6 +178,17 @@ def try_it(given: Input, place: Path) -> dict[str, Any]:
     told["lost"] = sorted(name for name in before if name not in after)
     told["temporary"] = [path.name for path in (place / "tmp").iterdir()]
     return told
+
+
+def run_code(code: str, path: Path, names: dict[str, Any]) -> dict[str, Any]:
+    """Run Python as a module of its own, whose source can be found, and return its names."""
+    path.write_text(code)
+    spec = importlib.util.spec_from_file_location("given", path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["given"] = importlib.util.module_from_spec(spec)
+    vars(module).update(names)
+    spec.loader.exec_module(module)
+    return vars(module)
 
 
 def read(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,9 @@ FEWEST = 10
 """Samples of each kind that an audit needs at least."""
 
 LARGEST_SEED = 2**63 - 1
+
+LARGEST_LEVEL = 1e6
+"""Of noise, in its unit: far beyond what leaves anything of the data."""
 
 
 def require_arguments(
@@ -72,8 +74,11 @@ def memory_in_bytes(memory: Any) -> int:
 def _require_levels(noise: Any) -> None:
     def right(level: Any) -> bool:
         real = isinstance(level, int | float | np.number) and not isinstance(level, bool)
-        return bool(real and math.isfinite(level) and level > 0)
+        return bool(real and 0 < level <= LARGEST_LEVEL)
 
     listed = isinstance(noise, Sequence) and not isinstance(noise, str | bytes)
     if not (listed and noise and all(map(right, noise))):
-        raise UserError(f"noise must be a sequence of positive numbers, the levels of the sweep; got {noise!r}.")
+        raise UserError(
+            f"noise must be a sequence of positive numbers, the levels of the sweep, of at most {LARGEST_LEVEL:g}; "
+            f"got {noise!r}."
+        )

@@ -27,6 +27,7 @@ from modecover.data.pixels import SIGNED
 from modecover.data.places import printable
 from modecover.errors import UserError
 from modecover.features.kept import Kept, block_rows, blocks, raw
+from modecover.kinds import first_line
 from modecover.random import derive_seed
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _from_function(
     except (TypeError, ValueError):  # some built-in functions do not tell
         seeded = False
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _folder_kept():
             result = function(count, seed=seed) if seeded else function(count)
     except KeyboardInterrupt:
         raise
@@ -216,6 +217,8 @@ def _from_function(
             "an array or tensor of so many rows."
         ) from error
     if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
+        if inspect.iscoroutine(result):
+            result.close()  # it would warn that nobody awaited it
         raise UserError(f"{name}({count}) returned a {type(result).__name__}; it must return an array or a tensor.")
     data = open_data(_plain(result), **{key: options[key] for key in _OF_ARRAYS if key in options})
     if data.size is not None and data.size < count:
@@ -237,8 +240,8 @@ def _plain(source: Any) -> Any:
 
 def _in_words(error: BaseException) -> str:
     """An exception by its type and the first line of what it says."""
-    said = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {said.rstrip('.')[:200]}" if said else type(error).__name__
+    name, said = type(error).__name__, first_line(error)[:200]
+    return name if said == name else f"{name}: {said}"
 
 
 def _imported(module: str, name: str) -> Callable[..., Any]:
@@ -248,7 +251,7 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
     """
     _require_not_pythons(module, f"{module}:{name}")
     try:
-        with _here_importable():
+        with _here_importable(), _folder_kept():
             found: Any = _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
     except KeyboardInterrupt:
         raise
@@ -278,6 +281,16 @@ def _from_file(path: Path) -> Any:
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def _folder_kept() -> Iterator[None]:
+    """The user's code may go to another folder; relative names of files still mean what they meant before."""
+    here = os.getcwd()
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.training.files import plain, reason, replacing
 
@@ -242,6 +243,7 @@ class Audit:
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"This audit's JSON is damaged ({error!r}): run the audit again.") from None
 
+    @held()
     def save(self, path: Path | str) -> Path:
         """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
 

@@ -165,7 +165,7 @@ def _labels(real: Samples, labels: npt.ArrayLike | None) -> Integers | None:
     if labels is None:
         return real.labels
     given = np.asarray(as_array(labels))
-    if real.of is not None and len(given) == real.of:
+    if real.of is not None and given.shape[:1] == (real.of,):
         given = given[real.index]
     if given.shape != (len(real),) or given.dtype.kind not in "iu":
         raise UserError(

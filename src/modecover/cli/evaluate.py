@@ -92,9 +92,9 @@ def _require_count(samples: int | None, *, audited: bool) -> None:
 
 
 def _require_room(samples: int, shape: tuple[int, ...]) -> None:
-    from modecover.data.room import require_memory
+    from modecover.limits import require_memory
 
-    require_memory(4 * samples * math.prod(shape), f"--samples is {samples}: so many samples", "ask for fewer")
+    require_memory(f"{samples:,} samples", 4 * samples * math.prod(shape), "choose fewer with --samples")
 
 
 def _pages(labels: list[str], place: str) -> dict[str, Path]:

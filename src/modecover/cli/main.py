@@ -16,7 +16,7 @@ from typing import TextIO
 
 from modecover.cli.parser import Failure, Parser, known
 from modecover.cli.process import wait_asleep
-from modecover.errors import UserError
+from modecover.errors import UserError, one_line
 from modecover.kinds import shown
 from modecover.limits import explained
 
@@ -124,7 +124,7 @@ def _top_level() -> Parser:
 
 
 def _tell(sentence: str, code: int) -> int:
-    print(f"modecover: {sentence}", file=sys.stderr)
+    print(f"modecover: {one_line(sentence)}", file=sys.stderr)
     return code
 
 

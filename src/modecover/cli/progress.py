@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from modecover.arguments import held
 from modecover.cli.tables import heading, summary
 from modecover.data import Dataset
 from modecover.methods.base import Method
@@ -71,6 +72,7 @@ def duration(seconds: float) -> str:
 class Display(Quiet):
     """A bar with steps per second and time left, the losses by name below it, evaluations and notes above it."""
 
+    @held()
     def __init__(self, console: Console | None = None):
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.live = self.console.is_terminal

@@ -27,6 +27,7 @@ from torch import Tensor
 from modecover.data.base import Dataset, digest
 from modecover.data.options import Value, parse_options
 from modecover.errors import UserError
+from modecover.kinds import checked, first_line
 
 MOST_MODES = 100_000
 SMALLEST, LARGEST = 1e-12, 1e12
@@ -50,7 +51,11 @@ class Mixture:
     weights: Tensor
 
     def __post_init__(self) -> None:
-        centres, weights = torch.as_tensor(self.centres), torch.as_tensor(self.weights)
+        try:
+            centres, weights = torch.as_tensor(self.centres), torch.as_tensor(self.weights)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"a mixture needs centres and weights that are numbers ({first_line(error)}).") from error
+        object.__setattr__(self, "std", checked("std", self.std, float))
         if centres.ndim != 2 or not len(centres) or weights.shape != centres.shape[:1]:
             raise UserError(
                 f"a mixture needs centres of shape (K, d) and K weights; got {tuple(centres.shape)} and "

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.data.arrays import Images
 from modecover.data.base import Dataset, digest
 from modecover.data.pixels import decoded
@@ -36,6 +37,7 @@ class StackedDigits(Dataset):
 
     value_range = (-1.0, 1.0)
 
+    @held()
     def __init__(self, base: Images, k: int = 3, count: int | None = DEFAULT_COUNT, seed: int = 0):
         if base.labels is None or base.shape[0] != 1 or not 0 <= int(base.labels.min()) <= int(base.labels.max()) <= 9:
             raise UserError(f"{base.name} cannot be stacked: stacks need grey images with labels 0 to 9.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.data.base import Dataset
 from modecover.data.pictures import StreamedImages
 
@@ -48,6 +49,7 @@ class DataSummary:
     """(n, *shape) on the CPU; evenly spaced over a finite set, which may be sorted by class."""
 
 
+@held(samples=1, examine=1)
 def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> DataSummary:
     """Look at up to `examine` samples, evenly spaced over a finite set, and keep `samples` of them to show.
 

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from modecover.errors import UserError
 from modecover.features.base import Extractor, hash_of
 from modecover.features.kept import Floats32
+from modecover.kinds import first_line
 
 
 def by_function(function: Callable[[Any], Any]) -> Extractor:
@@ -29,10 +31,25 @@ def by_function(function: Callable[[Any], Any]) -> Extractor:
         weights = [part for name, value in sorted(network.state_dict().items()) for part in (name, value)]
         name = type(network).__name__
         return Extractor(
-            name, hash_of(name, *weights), lambda samples: _flat(_of_network(network, samples)), row_wise=True
+            name, hash_of(name, *weights), _guarded(name, lambda samples: _of_network(network, samples)), row_wise=True
         )
     name = getattr(function, "__name__", type(function).__name__)
-    return Extractor(name, hash_of(name, _source(function)), lambda samples: _flat(function(samples)))
+    return Extractor(name, hash_of(name, _source(function)), _guarded(name, function))
+
+
+def _guarded(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`function` as one of rows, whatever it raises told in a sentence."""
+
+    def rows(samples: Floats32) -> Any:
+        try:
+            return _flat(function(samples))
+        except Exception as error:
+            raise UserError(
+                f"what gives the features {name} raised {type(error).__name__} ({first_line(error)}) for samples of "
+                f"shape {samples.shape}; it is called with an array of samples and returns a row of numbers for each"
+            ) from error
+
+    return rows
 
 
 def _of_network(network: nn.Module, samples: Floats32) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
+from modecover.kinds import check_fields
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,9 @@ class Intervention(ABC):
     """A family of `count` maps of the latent space, numbered from 0, that each leave N(0, I) unchanged."""
 
     count: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     of_any_prior: ClassVar[bool] = False
     """Whether the maps leave every law of independent, equal coordinates unchanged, given noise from that law."""

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modecover import random
+from modecover.errors import UserError
 from modecover.interventions.base import Intervention
+from modecover.kinds import checked, shown
 
 Net = Callable[[Tensor], Tensor]
 
@@ -48,11 +50,22 @@ class InterventionLoss:
         interventions: for example `BlockSubstitution(4)`.
         cap: cut the loss at -log k, which is what f = 1/k gives: without it G and E may push a lagging f's
             cross-entropy up without end.
+
+    Raises:
+        UserError: one of these is of another kind; and when called, what the functions return has another shape.
     """
 
     def __init__(
         self, generator: Net, encoder: Net, classifier: Net, interventions: Intervention, *, cap: bool = False
     ):
+        for name, function in (("generator", generator), ("encoder", encoder), ("classifier", classifier)):
+            if not callable(function):
+                raise UserError(f"{name} is {shown(function)}: give a network, or a function of rows.")
+        if not isinstance(interventions, Intervention):
+            raise UserError(
+                f"interventions is {shown(interventions)}: give a family of them, for example BlockSubstitution(4)."
+            )
+        cap = checked("cap", cap, bool)
         self.generator, self.encoder, self.guess = generator, encoder, classifier
         self.interventions, self.most = interventions, math.log(interventions.count) if cap else math.inf
 
@@ -62,7 +75,11 @@ class InterventionLoss:
         Raises:
             UserError: the interventions do not fit the encoder's codes.
         """
+        if not isinstance(x, Tensor):
+            raise UserError(f"x is {shown(x)}: give a tensor of data rows.")
         code = self.encoder(x)
+        if not isinstance(code, Tensor) or code.ndim != 2 or len(code) != len(x):
+            raise UserError(f"the encoder gave {_form(code)} for {len(x)} rows: it must give a row of code for each.")
         self.interventions.check(code.shape[1])
         index = random.integers(self.interventions.count, code)
         return self.decode(self.interventions(code, index, random.normal_like(code)), index)
@@ -73,6 +90,8 @@ class InterventionLoss:
 
     def classifier(self, made: Intervened) -> Tensor:
         """f's cross-entropy on the samples as constants."""
+        if not isinstance(made, Intervened):
+            raise UserError(f"made is {shown(made)}: give what intervene(x) returned.")
         return self.cross_entropy(Intervened(made.samples.detach(), made.code, made.index))
 
     def cross_entropy(self, made: Intervened) -> Tensor:
@@ -85,4 +104,16 @@ class InterventionLoss:
 
     def _of_each_seed(self, made: Intervened) -> Tensor:
         """f's cross-entropy on the rows of each stacked seed, (S,)."""
-        return random.by_seed(F.cross_entropy(self.guess(made.samples), made.index, reduction="none")).mean(dim=1)
+        if not isinstance(made, Intervened):
+            raise UserError(f"made is {shown(made)}: give what intervene(x) returned.")
+        logits = self.guess(made.samples)
+        if not isinstance(logits, Tensor) or logits.shape != (len(made.index), self.interventions.count):
+            raise UserError(
+                f"the classifier gave {_form(logits)} for {len(made.index)} samples: it must give "
+                f"{self.interventions.count} logits for each, one for every intervention."
+            )
+        return random.by_seed(F.cross_entropy(logits, made.index, reduction="none")).mean(dim=1)
+
+
+def _form(value: object) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)

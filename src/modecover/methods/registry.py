@@ -77,9 +77,9 @@ def get(name: str) -> type[Method]:
     Raises:
         UserError: it is no text, or no method has it; the message names the nearest.
     """
-    if name in _given:
+    if checked("method", name, str) in _given:
         return _given[name]
-    if checked("method", name, str) not in METHODS:
+    if name not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(METHODS)}."
         raise UserError(f"There is no method called {name!r}: {hint}")

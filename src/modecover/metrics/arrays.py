@@ -1,71 +1,19 @@
-"""The door of the metrics: where arrays become NumPy's, and other arguments are held against their annotations."""
+"""The one place where a metric's input becomes a NumPy array."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import types
-import typing
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from modecover.errors import UserError
-from modecover.kinds import checked, first_line, shown
-from modecover.limits import within_limits
+from modecover.kinds import first_line, shown
 
 ArrayLike = npt.ArrayLike | torch.Tensor
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-
-
-def metric(**least: int) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
-    """Decorates a metric: its numbers, texts and objects are held against their annotations before it runs, and what
-    memory cannot hold is told in a sentence. Arrays are its own to look at.
-
-    Args:
-        least: the smallest value of a number, by the argument's name.
-    """
-
-    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        signature = inspect.signature(function)
-
-        @functools.wraps(function)
-        @within_limits()
-        def held(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-            given = signature.bind(*args, **kwargs)
-            for name, kind in _held_kinds(function).items():
-                if name not in given.arguments:
-                    continue
-                value = given.arguments[name] = checked(name, given.arguments[name], kind)
-                if value is not None and value < least.get(name, value):
-                    raise UserError(f"{name} is {shown(value)}; give at least {least[name]}")
-            return function(*given.args, **given.kwargs)
-
-        return held
-
-    return decorate
-
-
-@functools.cache
-def _held_kinds(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations, by argument, that are classes, or a class or None."""
-    kinds = typing.get_type_hints(function)
-    kinds.pop("return", None)
-
-    def plain(kind: Any) -> bool:
-        if typing.get_origin(kind) is types.UnionType:
-            return len(typing.get_args(kind)) == 2 and all(plain(option) for option in typing.get_args(kind))
-        return isinstance(kind, type) and typing.get_origin(kind) is None and kind is not Any
-
-    return {name: kind for name, kind in kinds.items() if plain(kind)}
 
 
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:

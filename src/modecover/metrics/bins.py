@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels, metric
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels
 from modecover.metrics.rows import as_rows, parts
 
 LEVEL = 0.05
@@ -80,7 +81,7 @@ class BinComparison:
         return (len(self.starved) + len(self.crowded)) / len(self.z)
 
 
-@metric(seed=0)
+@held(seed=0)
 def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30) -> Bins:
     """Cluster real rows by k-means (k-means++ start, Lloyd's rounds).
 
@@ -113,7 +114,7 @@ def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 3
     return Bins(centres)
 
 
-@metric(bins=1)
+@held(bins=1)
 def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level: float = LEVEL) -> BinComparison:
     """Test in every bin whether the share of fake rows is that of real rows.
 

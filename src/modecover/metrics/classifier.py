@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Integers, as_tensor, metric, readable_tensor
+from modecover.metrics.arrays import ArrayLike, Integers, as_tensor, readable_tensor
 
 SIDE = 28
 DIGITS = 10
@@ -151,7 +152,7 @@ class DigitClassifier:
             ) from error
 
 
-@metric()
+@held()
 def stacked_labels(classifier: DigitClassifier, images: ArrayLike) -> Integers:
     """The numbers that stacked digits show, shape (N,), in [0, 10^k): the first channel is the most significant.
 

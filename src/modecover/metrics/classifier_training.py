@@ -14,8 +14,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, as_labels, as_tensor, metric
+from modecover.metrics.arrays import ArrayLike, as_labels, as_tensor
 from modecover.metrics.classifier import DIGITS, SIDE, DigitClassifier, Record, digit_network
 from modecover.optimizers import eager
 
@@ -29,7 +30,7 @@ WEIGHT_DECAY = 0.01
 LABEL_SMOOTHING = 0.1
 
 
-@metric(seed=0)
+@held(seed=0)
 def train_digit_classifier(
     images: ArrayLike,
     labels: ArrayLike,
@@ -76,7 +77,7 @@ def train_digit_classifier(
     return replace(classifier, record=replace(record, accuracy=float(correct.mean())))
 
 
-@metric(seed=0)
+@held(seed=0)
 def cached_digit_classifier(
     images: ArrayLike,
     labels: ArrayLike,

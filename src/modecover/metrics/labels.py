@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from modecover.arguments import held
 from modecover.limits import require_memory
-from modecover.metrics.arrays import ArrayLike, Floats, as_labels, metric
+from modecover.metrics.arrays import ArrayLike, Floats, as_labels
 from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
 
 ENOUGH = 5
@@ -39,7 +40,7 @@ class LabelModes:
     """KL(reference law || generated), one added to every count (Laplace); None without a reference."""
 
 
-@metric(modes=1)
+@held(modes=1)
 def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = None) -> LabelModes:
     """Count the modes among `labels` and compare their law with the uniform one and with `reference`.
 
@@ -67,13 +68,13 @@ def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = 
     )
 
 
-@metric(modes=1)
+@held(modes=1)
 def label_law(labels: ArrayLike, modes: int) -> Floats:
     """The relative frequencies of `labels` (N,), shape (modes,)."""
     return as_law(np.bincount(as_labels(labels, modes), minlength=modes), modes)
 
 
-@metric(stack=1)
+@held(stack=1)
 def stacked_law(digits: ArrayLike, stack: int) -> Floats:
     """The law of the numbers that `stack` independent digits form, shape (10 ** stack,).
 
@@ -98,7 +99,7 @@ class Floor:
     repeats: int
 
 
-@metric(samples=1, modes=1, repeats=2, seed=0)
+@held(samples=1, modes=1, repeats=2, seed=0)
 def expected_floor(
     samples: int, modes: int, law: ArrayLike | None = None, *, repeats: int = 20, seed: int = 0
 ) -> Floor:

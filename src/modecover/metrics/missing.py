@@ -28,8 +28,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, as_labels, metric
+from modecover.metrics.arrays import ArrayLike, Floats, as_labels
 from modecover.metrics.bins import fit_bins
 from modecover.metrics.rows import as_pair
 from modecover.optimizers import eager
@@ -80,7 +81,7 @@ class MissingModes:
     """Shape (levels, n): mean log odds for real of each real row, log(p / q) there."""
 
 
-@metric(most=1, seed=0)
+@held(most=1, seed=0)
 def noise_unit(real: ArrayLike, *, most: int = 2000, seed: int = 0) -> float:
     """A scale for the noise: the median distance to the neighbour that bounds the nearest hundredth of the rows,
     divided by the root of the dimension, as the noise is per coordinate.
@@ -101,7 +102,7 @@ def noise_unit(real: ArrayLike, *, most: int = 2000, seed: int = 0) -> float:
     return float(distances.kthvalue(order, dim=1).values.median()) / math.sqrt(rows.shape[1])
 
 
-@metric(seed=0)
+@held(seed=0)
 def missing_modes(
     real: ArrayLike,
     fake: ArrayLike,

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.limits import require_memory
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, metric
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
 from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
 
 RADIUS = 3.0
@@ -49,7 +50,7 @@ class MixtureModes:
     """HQ samples of each mode, in the order of the centres."""
 
 
-@metric()
+@held()
 def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: ArrayLike | None = None) -> MixtureModes:
     """Count the modes of a Gaussian mixture that `samples` cover, and measure how well.
 
@@ -99,7 +100,7 @@ def truncated_std(dimensions: int) -> float:
     return math.sqrt(_chi_square(dimensions + 2, RADIUS**2) / _chi_square(dimensions, RADIUS**2))
 
 
-@metric(seed=0)
+@held(seed=0)
 def draw_mixture(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> Floats:
@@ -118,7 +119,7 @@ def draw_mixture(
     return np.asarray(middles[mode] + std * random.standard_normal((count, middles.shape[1])))
 
 
-@metric(seed=0)
+@held(seed=0)
 def ideal_sampler_row(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> MixtureModes:

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, metric
+from modecover.metrics.arrays import ArrayLike, Floats, Integers
 from modecover.metrics.kernel import KernelDistance, KernelSums
 from modecover.metrics.nearest import Candidates, Found
 from modecover.metrics.pairwise import Frame, Points, Progress, blocks_between, blocks_within, inside
@@ -103,7 +104,7 @@ class NeighbourStatistics:
     collisions: Collisions
 
 
-@metric()
+@held()
 def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     """The coverage expected where n real and m fake rows come from one continuous law.
 
@@ -121,7 +122,7 @@ def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     return 1 - math.prod((real_count - 1 - j) / (others - j) for j in range(k))
 
 
-@metric(seed=0)
+@held(seed=0)
 def neighbour_statistics(
     real: ArrayLike,
     fake: ArrayLike,

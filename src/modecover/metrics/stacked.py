@@ -7,7 +7,8 @@ labels and for the classifier's errors: the row of real stacks says what it does
 
 from __future__ import annotations
 
-from modecover.metrics.arrays import ArrayLike, metric
+from modecover.arguments import held
+from modecover.metrics.arrays import ArrayLike
 from modecover.metrics.classifier import DIGITS, DigitClassifier, stacked_numbers
 from modecover.metrics.labels import LabelModes, label_modes
 
@@ -15,7 +16,7 @@ SAMPLES = 26_000
 """The literature's number of samples."""
 
 
-@metric()
+@held()
 def stacked_modes(images: ArrayLike, classifier: DigitClassifier, *, reference: ArrayLike | None = None) -> LabelModes:
     """Count the modes of stacked digits.
 

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, as_floats, metric
+from modecover.metrics.arrays import ArrayLike, Floats, as_floats
 
 
-@metric(seed=0)
+@held(seed=0)
 def wasserstein(samples: ArrayLike, reference: ArrayLike, *, order: int = 1, limit: int = 1000, seed: int = 0) -> float:
     """The exact order-`order` Wasserstein distance (L2 ground distance) between equally large subsets.
 

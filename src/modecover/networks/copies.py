@@ -6,6 +6,7 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from modecover.errors import UserError
 from modecover.kinds import first_line
@@ -28,5 +29,6 @@ def detached_copy(network: nn.Module) -> nn.Module:
             " leave out of it what copy.deepcopy does not take, or give it a __deepcopy__."
         ) from error
     for parameter, original in zip(copied.parameters(), network.parameters(), strict=True):
-        parameter.requires_grad_(original.requires_grad)
+        if not is_lazy(parameter):
+            parameter.requires_grad_(original.requires_grad)
     return copied

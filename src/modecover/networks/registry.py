@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import checked_arguments, first_line, shown
+from modecover.kinds import checked_arguments, first_line, joined, shown
 from modecover.limits import within_limits
 from modecover.networks.arguments import count, size, sizes
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, image_shape
@@ -36,9 +37,13 @@ CLASSES: dict[str, type[nn.Module]] = {
 }
 """The networks that `from_config` knows, by class name."""
 
+NORMS = ("batch", "none", "spectral")
+"""Of discriminators."""
+
 ROLES = ("generator", "encoder", "discriminator", "latent discriminator", "joint discriminator")
 
 
+@held()
 def build(
     roles: Mapping[str, str],
     shape: Sequence[int],
@@ -84,6 +89,8 @@ def build(
     Raises:
         UserError: an unknown preset or role, a preset that cannot make this data, or an option it does not have.
     """
+    if discriminator_norm not in NORMS:
+        raise UserError(f"discriminator_norm is {shown(discriminator_norm)}: choose {joined(NORMS)}.")
     options = Options(
         shape=sizes("shape", shape),
         latent=size("latent", latent),

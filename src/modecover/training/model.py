@@ -21,6 +21,7 @@ from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.kinds import checked, shown
 from modecover.limits import require_memory, within_limits
+from modecover.metrics.arrays import readable_tensor
 from modecover.networks.copies import detached_copy
 from modecover.networks.registry import CLASSES
 from modecover.random import derive_seed
@@ -145,7 +146,7 @@ class GenerativeModel(
         """Codes of the data rows x (n, *shape), float32 of shape (n, d), on the CPU.
 
         Raises:
-            UserError: the model has no encoder, or x is of another shape.
+            UserError: the model has no encoder, or x is of another shape or no plain tensor.
         """
         if "E" not in self.networks:
             raise UserError(
@@ -156,6 +157,7 @@ class GenerativeModel(
                 x = torch.as_tensor(x)
             except (TypeError, ValueError, RuntimeError) as error:
                 raise UserError(f"encode was given {shown(x)}; it takes a tensor or an array of data rows.") from error
+        x = readable_tensor(x)
         if not x.ndim or tuple(x.shape[1:]) != self.shape or x.is_complex():
             raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
         with within_limits():
@@ -199,6 +201,18 @@ class GenerativeModel(
         words = {"title": f"{self.method.get('name')} on {self.data.get('name')}", "data": self.data.get("name")}
         return super().generate_model_card(*args, **{**words, "method": self.method.get("name"), **kwargs})
 
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """As the mixin's: `config.json` and `model.safetensors` in the folder, which is made.
+
+        Raises:
+            UserError: the folder cannot be made or written.
+        """
+        try:
+            address: str | None = super().save_pretrained(save_directory, **options)
+        except OSError as error:
+            raise _unwritable(save_directory, error) from error
+        return address
+
     def _save_pretrained(self, save_directory: Path) -> None:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
@@ -209,10 +223,7 @@ class GenerativeModel(
                 save_file(weights, temporary, metadata={"format": "pt", "sha256": digest(weights)})
             write_json(save_directory / CONFIG, self.config())
         except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"The model could not be written to {save_directory}: {reason(error)}. Free disk space, make the "
-                "folder writable, or choose another."
-            ) from error
+            raise _unwritable(save_directory, error) from error
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """As the mixin's, which gives the address; where the data lies on this machine is not published."""
@@ -268,6 +279,13 @@ class GenerativeModel(
         for name, rows in made.items():
             if not rows.isfinite().all():
                 raise UserError(f"{name} makes NaN or infinities: the model is of no use; train it again.")
+
+
+def _unwritable(folder: str | Path, error: Exception) -> UserError:
+    return UserError(
+        f"The model could not be written to {folder}: {reason(error)}. Free disk space, make the folder writable, or "
+        "choose another."
+    )
 
 
 def load(

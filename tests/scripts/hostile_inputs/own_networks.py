@@ -114,6 +114,9 @@ def inputs() -> Iterator[Input]:
             "with a tensor computed from weights",
             "with a lambda inside",
             "in inference mode",
+            "half",
+            "bfloat16",
+            "double",
             "compiled lazily",
             "with a hook",
         )
@@ -131,7 +134,9 @@ def inputs() -> Iterator[Input]:
             "double",
             "with batch norm",
         ):
-            yield python(saved, name=f"saved and loaded: a generator {name}", right="accepted")
+            yield python(
+                saved, name=f"saved and loaded: a generator {name}", right="either" if refusable else "accepted"
+            )
     for name, code in JUDGES.items():
         right = "refused" if name.endswith(("scores", "rows")) else "either"
         yield python(

@@ -1,0 +1,41 @@
+"""What a `UserError` says stands on one line, can be printed, and has an end, whatever it quotes."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from modecover.cli import main as command
+from modecover.errors import LONGEST, UserError
+
+
+@pytest.mark.parametrize(
+    ("quoted", "shown"),
+    [
+        ("a\nb.png", r"a\nb.png"),
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("\udcff.npy", r"\udcff.npy"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("läufe/模型", "läufe/模型"),
+    ],
+)
+def test_what_does_not_print_is_shown_by_its_code(quoted, shown):
+    error = UserError(f"{quoted} cannot be read; repair it.")
+    assert str(error) == f"{shown} cannot be read; repair it."
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # as experiments send it to the process that asked
+
+
+def test_a_long_sentence_keeps_its_cause_and_its_cure():
+    sentence = str(UserError(f"there is no file {'x' * 5000}; check the path."))
+    assert len(sentence) == LONGEST
+    assert sentence.startswith("there is no file xxx") and sentence.endswith("xxx; check the path.")
+    assert " ... " in sentence
+
+
+def test_a_command_quotes_a_long_or_broken_word_on_one_line(capsys):
+    for word in ("x" * 5000, "a\nb", "[/red]\x1b[31m"):
+        assert command(["data", "check", word]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("modecover: ") and error.count("\n") == 1 and len(error) <= LONGEST + 20
+        assert "\x1b" not in error

@@ -1,0 +1,94 @@
+"""Public functions of the library, given what they are not for: one sentence that names what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import modecover
+from modecover.arguments import held
+from modecover.data import Mixture, StackedDigits, check
+from modecover.errors import UserError
+from modecover.features import by_function
+from modecover.interventions import BlockSubstitution
+from modecover.methods.registry import get
+from modecover.networks import build
+
+MAP = nn.Linear(4, 4)
+
+
+def loss(**changed):
+    """An intervention loss on codes of 4 numbers and 4 interventions."""
+    given = {"generator": MAP, "encoder": MAP, "classifier": MAP, "interventions": BlockSubstitution(4)}
+    return modecover.InterventionLoss(**{**given, **changed})
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: loss(encoder=5), "encoder is 5"),
+        (lambda: loss(interventions=4), "BlockSubstitution"),
+        (lambda: loss(interventions=BlockSubstitution), "interventions is"),
+        (lambda: loss(cap="yes"), "cap is 'yes'"),
+        (lambda: loss().intervene(np.ones((8, 4))), "x is array"),
+        (lambda: loss(encoder=lambda x: x[:, 0]).intervene(torch.ones(8, 4)), r"encoder gave shape \(8,\) for 8"),
+        (lambda: loss()(torch.ones(8, 4)), "made is"),
+        (lambda: loss(classifier=nn.Linear(4, 2))(loss().intervene(torch.ones(8, 4))), r"\(8, 2\) .* 4 logits"),
+        (lambda: BlockSubstitution("4"), "count is '4'"),
+        (lambda: build(["G"], (2,), 2), "roles is"),
+        (lambda: build({"D": "discriminator"}, (2,), 2, dropout="x"), "dropout is 'x'"),
+        (lambda: build({"D": "discriminator"}, (2,), 2, discriminator_norm="layer"), "batch, none or spectral"),
+        (lambda: build({"G": "generator"}, (2,), 10**12), "does not fit into memory"),
+        (lambda: check("ring"), "dataset is 'ring'"),
+        (lambda: check(modecover.open_data("ring"), samples=-1), "samples is -1"),
+        (lambda: Mixture("ab", 0.1, [1, 1]), "numbers"),
+        (lambda: Mixture(torch.eye(2), "narrow", torch.ones(2)), "std is 'narrow'"),
+        (lambda: StackedDigits(None), "base is None"),
+        (lambda: modecover.Display(5), "console is 5"),
+        (lambda: get([]), r"method is \[\]"),
+        (lambda: modecover.train("gan", "ring", steps=1, networks={"G": nn.LazyLinear(2)}), "lazy layers"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), noise=[1e300]), "noise must be"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), labels=5), "labels have type"),
+    ],
+)
+def test_a_wrong_argument_is_named(call, named):
+    with pytest.raises(UserError, match=named):
+        call()
+
+
+@pytest.mark.parametrize("function", [lambda rows: 1 / 0, nn.Linear(7, 2)])
+def test_features_that_raise_are_told_with_the_shape_they_were_given(function):
+    with pytest.raises(UserError, match=r"raised \w+Error .* shape \(6, 3\)"):
+        by_function(function)(np.ones((6, 3), np.float32))
+
+
+def test_a_model_that_cannot_be_written_is_told(tmp_path):
+    run = modecover.train("gan", "ring", steps=1, batch=8, width=4)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="could not be written"):
+        run.models[0].save_pretrained(tmp_path / "file")
+    run.models[0].save_pretrained(tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["library"] == "modecover"
+
+
+def test_held_leaves_right_arguments_and_errors_of_others_alone():
+    @held(count=1)
+    def repeated(word: str, count: int = 1, *, mark: str | None = None, rows: object = ()) -> str:
+        if mark == "raise":
+            raise KeyError(mark)
+        return word * count + (mark or "")
+
+    assert repeated("a", np.int64(3), mark="!") == "aaa!"
+    assert repeated("a") == "a" and repeated.__name__ == "repeated"
+    with pytest.raises(UserError, match="count is 0: give at least 1"):
+        repeated("a", 0)
+    with pytest.raises(UserError, match="word is 5: give a text"):
+        repeated(5)
+    with pytest.raises(KeyError):
+        repeated("a", mark="raise")
+    with pytest.raises(TypeError, match="word"):
+        repeated()
