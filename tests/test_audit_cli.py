@@ -35,9 +35,6 @@ def asked(monkeypatch, tmp_path):
 
     def audit(real: Any, fake: Any, **options: Any) -> Audit:
         options.pop("progress")("distances", 0.5)
-        for side in ("real_options", "fake_options"):
-            if side in options:
-                options[side].pop("progress")("opening", 1, 2)
         calls.append({"real": real, "fake": fake, **options})
         return audits.audit()
 
@@ -164,7 +161,8 @@ def test_places_are_tried_before_the_work_is_done(asked, capsys, words):
     os.mkfifo("pipe.html")
     code, _, error = say(capsys, *SIDES, *words.split(" "))
     assert (code, asked, error.count("\n")) == (2, [], 1)
-    assert "cannot be written" in error or "a name that ends in .json" in error
+    told = ("cannot be written", "a name that ends in .json", "holds a NUL or bytes that are not UTF-8")
+    assert any(words in error for words in told)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +182,10 @@ def test_thresholds_are_read_before_the_work_is_done(asked, capsys, words):
     assert (code, asked, error.count("\n")) == (2, [], 1)
 
 
-def test_a_name_that_is_no_unicode_is_written_and_told(asked, capsys):
-    code, said, error = say(capsys, *SIDES, "--out", "p\udcff.html", "--json", "$\\frac{$.json")
+def test_a_name_that_looks_like_mathematics_is_written_and_told(asked, capsys):
+    code, said, error = say(capsys, *SIDES, "--json", "$\\frac{$.json")
     assert (code, error) == (0, "")
-    assert said.splitlines()[-2:] == ["JSON: $\\frac{$.json", "Page: p\\udcff.html"]
-    assert Path("p\udcff.html").exists()
+    assert said.splitlines()[-2] == "JSON: $\\frac{$.json"
 
 
 @pytest.mark.parametrize("words", [("audit", "--real", "a.npy"), ("audit", "--fake", "b.npy")])
@@ -260,7 +257,7 @@ def test_evaluate_can_leave_the_audit_out(runs, asked, capsys):
     [
         (["--samples", "5"], "--samples is 5: an audit needs at least 10"),
         (["--samples", "0", "--no-audit"], "--samples is 0: ask for at least 1"),
-        (["--samples", "1e15", "--no-audit"], "--samples is 1000000000000000: so many samples takes"),
+        (["--samples", "1e15", "--no-audit"], "1,000,000,000,000,000 samples do not fit into memory"),
         (["--data", "nowhere"], "unknown data 'nowhere'"),
         (["--data", "pipe"], "pipe is a pipe"),
     ],

@@ -347,7 +347,7 @@ def test_images_of_every_source_are_resized_for_dcgan_networks(tmp_path, monkeyp
     opened = modecover.load("run").data["opened"]
     assert opened == {
         "source": str(tmp_path / "two.npz"),
-        **{"size": 16, "channels": 1, "key": "a", "layout": "nchw"},
+        **{"size": 16, "channels": 1, "key": "a", "layout": "NCHW"},
     }
     assert modecover.open_data(**opened).fingerprint == modecover.load("run").data["fingerprint"]
     assert "shape (1, 16, 16)" in say(capsys, "train", *words, "--dry-run")[1]

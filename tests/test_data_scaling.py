@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import modecover
-from modecover.data import open_data
+from modecover.data import Feed, open_data
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.training import checkpoint
@@ -73,6 +73,31 @@ def test_a_constant_column_keeps_its_value(value: float) -> None:
     assert torch.equal(scaling.undo(torch.zeros(20, 1)), rows)
 
 
+@pytest.mark.parametrize(("offset", "spread"), [(1.7e9, 500.0), (1e6, 1e-2), (0.0, 1e-300)])
+def test_columns_that_float32_cannot_tell_apart_are_seen_with_all_their_digits(offset: float, spread: float) -> None:
+    """Seconds since 1970, a small spread around a large number, and numbers that float32 takes for 0."""
+    rows = offset + spread * np.random.default_rng(0).normal(size=(500, 1))
+    data = open_data(rows)
+    scaling = Scaling.of(data.exact(torch.arange(500)))
+    assert scaling.scale == pytest.approx(rows.std(axis=0), rel=1e-6)
+    seen = Feed(data, 500, [0], scaling=scaling).batch(0)
+    assert seen.dtype == torch.float32
+    assert seen.mean().abs() < 1e-4 and seen.std(unbiased=False).item() == pytest.approx(1, abs=1e-4)
+    assert len(seen.unique()) == 500
+    assert data.fetch(torch.arange(500)).dtype == torch.float32
+
+
+def test_a_run_of_an_earlier_version_is_resumed_as_it_was(tmp_path: Path) -> None:
+    """It had no such setting, and its networks saw points as they are."""
+    train("gan", wide(), tmp_path / "run", steps=4, standardize="off", **QUICK)
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    del run["settings"]["standardize"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
+    with pytest.raises(UserError, match='standardize was "off" and is now "auto"'):
+        train("gan", wide(), tmp_path / "run", steps=6, **QUICK)
+    assert train("gan", wide(), tmp_path / "run", steps=6, standardize="off", **QUICK).step == 6
+
+
 def test_numbers_near_the_end_of_float32_stay_finite() -> None:
     rows = torch.tensor([[-3e38, 1e-30], [3e38, 3e-30]])
     scaling = Scaling.of(rows)
@@ -89,6 +114,8 @@ def test_numbers_near_the_end_of_float32_stay_finite() -> None:
         {"center": [0.0, 0.0], "scale": [1.0, -1.0]},
         {"center": [0.0, "1"], "scale": [1.0, 1.0]},
         {"center": [0.0, True], "scale": [1.0, 1.0]},
+        {"center": [0.0, 0.0], "scale": [1.0, 1e308]},
+        {"center": [0.0, 0.0], "scale": [1.0, 10**400]},
         {"center": "ab", "scale": [1.0, 1.0]},
         {"center": [0.0, 0.0]},
         [0.0, 1.0],
@@ -103,7 +130,7 @@ def test_what_describes_no_scaling_is_refused(facts: object) -> None:
 
 def test_samples_are_what_g_makes_with_the_map_undone(tmp_path: Path) -> None:
     run = train("gan", wide(), tmp_path / "run", networks={"G": Same()}, latent=2, steps=2, **QUICK)
-    scaling = Scaling.of(torch.tensor(wide(), dtype=torch.float32))
+    scaling = Scaling.of(open_data(wide()).exact(torch.arange(400)))
     z = run.models[0].latents(50, seed=3)
     assert torch.equal(run.sample(50, seed=3), scaling.undo(z))
     again = modecover.load(tmp_path / "run", networks={"G": Same()})
@@ -116,7 +143,7 @@ def test_samples_are_what_g_makes_with_the_map_undone(tmp_path: Path) -> None:
 def test_the_encoder_is_given_what_it_was_trained_on(tmp_path: Path) -> None:
     run = train("vae", wide(), tmp_path / "run", networks={"E": Twice()}, latent=2, steps=2, **QUICK)
     rows = torch.tensor(wide()[:30])
-    inside = Scaling.of(torch.tensor(wide(), dtype=torch.float32)).apply(rows)
+    inside = Scaling.of(open_data(wide()).exact(torch.arange(400))).apply(rows)
     assert torch.equal(run.models[0].encode(rows), inside)
 
 

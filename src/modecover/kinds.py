@@ -75,7 +75,7 @@ def checked(name: str, value: Any, kind: Any) -> Any:
                 continue
         return checked(name, value, others[-1])
     if origin is Literal:
-        if not any(value == option and type(value) is type(option) for option in options):
+        if not any(type(value) is type(option) and value == option for option in options):
             raise UserError(f"{name} is {shown(value)}: choose {joined(options)}.")
         return value
     if origin is not None and issubclass(origin, Sequence):

@@ -13,11 +13,15 @@ from modecover.data.base import Dataset, Progress, digest, silent
 from modecover.data.layouts import as_rows, channels_first, flattened_images, is_points
 from modecover.data.pixels import Bytes, decoded, images_resized, levels, value_range_of, with_channels
 from modecover.data.room import require_memory
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
+
+LOST = 1e-3
+"""Of a column's standard deviation: where float32 rounds by more (seconds since 1970), float64 is kept."""
 
 
 class Points(Dataset):
-    """Rows of numbers, kept as float32 (N, d) and given as they are."""
+    """Rows of numbers (N, d), given as float32; kept as float64 where that would lose what tells rows apart."""
 
     own_units = True
 
@@ -29,6 +33,9 @@ class Points(Dataset):
         self.fingerprint = digest("points", points, labels)
 
     def fetch(self, keys: Tensor) -> Tensor:
+        return self.exact(keys).float()
+
+    def exact(self, keys: Tensor) -> Tensor:
         return self.points.index_select(0, keys.to(self.device))
 
 
@@ -233,4 +240,10 @@ def _points(
     require_exact(array.dtype, span, what)
     if max(abs(span[0]), abs(span[1])) > float(np.finfo(np.float32).max):
         raise UserError(f"{what}: some numbers are too large for float32; rescale them.")
-    return torch.from_numpy(np.array(as_rows(array), dtype=np.float32))
+    points = torch.from_numpy(np.array(as_rows(array), dtype=np.float32))
+    if array.dtype not in (np.float16, np.float32):
+        exact = torch.from_numpy(np.array(as_rows(array), dtype=np.float64))
+        lost = (points.double() - exact).abs().amax(dim=0)
+        if bool((lost > LOST * torch.tensor(Scaling.of(exact).scale)).any()):
+            return exact
+    return points

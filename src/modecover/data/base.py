@@ -68,6 +68,10 @@ class Dataset(ABC):
     def fetch(self, keys: Tensor) -> Tensor:
         """The rows of these keys, float32 of shape (n, *shape), on `device`."""
 
+    def exact(self, keys: Tensor) -> Tensor:
+        """The rows of these keys with all digits that are kept, (n, *shape)."""
+        return self.fetch(keys)
+
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Keys of `count` random samples; from a finite set with replacement."""
         assert self.size is not None, "an endless set draws its own keys"

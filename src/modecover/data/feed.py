@@ -71,8 +71,8 @@ class Feed:
         if isinstance(self.dataset, StreamedImages) and self.workers:
             pixels = self._reader(self.dataset, part, parts).at(position)
             return decoded(pixels.to(self.dataset.device, non_blocking=True))
-        rows = self.dataset.fetch(self.keys(position, part, parts))
-        return rows if self.scaling is None else self.scaling.apply(rows)
+        keys = self.keys(position, part, parts)
+        return self.dataset.fetch(keys) if self.scaling is None else self.scaling.apply(self.dataset.exact(keys))
 
     def keys(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
         """The keys of the rows that `batch` gives for the same arguments."""

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from modecover.errors import UserError
 
-ROUNDING = 1e-6
-"""A standard deviation that is so small beside the mean is float32's rounding: the column is constant."""
+ROUNDING = 1e-13
+"""A standard deviation that is so small beside the numbers is float64's rounding: the column is constant."""
+
+LARGEST = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Scaling:
     def of(cls, rows: Tensor) -> Self:
         """Mean and standard deviation of every column of rows (n, d); the scale of a constant column is 1."""
         exact = rows.double()
-        center, scale = exact.mean(dim=0), exact.std(dim=0, unbiased=False)
+        center = exact.mean(dim=0)
+        farthest = (exact - center).abs().amax(dim=0)  # taken out, so that no square ends beyond what float64 holds
+        scale = farthest * ((exact - center) / farthest.clamp_min(1e-320)).std(dim=0, unbiased=False)
         constant = scale <= ROUNDING * exact.abs().amax(dim=0)
         scale = torch.where(constant, torch.ones_like(scale), scale)
         return cls(tuple(center.tolist()), tuple(scale.tolist()))
@@ -52,14 +56,17 @@ class Scaling:
         parts: list[Any] = [facts.get(n) if isinstance(facts, Mapping) else None for n in ("center", "scale")]
         for part in parts:
             listed = isinstance(part, Sequence) and not isinstance(part, str) and len(part) == dimension
-            if not listed or not all(type(x) in (int, float) and math.isfinite(x) for x in part):
+            if not listed or not all(type(x) in (int, float) and abs(x) <= LARGEST for x in part):
                 raise UserError(
                     f"The model's scaling is no list of {dimension} finite numbers as center, and as scale: save or "
                     "download the model again."
                 )
         center, scale = (tuple(float(x) for x in part) for part in parts)
-        if min(scale) <= 0:
-            raise UserError("The model's scaling has a scale that is not positive: save or download the model again.")
+        if min(scale) <= 0 or any(abs(c) + 100 * s > LARGEST for c, s in zip(center, scale, strict=True)):
+            raise UserError(
+                "The model's scaling has a scale that is not positive, or makes numbers beyond float32: save or "
+                "download the model again."
+            )
         return cls(center, scale)
 
     def facts(self) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, as_tensor, readable_tensor
 
-LARGEST = 1e140
+LARGEST = 1e152
 """Of numbers whose squares are summed over rows and coordinates, in float64."""
 
 _BYTES_AT_A_TIME = 2**20

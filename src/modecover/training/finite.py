@@ -100,5 +100,6 @@ def _sentence(what: str, step: int, seed: int | None = None) -> str:
     of = "" if seed is None else f" (seed {seed})"
     return (
         f"Training stopped at step {step}: {what}{of} is not a finite number. "
-        "The last checkpoint is kept; try a smaller learning rate, clip=1, or precision fp32."
+        "The last checkpoint is kept; try a smaller learning rate, clip=1, precision fp32, or for points of large or "
+        "uneven scales standardize=on."
     )

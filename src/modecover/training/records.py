@@ -28,6 +28,9 @@ from modecover.training.provenance import git_commit, hardware, versions
 FORMAT = 1
 """The version of `run.json`."""
 
+ADDED = {"standardize": "off"}
+"""Settings that runs of earlier versions did not have, with the value that says what they did."""
+
 _ABSENT = "(not set)"
 
 
@@ -214,7 +217,7 @@ def _refuse_differences(
         old, new = before["data"]["name"], now["data"]["name"]
         differing.append(f"data was {old} and is now {new}" if old != new else f"the content of data {old} changed")
     other_method = before["method"] != now["method"]
-    for name, old, new in _changes(before["settings"], now["settings"]):
+    for name, old, new in _changes({**ADDED, **before["settings"]}, now["settings"]):
         if name not in may_differ and not (other_method and name.startswith("method.")):
             differing.append(f"{name} was {_shown(old)} and is now {_shown(new)}")
     if differing:

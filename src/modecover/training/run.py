@@ -191,12 +191,15 @@ def scaling_of(dataset: Dataset, standardize: str, listener: Listener) -> Scalin
     if dataset.size is None:
         rows = dataset.sample(10_000, torch.Generator(dataset.device).manual_seed(0))
     else:
-        rows = dataset.fetch(torch.arange(dataset.size))
+        rows = dataset.exact(torch.arange(dataset.size))
     scaling = Scaling.of(rows)
     if standardize == "on" or (standardize == "auto" and dataset.own_units):
         return scaling
     if told := scaling.uneven():
-        listener.note(f"{told}, and networks see points as they are: standardize=on gives each mean 0 and deviation 1")
+        listener.note(
+            f"{told}, and networks see points as they are, which may end in losses that are no numbers: standardize=on "
+            "gives every coordinate mean 0 and deviation 1"
+        )
     return None
 
 
