@@ -374,3 +374,9 @@ def test_tensorboard_gets_every_number_of_a_row(tmp_path: Path, monkeypatch: pyt
     sink.close()
     kl = [("kl/0", 1.0, 5), ("kl/1", 2.0, 5)]
     assert written == [(str(tmp_path), 5), ("loss/D", 0.5, 5), ("speed", 3.0, 5), *kl, ("a/b", 3.0, 5)]
+
+
+def test_a_line_of_the_log_that_is_nested_without_end_is_passed_over(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\n' + "[" * 10_000 + '\n{"step": 2}\n')
+    with pytest.warns(UserWarning, match="Line 2 .* is damaged"):
+        assert [row["step"] for row in read_log(tmp_path)] == [1, 2]

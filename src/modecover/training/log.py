@@ -77,7 +77,7 @@ def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if line and number < len(lines):
                 warnings.warn(f"Line {number} of {path} is damaged and was passed over.", stacklevel=3)
             continue
