@@ -129,8 +129,9 @@ def test_a_foreign_or_damaged_or_newer_run_json_is_refused(tmp_path: Path, text:
 
 
 def test_a_start_killed_before_run_json_leaves_a_usable_folder(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("process 1 on nowhere\n")  # nobody holds the lock: stale
     (tmp_path / ".run.json.1.partial").write_text("{")
-    start(tmp_path)
+    assert not start(tmp_path)
     assert list(tmp_path.glob(".*.partial")) == []
 
 

@@ -159,6 +159,7 @@ def test_networks_with_hooks_of_their_own_are_left_alone() -> None:
         G = nn.Sequential(Turned(nn.Tanh()), nn.Linear(LATENT, 8), nn.Tanh(), nn.Linear(8, 2)).double()
         engine = engine_of("ivgan")
         engine.networks["G"] = engine.handles["G"].module = G
+        engine.handles["G"]._kind = False  # its forward takes none
         engine.optimizers["G"] = torch.optim.SGD(G.parameters(), 0.1)
         engine._rates["G"] = [0.1]
         return engine
