@@ -11,6 +11,7 @@ import torch
 from scipy.stats import norm
 from torch import nn
 
+import modecover
 from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.losses import moment_kl
@@ -270,3 +271,10 @@ def test_blocks_take_their_noise_from_the_prior_whatever_its_law() -> None:
     of_samples, of_codes = seen[0], seen[1]
     assert of_samples.min() >= 0 and of_samples.max() <= 1
     assert of_codes.min() >= 0 and of_codes.max() <= 1
+
+
+def test_a_scripted_network_is_trained():
+    """It takes no hooks, by which the memory of a run is estimated."""
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2)))
+    run = modecover.train("gan", "ring", steps=2, batch=8, width=4, networks={"G": scripted})
+    assert run.sample(5).isfinite().all()

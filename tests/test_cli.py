@@ -174,7 +174,7 @@ def test_help_answers_at_once_and_loads_no_library():
 def test_threads_wait_asleep_unless_the_user_says_otherwise(own, policy):
     """It must be said before torch is loaded: its threads are told how to wait when they are."""
     code = "import os, sys, modecover.cli\nmodecover.cli.main(['--version'])\nprint(os.environ['OMP_WAIT_POLICY'])\n"
-    code += "assert 'torch' not in sys.modules"
+    code += "assert 'torch' not in sys.modules and os.environ['MPLBACKEND'] == 'agg'"
     others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**others, **own}, capture_output=True, text=True, check=True

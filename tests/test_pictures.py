@@ -255,3 +255,8 @@ def test_an_empty_log_is_a_sentence() -> None:
     for rows in empty:
         with pytest.raises(UserError, match="no curves"):
             curves_picture(rows)
+
+
+def test_names_of_losses_are_no_formulas():
+    rows = [{"step": step, "losses": {"$\\frac{$": {"$x^$": 1.0, "a\nb": 2.0}}, "$_$": 3.0} for step in (1, 2)]
+    assert curves_picture(rows, "$\\sqrt{$").height > 100

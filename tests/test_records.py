@@ -375,3 +375,17 @@ def test_tensorboard_gets_every_number_of_a_row(tmp_path: Path, monkeypatch: pyt
     sink.close()
     kl = [("kl/0", 1.0, 5), ("kl/1", 2.0, 5)]
     assert written == [(str(tmp_path), 5), ("loss/D", 0.5, 5), ("speed", 3.0, 5), *kl, ("a/b", 3.0, 5)]
+
+
+def test_a_line_of_the_log_that_is_nested_without_end_is_passed_over(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\n' + "[" * 10_000 + '\n{"step": 2}\n')
+    with pytest.warns(UserWarning, match="Line 2 .* is damaged"):
+        assert [row["step"] for row in read_log(tmp_path)] == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this system's folders")
+def test_a_log_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "log.jsonl")
+    with pytest.raises(UserError, match="no plain file"):
+        JsonLines(tmp_path / "log.jsonl")
+    assert read_log(tmp_path) == []

@@ -308,8 +308,9 @@ def verdict(given: Input, told: dict[str, Any], outcome: Outcome) -> tuple[str, 
     if told["check"]:
         return "wrong", told["check"]
     partial = [name for name in told["changed"] if name.endswith(".partial")]
-    if partial or told["lost"] or told["temporary"]:
-        return "leftovers", f"left or lost: {', '.join([*partial, *told['lost'], *told['temporary']][:10])}"
+    lost = [name for name in told["lost"] if not name.startswith(given.changes or ("\0",))]
+    if partial or lost or told["temporary"]:
+        return "leftovers", f"left or lost: {', '.join([*partial, *lost, *told['temporary']][:10])}"
     if given.code and given.silent and outcome.out:
         return "wrong", "the library printed"
     return "", ""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from modecover.cli.parser import Failure, Parser, known
-from modecover.cli.process import wait_asleep
+from modecover.cli.process import draw_to_files, wait_asleep
 from modecover.errors import UserError, one_line
 from modecover.kinds import shown
 from modecover.limits import explained
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     3: a threshold of an audit is broken. 130: interrupted.
     """
     wait_asleep()
+    draw_to_files()
     words = list(sys.argv[1:] if argv is None else argv)
     show = "--traceback" in words
     words = [word for word in words if word != "--traceback"]

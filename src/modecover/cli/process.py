@@ -21,6 +21,11 @@ def wait_asleep() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def draw_to_files() -> None:
+    """Pictures are drawn into files alone: a window system that the user's settings name is not looked for."""
+    os.environ["MPLBACKEND"] = "agg"
+
+
 def keep_freed_memory() -> None:
     """Freed memory shall be kept for the next step, which asks for the same again, and not go through the system.
 

@@ -131,7 +131,9 @@ def _kept(generator: nn.Module, latent: int) -> int:
         if isinstance(output, Tensor) and next(module.parameters(recurse=False), None) is not None:
             made.append(output.numel())
 
-    hooks = [module.register_forward_hook(count) for module in generator.modules()]
+    compiled = torch.jit.ScriptModule  # takes no hooks, so that nothing is counted of it
+    open_modules = (module for module in generator.modules() if not isinstance(module, compiled))
+    hooks = [module.register_forward_hook(count) for module in open_modules]
     like = next(generator.parameters(), torch.empty(0))
     training = [(module, module.training) for module in generator.modules()]
     try:

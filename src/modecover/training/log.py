@@ -30,6 +30,8 @@ class JsonLines:
 
     def __init__(self, path: Path | str, *, step: int | None = None):
         self.path = Path(path)
+        if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
+            raise UserError(f"The log {self.path} is no plain file: move it away, or choose another folder.")
         try:
             if self.path.exists():
                 _drop_lines_after(self.path, step)
@@ -73,11 +75,11 @@ def read_log(path: Path | str) -> list[dict[str, Any]]:
 
 def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
     """Each readable row of a log, beside its text."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             if line and number < len(lines):
                 warnings.warn(f"Line {number} of {path} is damaged and was passed over.", stacklevel=3)
             continue

@@ -124,7 +124,7 @@ def points_picture(samples: Samples, landmarks: Landmarks | None = None, title: 
     figure = _figure(4.2, (4.5 if title else 4.2) + _LINE * len(_signs(landmarks)))
     axes = figure.add_subplot()
     _scatter(axes, points, landmarks, _limits(landmarks, points))
-    axes.set_title(_plain(title), fontsize=11, parse_math=False)
+    axes.set_title(_plain(title), fontsize=11)
     _explain(figure, landmarks, columns=1)
     return _drawn(figure)
 
@@ -179,7 +179,7 @@ def comparison_picture(
                 beneath=beneath[column] if column < len(beneath) else "",
                 beside=method if column == 0 else "",
             )
-    figure.suptitle(_plain(title), fontsize=12, parse_math=False)
+    figure.suptitle(_plain(title), fontsize=12)
     if signs:
         _explain(figure, landmarks, columns=3 if columns >= 3 else 1)
     return _drawn(figure)
@@ -209,13 +209,13 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
         axes = figure.add_subplot(lines, columns, number + 1)
         legend = _draw_curves(axes, curves, seeds)
         _dress(axes, name, legend=legend, steps=number >= len(panels) - columns)
-    figure.suptitle(_plain(title), fontsize=12, parse_math=False)
+    figure.suptitle(_plain(title), fontsize=12)
     return _drawn(figure)
 
 
 def _plain(title: str) -> str:
-    """A title as fonts can write it, whatever it is the name of: nothing unprintable, and no longer than a line."""
-    return "".join(letter if letter.isprintable() else "?" for letter in title[:80])
+    """A text as fonts can write it, whatever it is the name of: nothing unprintable, no formula, at most a line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in title[:80]).replace("$", r"\$")
 
 
 # Images
@@ -354,7 +354,7 @@ def _draw_images(axes: Axes, samples: Samples) -> None:
 
 
 def _label(axes: Axes, *, above: str = "", beneath: str = "", beside: str = "") -> None:
-    axes.set_title(above, fontsize=10, pad=4)
+    axes.set_title(_plain(above), fontsize=10, pad=4)
     axes.set_xlabel(beneath, fontsize=9, labelpad=3)
     axes.set_ylabel(beside, fontsize=11, labelpad=6)
     axes.spines[:].set_color("#BBBBBB")
@@ -424,13 +424,13 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: S
                 linewidth=1.2,
                 marker="o" if len(points) == 1 else None,
                 markersize=3,
-                label=f"seed {seed}" if by_seed else label if position == 0 else f"_{position}",
+                label=f"seed {seed}" if by_seed else _plain(label) if position == 0 else f"_{position}",
             )
     return len(curves) > 1 or any(len(of_seeds) > 1 for of_seeds in curves.values())
 
 
 def _dress(axes: Axes, name: str, *, legend: bool, steps: bool) -> None:
-    axes.set_title(name.replace("_", " ").removeprefix("losses/"), fontsize=10)
+    axes.set_title(_plain(name.replace("_", " ").removeprefix("losses/")), fontsize=10)
     axes.grid(color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8, color="#BBBBBB")

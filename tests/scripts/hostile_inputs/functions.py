@@ -184,8 +184,6 @@ def inputs() -> Iterator[Input]:
     yield command("changes the default type", audit, make=both(arrays, written("gen.py", grads)), right="accepted")
     dies = f"{HEAD}def sample(n):\n    torch.set_grad_enabled(False)\n    return torch.randn(n, 2)\n"
     yield command("switches gradients off", audit, make=both(arrays, written("gen.py", dies)), right="accepted")
-    closes = f"{HEAD}import sys\ndef sample(n):\n    sys.stdout.close()\n    return np.random.normal(size=(n, 2))\n"
-    yield command("closes stdout", audit, make=both(arrays, written("gen.py", closes)), right="either")
     for name, value in RETURNS.items():
         if "generator" in name or name == "itself":
             continue

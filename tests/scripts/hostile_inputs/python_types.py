@@ -352,7 +352,7 @@ BUILD = (
         "{'G': 'generator'}, (3, 7, 7), 2, preset='dcgan'",
         "{'G': 'generator'}, (3, 16, 8), 2",
     ),
-    *("{'G': 'generator'}, (2,), 2, input_affine='x'"),
+    "{'G': 'generator'}, (2,), 2, input_affine='x'",
     *("{'D': 'discriminator'}, (2,), 2, dropout=float('nan')", "{'D': 'discriminator'}, (2,), 2, classes=10**12"),
 )
 
