@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from modecover.data.digits import digits
+from modecover.data import Images, open_data
 from modecover.features import Classifier, classifier
 
 EXPECTED = {
@@ -148,8 +148,8 @@ def _judge(seed: int) -> Classifier:
 
 
 def _halves(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    data = digits()
-    assert data.labels is not None
+    data = open_data("digits")
+    assert isinstance(data, Images) and data.labels is not None
     images = data.pixels.numpy().astype(np.float32) / 127.5 - 1
     order = np.random.default_rng(seed).permutation(len(images))
     return images, data.labels.numpy(), order[: len(order) // 2], order[len(order) // 2 :]

@@ -104,7 +104,9 @@ def test_ivgans_own_classifier_term_reaches_log_k_minus_js():
 
     def step():
         with active(Streams([0]).at("fixed")):
-            return next(iter(method.step(lambda z: z, lambda x: x, judge, lambda: x, lambda: normal_like(x))))
+            return next(
+                iter(method.step(lambda z, kind="prior": z, lambda x: x, judge, lambda: x, lambda: normal_like(x)))
+            )
 
     value = descend(classifier.parameters(), lambda: step()[1]["classifier"], 60)
 
