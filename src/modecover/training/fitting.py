@@ -73,7 +73,8 @@ def networks_that_fit(settings: Settings) -> Iterator[None]:
         with each_parameter(count):
             yield
     except (MemoryError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, UserError) or explained(error) is None:
+        cause = error.__cause__ if isinstance(error, UserError) else error  # `build` tells it in words of its own
+        if cause is None or isinstance(cause, UserError) or explained(cause) is None:
             raise
         raise too_large() from error
 

@@ -216,8 +216,9 @@ def _refuse_differences(
     if before["data"]["fingerprint"] != now["data"]["fingerprint"]:
         old, new = before["data"]["name"], now["data"]["name"]
         differing.append(f"data was {old} and is now {new}" if old != new else f"the content of data {old} changed")
+    added = {name: value for name, value in ADDED.items() if name in now["settings"]}
     other_method = before["method"] != now["method"]
-    for name, old, new in _changes({**ADDED, **before["settings"]}, now["settings"]):
+    for name, old, new in _changes({**added, **before["settings"]}, now["settings"]):
         if name not in may_differ and not (other_method and name.startswith("method.")):
             differing.append(f"{name} was {_shown(old)} and is now {_shown(new)}")
     if differing:
