@@ -13,11 +13,11 @@ from floors import double_precision
 from torch import Tensor, nn
 
 from modecover.data import Dataset, open_data
+from modecover.engine import recorded
+from modecover.engine.engine import Engine
 from modecover.random import derive_seed
-from modecover.training import recorded
-from modecover.training.build import build_engine
-from modecover.training.engine import Engine
-from modecover.training.resolve import resolve
+from modecover.runs.build import build_engine
+from modecover.runs.resolve import resolve
 
 PARTS = ("data", "forward and all else", "backward", "optimiser")
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from modecover import random
+from modecover.engine.handle import ForwardOptions, Handle
 from modecover.methods.base import Method
-from modecover.training.handle import ForwardOptions, Handle
 
 LATENT, DATA, BATCH = 4, 3, 5
 RATE = 0.05

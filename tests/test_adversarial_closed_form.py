@@ -24,8 +24,8 @@ from linear_world import (
 )
 from torch import Tensor
 
+from modecover.engine.handle import ForwardOptions, Handle
 from modecover.methods import registry
-from modecover.training.handle import ForwardOptions, Handle
 
 
 def sngan_box(m: Any, net: dict[str, Any], draws: Draws) -> Iterator[Expected]:

@@ -22,7 +22,7 @@ SOURCE = REPOSITORY / "src" / "modecover"
 
 NEEDLESS = {"cloudpickle", "dill", "joblib", "pickle", "shelve", "torchvision"}
 HEAVY = {"PIL", "datasets", "huggingface_hub", "matplotlib", "mlxtend", "pandas", "pyarrow", "rich", "scipy", "sklearn"}
-HEAVY_AT_THE_TOP = {("training/model.py", "huggingface_hub"), ("cli/progress.py", "rich")}
+HEAVY_AT_THE_TOP = {("runs/model.py", "huggingface_hub"), ("cli/progress.py", "rich")}
 """A model file's class inherits from the hub's mixin; and cli/progress.py is itself imported when it is needed."""
 
 HARDWARE_WORDS = {"autocast", "backward", "cpu", "cuda", "device", "dtype", "no_grad", "optim", "rank", "to"}
@@ -223,27 +223,27 @@ def test_the_page_and_the_house_have_the_same_rooms():
     """Every room of the page but those still to be built, and no room beside them (see `wrong_arrows`)."""
     assert rooms()[0] == "cli"
     assert rooms()[-1] == "errors"
-    assert {"training", "metrics", "methods", "data"} <= set(rooms())
+    assert {"engine", "metrics", "methods", "data"} <= set(rooms())
 
 
 PLANTED = [
-    (wrong_arrows, "methods/gan.py", "from modecover.training.engine import Engine", "methods may not import training"),
-    (wrong_arrows, "methods/gan.py", "def f():\n    from modecover import training", "methods may not import training"),
+    (wrong_arrows, "methods/gan.py", "from modecover.engine.engine import Engine", "methods may not import engine"),
+    (wrong_arrows, "methods/gan.py", "def f():\n    from modecover import engine", "methods may not import engine"),
     (wrong_arrows, "data/feed.py", "from ..losses import adversarial", "data may not import losses"),
     (wrong_arrows, "data/feed.py", "import modecover.cli.main", "data may not import cli"),
     (wrong_arrows, "losses.py", "if TYPE_CHECKING:\n    from modecover.methods.base import Method", "import methods"),
     (wrong_arrows, "metrics/modes.py", "from modecover.methods import registry", "metrics may not import methods"),
-    (wrong_arrows, "metrics/modes.py", "from modecover.training import run", "metrics may not import training"),
+    (wrong_arrows, "metrics/modes.py", "from modecover.runs import run", "metrics may not import runs"),
     (wrong_arrows, "data/open.py", "import modecover", "data may not import modecover"),
     (wrong_arrows, "attic/old.py", "import math", "does not list"),
-    (prints, "training/run.py", "def f():\n    print('step')", "training/run.py:2: only cli prints"),
-    (prints, "training/run.py", "import sys\nsys.stderr.write('')", "run.py:2: only cli prints"),
-    (prints, "training/run.py", "def f():\n    from rich.progress import Progress", "only cli prints (rich)"),
+    (prints, "runs/run.py", "def f():\n    print('step')", "runs/run.py:2: only cli prints"),
+    (prints, "runs/run.py", "import sys\nsys.stderr.write('')", "run.py:2: only cli prints"),
+    (prints, "runs/run.py", "def f():\n    from rich.progress import Progress", "only cli prints (rich)"),
     (pickles, "data/images.py", "def f():\n    import torchvision.transforms", "imports torchvision"),
-    (pickles, "training/model.py", "from pickle import loads", "imports pickle"),
-    (pickles, "training/model.py", "torch.load('x')", "torch.load pickles"),
-    (pickles, "training/model.py", "torch.load('x', weights_only=False)", "torch.load pickles"),
-    (pickles, "training/model.py", "torch.save({}, 'x')", "torch.save pickles"),
+    (pickles, "runs/model.py", "from pickle import loads", "imports pickle"),
+    (pickles, "runs/model.py", "torch.load('x')", "torch.load pickles"),
+    (pickles, "runs/model.py", "torch.load('x', weights_only=False)", "torch.load pickles"),
+    (pickles, "runs/model.py", "torch.save({}, 'x')", "torch.save pickles"),
     (pickles, "data/arrays.py", "np.load('x', allow_pickle=True)", "may run a pickle"),
     (early_imports, "data/images.py", "from PIL import Image", "import PIL where"),
     (early_imports, "data/images.py", "try:\n    import sklearn.svm\nexcept ImportError: ...", "import sklearn where"),
@@ -280,8 +280,8 @@ ALLOWED = [
 
 @pytest.mark.parametrize("text", ALLOWED)
 def test_what_is_allowed_is_left_alone(text, tmp_path):
-    (tmp_path / "training").mkdir()
-    (tmp_path / "training" / "run.py").write_text(text)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run.py").write_text(text)
     assert [sentence for rule in RULES for sentence in rule(read(tmp_path))] == []
 
 

@@ -17,7 +17,7 @@ import modecover
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.gan import GAN
-from modecover.training.listener import Listener
+from modecover.runs.listener import Listener
 
 POINTS = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
 ROWS = TensorDataset(torch.from_numpy(POINTS))
@@ -43,7 +43,7 @@ SMALL: dict[str, Any] = {"steps": 2, "batch": 8, "width": 4}
         ("memory_limit", "much", "memory_limit: 'much' is no amount of memory"),
         ("value_range", "0..2", "value_range must be '0..1' or '-1..1'; got '0..2'."),
         ("listener", print, "listener is <built-in function print>: give an instance"),
-        ("listener", Listener, "listener is <class 'modecover.training.listener.Listener'>: give an instance"),
+        ("listener", Listener, "listener is <class 'modecover.runs.listener.Listener'>: give an instance"),
         ("steps", "10", "steps is '10': give a whole number."),
         ("seed", None, "seed is None: give a whole number."),
         ("batch", 8.0, "batch is 8.0: give a whole number."),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from modecover.cli import main as command
-from modecover.training import checkpoint
+from modecover.runs import checkpoint
 
 SMALL = "--steps 2 --batch 8 --width 4"
 

@@ -13,14 +13,14 @@ from torch import nn
 
 import modecover
 from modecover.data import open_data
+from modecover.engine.engine import Engine
+from modecover.engine.processes import Processes
 from modecover.errors import UserError
 from modecover.losses import moment_kl
 from modecover.methods import registry
 from modecover.networks import SplitBatchNorm, from_config
-from modecover.training.build import build_engine, build_networks
-from modecover.training.engine import Engine
-from modecover.training.processes import Processes
-from modecover.training.resolve import resolve
+from modecover.runs.build import build_engine, build_networks
+from modecover.runs.resolve import resolve
 
 
 def built(method: str, shape: tuple[int, ...], **settings: Any) -> dict[str, nn.Module]:

@@ -17,18 +17,18 @@ from tiny import METHODS, engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
+from modecover.engine.capture import WARM_UP, Buffers, CapturedSteps
+from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.finite import NonFiniteError
+from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import Feed, Generator, Updates
-from modecover.training import checkpoint
-from modecover.training.build import build_engine
-from modecover.training.capture import WARM_UP, Buffers, CapturedSteps
-from modecover.training.engine import Engine, EngineOptions
-from modecover.training.finite import NonFiniteError
-from modecover.training.listener import Listener
-from modecover.training.resolve import resolve
-from modecover.training.run import train
-from modecover.training.schedules import Schedule
+from modecover.runs import checkpoint
+from modecover.runs.build import build_engine
+from modecover.runs.listener import Listener
+from modecover.runs.resolve import resolve
+from modecover.runs.run import train
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU, and there is none here")
 

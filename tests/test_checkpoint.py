@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.training import checkpoint
-from modecover.training.checkpoint import load_newest, save
-from modecover.training.files import Json
-from modecover.training.tensors import digest as tensor_digest
+from modecover.files import Json
+from modecover.runs import checkpoint
+from modecover.runs.checkpoint import load_newest, save
+from modecover.runs.tensors import digest as tensor_digest
 
 
 def names(folder: Path) -> list[str]:
@@ -211,7 +211,7 @@ def test_killed_at_the_rename_leaves_the_old_ones_and_the_next_save_cleans_up(tm
         save(tmp_path, step, small(step), {})
     program = (
         "import os, signal, sys, torch\n"
-        "from modecover.training.checkpoint import save\n"
+        "from modecover.runs.checkpoint import save\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "save(sys.argv[1], 3, {'w': torch.ones(3)}, {})\n"
     )
@@ -228,7 +228,7 @@ def test_killed_while_the_library_writes_leaves_nothing_that_the_next_save_does_
     program = (
         "import os, signal, sys, threading, time, torch\n"
         "from pathlib import Path\n"
-        "from modecover.training.checkpoint import save\n"
+        "from modecover.runs.checkpoint import save\n"
         "def watch():\n"
         "    while not any(path.is_file() for path in Path(sys.argv[1]).rglob('*')):\n"
         "        pass\n"

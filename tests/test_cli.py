@@ -272,7 +272,7 @@ def test_our_warnings_are_sentences(monkeypatch, capsys):
     import modecover.cli.sample as sample
 
     def run(words: list[str]) -> int:
-        warnings.warn_explicit("The checkpoint is damaged.", UserWarning, "/lib/modecover/training/checkpoint.py", 1)
+        warnings.warn_explicit("The checkpoint is damaged.", UserWarning, "/lib/modecover/runs/checkpoint.py", 1)
         warnings.warn_explicit("old function", DeprecationWarning, "/lib/elsewhere.py", 7)
         return 0
 

@@ -28,7 +28,7 @@ from modecover.cli.train import train_parser
 from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.methods import registry
-from modecover.training.settings import Settings
+from modecover.runs.settings import Settings
 
 SMALL = "--data ring --steps 12 --batch 8 --width 8 --evaluate-samples 200 --seeds 2 --seed 3".split()
 SMALL += "--evaluate-every 6 --sample-every 6".split()
@@ -197,7 +197,7 @@ def test_the_end_of_the_minutes_is_no_failure_and_the_same_command_goes_on(tmp_p
 
 
 def test_only_the_first_of_several_processes_talks(tmp_path, capsys, monkeypatch):
-    import modecover.training.run as run
+    import modecover.runs.run as run
 
     listeners = []
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modecover.training import replay
-from modecover.training.compiling import compiled
-from modecover.training.placing import placed
-from modecover.training.program import Call, Slot, storage
+from modecover.engine import replay
+from modecover.engine.compiling import compiled
+from modecover.engine.placing import placed
+from modecover.engine.program import Call, Slot, storage
 
 WEIGHT = torch.linspace(-1, 1, 12).reshape(3, 4)
 

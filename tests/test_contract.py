@@ -7,7 +7,7 @@ import torch
 from tiny import METHODS, ROW_BY_ROW, engine_of, of_means, weights
 from torch import Tensor
 
-from modecover.training.stacked import Stacked
+from modecover.engine.stacked import Stacked
 
 SCHEDULES = {
     "gan": "D -> G",
@@ -154,7 +154,7 @@ def test_a_resumed_engine_equals_an_uninterrupted_one_bitwise(name: str) -> None
 
 
 def noise() -> object:
-    from modecover.training.schedules import Schedule
+    from modecover.engine.schedules import Schedule
 
     return Schedule.parse("0:0.1,1~0.05")
 

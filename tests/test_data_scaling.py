@@ -14,9 +14,9 @@ import modecover
 from modecover.data import Feed, open_data
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
-from modecover.training import checkpoint
-from modecover.training.listener import Listener
-from modecover.training.run import train
+from modecover.runs import checkpoint
+from modecover.runs.listener import Listener
+from modecover.runs.run import train
 
 QUICK = {"batch": 16, "width": 8, "evaluate_every": 0, "sample_every": 0, "log_every": 1}
 

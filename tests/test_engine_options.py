@@ -16,18 +16,18 @@ from tiny import engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
+from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.finite import FiniteWatch, NonFiniteError
+from modecover.engine.processes import Processes
+from modecover.engine.schedules import Schedule
+from modecover.engine.stacked import stack
+from modecover.engine.updates import Gradients
 from modecover.methods.base import Method
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 from modecover.networks import SplitBatchNorm
-from modecover.training.build import build_engine
-from modecover.training.engine import Engine, EngineOptions
-from modecover.training.finite import FiniteWatch, NonFiniteError
-from modecover.training.processes import Processes
-from modecover.training.resolve import resolve
-from modecover.training.run import train
-from modecover.training.schedules import Schedule
-from modecover.training.stacked import stack
-from modecover.training.updates import Gradients
+from modecover.runs.build import build_engine
+from modecover.runs.resolve import resolve
+from modecover.runs.run import train
 
 # ----------------------------------------------------------------------------------------------- known gradients
 

@@ -24,10 +24,10 @@ from modecover.experiments.report import page, table
 from modecover.experiments.rows import read_rows, write_rows
 from modecover.experiments.runner import Result, _run_arm, read_summary, run_experiment
 from modecover.experiments.search import choose
-from modecover.training.files import write_json
-from modecover.training.listener import Listener
-from modecover.training.resolve import resolve
-from modecover.training.run import train
+from modecover.files import write_json
+from modecover.runs.listener import Listener
+from modecover.runs.resolve import resolve
+from modecover.runs.run import train
 
 TINY = {"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64, "sample_every": 0}
 
@@ -174,7 +174,7 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
         "from pathlib import Path\n"
         "from modecover.experiments.declared import Arm, Experiment\n"
         "from modecover.experiments.runner import run_experiment\n"
-        "from modecover.training.listener import Listener\n"
+        "from modecover.runs.listener import Listener\n"
         "class Heard(Listener):\n"
         "    def stepped(self, step, total): print('step', flush=True)\n"
         "    def note(self, text): print(text, flush=True)\n"

@@ -10,10 +10,10 @@ from tiny import METHODS, assert_fast_is_plain, engine_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modecover.engine.stacked import stack
 from modecover.fast_paths import fast_paths
 from modecover.networks import MLPDiscriminator, MLPEncoder, MLPGenerator
 from modecover.networks.convolutions import DoublingConv2d, HalvingConv2d
-from modecover.training.stacked import stack
 from modecover.wanted import gradients_only_of
 
 SEEDS, ROWS = 3, 5

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from modecover import random
-from modecover.training.handle import ForwardOptions, Handle
-from modecover.training.stacked import stack
+from modecover.engine.handle import ForwardOptions, Handle
+from modecover.engine.stacked import stack
 
 RATE = 0.1
 

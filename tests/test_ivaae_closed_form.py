@@ -16,13 +16,13 @@ from scipy import stats
 from test_theory import descend, js_by_integration, quadratic
 from torch import Tensor, nn
 
+from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
 from modecover.losses import not_class
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
 from modecover.random import Streams, active
-from modecover.training.resolve import resolve
-from modecover.training.schedules import Schedule
+from modecover.runs.resolve import resolve
 
 NAMES = ["ivaae-bw", "ivaae-rad", "ivaae-svgd"]
 

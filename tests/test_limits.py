@@ -13,13 +13,13 @@ import torch
 from modecover import kinds, limits
 from modecover.cli import main as command
 from modecover.data import open_data
+from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
 from modecover.methods import registry
-from modecover.training.build import build_engine, build_networks
-from modecover.training.fitting import networks_that_fit, require_fit
-from modecover.training.resolve import resolve
-from modecover.training.schedules import Schedule
-from modecover.training.settings import Settings
+from modecover.runs.build import build_engine, build_networks
+from modecover.runs.fitting import networks_that_fit, require_fit
+from modecover.runs.resolve import resolve
+from modecover.runs.settings import Settings
 
 CPU = torch.device("cpu")
 
@@ -120,7 +120,7 @@ def test_the_size_of_a_run_is_counted_by_hand(monkeypatch: pytest.MonkeyPatch) -
     chosen = {"width": 8, "batch": 100, "latent": 3}
     method, settings = resolve("gan", (2,), protocol="none", chosen=chosen)
     seen: list[float] = []
-    monkeypatch.setattr("modecover.training.fitting.require_memory", lambda what, size, *_: seen.append(size))
+    monkeypatch.setattr("modecover.runs.fitting.require_memory", lambda what, size, *_: seen.append(size))
     networks = build_networks(method, settings, (2,), 0)
     weights = sum(p.numel() for network in networks.values() for p in network.parameters())
     made = sum(layer.out_features for layer in networks["G"].modules() if isinstance(layer, torch.nn.Linear))
@@ -146,7 +146,7 @@ def test_a_run_that_cannot_fit_is_refused_from_its_size(chosen: dict[str, Any], 
 
 
 def test_networks_are_refused_before_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modecover.training.fitting.free_memory", lambda: 8 * 3 * 100)
+    monkeypatch.setattr("modecover.runs.fitting.free_memory", lambda: 8 * 3 * 100)
     layers = ((9, 10), (2, 10))
     with pytest.raises(UserError, match="Networks of 110 weights and more for each of 3 seeds"):  # noqa: SIM117
         with networks_that_fit(Settings(seeds=3)):

@@ -16,11 +16,11 @@ from huggingface_hub import ModelHubMixin
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from modecover.engine.prior import Prior
 from modecover.errors import UserError
 from modecover.networks import DCGANEncoder, DCGANGenerator, MLPEncoder, MLPGenerator, ResidualGenerator
-from modecover.training import model_files
-from modecover.training.model import GenerativeModel, load
-from modecover.training.prior import Prior
+from modecover.runs import model_files
+from modecover.runs.model import GenerativeModel, load
 
 FACTS: dict[str, Any] = {
     "method": {"name": "ivlsgan", "settings": {"k": 2}},

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from modecover import networks
+from modecover.engine.stacked import batchable, stack
 from modecover.errors import UserError
 from modecover.networks import DigitDiscriminator, DigitGenerator
-from modecover.training.stacked import batchable, stack
 
 ROLES = {"G": "generator", "E": "encoder", "D": "discriminator", "J": "joint discriminator"}
 SHAPE = (3, 28, 28)

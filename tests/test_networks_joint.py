@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from modecover import networks
-from modecover.training.stacked import batchable, stack
+from modecover.engine.stacked import batchable, stack
 
 ROLE = {"D": "joint discriminator"}
 

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from modecover import networks
+from modecover.engine.stacked import batchable, stack
 from modecover.errors import UserError
 from modecover.losses import zero_centred_penalty
 from modecover.networks import ResidualDiscriminator, ResidualEncoder, ResidualGenerator
 from modecover.networks.residual import ResidualBlock
-from modecover.training.stacked import batchable, stack
 
 DOUBLE = torch.float64
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from modecover import networks
+from modecover.engine.stacked import batchable, stack
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
-from modecover.training.stacked import batchable, stack
 
 DOUBLE = torch.float64
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from modecover import networks
+from modecover.engine.stacked import batchable, stack
 from modecover.errors import UserError
 from modecover.networks import WAEEncoder, WAEGenerator
-from modecover.training.stacked import batchable, stack
 
 ROLES = {"G": "generator", "E": "encoder", "D": "latent discriminator"}
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.training.pictures import (
+from modecover.pictures.drawing import (
     GOOD,
     QUIET,
     STRAY,

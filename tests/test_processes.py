@@ -14,11 +14,11 @@ from tiny import METHODS, ROW_BY_ROW, engine_of, of_means, weights
 
 import modecover
 from modecover.cli import main as command
+from modecover.engine.engine import Engine
+from modecover.engine.processes import Processes, choose_device, join
+from modecover.engine.whole_batches import WholeBatches
 from modecover.errors import UserError
 from modecover.networks import SplitBatchNorm
-from modecover.training.engine import Engine
-from modecover.training.processes import Processes, choose_device, join
-from modecover.training.whole_batches import WholeBatches
 
 NORMALISED = [("ivgan", 1), ("ivgan", 2), ("mdgan", 1), ("wgan-gp", 1), ("vaegan", 1)]
 """Methods and micro-batches: convolutional G, E and D with batch norm, which two processes share."""

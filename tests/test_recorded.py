@@ -12,14 +12,14 @@ from tiny import METHODS, engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
+from modecover.engine import replay
+from modecover.engine.compiling import compiled
+from modecover.engine.engine import Engine
+from modecover.engine.finite import NonFiniteError
+from modecover.engine.recorded import WARM_UP, RecordedSteps, recordable, stepper
 from modecover.fast_paths import fast_paths
-from modecover.training import replay
-from modecover.training.build import build_engine
-from modecover.training.compiling import compiled
-from modecover.training.engine import Engine
-from modecover.training.finite import NonFiniteError
-from modecover.training.recorded import WARM_UP, RecordedSteps, recordable, stepper
-from modecover.training.resolve import resolve
+from modecover.runs.build import build_engine
+from modecover.runs.resolve import resolve
 
 STEPS = WARM_UP + 6
 

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from modecover.errors import UserError
-from modecover.training import provenance
-from modecover.training.log import JsonLines, TensorBoardSink, read_log
-from modecover.training.records import Description, RunFolder, read_run
+from modecover.runs import provenance
+from modecover.runs.log import JsonLines, TensorBoardSink, read_log
+from modecover.runs.records import Description, RunFolder, read_run
 
 SETTINGS = {"lr": 1e-4, "steps": 100, "hidden": (64, 64), "preset": "paper", "clip": None}
 RUN = Description("gan", "ring", "abc", SETTINGS)
@@ -191,7 +191,7 @@ def test_read_run_outside_a_run_folder(tmp_path: Path) -> None:
 def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the run in `tmp_path`."""
     program = (
-        "import sys\nfrom modecover.training.records import Description, RunFolder\n"
+        "import sys\nfrom modecover.runs.records import Description, RunFolder\n"
         f"folder = RunFolder.open(sys.argv[1], Description('gan', 'ring', 'abc', {SETTINGS!r}))\n"
         "print('held', flush=True)\nsys.stdin.read()\n"
     )

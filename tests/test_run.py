@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 import modecover
 from modecover.data import open_data
+from modecover.engine.finite import NonFiniteError
 from modecover.errors import UserError
-from modecover.training import checkpoint, interludes
-from modecover.training.finite import NonFiniteError
-from modecover.training.listener import Listener
-from modecover.training.log import read_log, with_numbers
-from modecover.training.run import train
+from modecover.runs import checkpoint, interludes
+from modecover.runs.listener import Listener
+from modecover.runs.log import read_log, with_numbers
+from modecover.runs.run import train
 
 SMALL: dict[str, Any] = {"width": 8, "batch": 16, "log_every": 5, "evaluate_samples": 200}
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from modecover.data import open_data
+from modecover.engine.engine import Engine
+from modecover.engine.shared_gradients import Objective, gradients, rest_of, weights_of_terms
 from modecover.fast_paths import fast_paths
 from modecover.networks.convolutions import HalvingConv2d
-from modecover.training.build import build_engine
-from modecover.training.engine import Engine
-from modecover.training.resolve import resolve
-from modecover.training.shared_gradients import Objective, gradients, rest_of, weights_of_terms
+from modecover.runs.build import build_engine
+from modecover.runs.resolve import resolve
 
 
 def leaf(*shape: int) -> nn.Parameter:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm
 
 from modecover import networks
+from modecover.engine.stacked import Stacked, batchable, plain_copy, stack, state_owner
 from modecover.errors import UserError
 from modecover.networks import SplitBatchNorm, TwoHeads
-from modecover.training.run import train
-from modecover.training.stacked import Stacked, batchable, plain_copy, stack, state_owner
+from modecover.runs.run import train
 
 SEEDS, ROWS = 3, 6
 EXACT = 1e-11

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from modecover import networks
+from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.prior import Prior
+from modecover.engine.processes import Processes
+from modecover.engine.stacked import stack
 from modecover.fast_paths import fast_paths
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.random import derive_seed
-from modecover.training.engine import Engine, EngineOptions
-from modecover.training.prior import Prior
-from modecover.training.processes import Processes
-from modecover.training.stacked import stack
 
 METHODS = registry.names()
 LATENT = 4

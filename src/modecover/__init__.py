@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modecover import data, experiments, interventions, losses, methods, metrics, networks, random, training
+    from modecover import data, experiments, interventions, losses, methods, metrics, networks, random
     from modecover.auditing.results import Audit
     from modecover.auditing.run import audit
     from modecover.cli.progress import Display
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from modecover.errors import UserError
     from modecover.interventions import InterventionLoss
     from modecover.methods.base import Method
-    from modecover.training.model import GenerativeModel, load
-    from modecover.training.run import train
+    from modecover.runs.model import GenerativeModel, load
+    from modecover.runs.run import train
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Audit": "modecover.auditing.results",
     "Display": "modecover.cli.progress",
-    "GenerativeModel": "modecover.training.model",
+    "GenerativeModel": "modecover.runs.model",
     "InterventionLoss": "modecover.interventions",
     "Method": "modecover.methods.base",
     "UserError": "modecover.errors",
     "audit": "modecover.auditing.run",
-    "load": "modecover.training.model",
+    "load": "modecover.runs.model",
     "open_data": "modecover.data",
-    "train": "modecover.training.run",
+    "train": "modecover.runs.run",
 }
-_ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random", "training")
+_ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random")
 
 __all__ = [
     "Audit",
@@ -56,7 +56,6 @@ __all__ = [
     "open_data",
     "random",
     "train",
-    "training",
 ]
 
 

@@ -21,3 +21,13 @@ def one_line(sentence: str) -> str:
     what is too long cut in the middle, since the cause stands first and the cure last."""
     text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in sentence)
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[5 - LONGEST // 2 :]}"
+
+
+def printable(text: object) -> str:
+    """A name as one line that every terminal, file and picture can hold: what cannot be printed is escaped.
+
+    So are line breaks, and bytes that are no UTF-8 (as \\udcNN).
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
+    )

@@ -28,7 +28,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])  # for the server that 
 
 import killable  # noqa: E402
 
-from modecover.training.checkpoint import load_newest  # noqa: E402
+from modecover.runs.checkpoint import load_newest  # noqa: E402
 
 OFTEN = "--checkpoint-every 5 --log-every 5 --sample-every 50 --evaluate-every 50 --evaluate-samples 50 --device cpu"
 POINTS = f"train ivgan --data ring --seeds 4 --steps 100 --batch 8 --width 8 {OFTEN}"

@@ -24,14 +24,13 @@ from modecover.data import NAMES, Dataset, open_data
 from modecover.data.arrays import Images
 from modecover.data.base import Progress, silent
 from modecover.data.pixels import SIGNED
-from modecover.data.places import printable
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 from modecover.features.kept import Kept, block_rows, blocks, raw
 from modecover.kinds import first_line
 from modecover.random import derive_seed
 
 if TYPE_CHECKING:
-    from modecover.training.model import GenerativeModel
+    from modecover.runs.model import GenerativeModel
 
 SAMPLES = 10_000
 """Rows taken of each side, where nothing else is said."""
@@ -175,7 +174,7 @@ def is_model(place: Path) -> bool:
 
 
 def _load(place: Path, of_seed: int | None) -> GenerativeModel:
-    from modecover.training.model import load
+    from modecover.runs.model import load
 
     return load(place, seed=of_seed)
 

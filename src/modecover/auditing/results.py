@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.training.files import plain, reason, replacing
+from modecover.files import plain, reason, replacing
 
 FORMAT = 1
 """The version of the JSON. It grows when a field changes its meaning or goes."""

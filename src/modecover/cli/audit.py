@@ -28,7 +28,7 @@ def run(words: list[str]) -> int:
     given = vars(_parser().parse(words or ["--help"]))
 
     from modecover.auditing.gates import parse_gate, require_possible
-    from modecover.training.files import require_writable
+    from modecover.files import require_writable
 
     gates = [parse_gate(word, "under") for word in given.pop("fail_under")]
     gates += [parse_gate(word, "over") for word in given.pop("fail_over")]
@@ -124,7 +124,7 @@ def _write(audit: Audit, out: Path, json_out: str | None) -> None:
         print(audit.to_json(), end="")
         return
     from modecover.cli.findings import print_audit
-    from modecover.data.places import printable
+    from modecover.errors import printable
 
     print_audit(audit)
     if json_out is not None:

@@ -36,10 +36,10 @@ def check(source: str, out: str | None, options: dict[str, object]) -> None:
     Raises:
         UserError: the data cannot be opened; of pictures that cannot be read all are counted.
     """
-    from modecover.cli.pictures import can_be_drawn, save_picture
     from modecover.cli.progress import Display
     from modecover.data import StreamedImages, check, open_data
-    from modecover.data.places import printable
+    from modecover.errors import printable
+    from modecover.pictures.saving import can_be_drawn, save_picture
 
     if out is not None and Path(out).suffix.lower() != ".png":
         raise UserError(f"--out is {out}: give a name that ends in .png.")

@@ -12,13 +12,13 @@ import torch
 from modecover.cli.flags import shown_value
 from modecover.cli.progress import Display, duration
 from modecover.data import open_data
+from modecover.engine.processes import choose_device
 from modecover.methods.base import Method
-from modecover.training.build import build_engine
-from modecover.training.listener import Listener
-from modecover.training.processes import choose_device
-from modecover.training.resolve import resolve
-from modecover.training.run import open_for_networks
-from modecover.training.settings import Settings
+from modecover.runs.build import build_engine
+from modecover.runs.listener import Listener
+from modecover.runs.resolve import resolve
+from modecover.runs.run import open_for_networks
+from modecover.runs.settings import Settings
 
 TIMED_STEPS = 3
 

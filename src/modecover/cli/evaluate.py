@@ -22,8 +22,8 @@ from modecover.errors import UserError
 if TYPE_CHECKING:
     from modecover.auditing.results import Audit
     from modecover.data import Dataset
-    from modecover.training.evaluation import Evaluator
-    from modecover.training.model import GenerativeModel
+    from modecover.runs.evaluation import Evaluator
+    from modecover.runs.model import GenerativeModel
 
 
 AUDITED = 2000
@@ -99,7 +99,7 @@ def _require_room(samples: int, shape: tuple[int, ...]) -> None:
 
 def _pages(labels: list[str], place: str) -> dict[str, Path]:
     """Where the page of each model goes, by its label: into the folder of the run. All can be written."""
-    from modecover.training.files import require_writable
+    from modecover.files import require_writable
 
     folder = Path(place) if Path(place).is_dir() else Path()
     names = ["audit.html"] if len(labels) == 1 else [f"audit-{label.replace(' ', '-')}.html" for label in labels]
@@ -155,7 +155,7 @@ def _audits(
 def _print_audits(audits: dict[str, Audit], pages: dict[str, Path], *, blank: bool) -> None:
     """The verdicts, and each model's page into its place."""
     from modecover.cli.findings import print_audit, print_audits
-    from modecover.data.places import printable
+    from modecover.errors import printable
 
     if blank:
         print()
@@ -177,7 +177,7 @@ def _without_nan(value: Any) -> Any:
 def load_all(place: str) -> list[GenerativeModel]:
     """The model in `place`, or the models of all its seeds."""
     from modecover.data.places import require_name
-    from modecover.training.model import load
+    from modecover.runs.model import load
 
     require_name(place)
     found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(place).glob("model/seed-*")]
@@ -229,7 +229,7 @@ def _reopened(model: GenerativeModel, options: dict[str, Any]) -> Dataset:
 
 def _evaluator(dataset: Dataset, samples: int | None) -> Evaluator | None:
     from modecover.cli.progress import Display
-    from modecover.training.evaluation import evaluator_for
+    from modecover.runs.evaluation import evaluator_for
 
     with Display() as display:
         return evaluator_for(

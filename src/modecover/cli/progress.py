@@ -20,8 +20,8 @@ from modecover.arguments import held
 from modecover.cli.tables import heading, summary
 from modecover.data import Dataset
 from modecover.methods.base import Method
-from modecover.training.listener import Listener
-from modecover.training.settings import Settings
+from modecover.runs.listener import Listener
+from modecover.runs.settings import Settings
 
 REDRAW = 0.1
 """Seconds between two looks at the clock's worth of news on a terminal."""

@@ -12,7 +12,7 @@ from modecover.errors import UserError
 
 if TYPE_CHECKING:
     from modecover.data import Mixture
-    from modecover.training.model import GenerativeModel
+    from modecover.runs.model import GenerativeModel
 
 MOST_MODES = 10_000
 """Modes of a mixture that are drawn beneath its samples at most."""
@@ -34,8 +34,8 @@ def run(words: list[str]) -> int:
     )
     given = parser.parse(words)
 
-    from modecover.cli.pictures import can_be_drawn
-    from modecover.training.model import load
+    from modecover.pictures.saving import can_be_drawn
+    from modecover.runs.model import load
 
     model = load(given.model, seed=given.of_seed)
     count = given.count if given.count is not None else 64 if len(model.shape) == 3 else 2048
@@ -47,17 +47,17 @@ def run(words: list[str]) -> int:
 
 def save(model: GenerativeModel, out: Path, count: int, seed: int) -> Path:
     """Samples of `model` in the form that the suffix of `out` names."""
-    from modecover.cli import pictures
+    from modecover.pictures import saving
 
     if out.suffix not in (".png", ".npy", ""):
         raise UserError(f"--out is {out}: give a name that ends in .png (a picture) or .npy (an array), or a folder.")
     samples = model.sample(count, seed=seed)
     if out.suffix == ".npy":
-        return pictures.save_array(samples, out)
+        return saving.save_array(samples, out)
     if out.suffix == "":
-        return pictures.save_folder(samples, out)
+        return saving.save_folder(samples, out)
     title = f"{model.method.get('name', 'model')} on {model.data.get('name', 'data')}"
-    return pictures.save_picture(samples, out, title=title, mixture=_mixture(model))
+    return saving.save_picture(samples, out, title=title, mixture=_mixture(model))
 
 
 def _mixture(model: GenerativeModel) -> Mixture | None:

@@ -47,7 +47,7 @@ def as_flags(sentence: str) -> str:
 
     Options are those of `open_data` and the settings of training.
     """
-    from modecover.training.settings import Settings
+    from modecover.runs.settings import Settings
 
     names = "|".join([*DATA_OPTIONS, *(field.name for field in dataclasses.fields(Settings))])
 

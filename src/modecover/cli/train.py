@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from modecover.methods.base import Method
-    from modecover.training.run import Run
+    from modecover.runs.run import Run
 
 EXIT_STOPPED = 130
 
@@ -57,8 +57,8 @@ Train a method on data. Running the same command again resumes; it ends at the w
 
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
-    from modecover.training.protocols import PROTOCOLS, settings_of
-    from modecover.training.settings import Settings
+    from modecover.runs.protocols import PROTOCOLS, settings_of
+    from modecover.runs.settings import Settings
 
     parser = Parser(
         f"modecover train {name}",
@@ -83,8 +83,8 @@ def train_parser(name: str, method: type[Method]) -> Parser:
 
 def _train(name: str, data: str, out: str, options: dict[str, Any]) -> int:
     from modecover.cli.progress import Display, Quiet
-    from modecover.training.finite import NonFiniteError
-    from modecover.training.run import train
+    from modecover.engine.finite import NonFiniteError
+    from modecover.runs.run import train
 
     keep_freed_memory()
     listener = Display() if os.environ.get("RANK", "0") == "0" else Quiet()

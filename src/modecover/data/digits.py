@@ -14,10 +14,9 @@ from modecover.data.asked import Asked
 from modecover.data.encoded import TablePictures
 from modecover.data.files import find_mnist, idx_labels, read_idx
 from modecover.data.pictures import StreamedImages, open_pictures
-from modecover.data.places import printable
 from modecover.data.room import MOST_BYTES
 from modecover.data.tables import read_parquet
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 
 SUBFOLDERS = {
     "mnist": ("", "mnist", "MNIST", "MNIST/raw", "mnist/MNIST/raw"),

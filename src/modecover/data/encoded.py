@@ -11,8 +11,8 @@ from torch import Tensor
 
 from modecover.data.folders import picture_formats
 from modecover.data.pixels import Bytes, picture_pixels
-from modecover.data.places import printable, require_openable
-from modecover.errors import UserError
+from modecover.data.places import require_openable
+from modecover.errors import UserError, printable
 
 if TYPE_CHECKING:
     from PIL import Image

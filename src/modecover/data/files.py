@@ -23,9 +23,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from modecover.data.places import counted, printable
+from modecover.data.places import counted
 from modecover.data.room import require_memory, require_unfolded
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 
 Array = NDArray[Any]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from modecover.data.places import printable, special
-from modecover.errors import UserError
+from modecover.data.places import special
+from modecover.errors import UserError, printable
 
 SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 

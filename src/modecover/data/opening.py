@@ -23,12 +23,12 @@ from modecover.data.hub import load_hub, read_hub
 from modecover.data.layouts import POINTS
 from modecover.data.options import Value, nearest, parse_options
 from modecover.data.pictures import open_pictures
-from modecover.data.places import exists, names_in, printable, require_name, require_openable, user_path
+from modecover.data.places import exists, names_in, require_name, require_openable, user_path
 from modecover.data.room import MEMORY_LIMIT
 from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
 from modecover.data.survey import surveyed
 from modecover.data.tables import Content, read_parquet, tables_of_split
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 from modecover.limits import within_limits
 
 Source = Any

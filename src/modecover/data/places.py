@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
@@ -15,16 +15,6 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-
-
-def printable(text: object) -> str:
-    """A name as one line that every terminal, file and picture can hold: what cannot be printed is escaped.
-
-    So are line breaks, and bytes that are no UTF-8 (as \\udcNN).
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
-    )
 
 
 def counted(names: Iterable[str], shown: int = 20) -> str:

@@ -16,10 +16,10 @@ from modecover.data.base import Progress, needs, silent
 from modecover.data.columns import kinds_of, side_by_side, values_of
 from modecover.data.encoded import TablePictures
 from modecover.data.folders import SPLIT_NAMES
-from modecover.data.places import counted, printable, require_openable
+from modecover.data.places import counted, require_openable
 from modecover.data.roles import CLASSES, PICTURE, Roles, choose_roles
 from modecover.data.room import MEMORY_LIMIT, require_unfolded
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 
 Array = NDArray[Any]
 

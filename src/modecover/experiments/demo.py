@@ -10,10 +10,10 @@ import torch
 from modecover.data import open_data
 from modecover.experiments.declared import DEMO
 from modecover.experiments.runner import Result, run_experiment
-from modecover.training.listener import Listener
-from modecover.training.model import load
-from modecover.training.pictures import comparison_picture, save_png_atomic
-from modecover.training.snapshots import landmarks_of
+from modecover.pictures.drawing import comparison_picture, save_png_atomic
+from modecover.pictures.snapshots import landmarks_of
+from modecover.runs.listener import Listener
+from modecover.runs.model import load
 
 POINTS = 1000
 

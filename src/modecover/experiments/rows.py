@@ -8,8 +8,8 @@ from pathlib import Path
 
 from modecover.experiments.declared import Arm
 from modecover.experiments.runner import Result
-from modecover.training.files import plain
-from modecover.training.log import with_numbers
+from modecover.files import plain
+from modecover.runs.log import with_numbers
 
 
 def write_rows(path: Path, results: Sequence[Result]) -> None:

@@ -21,9 +21,9 @@ from typing import Any
 
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment
-from modecover.training.listener import Listener
-from modecover.training.log import with_numbers
-from modecover.training.stopping import asked_to_stop
+from modecover.runs.listener import Listener
+from modecover.runs.log import with_numbers
+from modecover.runs.stopping import asked_to_stop
 
 News = tuple[str, int, int]
 
@@ -134,8 +134,8 @@ def _run_arm(
         raise UserError(f"{arm.label} was not begun.")
     import torch
 
-    from modecover.training.finite import NonFiniteError
-    from modecover.training.run import train
+    from modecover.engine.finite import NonFiniteError
+    from modecover.runs.run import train
 
     torch.set_num_threads(1)  # the arms share the cores
     settings = {**experiment.settings, **arm.settings}

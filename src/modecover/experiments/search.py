@@ -11,7 +11,7 @@ from modecover.experiments.mixtures import MixtureSet
 from modecover.experiments.pairs import LEVEL, Pair, pairs_table
 from modecover.experiments.report import LEGEND, own_settings, provenance, table
 from modecover.experiments.runner import Result, run_experiments
-from modecover.training.listener import Listener
+from modecover.runs.listener import Listener
 
 NAME = "2d"
 QUESTION = (

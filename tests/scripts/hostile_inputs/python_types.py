@@ -493,7 +493,7 @@ def inputs() -> Iterator[Input]:
         right="accepted",
         check="np.array_equal(x, np.random.default_rng(0).normal(size=(60, 2)))",
     )
-    code = "class L(__import__('modecover.training.listener', fromlist=['Listener']).Listener):\n    def stepped(self, *_): raise {}\n"
+    code = "class L(__import__('modecover.runs.listener', fromlist=['Listener']).Listener):\n    def stepped(self, *_): raise {}\n"
     code += "modecover.train('gan', 'ring', 'new', steps=4, batch=8, width=4, listener=L())"
     yield python(
         code.format("modecover.UserError('stopped by the listener, as it wished.')"),

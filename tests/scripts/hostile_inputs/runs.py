@@ -217,7 +217,7 @@ finally:
 """
     yield python(locked, name="locked by another process", make=copied("run"), changes=("run/.lock",))
     twice = """
-class L(__import__('modecover.training.listener', fromlist=['Listener']).Listener):
+class L(__import__('modecover.runs.listener', fromlist=['Listener']).Listener):
     def stepped(self, step, steps):
         modecover.train('gan', 'points.npy', 'new', steps=4, batch=8, width=4)
 modecover.train('gan', 'points.npy', 'new', steps=4, batch=8, width=4, listener=L())

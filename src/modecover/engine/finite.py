@@ -1,0 +1,105 @@
+"""Stops training at the first loss or gradient that is not a finite number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from modecover.engine import replay
+
+NEVER = 2**62
+SMALL = 2**18
+"""Numbers that are faster summed as one tensor."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or a gradient is no longer a finite number; the message names network, term, seed and step."""
+
+
+class FiniteWatch:
+    """Looks at every loss term and gradient: at once on a CPU; on a GPU, where looking would wait, when asked.
+
+    Args:
+        seeds: the seeds stacked in the program.
+        device: where the tensors are.
+        at_once: look at once; by default on a CPU alone.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device, *, at_once: bool | None = None):
+        self.seeds, self.at_once = seeds, device.type == "cpu" if at_once is None else at_once
+        self._step = 0
+        self._step_on_device = torch.zeros((), dtype=torch.int64, device=device)
+        self._sizes: list[tuple[str, Tensor]] = []  # of this step
+        self._first_bad: dict[tuple[str, ...], Tensor] = {}  # steps that take turns in what they compute have one each
+
+    def begin(self, step: int) -> None:
+        """Step number `step` is about to be computed."""
+        self._step = step
+        if not self.at_once:
+            self._step_on_device.fill_(step)
+            self._sizes.clear()
+
+    def end(self) -> None:
+        """All of the step is computed: on a GPU keep what went wrong, in a few kernels for all of it."""
+        if not self._sizes:
+            return
+        names, sizes = zip(*self._sizes, strict=True)
+        bad = torch.stack(sizes).isfinite().logical_not()
+        if names not in self._first_bad:
+            self._first_bad[names] = torch.full(bad.shape, NEVER, device=bad.device)
+        first = self._first_bad[names]
+        first.copy_(torch.where(bad & (first == NEVER), self._step_on_device, first))
+        self._sizes.clear()
+
+    def require(self, what: str, tensors: Sequence[Tensor]) -> None:
+        """Raise `NonFiniteError` if a number is not finite; on a GPU only note the tensors, for `end` and `check`."""
+        if self.at_once:
+            # A sum is cheap. It may overflow where every number is finite: only then look at each.
+            replay.look(self._look, what, _sum(tensors), list(tensors))
+            return
+        alone = len(tensors) == 1 and tensors[0].dim() == 0
+        self._sizes.append((what, tensors[0] if alone else _largest(tensors).amax()))
+
+    def _look(self, what: str, total: Tensor, tensors: Sequence[Tensor]) -> None:
+        if not math.isfinite(total.item()) and not _largest(tensors).isfinite().all():
+            raise NonFiniteError(_sentence(what, self._step, self._bad_seed(tensors)))
+
+    def check(self) -> None:
+        """On a GPU: raise `NonFiniteError` for the first step that went wrong. Networks have moved since; the last
+        checkpoint, which is only written after a check, is good."""
+        found = [pair for names, steps in self._first_bad.items() for pair in zip(steps.tolist(), names, strict=True)]
+        first, what = min(found, key=lambda pair: pair[0], default=(NEVER, ""))  # of equals the one computed first
+        if first < NEVER:
+            raise NonFiniteError(_sentence(what, first))
+
+    def _bad_seed(self, tensors: Sequence[Tensor]) -> int | None:
+        """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
+        if len(self.seeds) == 1 or any(t.dim() == 0 or len(t) != len(self.seeds) for t in tensors):
+            return None
+        bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
+        return self.seeds[int(bad.int().argmax())]
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    if len(tensors) == 1:
+        return tensors[0] if tensors[0].dim() == 0 else tensors[0].sum()
+    if sum(t.numel() for t in tensors) <= SMALL:  # a call costs more than a copy
+        return torch.cat([t.reshape(-1) for t in tensors]).sum()
+    return torch.stack([t.sum() for t in tensors]).sum()
+
+
+def _largest(tensors: Sequence[Tensor]) -> Tensor:
+    """The largest size in each tensor: not the Euclidean norm, for the square of a large number is not finite."""
+    return torch.stack(torch._foreach_norm(list(tensors), math.inf))
+
+
+def _sentence(what: str, step: int, seed: int | None = None) -> str:
+    of = "" if seed is None else f" (seed {seed})"
+    return (
+        f"Training stopped at step {step}: {what}{of} is not a finite number. "
+        "The last checkpoint is kept; try a smaller learning rate, clip=1, precision fp32, or for points of large or "
+        "uneven scales standardize=on."
+    )

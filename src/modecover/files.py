@@ -1,0 +1,149 @@
+"""Files that are whole or absent: whatever kills the program, a reader finds the old content or the new."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from modecover.errors import UserError, printable
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+TEMPORARY = re.compile(r"\..+\.\d+\.partial")
+"""The name of a folder for a file still being written: that of the whole one, and the process. One that is found was
+left by a killed program."""
+
+LONGEST_SHOWN = 200
+"""Characters of a path in a message."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write the file at the yielded temporary path; when the block ends it takes the place of `path` at once.
+
+    If the block raises, `path` is as it was and the temporary file is gone. The content reaches the disk before the
+    name does, so that a power cut cannot leave the new name with half a file. The temporary path is in a folder of its
+    own: libraries write to temporary files in turn, under names that nobody could tell afterwards (safetensors), and
+    for the eyes of their owner alone.
+    """
+    own = _beside(path)
+    own.mkdir(exist_ok=True)
+    temporary = own / path.name
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & own.stat().st_mode)  # as any new file here: the folder was made under the umask
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
+def require_writable(path: Path) -> None:
+    """Find out before long work whether a file can be written at `path`; folders above it are made.
+
+    Raises:
+        UserError: it cannot, or something other than a file is there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if path.exists() and not path.is_file():
+            raise FileExistsError(errno.EEXIST, "it is a pipe or a device")
+        # A name of the length that `replacing` needs; nobody else's file is touched.
+        trial = _beside(path)
+        trial.mkdir()
+        trial.rmdir()
+    except (OSError, ValueError) as error:  # the second: a name with a zero byte, or that the system cannot encode
+        shown = printable(path).replace("\0", "\\0")
+        shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
+        raise UserError(f"{shown} cannot be written ({reason(error)}): choose another place.") from error
+
+
+def _beside(path: Path) -> Path:
+    """Where `path` is written before it takes its name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def require_file(path: Path, cure: str, largest: float = math.inf) -> None:
+    """Raise unless `path` is a plain file of at most so many bytes: to open a pipe is to wait for its writer, for ever.
+
+    Raises:
+        UserError: it is a folder, a pipe, a device, or larger; `cure` says what to do.
+        OSError: it is not there.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} is no plain file: {cure}.")
+    if found.st_size > largest:
+        raise UserError(f"{path} has {found.st_size:,} bytes, and cannot be what its name says: {cure}.")
+
+
+def is_partial(name: str) -> bool:
+    """Whether `replacing` was writing under this name."""
+    return TEMPORARY.fullmatch(name) is not None
+
+
+def remove_partial(*folders: Path) -> None:
+    """Delete what killed programs left half written in these folders, which may be absent, and nobody else's files.
+
+    Call it only where none is being written.
+    """
+    for folder in folders:
+        for leftover in folder.glob(".*.partial"):
+            if is_partial(leftover.name) and leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            elif is_partial(leftover.name):
+                leftover.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Json) -> None:
+    """Replace `path` by `value` as indented JSON; see `plain` for non-finite numbers."""
+    with replacing(path) as temporary:
+        text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        # A file's name may hold bytes that are no UTF-8; backslashes and four digits are how JSON writes them.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def plain(value: Any) -> Json:
+    """`value` as strict JSON: non-finite numbers become the strings "NaN", "Infinity" and "-Infinity"."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "item"):
+        return plain(value.item())
+    raise TypeError(f"a log line cannot hold {value!r}")
+
+
+def reason(error: BaseException) -> str:
+    """Why a file could not be written or read, in the system's own words: "No space left on device"."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut, where the system can: not on Windows, nor on some networks."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

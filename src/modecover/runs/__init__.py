@@ -1,0 +1,1 @@
+"""From settings to a resumable folder, its log and its model."""

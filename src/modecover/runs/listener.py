@@ -1,0 +1,52 @@
+"""What a training run tells while it goes on. The command line prints it; a notebook may plot it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from modecover.data import Dataset
+from modecover.methods.base import Method
+from modecover.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from modecover.runs.run import Run
+
+
+class Listener:
+    """Hears everything and does nothing: override what you want to know."""
+
+    def note(self, sentence: str) -> None:
+        """Something the user should know, in one sentence."""
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """A preparation that takes a while: `done` of `total`."""
+
+    def started(
+        self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device
+    ) -> None:
+        """Training begins."""
+
+    def resumed(self, step: int) -> None:
+        """The run was taken up at this step."""
+
+    def stepped(self, step: int, steps: int) -> None:
+        """A step is done."""
+
+    def logged(self, step: int, losses: Mapping[str, float], steps_per_second: float) -> None:
+        """A line of the log was written."""
+
+    def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
+        """The numbers of each seed, and the names of those worth showing first."""
+
+    def sampled(self, step: int, path: Path) -> None:
+        """A picture of samples was written."""
+
+    def saved(self, step: int) -> None:
+        """A checkpoint was written."""
+
+    def ended(self, run: Run) -> None:
+        """All steps are done, or the run was stopped and can be resumed."""

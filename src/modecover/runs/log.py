@@ -1,0 +1,159 @@
+"""The log of a run: one JSON object a line, and the same numbers for TensorBoard where they are asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modecover.errors import UserError
+from modecover.files import plain, reason, replacing
+
+
+class JsonLines:
+    """An append-only log: one JSON object a line, in the file as soon as it is written.
+
+    JSON has no NaN: non-finite numbers are written as the strings "NaN", "Infinity" and "-Infinity", which `read_log`
+    turns back into numbers.
+
+    Args:
+        path: the log file, made if absent.
+        step: lines whose `step` is larger are dropped first, in one replacement of the file; None keeps them. A torn
+            line is dropped in any case.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path | str, *, step: int | None = None):
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
+            raise UserError(f"The log {self.path} is no plain file: move it away, or choose another folder.")
+        try:
+            if self.path.exists():
+                _drop_lines_after(self.path, step)
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one line. Values are JSON, or tensors and NumPy values of one element.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        line = json.dumps(plain(row), allow_nan=False, ensure_ascii=False)
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _failure(self, error: OSError) -> UserError:
+        return UserError(
+            f"The log {self.path} cannot be written: {reason(error)}. Free disk space or make it writable, then run "
+            "the same command again to resume."
+        )
+
+
+def read_log(path: Path | str) -> list[dict[str, Any]]:
+    """The rows of a log file, or of a run folder's `log.jsonl`; no file gives no rows.
+
+    A torn last line, which a killed run may leave, is passed over; other unreadable lines too, with a warning.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "log.jsonl"
+    return [with_numbers(row) for row, _ in _lines(path)]
+
+
+def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
+    """Each readable row of a log, beside its text."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            if line and number < len(lines):
+                warnings.warn(f"Line {number} of {path} is damaged and was passed over.", stacklevel=3)
+            continue
+        if isinstance(row, dict):
+            yield row, line
+
+
+def _drop_lines_after(path: Path, step: int | None) -> None:
+    kept = [line for row, line in _lines(path) if step is None or not _is_after(row, step)]
+    text = "".join(f"{line}\n" for line in kept).encode()
+    if text != path.read_bytes():
+        with replacing(path) as temporary:
+            temporary.write_bytes(text)
+
+
+def _is_after(row: Mapping[str, Any], step: int) -> bool:
+    own = row.get("step")
+    return isinstance(own, int | float) and own > step
+
+
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def with_numbers(value: Any) -> Any:
+    """The inverse of `plain` on what `json.loads` gives."""
+    if isinstance(value, dict):
+        return {key: with_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_numbers(item) for item in value]
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+class TensorBoardSink:
+    """Writes the numbers of log rows as TensorBoard scalars; `write` and `close` as `JsonLines` has them.
+
+    Args:
+        folder: where TensorBoard's event files go.
+        step: events of later steps, from before a resumption, are hidden.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path | str, *, step: int = 0):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UserError(
+                "TensorBoard is not installed: run `pip install tensorboard`, or leave its log out (log.jsonl is "
+                "always written)."
+            ) from error
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """One scalar for each number of `row`; nested ones are named "outer/inner", and "name/place" in a list."""
+        step = row.get("step")
+        for name, value in _numbers(row):
+            if name != "step":
+                self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _numbers(value: Any, name: str = "") -> Iterable[tuple[str, float]]:
+    """("outer/inner", number) of every number in a row; those of a list, one for each seed, are told by their place."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{name}/{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            yield from _numbers(item, f"{name}/{place}" if len(value) > 1 else name)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield name, float(value)
+    elif hasattr(value, "item"):
+        yield name, float(value.item())

@@ -1,0 +1,246 @@
+"""`train`: from a method's name and data to trained models, in a run folder that can be taken up again."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from modecover.data import Dataset, open_data
+from modecover.data.opening import Source
+from modecover.data.resizing import resized_to
+from modecover.data.room import MEMORY_LIMIT
+from modecover.data.scaling import Scaling
+from modecover.engine.processes import choose_device, join
+from modecover.errors import UserError
+from modecover.limits import within_limits
+from modecover.methods import registry
+from modecover.methods.base import Method
+from modecover.networks.presets import PRESETS
+from modecover.runs.arguments import require_kinds, require_samples
+from modecover.runs.build import OwnNetworks, build_engine
+from modecover.runs.evaluation import Evaluator, evaluator_for
+from modecover.runs.listener import Listener
+from modecover.runs.loop import Loop
+from modecover.runs.model import GenerativeModel
+from modecover.runs.records import Description, RunFolder
+from modecover.runs.rehearsal import has_batch_norm
+from modecover.runs.resolve import resolve
+from modecover.runs.settings import MAY_CHANGE, Settings
+
+
+@dataclass(repr=False)
+class Run:
+    """A finished (or stopped) training run.
+
+    Attributes:
+        method, settings: as resolved.
+        models: one for each seed, in order.
+        evaluations: (step, numbers of each seed) in order; the last entry is that of the end.
+        control: the same numbers for fresh samples of the data itself.
+        step: how many steps are done.
+        finished: whether these are all.
+        interrupted: whether a signal (Ctrl-C) ended it before its steps or its minutes were over.
+        folder: where the run lies; None where nothing was written.
+    """
+
+    method: Method
+    settings: Settings
+    models: list[GenerativeModel]
+    evaluations: list[tuple[int, list[dict[str, float]]]] = field(default_factory=list)
+    control: dict[str, float] | None = None
+    step: int = 0
+    finished: bool = True
+    interrupted: bool = False
+    folder: Path | None = None
+
+    def sample(self, count: int, seed: int = 0) -> Tensor:
+        """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]."""
+        return self.models[0].sample(count, seed)
+
+    def __repr__(self) -> str:
+        place = "" if self.folder is None else f", folder={str(self.folder)!r}"
+        return (
+            f"Run({self.method.title!r}, step={self.step}, seeds={len(self.models)}, finished={self.finished}{place})"
+        )
+
+    @property
+    def last(self) -> list[dict[str, float]]:
+        """The numbers of each seed at the end of training."""
+        return self.evaluations[-1][1] if self.evaluations else []
+
+
+@within_limits()
+def train(
+    method: str | Method | type[Method],
+    data: Source,
+    out: Path | str | None = None,
+    *,
+    preset: str | None = None,
+    protocol: str | None = None,
+    networks: str | OwnNetworks | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    data_dir: Path | str | None = None,
+    split: str = "train",
+    key: str | Sequence[str] | None = None,
+    labels: ArrayLike | str | None = None,
+    layout: str | None = None,
+    value_range: str | None = None,
+    memory_limit: int | str = MEMORY_LIMIT,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a method on data. The same call with the same `out` continues a run that was stopped.
+
+    Args:
+        method: a name that `modecover list` shows; or a `Method` of your own, as a class or with its settings.
+        data: whatever `open_data` takes: a name, a path, an array, a tensor.
+        out: the run folder; None writes nothing.
+        preset: one of the method's own presets.
+        protocol: a benchmark protocol of the literature (see `modecover.runs.protocols`), or "none".
+        networks: a preset of networks by name; or your own modules by the method's names, for example
+            `{"G": my_generator}`.
+        size, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`. Images of a
+            side the networks cannot make are resized to the nearest that they can, unless `size` is given.
+        listener: is told of progress.
+        settings: fields of the method and of `Settings`, by name.
+
+    Raises:
+        UserError: something in the input is wrong; nothing was lost.
+        NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
+    """
+    require_kinds(out=out, preset=preset, protocol=protocol, networks=networks, listener=listener)
+    require_samples(data)
+    name = registry.name_of(method)
+    if isinstance(method, Method):
+        settings = {**method.settings(), **settings}
+    if isinstance(settings.get("device"), torch.device):
+        settings["device"] = str(settings["device"])
+    listener = listener or Listener()
+    if isinstance(networks, str):
+        settings["networks"] = networks
+    own = networks if isinstance(networks, Mapping) else None
+    opening: dict[str, Any] = {"channels": channels, "data_dir": data_dir, "split": split, "key": key, "labels": labels}
+    opening |= {"layout": layout, "value_range": value_range, "memory_limit": memory_limit}
+    dataset = open_for_networks(name, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
+    chosen_method, resolved = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
+    device = choose_device(resolved.device)
+    if resolved.capture and device.type != "cuda":
+        raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
+    processes = join(device)
+    scaling = scaling_of(dataset, resolved.standardize, listener)
+    engine = build_engine(
+        chosen_method,
+        resolved,
+        dataset,
+        device=device,
+        own=own,
+        processes=processes,
+        scaling=scaling,
+        progress=lambda done, total: listener.preparing("networks of each seed", done, total),
+    )
+    if resolved.accumulate > 1 and any(has_batch_norm(network) for network in engine.networks.values()):
+        listener.note(
+            f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not the whole batch: "
+            f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
+        )
+    folder = None
+    if out is not None and processes.first:
+        description = Description(
+            name, dataset.name, dataset.fingerprint, _described(chosen_method, resolved), dataset.opened
+        )
+        folder = RunFolder.open(out, description, may_differ=MAY_CHANGE)
+    try:
+        evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
+        run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
+        place = Path(out) if out else None
+        loop = Loop(engine, resolved, dataset, place, folder, evaluator, listener, name, scaling)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            loop.run()
+        run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
+        run.models, run.step, run.interrupted = loop.models(), engine.step_number, loop.interrupted
+    finally:
+        if folder is not None:
+            folder.close()
+    listener.ended(run)
+    return run
+
+
+def scaling_of(dataset: Dataset, standardize: str, listener: Listener) -> Scaling | None:
+    """How the networks of a run see the rows of its data; None for as they are.
+
+    Args:
+        standardize: the setting: "auto", "on" or "off".
+        listener: is told where rows are left as they are that networks will not cope with.
+
+    Raises:
+        UserError: images were to be standardised.
+    """
+    if len(dataset.shape) != 1:
+        if standardize == "on":
+            raise UserError("standardize is for points: images are learned in [-1, 1]. Leave it out.")
+        return None
+    if dataset.size is None:
+        rows = dataset.sample(10_000, torch.Generator(dataset.device).manual_seed(0))
+    else:
+        rows = dataset.exact(torch.arange(dataset.size))
+    scaling = Scaling.of(rows)
+    if standardize == "on" or (standardize == "auto" and dataset.own_units):
+        return scaling
+    if told := scaling.uneven():
+        listener.note(
+            f"{told}, and networks see points as they are, which may end in losses that are no numbers: standardize=on "
+            "gives every coordinate mean 0 and deviation 1"
+        )
+    return None
+
+
+def open_for_networks(
+    method: str,
+    data: Source,
+    networks: str,
+    own: OwnNetworks | None,
+    listener: Listener,
+    *,
+    size: int | None = None,
+    memory_limit: int | str = MEMORY_LIMIT,
+    **opening: Any,
+) -> Dataset:
+    """The data, resized where convolutional networks are to be built that cannot make images of its size.
+
+    Args:
+        method: its name; `own` are those of its networks that the user gives.
+        networks: the preset of the others.
+        size, memory_limit, opening: as for `open_data`.
+    """
+    built = set(registry.get(method).roles()) - set(own or {})
+    dataset = open_data(data, size=size, memory_limit=memory_limit, progress=listener.preparing, **opening)
+    preset = PRESETS.get("dcgan" if networks == "auto" else networks)
+    if size is not None or len(dataset.shape) != 3 or preset is None or not preset.sides or not built:
+        return dataset
+    _, height, width = dataset.shape
+    if height == width and height in preset.sides:
+        return dataset
+    side = min(preset.sides, key=lambda side: abs(math.log(side / min(height, width))))
+    listener.note(f"images of {height}x{width} are resized to {side}x{side} (--size chooses another side)")
+    return resized_to(side, dataset, memory_limit, listener.preparing)
+
+
+def _evaluator(dataset: Dataset, settings: Settings, listener: Listener) -> Evaluator | None:
+    def progress(done: int, total: int) -> None:
+        listener.preparing("digit classifier for the evaluation", done, total)
+
+    return evaluator_for(dataset, settings.evaluate_samples, progress)
+
+
+def _described(method: Method, settings: Settings) -> Mapping[str, Any]:
+    own = {f"method.{name}": value for name, value in method.settings().items()}
+    return {**dataclasses.asdict(settings), **own}

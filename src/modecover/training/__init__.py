@@ -1,1 +1,0 @@
-"""Training: the engine, stacked seeds, processes, checkpoints, the loop, run folders, model files."""
