@@ -1,0 +1,40 @@
+"""Behaviour is held still while the rooms are moved: see frozen.py."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from frozen import CASES, PLACE, audit_of, steps_of
+from tiny import METHODS
+
+FROZEN: dict[str, Any] = json.loads(PLACE.read_text())
+
+
+def assert_same(found: Any, kept: Any, where: str = "", bound: float = 1e-9) -> None:
+    """Equal structures; numbers to `bound`."""
+    if isinstance(kept, dict):
+        assert isinstance(found, dict) and found.keys() == kept.keys(), where
+        for key in kept:
+            assert_same(found[key], kept[key], f"{where}/{key}", bound)
+    elif isinstance(kept, list):
+        assert isinstance(found, list) and len(found) == len(kept), where
+        for number, (one, other) in enumerate(zip(found, kept, strict=True)):
+            assert_same(one, other, f"{where}/{number}", bound)
+    elif isinstance(kept, float) and not isinstance(found, str):
+        assert math.isclose(found, kept, rel_tol=bound, abs_tol=bound), f"{where}: {found} was {kept}"
+    else:
+        assert found == kept, where
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", METHODS)
+def test_steps_are_what_they_were(name: str, case: str) -> None:
+    assert_same(steps_of(name, case), FROZEN["steps"][f"{case} {name}"])
+
+
+@pytest.mark.parametrize("data", ["points", "digits"])
+def test_audits_are_what_they_were(data: str) -> None:
+    assert_same(audit_of(data), FROZEN["audits"][data], bound=1e-4)
