@@ -17,9 +17,9 @@ from tiny import METHODS, engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
-from modecover.engine.capture import WARM_UP, Buffers, CapturedSteps
 from modecover.engine.engine import Engine, EngineOptions
 from modecover.engine.finite import NonFiniteError
+from modecover.engine.replay import CAPTURE_WARM_UP, Buffers, CapturedSteps
 from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
 from modecover.methods.base import Method
@@ -98,7 +98,7 @@ def assert_captured_equals_eager(name: str, tolerance: float, own: Any = None, *
     for _ in range(STEPS):
         eager.step()
         steps.step()
-        if captured.step_number == WARM_UP:
+        if captured.step_number == CAPTURE_WARM_UP:
             warm = floats(captured)
     captured.check()
     assert captured.step_number == STEPS
@@ -180,7 +180,7 @@ class Looks(nn.Module):
 @needs_gpu
 def test_a_network_that_reads_a_number_back_is_refused() -> None:
     steps = CapturedSteps(engine_on_gpu("gan", own={"D": Looks}, seeds=1))
-    for _ in range(WARM_UP):
+    for _ in range(CAPTURE_WARM_UP):
         steps.step()
     with pytest.raises(UserError, match=r"cannot be captured: .*leave out capture"):
         steps.step()

@@ -144,7 +144,8 @@ def test_a_clipped_gradient_lies_in_memory_as_its_weight_does() -> None:
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.manual_seed(0)
         layer = nn.Conv2d(3, 4, 3, padding=1, bias=False).to(memory_format=layout)
-        update = Gradients((SimpleNamespace(parameters=layer.parameters),), [layer.weight], [torch.randn(4, 3, 3, 3)])
+        update = Gradients([SimpleNamespace(name="D", parameters=layer.parameters)], [layer.weight])
+        update.add([torch.randn(4, 3, 3, 3)])
         update.clip_(0.5, stacked=False)
         assert update.gradients[0].stride() == layer.weight.stride()
         assert update.gradients[0].norm().item() == pytest.approx(0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from modecover.engine.engine import Engine, EngineOptions
 from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
 from modecover.engine.stacked import stack
-from modecover.fast_paths import fast_paths
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.random import derive_seed
@@ -120,21 +119,6 @@ def weights(engine: Engine) -> dict[str, Tensor]:
         for name, network in engine.networks.items()
         for key, value in network.state_dict().items()
     }
-
-
-def assert_fast_is_plain(make: Callable[[], Engine]) -> None:
-    """Two steps of `make()` by the fast ways are two steps by the plain ones."""
-
-    def after(fast: bool) -> dict[str, Tensor]:
-        with fast_paths(fast):
-            engine = make()
-            engine.step()
-            engine.step()
-        return weights(engine)
-
-    fast, plain = after(True), after(False)
-    for key in plain:
-        torch.testing.assert_close(fast[key], plain[key], rtol=1e-8, atol=1e-10, msg=key)
 
 
 ROW_BY_ROW: dict[str, dict[str, Any]] = {"unrolled": {"unrolled_steps": 0}, "ivaae-svgd": {"t": 1}}

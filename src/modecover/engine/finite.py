@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from modecover.engine import replay
-
 NEVER = 2**62
 SMALL = 2**18
 """Numbers that are faster summed as one tensor."""
@@ -57,15 +55,10 @@ class FiniteWatch:
     def require(self, what: str, tensors: Sequence[Tensor]) -> None:
         """Raise `NonFiniteError` if a number is not finite; on a GPU only note the tensors, for `end` and `check`."""
         if self.at_once:
-            # A sum is cheap. It may overflow where every number is finite: only then look at each.
-            replay.look(self._look, what, _sum(tensors), list(tensors))
+            torch.ops.modecover.require_finite(tensors, what)
             return
         alone = len(tensors) == 1 and tensors[0].dim() == 0
         self._sizes.append((what, tensors[0] if alone else _largest(tensors).amax()))
-
-    def _look(self, what: str, total: Tensor, tensors: Sequence[Tensor]) -> None:
-        if not math.isfinite(total.item()) and not _largest(tensors).isfinite().all():
-            raise NonFiniteError(_sentence(what, self._step, self._bad_seed(tensors)))
 
     def check(self) -> None:
         """On a GPU: raise `NonFiniteError` for the first step that went wrong. Networks have moved since; the last
@@ -75,12 +68,37 @@ class FiniteWatch:
         if first < NEVER:
             raise NonFiniteError(_sentence(what, first))
 
-    def _bad_seed(self, tensors: Sequence[Tensor]) -> int | None:
-        """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
-        if len(self.seeds) == 1 or any(t.dim() == 0 or len(t) != len(self.seeds) for t in tensors):
-            return None
-        bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
-        return self.seeds[int(bad.int().argmax())]
+    def error(self, found: NotFinite) -> NonFiniteError:
+        """What an operation of this step found, with the step and, where it can be told, the seed."""
+        return NonFiniteError(_sentence(found.what, self._step, _bad_seed(found.tensors, self.seeds)))
+
+
+class NotFinite(ArithmeticError):
+    """What `require_finite` raises: `what` is not finite in one of `tensors`."""
+
+    def __init__(self, what: str, tensors: Sequence[Tensor]):
+        super().__init__(what)
+        self.what, self.tensors = what, tensors
+
+
+def _require_finite(tensors: Sequence[Tensor], what: str) -> None:
+    # A sum is cheap. It may overflow where every number is finite: only then look at each.
+    if not math.isfinite(_sum(tensors).item()) and not _largest(tensors).isfinite().all():
+        raise NotFinite(what, tensors)
+
+
+_OPERATIONS = torch.library.Library("modecover", "DEF")
+_OPERATIONS.define("require_finite(Tensor[] tensors, str what) -> ()")
+_OPERATIONS.impl("require_finite", _require_finite, "CompositeExplicitAutograd")
+# An operation like any other of torch's, so that whoever traces or replays a step looks where it looks.
+
+
+def _bad_seed(tensors: Sequence[Tensor], seeds: Sequence[int]) -> int | None:
+    """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
+    if len(seeds) == 1 or any(t.dim() == 0 or len(t) != len(seeds) for t in tensors):
+        return None
+    bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
+    return seeds[int(bad.int().argmax())]
 
 
 def _sum(tensors: Sequence[Tensor]) -> Tensor:

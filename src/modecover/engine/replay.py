@@ -1,140 +1,218 @@
-"""A training step of small networks, recorded once as a list of tensor operations and replayed.
+"""Steps by replay: a step is traced once, and from then on its operations alone are run, not what found them out.
 
-A step of these methods is hundreds of operations of a few microseconds each. Finding out which they are (modules,
-autograd, the optimiser's bookkeeping) takes longer than doing them, and the answer is the same at every step. So one
-step is watched below autograd, and from then on its operations are called one after the other, on the same parameters,
-optimiser states and generators: the same numbers, bit for bit. What a captured CUDA graph is to a GPU, on a CPU.
+A step of these methods is hundreds of small operations. Finding out which they are (modules, autograd, the optimisers'
+bookkeeping) takes longer than doing them, and the answer is the same at every step. On a CPU torch's own tracer writes
+them down below autograd, and the list is run as it stands, on the same weights, optimiser states and generators: the
+same numbers, bit for bit. On a GPU a CUDA graph holds them. What changes from step to step reaches both through tensors
+that they read: minibatches are inputs, learning rates and noise levels lie in fixed places, generators are put at the
+step before it runs. The step knows nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor, nn
 
-from modecover.engine.program import Call, Program, Slot, slots_in, tensors_in
+from modecover.engine.engine import Engine
+from modecover.engine.known import are_known, is_own
+from modecover.errors import UserError
 
-_aten = torch.ops.aten
+WARM_UP = 2
+"""Eager steps before a trace: they make the optimisers' state."""
 
+CAPTURE_WARM_UP = 3
+"""Eager steps before a capture: they let libraries choose their algorithms too."""
 
-class NotReplayable(Exception):
-    """The step's operations depend on the values of tensors."""
-
-
-_recorder: ContextVar[_Recorder | None] = ContextVar("recorder", default=None)
-
-
-def look(function: Callable[..., None], *arguments: Any) -> None:
-    """Call `function(*arguments)` now and at every replay: it may read tensors and raise, and makes nothing."""
-    if (recorder := _recorder.get()) is not None:
-        recorder.look(function, arguments)
-    with _unwatched():
-        function(*arguments)
+REGISTERS_GENERATORS = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 14)
+"""From torch 2.14 on a CUDA graph finds the generators by itself."""
 
 
-@contextmanager
-def _unwatched() -> Iterator[None]:
-    with torch.utils._python_dispatch._disable_current_modes():
-        yield
+def stepper(engine: Engine, *, capture: bool = False) -> Callable[[], None]:
+    """What computes the engine's next step, by the fastest way that computes the same.
 
-
-def record(step: Callable[[], Mapping[str, Tensor]], inputs: Sequence[Tensor]) -> Program:
-    """Run `step`, which reads `inputs` and returns named tensors, and note its operations.
-
-    Raises:
-        NotReplayable: it asked for the value of a tensor other than by `look`.
+    Args:
+        engine: at any step.
+        capture: replay a CUDA graph.
     """
-    recorder = _Recorder(inputs)
-    token = _recorder.set(recorder)
-    try:
-        with recorder:
-            results = step()
-    finally:
-        _recorder.reset(token)
-    if recorder.refused:
-        raise NotReplayable(recorder.refused)
-    program = recorder.program
-    program.outputs = {name: recorder.known(tensor) for name, tensor in results.items()}
-    return program
+    if capture:
+        return CapturedSteps(engine).step
+    return TracedSteps(engine).step if traceable(engine) else engine.step
 
 
-class _Recorder(TorchDispatchMode):
-    """Notes every operation below autograd. Tensors are told apart by identity, so all are kept until the end."""
+def traceable(engine: Engine) -> bool:
+    """Whether every step of this engine does the same operations on the same tensors.
 
-    def __init__(self, inputs: Sequence[Tensor]):
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.program = Program(inputs=list(range(len(inputs))), samples=list(inputs))
-        self.refused = ""
-        self._slots = {id(tensor): Slot(i) for i, tensor in enumerate(inputs)}
-        self._alive: list[Any] = list(inputs)
-        self._same_as: dict[int, Tensor] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """False: nothing is compiled here, and torch would import its compiler, some seconds, to leave this out."""
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if func.overloadpacket in _OF_VALUES or (func is _aten.index.Tensor and _has_mask(args)):
-            self.refused = f"it reads the value of a tensor ({func})"
-        if func.namespace != "aten":  # what profilers and debuggers put there
-            return out
-        self._alive.append((args, kwargs, out))
-        several = isinstance(out, tuple | list)
-        if func.overloadpacket in _ALIASES and isinstance(out, Tensor):
-            self._same_as[id(out)] = self._same_as.get(id(args[0]), args[0])
-            return out
-        arguments, options = self.known(args), {name: self.known(value) for name, value in kwargs.items()}
-        if func.is_view and not list(slots_in([arguments, *options.values()])):
-            return out  # a view of a constant is a constant
-        given = {id(tensor) for tensor in tensors_in([args, *kwargs.values()])}
-        made = [t for t in (out if several else (out,)) if isinstance(t, Tensor) and id(t) not in given]
-        for tensor in made:
-            self._slots[id(tensor)] = Slot(len(self._slots))
-        # In order, with -1 for what it was given: an operation in place, and None for an absent gradient.
-        results = tuple(
-            self._slots[id(t)].number if any(t is m for m in made) else -1 for t in (out if several else (out,))
-        )
-        self.program.calls.append(
-            Call(func, arguments, options, results, several, tuple(made), tuple(_written(func, args, kwargs)))
-        )
-        return out
-
-    def known(self, value: Any) -> Any:
-        """`value` with slots in the place of tensors that the program makes."""
-        if isinstance(value, Tensor):
-            value = self._same_as.get(id(value), value)
-            return self._slots.get(id(value), value)
-        if isinstance(value, list | tuple):
-            return [self.known(item) for item in value]
-        return value
-
-    def look(self, function: Callable[..., None], arguments: Sequence[Any]) -> None:
-        self.program.calls.append(Call(function, self.known(arguments), {}))
+    That is known of modecover's methods with modecover's networks. Convolutions are left alone: they take so long that
+    nothing would be gained.
+    """
+    one = engine.device.type == "cpu" and engine.processes.count == 1
+    networks = engine.networks.values()
+    small = not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for network in networks for m in network.modules())
+    return one and small and is_own(engine.method) and are_known(networks)
 
 
-_OF_VALUES = {
-    *(_aten._local_scalar_dense, _aten.nonzero, _aten.is_nonzero, _aten.equal, _aten.masked_select),
-    *(_aten.unique_dim, _aten._unique2, _aten.unique_consecutive, _aten.repeat_interleave),
-}
-"""Operations whose result is a number, or whose shape depends on values."""
-_ALIASES = {_aten.detach, _aten.alias}
+class TracedSteps:
+    """`step()` of an engine on a CPU. The first steps run eagerly, two more as they are traced; all of them train."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self._forget()
+
+    def _forget(self) -> None:
+        self._revision = self.engine.revision
+        self._eager = 0
+        self._earlier: torch.fx.GraphModule | None = None
+        self._run: Callable[..., list[Tensor]] | None = None
+        self._given_up = False
+
+    @property
+    def replaying(self) -> bool:
+        """Whether steps are replays by now."""
+        return self._run is not None
+
+    def step(self) -> None:
+        """One step of the method."""
+        engine = self.engine
+        with engine.next_step():
+            if engine.revision != self._revision:
+                self._forget()  # batch norm was frozen, say, or a rate that is a number has changed
+            if self._run is not None:
+                engine.terms = dict(zip(engine.terms, self._run(*engine.read_batches()), strict=True))
+            elif self._given_up or self._eager < WARM_UP:
+                self._eager += 1
+                engine.compute()
+            else:
+                self._trace()
+
+    def _trace(self) -> None:
+        """A step under torch's tracer. Two in a row must do the same before the third is a replay."""
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        engine = self.engine
+        torch.fx.node.has_side_effect(torch.ops.modecover.require_finite.default)
+        each = engine.batches_per_step or 0
+
+        def compute(*batches: Tensor) -> list[Tensor]:
+            engine.compute(lambda index, part: batches[part * each + index])
+            return list(engine.terms.values())
+
+        traced = make_fx(compute)(*engine.read_batches())
+        if self._earlier is None:
+            self._earlier = traced
+        elif _same(traced, self._earlier):
+            self._run, self._earlier = _function(traced), None
+        else:
+            self._given_up, self._earlier = True, None
 
 
-def _has_mask(arguments: Any) -> bool:
-    return any(tensor.dtype in (torch.bool, torch.uint8) for tensor in tensors_in(list(arguments)[1:]))
+def _same(one: torch.fx.GraphModule, other: torch.fx.GraphModule) -> bool:
+    """Whether two traces do the same operations on the same tensors, or on numbers that each made anew."""
+
+    def constants(traced: torch.fx.GraphModule) -> list[Any]:
+        return [getattr(traced, node.target) for node in traced.graph.nodes if node.op == "get_attr"]
+
+    def equal(a: Any, b: Any) -> bool:
+        both = isinstance(a, Tensor) and isinstance(b, Tensor) and not a.requires_grad
+        return a is b or (both and a.dim() == 0 and a.dtype == b.dtype and a.tolist() == b.tolist())
+
+    return one.code == other.code and all(map(equal, constants(one), constants(other)))
 
 
-def _written(function: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Tensor]:
-    """The tensors that the operation changes in place."""
-    for position, argument in enumerate(function._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            given = arguments[position] if position < len(arguments) else options.get(argument.name)
-            yield from tensors_in(given)
+def _function(traced: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
+    """The traced operations as a function of the minibatches; what else they read are arguments that are given now."""
+    graph = traced.graph
+    given: dict[int, torch.fx.Node] = {}
+    values: list[Any] = []
+    inputs = next(iter(graph.nodes))
+    for node in reversed(list(graph.nodes)):
+        if node.op == "call_function" and getattr(node.target, "namespace", "") == "profiler":
+            graph.erase_node(node)  # what optimisers tell a profiler
+        elif node.target is torch.ops.aten.detach.default:  # below autograd it is what it detaches
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    for node in list(graph.nodes):
+        if node.op == "get_attr":
+            value = getattr(traced, node.target)
+            if id(value) not in given:
+                with graph.inserting_before(inputs):
+                    given[id(value)] = graph.placeholder(f"given_{len(given)}")
+                values.append(value)
+            node.replace_all_uses_with(given[id(value)])
+            graph.erase_node(node)
+    traced.recompile()
+    return torch.no_grad()(partial(traced.forward, *values))
+
+
+class CapturedSteps:
+    """`step()` of an engine on a GPU. The first steps run eagerly; they train like any other."""
+
+    def __init__(self, engine: Engine):
+        if engine.device.type != "cuda":
+            raise ValueError("only a step on a GPU can be captured")
+        self.engine = engine
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: list[Tensor] = []
+        self._eager = 0
+        self._side = torch.cuda.Stream(engine.device)
+
+    def step(self) -> None:
+        """One step of the method."""
+        engine = self.engine
+        with engine.next_step():
+            if self._graph is None and self._eager < CAPTURE_WARM_UP:
+                self._eager += 1
+                self._side.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(self._side):
+                    engine.compute()
+                torch.cuda.current_stream().wait_stream(self._side)
+                return
+            if self._graph is None:
+                self._graph = self._capture()
+            else:
+                for place, batch in zip(self._inputs, engine.read_batches(), strict=True):
+                    place.copy_(batch)
+            self._graph.replay()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        engine = self.engine
+        each = engine.batches_per_step or 0
+        self._inputs = [batch.clone() for batch in engine.read_batches()]
+        graph = torch.cuda.CUDAGraph()
+        if REGISTERS_GENERATORS:
+            for generator in engine.generators():
+                graph.register_generator_state(generator)
+        buffers = Buffers(engine.networks.values())
+        try:
+            # The stream that the weights' gradients know from the first steps. Other threads (a data loader's) may use
+            # the GPU meanwhile.
+            with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
+                engine.compute(lambda index, part: self._inputs[part * each + index])
+                buffers.put_back()
+        except RuntimeError as error:
+            if "captur" not in str(error):
+                raise
+            raise UserError(
+                f"This step cannot be captured: {str(error).splitlines()[0]}. A network or method that reads numbers "
+                "back from the GPU (.item(), if tensor > 0) must do without: leave out capture."
+            ) from error
+        return graph
+
+
+class Buffers:
+    """Where the buffers of networks lie. A network of a user's may assign a new tensor to one (`self.mean = ...`), and
+    a replay would go on to read the old one."""
+
+    def __init__(self, networks: Iterable[nn.Module]):
+        modules = {module for network in networks for module in network.modules()}
+        self._places = [(m, name, b) for m in modules for name, b in m._buffers.items() if b is not None]
+
+    def put_back(self) -> None:
+        """Copy what was assigned into the buffer's first place, which is the network's buffer again."""
+        for module, name, place in self._places:
+            if (assigned := module._buffers[name]) is not place and assigned is not None:
+                place.copy_(assigned)
+                module._buffers[name] = place

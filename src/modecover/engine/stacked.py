@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from modecover.engine.stacked_layers import BATCHED, alike, chained, take
+from modecover.engine.stacked_layers import BATCHED, alike, take
 from modecover.errors import UserError
 from modecover.networks.copies import detached_copy
 
@@ -188,7 +188,7 @@ def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:
         return BATCHED[type(network)](members)
     for name, child in list(network.named_children()):
         setattr(network, name, _swap(child, [getattr(member, name) for member in members]))
-    return chained(network)
+    return network
 
 
 def _take_all(network: nn.Module, members: Sequence[nn.Module]) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modecover import fast_paths
-from modecover.engine import feature_first
 from modecover.networks import convolutions
-from modecover.networks.mlp import MLPDiscriminator
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
 
@@ -54,10 +49,13 @@ class _StackedLayer(nn.Module):
 
 class _StackedLinear(_StackedLayer):
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.unflatten(0, (self.seeds, -1)).flatten(1, -2)
         weight = self.used_weight()
-        out: Tensor = rows @ weight.mT if self.bias is None else torch.baddbmm(self.bias.unsqueeze(1), rows, weight.mT)
-        return out.reshape(*x.shape[:-1], weight.shape[1])
+        rows = x.reshape(self.seeds, -1, x.shape[-1])
+        if self.bias is None:
+            out = torch.bmm(rows, weight.mT)
+        else:
+            out = torch.baddbmm(self.bias.unsqueeze(1), rows, weight.mT)
+        return out.view(*x.shape[:-1], weight.shape[1])
 
 
 class _StackedConv(_StackedLayer):
@@ -150,40 +148,6 @@ class _StackedAffine(_StackedLayer):
         return torch.addcmul(self.bias[:, None], rows, self.weight[:, None]).flatten(0, 1)
 
 
-def run_chained(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Rows through layers in order; two linear layers and more in a row, with their activations, as one chain."""
-    links: list[feature_first.Link] = []
-    for layer in layers:
-        activation = _is_chained(links, layer)
-        if isinstance(layer, _StackedLinear) and _is_fast(layer, x):
-            links.append(feature_first.Link(layer.used_weight(), layer.bias, None))
-        elif activation:
-            links[-1] = replace(links[-1], activation=layer)
-        else:
-            x, links = layer(feature_first.chain(x, links) if links else x), []
-    return feature_first.chain(x, links) if links else x
-
-
-def _is_chained(links: Sequence[feature_first.Link], layer: nn.Module) -> bool:
-    return bool(links) and links[-1].activation is None and type(layer) in feature_first.ACTIVATIONS
-
-
-def _is_fast(layer: _StackedLinear, x: Tensor) -> bool:
-    plain = x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or x.dim() != 2
-    # Weights that are functions of others (unrolled steps) are differentiated twice, which autograd does faster alone.
-    return fast_paths.taken() and layer.weight.is_leaf and not plain
-
-
-class _StackedSequential(nn.Sequential):
-    def forward(self, x: Tensor) -> Tensor:
-        return run_chained(self, x)
-
-
-class _StackedMLPDiscriminator(MLPDiscriminator):
-    def judged(self, x: Tensor, head: nn.Module) -> Tensor:
-        return run_chained([*self.layers.children(), head], x.flatten(1))
-
-
 BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     nn.Linear: _StackedLinear,
     nn.Conv2d: _StackedConv,
@@ -196,12 +160,3 @@ BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     SplitBatchNorm: _StackedSplitBatchNorm,
     CoordinateAffine: _StackedAffine,
 }
-
-
-def chained(network: nn.Module) -> nn.Module:
-    """A module whose linear layers are stacked, so that it runs them as chains where it can."""
-    if type(network) is nn.Sequential:
-        return _StackedSequential(OrderedDict(network.named_children()))
-    if type(network) is MLPDiscriminator:
-        network.__class__ = _StackedMLPDiscriminator
-    return network

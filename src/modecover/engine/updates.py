@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +10,17 @@ from torch import Tensor, nn
 from modecover.engine.handle import Handle
 
 
-@dataclass
 class Gradients:
-    """One update: the networks, their parameters and the gradients, None where the loss does not reach."""
+    """One update before it is made: the networks, their parameters, and gradients, None where no loss reaches.
 
-    handles: tuple[Handle, ...]
-    parameters: list[nn.Parameter]
-    gradients: list[Tensor | None]
+    Args:
+        handles: the networks that move together.
+        parameters: all those of theirs that are trained.
+    """
 
-    def __post_init__(self) -> None:
-        if all(g is None for g in self.gradients):
-            raise RuntimeError(f"the loss yielded with {self.names} does not depend on its weights")
-        pairs = zip(self.parameters, self.gradients, strict=True)
-        self.gradients = [None if g is None else _laid_out_like(p, g) for p, g in pairs]
+    def __init__(self, handles: Sequence[Handle], parameters: Sequence[nn.Parameter]):
+        self.handles, self.parameters = handles, parameters
+        self.gradients: list[Tensor | None] = [None] * len(parameters)
 
     @property
     def names(self) -> str:
@@ -35,6 +32,13 @@ class Gradients:
         return [gradient for gradient in self.gradients if gradient is not None]
 
     def add(self, more: Sequence[Tensor | None]) -> None:
+        """Add the gradients of a micro-batch.
+
+        Raises:
+            RuntimeError: the loss depends on none of the parameters.
+        """
+        if all(gradient is None for gradient in more):
+            raise RuntimeError(f"the loss yielded with {self.names} does not depend on its weights")
         for i, gradient in enumerate(more):
             mine = self.gradients[i]
             if gradient is not None:

@@ -19,7 +19,6 @@ from modecover.errors import UserError
 from modecover.features.base import Extractor, hash_of, in_batches
 from modecover.features.kept import Samples, blocks
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels
-from modecover.optimizers import eager
 from modecover.random import derive_seed
 
 WIDTH = 32
@@ -129,7 +128,7 @@ def _train(
     progress: Progress | None,
 ) -> None:
     means = torch.stack([x[y == number].mean(dim=0) for number in range(head.out_features)])
-    optimiser = eager(torch.optim.AdamW)([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
+    optimiser = torch.optim.AdamW([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
     body.train()
     for step in range(steps):
         for group in optimiser.param_groups:

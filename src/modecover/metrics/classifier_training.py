@@ -18,7 +18,6 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, as_labels, as_tensor
 from modecover.metrics.classifier import DIGITS, SIDE, DigitClassifier, Record, digit_network
-from modecover.optimizers import eager
 
 Progress = Callable[[int, int], None]
 """Called after every step with the steps done and the steps in all."""
@@ -163,7 +162,7 @@ def _fit(
     """Descend the smoothed cross-entropy: AdamW, a tenth of the steps up to the peak rate under half a cosine to 0."""
     device = next(network.parameters()).device
     network.train()
-    optimiser = eager(torch.optim.AdamW)(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
     batch = min(BATCH, len(pixels))
     queue = torch.empty(0, dtype=torch.int64)
     for step in range(steps):

@@ -33,7 +33,6 @@ from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, as_labels
 from modecover.metrics.bins import fit_bins
 from modecover.metrics.rows import as_pair
-from modecover.optimizers import eager
 from modecover.random import derive_seed
 
 Progress = Callable[[int, int], None]
@@ -232,7 +231,7 @@ class _Stack:
 
     def train(self, steps: int, report: Callable[[int], None]) -> None:
         """Adam on the cross-entropy, with the rate let down by half a cosine."""
-        optimiser = eager(torch.optim.AdamW)(self.weights, lr=self.rate, weight_decay=DECAY, fused=True)
+        optimiser = torch.optim.AdamW(self.weights, lr=self.rate, weight_decay=DECAY, fused=True)
         half = BATCH // 2
         real = torch.ones(half, device=self.noise.device)
         labels = torch.cat([real, 1 - real]).expand(len(self.noise), -1)

@@ -21,7 +21,6 @@ from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
 from modecover.networks.check import check_network
 from modecover.networks.copies import detached_copy
-from modecover.optimizers import eager
 from modecover.random import derive_seed
 from modecover.runs.fitting import networks_that_fit, require_fit
 from modecover.runs.rehearsal import rehearse
@@ -164,9 +163,9 @@ def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.
         rate = torch.tensor(rate, device=device)
     if settings.optimizer == "adam":
         betas = (settings.beta1, settings.beta2)
-        return eager(torch.optim.Adam)(
+        return torch.optim.Adam(
             parameters, rate, betas=betas, weight_decay=decay, fused=True, capturable=settings.capture
         )
     if settings.optimizer == "rmsprop":
-        return eager(torch.optim.RMSprop)(parameters, rate, weight_decay=decay, capturable=settings.capture)
-    return eager(torch.optim.SGD)(parameters, rate, weight_decay=decay, fused=settings.capture)
+        return torch.optim.RMSprop(parameters, rate, weight_decay=decay, capturable=settings.capture)
+    return torch.optim.SGD(parameters, rate, weight_decay=decay, fused=True)

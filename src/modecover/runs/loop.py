@@ -15,7 +15,7 @@ from modecover import __version__
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
-from modecover.engine.recorded import stepper
+from modecover.engine.replay import stepper
 from modecover.files import write_json
 from modecover.methods.roles import is_discriminator
 from modecover.pictures.drawing import curves_picture, save_png_atomic

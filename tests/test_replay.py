@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,12 +11,10 @@ from tiny import METHODS, engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
-from modecover.engine import replay
-from modecover.engine.compiling import compiled
 from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
-from modecover.engine.recorded import WARM_UP, RecordedSteps, recordable, stepper
-from modecover.fast_paths import fast_paths
+from modecover.engine.replay import WARM_UP, TracedSteps, stepper, traceable
+from modecover.methods.gan import GAN
 from modecover.runs.build import build_engine
 from modecover.runs.resolve import resolve
 
@@ -36,13 +33,14 @@ def state(engine: Engine) -> dict[str, Tensor]:
 
 def assert_replay_is_eager(make: Callable[[], Engine]) -> None:
     eager, other = make(), make()
-    assert recordable(other)
-    recorded = RecordedSteps(other)
+    assert traceable(other)
+    steps, replayed = TracedSteps(other), False
     for _ in range(STEPS):
         eager.step()
-        recorded.step()
+        steps.step()
+        replayed |= steps.replaying
         assert eager.losses() == other.losses()
-    assert recorded.replaying
+    assert replayed
     expected, found = state(eager), state(other)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
@@ -60,7 +58,7 @@ def test_replayed_steps_are_eager_steps(name: str) -> None:
         {"accumulate": 2, "clip": 0.01},
         {"ema": 0.9, "instance_noise": "0:1,1:0"},
         {"lr_schedule": "0.5:1,1~0"},
-        {"optimizer": "rmsprop", "lr_schedule": "0:1,1:0", "weight_decay_E": 0.1},
+        {"optimizer": "rmsprop", "lr_schedule": "0:1,0.75:0.1", "weight_decay_E": 0.1},
         {"optimizer": "sgd", "lr_schedule": "0:1,1:0"},
         {"precision": "bf16"},
         {"networks": "veegan"},
@@ -76,23 +74,19 @@ def test_replay_follows_every_setting(chosen: dict[str, Any]) -> None:
 
     if "freeze_bn_from" in chosen:  # the recording is void then, and made anew
         eager, other = make(), make()
-        recorded = RecordedSteps(other)
+        steps = TracedSteps(other)
         for _ in range(STEPS + WARM_UP + 3):
             eager.step()
-            recorded.step()
-        assert recorded.replaying
+            steps.step()
+        assert steps.replaying
         assert all(torch.equal(a, b) for a, b in zip(state(eager).values(), state(other).values(), strict=True))
     else:
         assert_replay_is_eager(make)
 
 
 def test_what_replay_cannot_follow_is_stepped_eagerly() -> None:
-    with fast_paths(False):
-        engine = built("gan")
-        assert not recordable(engine)
-        assert stepper(engine) == engine.step
     images = engine_of("gan", shape=(1, 16, 16))
-    assert not recordable(images)
+    assert not traceable(images) and stepper(images) == images.step
 
 
 class Hooked(nn.Linear):
@@ -102,18 +96,18 @@ class Hooked(nn.Linear):
 def test_networks_and_methods_of_others_are_stepped_eagerly() -> None:
     engine = built("gan", seeds=1)
     engine.networks["G"].register_forward_hook(lambda *_: None)
-    assert not recordable(engine)
+    assert not traceable(engine)
     engine = built("gan", seeds=1)
     engine.networks["G"].add_module("own", Hooked(2, 2))
-    assert not recordable(engine)
+    assert not traceable(engine)
     engine = built("gan", seeds=1)
     engine.method = type("Own", (type(engine.method),), {"__module__": "elsewhere"})()
-    assert not recordable(engine)
+    assert not traceable(engine)
 
 
 def test_a_checkpoint_that_is_loaded_voids_the_recording() -> None:
     engine = built("gan", seeds=1)
-    steps = RecordedSteps(engine)
+    steps = TracedSteps(engine)
     start = state(engine)
     for _ in range(STEPS):
         steps.step()
@@ -128,7 +122,7 @@ def test_a_checkpoint_that_is_loaded_voids_the_recording() -> None:
 
 def test_a_state_that_is_loaded_stays_the_callers_own() -> None:
     engine = built("gan", seeds=1)
-    steps = RecordedSteps(engine)
+    steps = TracedSteps(engine)
     for _ in range(STEPS):
         steps.step()
     given = state(engine)
@@ -141,7 +135,7 @@ def test_a_state_that_is_loaded_stays_the_callers_own() -> None:
 
 def test_a_number_that_is_not_finite_stops_a_replay_before_any_network_moves() -> None:
     engine = built("gan", seeds=1)
-    steps = RecordedSteps(engine)
+    steps = TracedSteps(engine)
     for _ in range(STEPS):
         steps.step()
     assert steps.replaying
@@ -154,51 +148,32 @@ def test_a_number_that_is_not_finite_stops_a_replay_before_any_network_moves() -
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-@dataclass
-class Alternating:
-    """Does another operation at every second call."""
+class Alternating(GAN):
+    """Weighs its loss otherwise at every second step."""
 
-    x: Tensor
-    calls: int = 0
+    steps = 0
 
-    def __call__(self) -> dict[str, Tensor]:
-        self.calls += 1
-        return {"y": self.x.sin() if self.calls % 2 else self.x.cos()}
-
-
-def test_programs_that_differ_are_told_apart() -> None:
-    x = torch.randn(3)
-    step = Alternating(x)
-    one, two, three = (replay.record(step, [x]) for _ in range(3))
-    assert one != two
-    assert one == three
-    scaled = [replay.record(lambda f=factor: {"y": x * f}, [x]) for factor in (2.0, 2.0, 3.0)]
-    assert scaled[0] == scaled[1] != scaled[2]
+    def step(self, data: Any, prior: Any, D: Any, G: Any) -> Iterator[Any]:
+        self.steps += 1
+        yield D, (D(data()) ** 2).mean() + D(G(prior())).mean()
+        yield G, D(G(prior())).mean() * (1.0 + self.steps % 2)
 
 
-def test_a_program_reads_its_inputs_and_its_constants_anew() -> None:
-    x, weight = torch.ones(3), torch.tensor([1.0, 2.0, 3.0])
-    run = compiled(replay.record(lambda: {"y": (x * weight[1:].sum()).sum()}, [x]))
-    assert float(run(torch.ones(3))["y"]) == 15
-    weight += 1
-    assert float(run(2 * torch.ones(3))["y"]) == 42
+class Literal(Alternating):
+    """Makes a tensor of a number that is another one at every step."""
+
+    def step(self, data: Any, prior: Any, D: Any, G: Any) -> Iterator[Any]:
+        self.steps += 1
+        yield D, (D(data()) ** 2).mean() + D(G(prior())).mean()
+        yield G, D(G(prior())).mean() * torch.tensor(float(self.steps))
 
 
-def test_a_step_that_reads_a_value_is_not_recorded() -> None:
-    x = torch.ones(3)
-    with pytest.raises(replay.NotReplayable):
-        replay.record(lambda: {"y": x * float(x.sum())}, [x])
-
-
-def test_looks_see_the_values_of_each_replay() -> None:
-    seen: list[float] = []
-    x = torch.ones(2)
-
-    def step() -> dict[str, Tensor]:
-        y = x.sum()
-        replay.look(lambda value: seen.append(value.item()), y)
-        return {"y": y}
-
-    run = compiled(replay.record(step, [x]))
-    run(torch.full((2,), 4.0))
-    assert seen == [2.0, 8.0]
+@pytest.mark.parametrize("method", [Alternating, Literal])
+def test_steps_that_differ_are_told_apart(method: type[GAN]) -> None:
+    engine = built("gan")
+    engine.method = method()
+    engine._arguments = ["data", "prior", "D", "G"]
+    steps = TracedSteps(engine)
+    for _ in range(STEPS):
+        steps.step()
+    assert not steps.replaying
