@@ -13,7 +13,7 @@ from floors import double_precision
 from torch import Tensor, nn
 
 from modecover.data import Dataset, open_data
-from modecover.engine import recorded
+from modecover.engine import replay
 from modecover.engine.engine import Engine
 from modecover.random import derive_seed
 from modecover.runs.build import build_engine
@@ -30,7 +30,7 @@ def engine_of(name: str, data: Dataset, *, protocol: str | None = None, device: 
 
 def stepper(engine: Engine, *, captured: bool = False) -> Callable[[], None]:
     """What a run calls for a step of this engine: the only line here that knows how."""
-    return recorded.stepper(engine, capture=captured)
+    return replay.stepper(engine, capture=captured)
 
 
 def pictures(count: int, side: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -93,7 +93,7 @@ def with_named_data(engine: Engine) -> Engine:
 
 def _reading(engine: Engine, read: Callable[[int, int], Tensor]) -> Engine:
     """The engine with another source of minibatches, whichever way its steps ask for them."""
-    vars(engine)["read_batch"] = engine.fetch = read
+    vars(engine)["read_batch"] = read
     return engine
 
 

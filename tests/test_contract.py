@@ -68,20 +68,21 @@ def test_the_schedule_of_both_ivgan_presets(preset: str, expected: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_only_the_named_networks_move(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of(name)
-    apply = engine._apply
+    apply = engine._updater.apply
     seen = 0
 
-    def watched(total: list) -> None:  # type: ignore[type-arg]
+    def watched(total: list) -> str:  # type: ignore[type-arg]
         nonlocal seen
         before = {n: [p.clone() for p in network.parameters()] for n, network in engine.networks.items()}
-        apply(total)
+        words = apply(total)
         named = {handle.name for update in total for handle in update.handles}
         for n, network in engine.networks.items():
             moved = any(not torch.equal(p, q) for p, q in zip(network.parameters(), before[n], strict=True))
             assert moved == (n in named), f"{n} moved: {moved}, though the update names {named}"
         seen += 1
+        return words
 
-    monkeypatch.setattr(engine, "_apply", watched)
+    monkeypatch.setattr(engine._updater, "apply", watched)
     engine.step()
     assert seen > 0
     assert all(p.grad is None for network in engine.networks.values() for p in network.parameters())

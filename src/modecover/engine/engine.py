@@ -11,23 +11,23 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from modecover import random
-from modecover.engine import updates
 from modecover.engine.finite import FiniteWatch, NotFinite
 from modecover.engine.handle import ForwardOptions, Handle
 from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
 from modecover.engine.schedules import Schedule
 from modecover.engine.state import TrainingState
+from modecover.engine.updates import Gradients, Updater
 from modecover.engine.whole_batches import WholeBatches
 from modecover.errors import UserError
 from modecover.methods.base import Method
-from modecover.methods.roles import Terms, Update
 from modecover.networks.spectral import is_spectral
 
 
@@ -89,14 +89,7 @@ class Engine(TrainingState):
                 f"{options.accumulate} micro-batches: choose a batch that {parts} divides."
             )
         super().__init__(
-            method,
-            networks,
-            optimizers,
-            prior=prior,
-            seeds=seeds,
-            device=device,
-            processes=processes,
-            ema=options.ema,
+            method, networks, optimizers, prior=prior, seeds=seeds, device=device, processes=processes, ema=options.ema
         )
         self.options, self.data = options, data
         self.terms: dict[str, Tensor] = {}
@@ -115,9 +108,11 @@ class Engine(TrainingState):
         several = processes.count > 1
         self._whole_batches: AbstractContextManager[object] = WholeBatches(processes) if several else nullcontext()
         self._finite = FiniteWatch(self.seeds, self.device)
+        self._updater = Updater(
+            self.optimizers, len(self.seeds), options.accumulate, options.clip, processes, self._finite
+        )
         spectral = (module for network in self.networks.values() for module in network.modules() if is_spectral(module))
         self._iterated = [module.get_buffer("u") for module in spectral] if options.accumulate > 1 else []
-        self._trained: dict[tuple[str, ...], list[nn.Parameter]] = {}
         self._words: list[str] = []
 
     # ------------------------------------------------------------------ one step
@@ -174,7 +169,7 @@ class Engine(TrainingState):
             # The method runs once for each micro-batch, all of them side by side from update to update.
             runs = [iter(self.method.step(**self._given(i, counts, fetch))) for i in range(self.options.accumulate)]
             while True:
-                total: list[updates.Gradients] = []
+                total: list[Gradients] = []
                 terms: dict[str, Tensor] = {}
                 finished = 0
                 begun = [u.clone() for u in self._iterated]
@@ -187,10 +182,10 @@ class Engine(TrainingState):
                     if update is None:
                         finished += 1
                     else:
-                        self._differentiate(update if isinstance(update, list) else [update], total, terms)
+                        self._updater.differentiate(update, total, terms)
                 if finished:
                     break
-                self._apply(total)
+                self._words.append(self._updater.apply(total))
                 self.terms.update(terms)
             if finished != len(runs):
                 raise RuntimeError("the method yielded different numbers of updates for the micro-batches of one step")
@@ -204,7 +199,7 @@ class Engine(TrainingState):
 
         def data() -> Tensor:
             counts[part] += 1
-            return (fetch or self._read_batch)(counts[part] - 1, part)
+            return (fetch or self.read_batch)(counts[part] - 1, part)
 
         def prior() -> Tensor:
             return self.prior.rows(rows, self.device)
@@ -212,7 +207,8 @@ class Engine(TrainingState):
         given = {"data": data, "prior": prior, **self.handles}
         return {name: given[name] for name in self._arguments}
 
-    def _read_batch(self, index: int, part: int) -> Tensor:
+    def read_batch(self, index: int, part: int) -> Tensor:
+        """Minibatch number `index` of the coming step, the rows of micro-batch `part`."""
         position = self.step_number * (self.batches_per_step or 0) + index
         streams = self._streams[part]
         return self.data.batch(position, streams.part, streams.parts)
@@ -220,7 +216,7 @@ class Engine(TrainingState):
     def read_batches(self) -> list[Tensor]:
         """All minibatches of the coming step, micro-batch after micro-batch; known after the first step."""
         assert self.batches_per_step is not None
-        return [self._read_batch(i, part) for part in range(len(self._streams)) for i in range(self.batches_per_step)]
+        return [self.read_batch(i, part) for part in range(len(self._streams)) for i in range(self.batches_per_step)]
 
     def _count_batches(self, counts: list[int]) -> None:
         if self.batches_per_step is None:
@@ -230,55 +226,6 @@ class Engine(TrainingState):
                 f"the method drew {counts} minibatches in step {self.step_number} and {self.batches_per_step} in the "
                 "first: a step must always draw the same number, so that a run can be resumed"
             )
-
-    def _differentiate(self, yielded: list[Update], total: list[updates.Gradients], shown: dict[str, Tensor]) -> None:
-        """Add the gradients of simultaneous updates to `total` and their loss terms to `shown`."""
-        begun = bool(total)
-        losses = []
-        for number, (who, terms) in enumerate(yielded):
-            handles: tuple[Any, ...] = who if isinstance(who, tuple) else (who,)
-            if not begun:
-                total.append(updates.Gradients(handles, self._parameters_of(handles)))
-            loss = self._sum(terms, total[number].names, shown)
-            # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
-            losses.append(loss * (len(self.seeds) / self.options.accumulate))
-        for number, (loss, update) in enumerate(zip(losses, total, strict=True)):
-            more = number + 1 < len(losses)  # they share a graph
-            update.add(torch.autograd.grad(loss, list(update.parameters), retain_graph=more, allow_unused=True))
-
-    def _parameters_of(self, handles: tuple[Handle, ...]) -> list[nn.Parameter]:
-        names = tuple(handle.name for handle in handles)
-        if names not in self._trained:  # found once: walking through modules takes as long as some steps
-            every = dict.fromkeys(p for handle in handles for p in handle.parameters())
-            self._trained[names] = [parameter for parameter in every if parameter.requires_grad]
-        return self._trained[names]
-
-    def _sum(self, terms: Terms, names: str, shown: dict[str, Tensor]) -> Tensor:
-        parts = terms if isinstance(terms, Mapping) else {"loss": terms}
-        for term, value in parts.items():
-            key = f"{names}/{term}"
-            share = value.detach()
-            if self.options.accumulate > 1:
-                share = share / self.options.accumulate
-            shown[key] = shown[key] + share if key in shown else share
-            self._finite.require(f"the loss term {term!r} of {names}", [share])
-        values = list(parts.values())
-        return values[0] if len(values) == 1 else torch.stack(values).sum()
-
-    def _apply(self, total: Sequence[updates.Gradients]) -> None:
-        self.processes.mean_([gradient for update in total for gradient in update.present])
-        for update in total:
-            self._finite.require(f"the gradient of {update.names}", update.present)
-            if self.options.clip:
-                update.clip_(self.options.clip, stacked=len(self.seeds) > 1)
-            for parameter, gradient in zip(update.parameters, update.gradients, strict=True):
-                parameter.grad = gradient
-        for update in total:
-            for handle in update.handles:
-                self.optimizers[handle.name].step()
-            for parameter in update.parameters:
-                parameter.grad = None
-        self._words.append(updates.in_words(total))
 
     # ------------------------------------------------------------------ what others read
 
@@ -303,10 +250,5 @@ class Engine(TrainingState):
 
     def schedule(self) -> str:
         """The updates of the last step, for example "D x5 -> G" or "D -> [G, E]"; (G, E) is a joint update."""
-        words: list[tuple[str, int]] = []
-        for word in self._words:
-            if words and words[-1][0] == word:
-                words[-1] = (word, words[-1][1] + 1)
-            else:
-                words.append((word, 1))
-        return " -> ".join(word if count == 1 else f"{word} x{count}" for word, count in words)
+        counted = [(word, len(list(same))) for word, same in groupby(self._words)]
+        return " -> ".join(word if count == 1 else f"{word} x{count}" for word, count in counted)

@@ -1,13 +1,17 @@
-"""The gradients of one update, before the networks move on them."""
+"""From what a method yields to networks that have moved: gradients, their sums and bounds, the optimisers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from modecover.engine.finite import FiniteWatch
 from modecover.engine.handle import Handle
+from modecover.engine.processes import Processes
+from modecover.methods.roles import Terms, Update
 
 
 class Gradients:
@@ -71,6 +75,81 @@ def _laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
     if gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)
+
+
+class Updater:
+    """Differentiates what a method yields, and moves its networks.
+
+    Args:
+        optimizers: of each network by name.
+        seeds, accumulate: stacked seeds, and micro-batches of a minibatch.
+        clip: of each network's gradient the largest norm, for each seed; 0 for none.
+        processes: that share a minibatch.
+        finite: looks at all losses and gradients.
+    """
+
+    def __init__(
+        self,
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        seeds: int,
+        accumulate: int,
+        clip: float,
+        processes: Processes,
+        finite: FiniteWatch,
+    ):
+        self._optimizers, self._processes, self._finite = optimizers, processes, finite
+        self._seeds, self._accumulate, self._clip = seeds, accumulate, clip
+        self._all: dict[tuple[str, ...], list[nn.Parameter]] = {}
+
+    def differentiate(self, yielded: Update | list[Update], total: list[Gradients], shown: dict[str, Tensor]) -> None:
+        """Add the gradients of what a method yields to `total`, empty or of other micro-batches of it, and its loss
+        terms to `shown`, "network/term"."""
+        begun = bool(total)
+        losses = []
+        for number, (who, terms) in enumerate(yielded if isinstance(yielded, list) else [yielded]):
+            handles: tuple[Any, ...] = who if isinstance(who, tuple) else (who,)
+            if not begun:
+                total.append(Gradients(handles, self._parameters_of(handles)))
+            loss = self._sum(terms, total[number].names, shown)
+            # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
+            losses.append(loss * (self._seeds / self._accumulate))
+        for number, (loss, update) in enumerate(zip(losses, total, strict=True)):
+            more = number + 1 < len(losses)  # they share a graph
+            update.add(torch.autograd.grad(loss, list(update.parameters), retain_graph=more, allow_unused=True))
+
+    def _parameters_of(self, handles: tuple[Handle, ...]) -> list[nn.Parameter]:
+        names = tuple(handle.name for handle in handles)
+        if names not in self._all:  # found once: walking through modules takes as long as some steps
+            self._all[names] = list(dict.fromkeys(p for handle in handles for p in handle.parameters()))
+        return [parameter for parameter in self._all[names] if parameter.requires_grad]
+
+    def _sum(self, terms: Terms, names: str, shown: dict[str, Tensor]) -> Tensor:
+        parts = terms if isinstance(terms, Mapping) else {"loss": terms}
+        for term, value in parts.items():
+            key = f"{names}/{term}"
+            share = value.detach()
+            if self._accumulate > 1:
+                share = share / self._accumulate
+            shown[key] = shown[key] + share if key in shown else share
+            self._finite.require(f"the loss term {term!r} of {names}", [share])
+        values = list(parts.values())
+        return values[0] if len(values) == 1 else torch.stack(values).sum()
+
+    def apply(self, total: Sequence[Gradients]) -> str:
+        """Move the networks, all at once; in words which."""
+        self._processes.mean_([gradient for update in total for gradient in update.present])
+        for update in total:
+            self._finite.require(f"the gradient of {update.names}", update.present)
+            if self._clip:
+                update.clip_(self._clip, stacked=self._seeds > 1)
+            for parameter, gradient in zip(update.parameters, update.gradients, strict=True):
+                parameter.grad = gradient
+        for update in total:
+            for handle in update.handles:
+                self._optimizers[handle.name].step()
+            for parameter in update.parameters:
+                parameter.grad = None
+        return in_words(total)
 
 
 def in_words(total: Sequence[Gradients]) -> str:
