@@ -6,10 +6,12 @@ Every rule is a function from a source tree to the list of its violations, so th
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +30,7 @@ HEAVY_AT_THE_TOP = {("runs/model.py", "huggingface_hub"), ("cli/progress.py", "r
 HARDWARE_WORDS = {"autocast", "backward", "cpu", "cuda", "device", "dtype", "no_grad", "optim", "rank", "to"}
 METHOD_LINES, STEP_LINES = 120, 60
 """Lines of code at most (comments, docstrings and blank lines not counted): of a method's file, of one function."""
+LARGEST_ROOM = 0.15
 NOT_A_METHOD = {"__init__.py", "base.py", "registry.py"}
 
 
@@ -202,7 +205,43 @@ def methods_that_know_the_hardware(files: list[Source]) -> list[str]:
     return found
 
 
-RULES = [wrong_arrows, prints, pickles, early_imports, methods_that_know_the_hardware]
+def circles(files: list[Source]) -> list[str]:
+    """Files that import each other round about, wherever in them; imports for types alone do not count."""
+    paths = {file.path.as_posix() for file in files}
+
+    def path_of(module: str) -> str | None:
+        inside = "/".join(module.split(".")[1:])
+        return next((p for p in (f"{inside}.py", f"{inside}/__init__.py") if p in paths), None)
+
+    graph = {
+        file.path.as_posix(): {
+            path
+            for imported in file.imports()
+            if imported.package == "modecover" and not imported.typing and (path := path_of(imported.module))
+        }
+        for file in files
+        if file.path.as_posix() != "__init__.py"
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [" -> ".join(error.args[1])]
+    return []
+
+
+def large_rooms(files: list[Source]) -> list[str]:
+    """Rooms that hold more than their share of all lines."""
+    lines = Counter[str]()
+    for file in files:
+        lines[file.room] += len(file.text.splitlines())
+    return [
+        f"{room} has {count:,} lines of {lines.total():,}"
+        for room, count in lines.items()
+        if count > LARGEST_ROOM * lines.total() and len(lines) > 5
+    ]
+
+
+RULES = [wrong_arrows, prints, pickles, early_imports, methods_that_know_the_hardware, circles, large_rooms]
 
 
 def test_the_oldest_torch_that_is_promised_is_the_one_that_is_tested() -> None:

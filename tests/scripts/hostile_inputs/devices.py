@@ -65,8 +65,6 @@ ODD: dict[str, dict[str, Any]] = {
     "a wait policy of its own": {"OMP_WAIT_POLICY": "ACTIVE"},
     "warnings are errors": {"PYTHONWARNINGS": "error::UserWarning:modecover"},
     "malloc's own settings": {"MALLOC_ARENA_MAX": "1"},
-    "no fast paths": {"MODECOVER_FAST_PATHS": "0"},
-    "fast paths of nonsense": {"MODECOVER_FAST_PATHS": "maybe"},
     "a cache that cannot be": {"MODECOVER_CACHE": "/proc/x", "XDG_CACHE_HOME": "/proc/x"},
     "another matplotlib backend": {"MPLBACKEND": "nosuch"},
     "matplotlib's folder is a file": {"MPLCONFIGDIR": "/etc/hostname"},
