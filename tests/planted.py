@@ -102,8 +102,8 @@ def stacked_world(count: int, seed: int = 0) -> World:
     to the ten digits, channel by channel.
 
     The data stack one half of the digits and the generators the other. Dropped are the 300 modes whose first digit is
-    one of three; of the first digits odd ones have a tenth of the weight of even ones. (With a quarter the excess that is
-    seen in 20 bins lies at the threshold: the verdict then hangs on the rounding of the judge's training.)
+    one of three; of the first digits odd ones have a tenth of the weight of even ones. (With a quarter the excess that
+    is seen in 20 bins lies at the threshold: the verdict then hangs on the rounding of the judge's training.)
     """
     images, labels, real, rest = _halves(seed)
     random = np.random.default_rng(seed + 1)
