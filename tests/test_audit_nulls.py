@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from planted import _blurred
 
-from modecover.auditing.nulls import excess, independent_share, left_out, share, share_of
-from modecover.auditing.results import Estimate
-from modecover.auditing.spread import bin_means, coarse, detail, groups_of_equals, spread_ratio
+from modecover.auditing.evidence import groups_of_equals, independent_share, left_out
+from modecover.auditing.results import Estimate, excess, share, share_of
+from modecover.auditing.verdicts.low_quality import bin_means, detail
+from modecover.auditing.verdicts.shrink import coarse, spread_ratio
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 10])

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,18 +23,19 @@ from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.arrays import Images
 from modecover.data.base import Progress, silent
+from modecover.data.options import nearest
 from modecover.data.pixels import SIGNED
+from modecover.data.room import byte_count
 from modecover.errors import UserError, printable
 from modecover.features.kept import Kept, block_rows, blocks, raw
 from modecover.kinds import first_line
+from modecover.metrics.arrays import Integers, as_array
 from modecover.random import derive_seed
 
-if TYPE_CHECKING:
-    from modecover.runs.model import GenerativeModel
+SAMPLES, FEWEST = 10_000, 10
+"""Rows taken of each side, where nothing else is said; and that an audit needs at least."""
 
-SAMPLES = 10_000
-"""Rows taken of each side, where nothing else is said."""
-
+_OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
 _OF_ARRAYS = ("size", "channels", "layout", "value_range")
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
@@ -49,7 +50,7 @@ class Samples:
     fingerprint: str
     """SHA-256 of these rows."""
     index: npt.NDArray[np.int64]
-    """Where each row stands in the source; 0 .. n-1 where all were taken or the source is endless."""
+    """Where each row stands in the source, ascending; 0 .. n-1 where all were taken or the source is endless."""
     of: int | None
     """Rows the source has; None where it is endless."""
     labels: npt.NDArray[np.int64] | None = None
@@ -77,6 +78,65 @@ class Samples:
         """What an audit records of its input: name, count, shape, fingerprint, and of how many rows it is a part."""
         facts = {"name": self.name, "count": len(self), "shape": list(self.shape), "fingerprint": self.fingerprint}
         return facts if self.of is None or self.of == len(self) else {**facts, "of": self.of}
+
+    def labels_as(self, given: npt.ArrayLike | None) -> Integers | None:
+        """The classes of the rows: as `given`, for these rows or all of the source; None: as the data set has them.
+
+        Raises:
+            UserError: these are no whole numbers, or of another count.
+        """
+        if given is None:
+            return self.labels
+        labels = np.asarray(as_array(given))
+        if self.of is not None and labels.shape[:1] == (self.of,):
+            labels = labels[self.index]
+        if labels.shape != (len(self),) or labels.dtype.kind not in "iu":
+            raise UserError(
+                f"labels have type {labels.dtype} and shape {labels.shape}; give a whole number for each real sample."
+            )
+        return labels.astype(np.int64)
+
+
+def read_sides(
+    sources: Mapping[str, Any],
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    count: int,
+    seed: int,
+    of_seed: int | None,
+) -> dict[str, Samples]:
+    """The samples of every role that has a source, alike in shape and enough.
+
+    Args:
+        sources: by role; "real" first.
+        options: of `open_data`, for the sides "real" (and "train", "test") and "fake".
+        count, seed, of_seed: see `read_samples`.
+
+    Raises:
+        UserError: see `read_samples` and `require_alike`; or there are fewer than `FEWEST`.
+    """
+    for side, chosen in options.items():
+        for name in chosen:
+            if name not in _OPTIONS:
+                hint = f"{nearest(str(name), _OPTIONS)}; it has {', '.join(_OPTIONS)}"
+                raise UserError(f"{side}_options: open_data has no option {name!r}{hint}.")
+    parts: dict[str, Samples] = {}
+    for role, source in sources.items():
+        if source is None and role in ("train", "test"):
+            continue
+        own = options["fake" if role == "fake" else "real"]
+        # What a number of a pixel means is said once, by the real side: else one odd fake pixel would recast all fakes.
+        if (read_as := getattr(parts["real"].dataset, "read_as", None) if parts else None) is not None:
+            own = {"value_range": read_as, **own}
+        chosen_seed = of_seed if role == "fake" else None
+        parts[role] = read_samples(source, role, count=count, seed=seed, of_seed=chosen_seed, options=own)
+    require_alike(parts["real"], {role: part for role, part in parts.items() if role != "real"})
+    for role, part in parts.items():
+        if len(part) < FEWEST:
+            raise UserError(
+                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
+            )
+    return parts
 
 
 def read_samples(
@@ -117,12 +177,6 @@ def read_samples(
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
 
-def range_like(real: Samples) -> dict[str, str]:
-    """The option of `open_data` with which float pixels of other roles are read as the real ones were."""
-    read_as = getattr(real.dataset, "read_as", None)
-    return {} if read_as is None else {"value_range": read_as}
-
-
 def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
     """Raise `UserError` where samples of another role differ from the real ones in shape, or in what pixels mean."""
     for role, samples in others.items():
@@ -143,20 +197,34 @@ def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
         )
 
 
+def memory_in_bytes(memory: str | int) -> int:
+    """The argument `memory` of an audit: a number of bytes, or words such as "1GB"; `UserError` where it is neither."""
+    try:
+        count = byte_count(memory) if isinstance(memory, str) else memory
+    except UserError as error:
+        raise UserError(f"memory: {error}") from error
+    if count < 1:
+        raise UserError(f"memory is {count}: give a positive number of bytes, or words such as '1GB'.")
+    return count
+
+
 def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict[str, Any]) -> Dataset:
     """`source` as a data set; of a model or function, one with `count` fresh samples."""
     if isinstance(source, str | os.PathLike):
         text = os.fspath(source)
         place = Path(text).expanduser()
-        named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
-        if not named and is_model(place):
-            return _from_model(_load(place, of_seed), text, count, seed)
-        if not named and not place.exists() and (match := _FUNCTION.fullmatch(text)):
+        if isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf"):
+            return open_data(source, **options)
+        if (place / "run.json").is_file() or all((place / n).is_file() for n in ("config.json", "model.safetensors")):
+            from modecover.runs.model import load
+
+            return _from_model(load(place, seed=of_seed), text, count, seed)
+        if not place.exists() and (match := _FUNCTION.fullmatch(text)):
             return _from_function(_imported(match["module"], match["name"]), text, count, seed, options)
         return open_data(source, **options)
     if isinstance(source, torch.nn.Module):
         if hasattr(source, "sample") and hasattr(source, "latents"):
-            return _from_model(source, _title(source), count, seed)  # type: ignore[arg-type]  # as it looks
+            return _from_model(source, _title(source), count, seed)
         raise UserError(
             f"a {type(source).__name__} is a network, and what its input is only you know; give a function of the "
             "number of samples, such as lambda n: network(torch.randn(n, 64))."
@@ -168,17 +236,6 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     return open_data(_plain(source), **options)
 
 
-def is_model(place: Path) -> bool:
-    """Whether a run or a model of modecover lies in the folder `place`."""
-    return (place / "run.json").is_file() or all((place / n).is_file() for n in ("config.json", "model.safetensors"))
-
-
-def _load(place: Path, of_seed: int | None) -> GenerativeModel:
-    from modecover.runs.model import load
-
-    return load(place, seed=of_seed)
-
-
 def _title(model: torch.nn.Module) -> str:
     """What a model of modecover was trained with, on and from which seed; of another module its class."""
     method, data, facts = (getattr(model, name, None) for name in ("method", "data", "training_facts"))
@@ -188,7 +245,7 @@ def _title(model: torch.nn.Module) -> str:
     return f"{method.get('name')} on {data.get('name')}{seed}"
 
 
-def _from_model(model: GenerativeModel, name: str, count: int, seed: int) -> Dataset:
+def _from_model(model: Any, name: str, count: int, seed: int) -> Dataset:
     samples = model.sample(count, seed=seed)
     if samples.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
         samples = samples.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
@@ -205,16 +262,9 @@ def _from_function(
         seeded = "seed" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in functions do not tell
         seeded = False
-    try:
-        with torch.no_grad(), _folder_kept():
-            result = function(count, seed=seed) if seeded else function(count)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
-        raise UserError(
-            f"{name}({count}) raised {_in_words(error)}. It is called with the number of samples wanted, and returns "
-            "an array or tensor of so many rows."
-        ) from error
+    cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
+    with _guarded(f"{name}({count})", cure), torch.no_grad():
+        result = function(count, seed=seed) if seeded else function(count)
     if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
         if inspect.iscoroutine(result):
             result.close()  # it would warn that nobody awaited it
@@ -237,27 +287,20 @@ def _plain(source: Any) -> Any:
     return source
 
 
-def _in_words(error: BaseException) -> str:
-    """An exception by its type and the first line of what it says."""
-    name, said = type(error).__name__, first_line(error)[:200]
-    return name if said == name else f"{name}: {said}"
-
-
 def _imported(module: str, name: str) -> Callable[..., Any]:
     """The function `name` of a module, which may be named by its import path or its file.
 
     Functions of Python's own library make no samples, and some of them end the process: they are not called.
     """
     _require_not_pythons(module, f"{module}:{name}")
-    try:
-        with _here_importable(), _folder_kept():
+    with _guarded(f"importing {module}", ""):
+        sys.path.insert(0, here := os.getcwd())  # as with `python -m`
+        try:
             found: Any = _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        if isinstance(error, ModuleNotFoundError | FileNotFoundError):
+        except (ModuleNotFoundError, FileNotFoundError) as error:
             raise UserError(f"there is no file, folder or module {module} ({error}); check its name.") from error
-        raise UserError(f"importing {module} raised {_in_words(error)}.") from error
+        finally:
+            sys.path.remove(here)
     for part in name.split("."):
         if not hasattr(found, part):
             raise UserError(f"{module} has no {name}; name a function in it, as in module:function.")
@@ -283,24 +326,19 @@ def _from_file(path: Path) -> Any:
 
 
 @contextmanager
-def _folder_kept() -> Iterator[None]:
-    """The user's code may go to another folder; relative names of files still mean what they meant before."""
+def _guarded(what: str, cure: str) -> Iterator[None]:
+    """The user's code runs in the block: whatever it raises is told in a sentence, and it may go to another folder."""
     here = os.getcwd()
     try:
         yield
+    except (KeyboardInterrupt, UserError):
+        raise
+    except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
+        name, said = type(error).__name__, first_line(error)[:200]
+        words = name if said == name else f"{name}: {said}"
+        raise UserError(f"{what} raised {words}. {cure}") from error
     finally:
         os.chdir(here)
-
-
-@contextmanager
-def _here_importable() -> Iterator[None]:
-    """Modules of the working folder can be imported, as with `python -m`."""
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        sys.path.remove(here)
 
 
 def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
@@ -325,20 +363,16 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
         kept = Kept((data.pixels if every else data.pixels.index_select(0, keys)).numpy())
     else:
         kept = Kept.of(read(), len(keys))
+    # The `digest` of the samples as one tensor, which never is in memory.
+    fingerprint = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{kept.shape}".encode())
+    for _, block in blocks(kept):
+        fingerprint.update(raw(block))
     return Samples(
         kept=kept,
         name=printable(data.name),
-        fingerprint=_fingerprint(kept),
+        fingerprint=fingerprint.hexdigest(),
         index=np.arange(len(keys)) if data.size is None else keys.numpy(),
         of=data.size,
         labels=None if labels is None else labels.cpu().numpy(),
         dataset=data,
     )
-
-
-def _fingerprint(samples: Kept) -> str:
-    """The `digest` of the samples as one tensor, which never is in memory."""
-    total = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{samples.shape}".encode())
-    for _, block in blocks(samples):
-        total.update(raw(block))
-    return total.hexdigest()
