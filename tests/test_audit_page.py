@@ -264,7 +264,7 @@ def test_the_sweep_draws_each_reading_at_its_height_and_the_plateau_where_it_is(
 
 def test_histograms_have_the_same_area_whatever_the_counts():
     random = np.random.default_rng(0)
-    svg = plots.histograms(random.normal(size=90), random.normal(size=9000), title="t", x_label="x")
+    svg = plots.histograms(random.normal(size=90), random.normal(size=9000), "t", "x")
     areas = []
     for kind in ("real", "fake"):
         ends = re.search(rf'<polygon points="([^"]*)" class="area {kind}"', svg)
