@@ -217,8 +217,8 @@ def test_samples_of_another_shape_are_refused_with_the_cure():
         with pytest.raises(
             UserError, match=rf"^The real samples \(array\) have shape \(1, 5, 5\), the generated.*{cure}"
         ):
-            require_alike(real, {"fake": read_samples(other, "fake")})
-    require_alike(real, {"fake": read_samples(PIXELS[:3], "fake")})
+            require_alike(real, read_samples(other, "fake"), "fake")
+    require_alike(real, read_samples(PIXELS[:3], "fake"), "fake")
 
 
 def test_samples_that_were_read_are_handed_through():

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from modecover.auditing.findings import METRICS
 from modecover.auditing.results import Better, Findings
@@ -34,25 +34,11 @@ class Gate:
         return f"--fail-{self.side} {self.key}={self.bound:g}"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A gate, and the number that was held against it."""
+class Outcome(NamedTuple):
+    """What became of a gate."""
 
-    gate: Gate
-    value: float
-
-    @property
-    def broken(self) -> bool:
-        """Whether the number lies beyond the bound, or could not be measured (NaN)."""
-        return not (self.value >= self.gate.bound if self.gate.side == "under" else self.value <= self.gate.bound)
-
-    @property
-    def sentence(self) -> str:
-        """The outcome in one line."""
-        if math.isnan(self.value):
-            return f"{self.gate.key} could not be measured, so {self.gate} is broken"
-        relation = "over" if self.value > self.gate.bound else "under" if self.value < self.gate.bound else "at"
-        return f"{self.gate.key} is {self.value:.4g}, {relation} {self.gate.bound:g}"
+    broken: bool
+    sentence: str
 
 
 def parse_gate(text: str, side: Side) -> Gate:
@@ -103,8 +89,15 @@ def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
         UserError: see `require_possible`; or a gate names a number that this audit does not have.
     """
     require_possible(gates)
-    numbers = gate_numbers(audit)
-    return [Outcome(gate, numbers[_known(gate, numbers, "this audit")]) for gate in gates]
+    numbers, outcomes = gate_numbers(audit), []
+    for gate in gates:
+        value = numbers[_known(gate, numbers, "this audit")]
+        side = "over" if value > gate.bound else "under" if value < gate.bound else "at"
+        sentence = f"{gate.key} is {value:.4g}, {side} {gate.bound:g}"
+        if math.isnan(value):
+            sentence = f"{gate.key} could not be measured, so {gate} is broken"
+        outcomes.append(Outcome(math.isnan(value) or side == gate.side, sentence))
+    return outcomes
 
 
 def _known(gate: Gate, keys: Mapping[str, object], whose: str) -> str:

@@ -23,13 +23,10 @@ from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.arrays import Images
 from modecover.data.base import Progress, silent
-from modecover.data.options import nearest
 from modecover.data.pixels import SIGNED
-from modecover.data.room import byte_count
 from modecover.errors import UserError, printable
 from modecover.features.kept import Kept, block_rows, blocks, raw
 from modecover.kinds import first_line
-from modecover.metrics.arrays import Integers, as_array
 from modecover.random import derive_seed
 
 SAMPLES, FEWEST = 10_000, 10
@@ -79,65 +76,6 @@ class Samples:
         facts = {"name": self.name, "count": len(self), "shape": list(self.shape), "fingerprint": self.fingerprint}
         return facts if self.of is None or self.of == len(self) else {**facts, "of": self.of}
 
-    def labels_as(self, given: npt.ArrayLike | None) -> Integers | None:
-        """The classes of the rows: as `given`, for these rows or all of the source; None: as the data set has them.
-
-        Raises:
-            UserError: these are no whole numbers, or of another count.
-        """
-        if given is None:
-            return self.labels
-        labels = np.asarray(as_array(given))
-        if self.of is not None and labels.shape[:1] == (self.of,):
-            labels = labels[self.index]
-        if labels.shape != (len(self),) or labels.dtype.kind not in "iu":
-            raise UserError(
-                f"labels have type {labels.dtype} and shape {labels.shape}; give a whole number for each real sample."
-            )
-        return labels.astype(np.int64)
-
-
-def read_sides(
-    sources: Mapping[str, Any],
-    options: Mapping[str, Mapping[str, Any]],
-    *,
-    count: int,
-    seed: int,
-    of_seed: int | None,
-) -> dict[str, Samples]:
-    """The samples of every role that has a source, alike in shape and enough.
-
-    Args:
-        sources: by role; "real" first.
-        options: of `open_data`, for the sides "real" (and "train", "test") and "fake".
-        count, seed, of_seed: see `read_samples`.
-
-    Raises:
-        UserError: see `read_samples` and `require_alike`; or there are fewer than `FEWEST`.
-    """
-    for side, chosen in options.items():
-        for name in chosen:
-            if name not in _OPTIONS:
-                hint = f"{nearest(str(name), _OPTIONS)}; it has {', '.join(_OPTIONS)}"
-                raise UserError(f"{side}_options: open_data has no option {name!r}{hint}.")
-    parts: dict[str, Samples] = {}
-    for role, source in sources.items():
-        if source is None and role in ("train", "test"):
-            continue
-        own = options["fake" if role == "fake" else "real"]
-        # What a number of a pixel means is said once, by the real side: else one odd fake pixel would recast all fakes.
-        if (read_as := getattr(parts["real"].dataset, "read_as", None) if parts else None) is not None:
-            own = {"value_range": read_as, **own}
-        chosen_seed = of_seed if role == "fake" else None
-        parts[role] = read_samples(source, role, count=count, seed=seed, of_seed=chosen_seed, options=own)
-    require_alike(parts["real"], {role: part for role, part in parts.items() if role != "real"})
-    for role, part in parts.items():
-        if len(part) < FEWEST:
-            raise UserError(
-                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
-            )
-    return parts
-
 
 def read_samples(
     source: Any,
@@ -169,6 +107,8 @@ def read_samples(
         return source
     if count < 1:
         raise UserError(f"{count} {ROLES[role]} samples were asked for; ask for at least 1.")
+    if unknown := [name for name in options or {} if name not in _OPTIONS]:
+        raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
     own_seed = derive_seed(seed, "audit", role)
     try:
         opened = _open(source, count, own_seed % 2**31, of_seed, dict(options or {}))
@@ -177,17 +117,15 @@ def read_samples(
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
 
-def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
+def require_alike(real: Samples, samples: Samples, role: str) -> None:
     """Raise `UserError` where samples of another role differ from the real ones in shape, or in what pixels mean."""
-    for role, samples in others.items():
-        low, high = getattr(samples.dataset, "source_range", None) or (-1.0, 1.0)
-        if getattr(samples.dataset, "read_as", None) == getattr(real.dataset, "read_as", None) == SIGNED and low >= 0:
-            raise UserError(
-                f"The {ROLES[role]} samples ({samples.name}) have pixels from {low:g} to {high:g}, none below 0, and "
-                f"the real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
-            )
-        if samples.shape == real.shape:
-            continue
+    low, high = getattr(samples.dataset, "source_range", None) or (-1.0, 1.0)
+    if getattr(samples.dataset, "read_as", None) == getattr(real.dataset, "read_as", None) == SIGNED and low >= 0:
+        raise UserError(
+            f"The {ROLES[role]} samples ({samples.name}) have pixels from {low:g} to {high:g}, none below 0, and the "
+            f"real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
+        )
+    if samples.shape != real.shape:
         cure = "give both with as many columns"
         if len(real.shape) == len(samples.shape) == 3:
             cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike"
@@ -197,43 +135,50 @@ def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
         )
 
 
-def memory_in_bytes(memory: str | int) -> int:
-    """The argument `memory` of an audit: a number of bytes, or words such as "1GB"; `UserError` where it is neither."""
-    try:
-        count = byte_count(memory) if isinstance(memory, str) else memory
-    except UserError as error:
-        raise UserError(f"memory: {error}") from error
-    if count < 1:
-        raise UserError(f"memory is {count}: give a positive number of bytes, or words such as '1GB'.")
-    return count
-
-
 def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict[str, Any]) -> Dataset:
     """`source` as a data set; of a model or function, one with `count` fresh samples."""
+    # Words may name a trained model or a function; what else they name is for `open_data` to find out.
+    maker: Any = source
+    name = getattr(source, "__name__", "function")
     if isinstance(source, str | os.PathLike):
-        text = os.fspath(source)
-        place = Path(text).expanduser()
-        if isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf"):
-            return open_data(source, **options)
-        if (place / "run.json").is_file() or all((place / n).is_file() for n in ("config.json", "model.safetensors")):
+        name = os.fspath(source)
+        place = Path(name).expanduser()
+        known = isinstance(source, str) and name.partition(":")[0] in (*NAMES, "hf")
+        model = (place / "run.json"), (place / "config.json"), (place / "model.safetensors")
+        if not known and (model[0].is_file() or all(file.is_file() for file in model[1:])):
             from modecover.runs.model import load
 
-            return _from_model(load(place, seed=of_seed), text, count, seed)
-        if not place.exists() and (match := _FUNCTION.fullmatch(text)):
-            return _from_function(_imported(match["module"], match["name"]), text, count, seed, options)
-        return open_data(source, **options)
-    if isinstance(source, torch.nn.Module):
-        if hasattr(source, "sample") and hasattr(source, "latents"):
-            return _from_model(source, _title(source), count, seed)
+            maker = load(place, seed=of_seed)
+        elif not known and not place.exists() and (match := _FUNCTION.fullmatch(name)):
+            maker = _imported(match["module"], match["name"])
+    elif isinstance(source, torch.nn.Module):
+        name = _title(source)
+
+    if isinstance(maker, torch.nn.Module):
+        if not (hasattr(maker, "sample") and hasattr(maker, "latents")):
+            raise UserError(
+                f"a {type(maker).__name__} is a network, and what its input is only you know; give a function of the "
+                "number of samples, such as lambda n: network(torch.randn(n, 64))."
+            )
+        rows = maker.sample(count, seed=seed)  # type: ignore[operator]  # as it looks
+        options = {}
+        if rows.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
+            rows = rows.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+            options = {"layout": "NCHW"}
+    elif callable(maker) and not isinstance(maker, Dataset):
+        rows = _called(maker, f"{name}({count})", count, seed)
+        options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
+    else:
+        if isinstance(maker, Dataset):
+            options.pop("value_range", None)
+        return open_data(_plain(maker), **options)
+    data = open_data(_plain(rows), **options)
+    if data.size is not None and data.size < count:
         raise UserError(
-            f"a {type(source).__name__} is a network, and what its input is only you know; give a function of the "
-            "number of samples, such as lambda n: network(torch.randn(n, 64))."
+            f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
         )
-    if callable(source) and not isinstance(source, Dataset):
-        return _from_function(source, getattr(source, "__name__", "function"), count, seed, options)
-    if isinstance(source, Dataset):
-        options.pop("value_range", None)
-    return open_data(_plain(source), **options)
+    data.name = name
+    return data
 
 
 def _title(model: torch.nn.Module) -> str:
@@ -245,37 +190,20 @@ def _title(model: torch.nn.Module) -> str:
     return f"{method.get('name')} on {data.get('name')}{seed}"
 
 
-def _from_model(model: Any, name: str, count: int, seed: int) -> Dataset:
-    samples = model.sample(count, seed=seed)
-    if samples.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
-        samples = samples.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
-    data = open_data(samples, layout="NCHW" if samples.ndim == 4 else None)
-    data.name = name
-    return data
-
-
-def _from_function(
-    function: Callable[..., Any], name: str, count: int, seed: int, options: Mapping[str, Any]
-) -> Dataset:
-    """One call for all rows: a function that seeds itself would repeat its rows if it were called in batches."""
+def _called(function: Callable[..., Any], call: str, count: int, seed: int) -> Any:
+    """What a function returns, by one call for all rows: one that seeds itself would repeat its rows in batches."""
     try:
         seeded = "seed" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in functions do not tell
         seeded = False
     cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
-    with _guarded(f"{name}({count})", cure), torch.no_grad():
+    with _guarded(call, cure), torch.no_grad():
         result = function(count, seed=seed) if seeded else function(count)
     if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
         if inspect.iscoroutine(result):
             result.close()  # it would warn that nobody awaited it
-        raise UserError(f"{name}({count}) returned a {type(result).__name__}; it must return an array or a tensor.")
-    data = open_data(_plain(result), **{key: options[key] for key in _OF_ARRAYS if key in options})
-    if data.size is not None and data.size < count:
-        raise UserError(
-            f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
-        )
-    data.name = name
-    return data
+        raise UserError(f"{call} returned a {type(result).__name__}; it must return an array or a tensor.")
+    return result
 
 
 def _plain(source: Any) -> Any:
@@ -293,14 +221,17 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
     Functions of Python's own library make no samples, and some of them end the process: they are not called.
     """
     _require_not_pythons(module, f"{module}:{name}")
-    with _guarded(f"importing {module}", ""):
-        sys.path.insert(0, here := os.getcwd())  # as with `python -m`
-        try:
+    sys.path.insert(0, here := os.getcwd())  # as with `python -m`
+    try:
+        with _guarded(f"importing {module}", "Mend it, or name another."):
             found: Any = _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
-        except (ModuleNotFoundError, FileNotFoundError) as error:
-            raise UserError(f"there is no file, folder or module {module} ({error}); check its name.") from error
-        finally:
-            sys.path.remove(here)
+    except UserError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError | FileNotFoundError):
+            words = f"there is no file, folder or module {module} ({error.__cause__}); check its name."
+            raise UserError(words) from error
+        raise
+    finally:
+        sys.path.remove(here)
     for part in name.split("."):
         if not hasattr(found, part):
             raise UserError(f"{module} has no {name}; name a function in it, as in module:function.")
@@ -331,7 +262,7 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
     here = os.getcwd()
     try:
         yield
-    except (KeyboardInterrupt, UserError):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
         name, said = type(error).__name__, first_line(error)[:200]

@@ -32,7 +32,6 @@ def page(audit: Findings) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         audit=audit,
-        shape=_shape(audit.gallery),
         roles=ROLES,
         pictures=PICTURES,
         bins_shown=BINS_SHOWN,
@@ -43,19 +42,8 @@ def page(audit: Findings) -> str:
         quantity=quantity,
         png_of=_png,
         plots=plots,
-        line=_line,
         plane=_plane,
     )
-
-
-def _shape(shown: Gallery | None) -> tuple[int, ...]:
-    """Of the samples that are shown; () where there are none."""
-    return next((sample.shape for sample in shown.fake.values()), ()) if shown else ()
-
-
-def _line(shown: Gallery) -> str:
-    real, fake = (np.stack(list(rows.values()))[:, 0] for rows in (shown.real, shown.fake))
-    return plots.histograms(real, fake, "Real and generated numbers", "the one feature")
 
 
 def _plane(audit: Findings, shown: Gallery) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from modecover.auditing.results import Bins, NeighbourDistances, NoiseSweep, Verdict
+from modecover.auditing.results import Bins, NoiseSweep, Verdict
 
 Floats = npt.NDArray[np.floating]
 
@@ -131,31 +131,25 @@ def bins_plot(bins: Bins) -> str:
     return plot.svg()
 
 
-def distances_plot(distances: NeighbourDistances) -> str:
-    """Histograms of the distance to the nearest training sample."""
-    unseen, fake = np.asarray(distances.test_to_train, dtype=float), np.asarray(distances.fake_to_train, dtype=float)
-    return histograms(
-        unseen, fake, "Distance to the nearest training sample", "distance to the nearest training sample"
-    )
-
-
-def histograms(real: Floats, fake: Floats, title: str, x_label: str) -> str:
+def histograms(real: npt.ArrayLike, fake: npt.ArrayLike, title: str, x_label: str) -> str:
     """Shares of real and generated numbers in common bins; the outermost 1 % of either may be cut off."""
-    real, fake = real[np.isfinite(real)], fake[np.isfinite(fake)]
-    both = np.concatenate([real, fake])
-    if not len(both):
+    sides = [np.asarray(side, dtype=float) for side in (real, fake)]
+    sides = [side[np.isfinite(side)] for side in sides]
+    if not any(map(len, sides)):
         return ""
-    low = min(float(np.quantile(part, 0.005)) for part in (real, fake) if len(part))
-    high = max(float(np.quantile(part, 0.995)) for part in (real, fake) if len(part))
+    low, high = (
+        end(float(np.quantile(side, level)) for side in sides if len(side))
+        for end, level in ((min, 0.005), (max, 0.995))
+    )
     if high <= low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, _HISTOGRAM_BINS + 1)
-    heights = [np.histogram(np.clip(part, low, high), edges)[0] / max(1, len(part)) for part in (real, fake)]
+    heights = [np.histogram(np.clip(side, low, high), edges)[0] / max(1, len(side)) for side in sides]
     highest = float(max(height.max() for height in heights)) or 1.0
     plot = _Plot(title, (low, high), (0.0, 1.05 * highest))
     plot.axes([(value, _signed(value)) for value in ticks(low, high, 4)], highest, x_label)
-    for part, height, kind in zip((real, fake), heights, ("real", "fake"), strict=True):
-        if len(part):
+    for side, height, kind in zip(sides, heights, ("real", "fake"), strict=True):
+        if len(side):
             steps = [(float(x), float(y)) for y, *xs in zip(height, edges, edges[1:], strict=False) for x in xs]
             plot.draw("polygon", [(low, 0.0), *steps, (high, 0.0)], kind)
             plot.draw("polyline", steps, kind)

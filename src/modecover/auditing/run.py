@@ -19,14 +19,16 @@ from modecover import __version__
 from modecover.arguments import held
 from modecover.auditing import findings
 from modecover.auditing.evidence import Progress, gather
-from modecover.auditing.inputs import FEWEST, SAMPLES, memory_in_bytes, read_sides
-from modecover.auditing.results import FORMAT, Findings
+from modecover.auditing.inputs import FEWEST, SAMPLES, Samples, read_samples, require_alike
+from modecover.auditing.results import FORMAT, ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
 from modecover.data.asked import usable_device
+from modecover.data.room import byte_count
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
 from modecover.files import plain, reason, replacing
-from modecover.kinds import shown
+from modecover.kinds import checked, shown
+from modecover.metrics.arrays import Integers, as_array
 from modecover.metrics.missing import LEVELS
 
 LARGEST_LEVEL = 1e6
@@ -131,7 +133,7 @@ def audit(
     noise: Sequence[float] = LEVELS,
     samples: int = SAMPLES,
     seed: int = 0,
-    memory: int | str = 10**9,
+    memory: str | int = 10**9,
     of_seed: int | None = None,
     real_options: Mapping[str, Any] | None = None,
     fake_options: Mapping[str, Any] | None = None,
@@ -170,35 +172,40 @@ def audit(
     for name, function in (("encoder", encoder), ("progress", progress)):
         if function is not None and not callable(function):
             raise UserError(f"{name} must be a function; got {function!r}.")
-    _require_levels(noise)
+    levels = checked("noise", noise, Sequence[float])
+    if not levels or not all(0 < level <= LARGEST_LEVEL for level in levels):
+        raise UserError(f"noise is {shown(noise)}: give at least one level, above 0 and at most {LARGEST_LEVEL:g}.")
+    room = byte_count(memory) if isinstance(memory, str) else memory
+    if room < 1:
+        raise UserError(f"memory is {memory}: give a positive number of bytes, or words such as '1GB'.")
     usable_device(device)
-    room = memory_in_bytes(memory)
-    options = {"real": real_options or {}, "fake": fake_options or {}}
     tell: Progress = progress or (lambda stage, done: None)
 
+    # The samples of every role, alike and enough. What a number of a pixel means is said once, by the real side: else
+    # one odd fake pixel would recast all fakes.
     tell("samples", 0.0)
-    given = {"real": real, "fake": fake, "train": train, "test": test}
-    parts = read_sides(given, options, count=samples, seed=seed, of_seed=of_seed)
-    known = parts["real"].labels_as(labels)
-    extractor = fit_features(
-        features,
-        parts["real"].kept,
-        known,
-        seed=seed,
-        device=device,
-        memory=room,
-        progress=lambda i, n: tell("classifier", i / n),
-    )
-    evidence = gather(
-        parts,
-        extractor,
-        labels=known,
-        encoder=None if encoder is None else by_function(encoder),
-        noise=noise,
-        seed=seed,
-        memory=room,
-        tell=tell,
-    )
+    parts: dict[str, Samples] = {}
+    meaning: dict[str, Any] = {}
+    for role, source in {"real": real, "fake": fake, "train": train, "test": test}.items():
+        if source is None and role in ("train", "test"):
+            continue
+        options, chosen = (fake_options, of_seed) if role == "fake" else (real_options, None)
+        options = {**meaning, **(options or {})}
+        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
+        require_alike(parts.get("real", part), part, role)
+        if len(part) < FEWEST:
+            raise UserError(
+                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
+            )
+        if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
+            meaning = {"value_range": read_as}
+        parts[role] = part
+
+    classes, rows = parts["real"].labels if labels is None else _classes(labels, parts["real"]), parts["real"].kept
+    told = lambda done, total: tell("classifier", done / total)
+    extractor = fit_features(features, rows, classes, seed=seed, device=device, memory=room, progress=told)
+    codes = None if encoder is None else by_function(encoder)
+    evidence = gather(parts, extractor, labels=classes, encoder=codes, noise=levels, seed=seed, memory=room, tell=tell)
     found = Audit(
         verdicts=tuple(judge(evidence) for judge in VERDICTS),
         metrics=findings.metrics(evidence),
@@ -225,14 +232,13 @@ def audit(
     return dataclasses.replace(found, gallery=findings.gallery(found, evidence.real, evidence.fake, evidence.train))
 
 
-def _require_levels(noise: Any) -> None:
-    def right(level: Any) -> bool:
-        real = isinstance(level, int | float | np.number) and not isinstance(level, bool)
-        return bool(real and 0 < level <= LARGEST_LEVEL)
-
-    listed = isinstance(noise, Sequence) and not isinstance(noise, str | bytes)
-    if not (listed and noise and all(map(right, noise))):
+def _classes(given: npt.ArrayLike, real: Samples) -> Integers:
+    """The classes of the real rows that were taken, given for these or for all of their source."""
+    labels = np.asarray(as_array(given))
+    if real.of is not None and labels.shape[:1] == (real.of,):
+        labels = labels[real.index]
+    if labels.shape != (len(real),) or labels.dtype.kind not in "iu":
         raise UserError(
-            f"noise must be a sequence of positive numbers, the levels of the sweep, of at most {LARGEST_LEVEL:g}; "
-            f"got {shown(noise)}."
+            f"labels have type {labels.dtype} and shape {labels.shape}; give a whole number for each real sample."
         )
+    return labels.astype(np.int64)
