@@ -118,11 +118,8 @@ def gather(
 
     Args:
         parts: "real" and "fake" samples, and "train" and "test" where there are any.
-        extractor: the chosen features.
-        labels: of the real samples.
-        encoder: a function from samples to codes.
+        extractor: the chosen features; `labels`, `encoder` and `seed` as `Evidence` has them.
         noise: levels of the missing-mode estimator, in units of `noise_unit`.
-        seed: of every random choice.
         memory: bytes that distances may take.
         tell: called as work goes on.
     """

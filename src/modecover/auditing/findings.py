@@ -8,21 +8,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
-from modecover.auditing.results import (
-    NORMAL,
-    Better,
-    Bins,
-    Copy,
-    Curves,
-    Findings,
-    Gallery,
-    Metric,
-    Missed,
-    NeighbourDistances,
-    NoiseSweep,
-)
 from modecover.auditing.verdicts.missing_mass import read_sweep, share_judged_missing
 from modecover.features import Classifier
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
@@ -32,7 +20,7 @@ from modecover.metrics.scores import inception_score, mode_scores
 from modecover.metrics.support import support_size
 from modecover.metrics.vendi import vendi_score
 
-METRICS: dict[str, Better] = {
+METRICS: dict[str, results.Better] = {
     **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
     **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
     **dict.fromkeys(("modes", "modes-5", "modes-20"), "higher"),
@@ -52,18 +40,18 @@ BINS_SHOWN, BIN_EXAMPLES = 6, 10
 """Starved bins on the page, and examples of each."""
 
 
-def metrics(evidence: Evidence) -> tuple[Metric, ...]:
+def metrics(evidence: Evidence) -> tuple[results.Metric, ...]:
     """All metrics that the samples allow: the field's numbers, each with what real data would score."""
     groups = (_of_neighbours, _of_laws, _of_classes, _of_mixture, _of_codes)
     return tuple(metric for group in groups for metric in group(evidence))
 
 
-def _metric(key: str, name: str, value: float, null: float | None = None, *ends: float) -> Metric:
+def _metric(key: str, name: str, value: float, null: float | None = None, *ends: float) -> results.Metric:
     low, high = ends or (None, None)
-    return Metric(name, key, value, null, low, high, METRICS[key])
+    return results.Metric(name, key, value, null, low, high, METRICS[key])
 
 
-def _of_neighbours(evidence: Evidence) -> Iterable[Metric]:
+def _of_neighbours(evidence: Evidence) -> Iterable[results.Metric]:
     near, reading = evidence.chosen.near, read_sweep(evidence)
     name = f"[{evidence.chosen.extractor.identity}]"
     balls = f"(k={near.k}) {name}"
@@ -82,7 +70,7 @@ def _of_neighbours(evidence: Evidence) -> Iterable[Metric]:
     yield _metric("support", name, of_fake.value, of_real.value, of_fake.low, of_fake.high)
 
 
-def _of_laws(evidence: Evidence) -> Iterable[Metric]:
+def _of_laws(evidence: Evidence) -> Iterable[results.Metric]:
     x, y, kernel = evidence.chosen.real, evidence.chosen.fake, evidence.chosen.near.kernel
     name = f"[{evidence.chosen.extractor.identity}]"
     order = np.random.default_rng(evidence.seed).permutation(len(x))
@@ -99,13 +87,13 @@ def _of_laws(evidence: Evidence) -> Iterable[Metric]:
             kernel.subset_std,
         ),
     ):
-        ends = value - NORMAL * deviation, value + NORMAL * deviation
+        ends = value - results.NORMAL * deviation, value + results.NORMAL * deviation
         yield _metric(key, f"kernel distance{kind} {name}", value, 0.0, *ends)
     centre = x.mean(axis=0)
     yield _metric("vendi", f"Vendi score {name}", vendi_score(y - centre), vendi_score(x - centre))
 
 
-def _of_classes(evidence: Evidence) -> Iterable[Metric]:
+def _of_classes(evidence: Evidence) -> Iterable[results.Metric]:
     """Modes by class, where a classifier of the real samples' labels gave the features."""
     judge = evidence.chosen.extractor
     if not isinstance(judge, Classifier) or evidence.labels is None:
@@ -126,7 +114,7 @@ def _of_classes(evidence: Evidence) -> Iterable[Metric]:
     yield _metric("mode-score", f"MODE score, penalised {name}", scores.penalised, ideal.penalised)
 
 
-def _of_mixture(evidence: Evidence) -> Iterable[Metric]:
+def _of_mixture(evidence: Evidence) -> Iterable[results.Metric]:
     """Modes by distance, where the real samples come from a mixture that is known."""
     data = evidence.real.dataset
     if data is None or data.mixture is None or evidence.real.kept.ndim != 2:
@@ -138,43 +126,43 @@ def _of_mixture(evidence: Evidence) -> Iterable[Metric]:
     yield _metric("high-quality", "share of high-quality samples", found.high_quality, found.ideal_high_quality)
 
 
-def _of_codes(evidence: Evidence) -> Iterable[Metric]:
+def _of_codes(evidence: Evidence) -> Iterable[results.Metric]:
     encoder = evidence.encoder
     if encoder is not None:
         value = frechet_latent_distance(encoder(evidence.real.kept))
         yield _metric("frechet-latent", f"Frechet latent distance [{encoder.identity}]", value)
 
 
-def curves(evidence: Evidence) -> Curves:
+def curves(evidence: Evidence) -> results.Curves:
     """What is plotted."""
     sweep, comparison = evidence.sweep, evidence.comparison
     shares = zip(sweep.missing, sweep.standard_error, strict=True)
     first, last = read_sweep(evidence).plateau
-    return Curves(
-        noise=NoiseSweep(
+    return results.Curves(
+        noise=results.NoiseSweep(
             levels=sweep.levels,
             missing=tuple(share_judged_missing(float(s), float(e), sweep.odds.shape[1]) for s, e in shares),
             null=tuple(map(float, sweep.null)),
             plateau=(sweep.levels[first], sweep.levels[last]),
         ),
-        bins=Bins(
+        bins=results.Bins(
             real=tuple(map(int, comparison.real)),
             fake=tuple(map(int, comparison.fake)),
             p_values=tuple(map(float, comparison.corrected)),
         ),
-        neighbours=NeighbourDistances(
+        neighbours=results.NeighbourDistances(
             fake_to_train=tuple(map(float, evidence.to_train.distance)),
             test_to_train=tuple(map(float, evidence.unseen_distance)),
         ),
     )
 
 
-def missed(evidence: Evidence) -> tuple[Missed, ...]:
+def missed(evidence: Evidence) -> tuple[results.Missed, ...]:
     """Real rows judged missed, surest first."""
     reading, index = read_sweep(evidence), evidence.real.index
     odds = evidence.sweep.odds[reading.level]
     order = np.argsort(-odds, kind="stable")[:SHOWN]
-    return tuple(Missed(int(index[row]), float(odds[row])) for row in order if reading.flags[row])
+    return tuple(results.Missed(int(index[row]), float(odds[row])) for row in order if reading.flags[row])
 
 
 def starved(evidence: Evidence) -> dict[int, tuple[int, ...]]:
@@ -186,14 +174,14 @@ def starved(evidence: Evidence) -> dict[int, tuple[int, ...]]:
     return {int(b): tuple(int(row) for row in index[typical[cells[typical] == b][:SHOWN]]) for b in found}
 
 
-def copies(evidence: Evidence) -> tuple[Copy, ...]:
+def copies(evidence: Evidence) -> tuple[results.Copy, ...]:
     """The fake rows nearest to training rows."""
     near, made, learnt = evidence.to_train, evidence.fake.index, evidence.train.index
     order = np.argsort(near.distance, kind="stable")[:SHOWN]
-    return tuple(Copy(int(made[row]), int(learnt[near.index[row]]), float(near.distance[row])) for row in order)
+    return tuple(results.Copy(int(made[row]), int(learnt[near.index[row]]), float(near.distance[row])) for row in order)
 
 
-def gallery(found: Findings, real: Samples, fake: Samples, train: Samples) -> Gallery:
+def gallery(found: results.Findings, real: Samples, fake: Samples, train: Samples) -> results.Gallery:
     """The few samples that the page of `found` shows, picked from all that were audited; `train` may be `real`."""
     images = real.kept.ndim == 4
     count = PICTURES if images else POINTS
@@ -203,7 +191,7 @@ def gallery(found: Findings, real: Samples, fake: Samples, train: Samples) -> Ga
     if not images:
         wanted.update(real.index[:count].tolist())
     pairs = found.copies[:PICTURES]
-    return Gallery(
+    return results.Gallery(
         real=_picked(real, wanted),
         fake=_picked(fake, {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}),
         train=_picked(train, {pair.train for pair in pairs}),

@@ -138,18 +138,17 @@ def require_alike(real: Samples, samples: Samples, role: str) -> None:
 def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict[str, Any]) -> Dataset:
     """`source` as a data set; of a model or function, one with `count` fresh samples."""
     # Words may name a trained model or a function; what else they name is for `open_data` to find out.
-    maker: Any = source
-    name = getattr(source, "__name__", "function")
+    maker, name = source, getattr(source, "__name__", "function")
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         place = Path(name).expanduser()
         known = isinstance(source, str) and name.partition(":")[0] in (*NAMES, "hf")
-        model = (place / "run.json"), (place / "config.json"), (place / "model.safetensors")
-        if not known and (model[0].is_file() or all(file.is_file() for file in model[1:])):
+        trained = (place / "run.json").is_file() or (place / "model.safetensors").is_file()
+        if trained and not known:
             from modecover.runs.model import load
 
             maker = load(place, seed=of_seed)
-        elif not known and not place.exists() and (match := _FUNCTION.fullmatch(name)):
+        elif not (known or place.exists()) and (match := _FUNCTION.fullmatch(name)):
             maker = _imported(match["module"], match["name"])
     elif isinstance(source, torch.nn.Module):
         name = _title(source)
@@ -221,17 +220,15 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
     Functions of Python's own library make no samples, and some of them end the process: they are not called.
     """
     _require_not_pythons(module, f"{module}:{name}")
-    sys.path.insert(0, here := os.getcwd())  # as with `python -m`
-    try:
-        with _guarded(f"importing {module}", "Mend it, or name another."):
-            found: Any = _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
-    except UserError as error:
-        if isinstance(error.__cause__, ModuleNotFoundError | FileNotFoundError):
-            words = f"there is no file, folder or module {module} ({error.__cause__}); check its name."
-            raise UserError(words) from error
-        raise
-    finally:
-        sys.path.remove(here)
+    with _guarded(f"there is no file, folder or module {module}, or importing it", "Check its name and what is in it."):
+        if module.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(module).stem, Path(module).expanduser())
+            assert spec is not None and spec.loader is not None, "the name ends in .py"
+            found: Any = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(spec.name, found)
+            spec.loader.exec_module(found)
+        else:
+            found = importlib.import_module(module)
     for part in name.split("."):
         if not hasattr(found, part):
             raise UserError(f"{module} has no {name}; name a function in it, as in module:function.")
@@ -247,19 +244,12 @@ def _require_not_pythons(module: str, name: str) -> None:
         raise UserError(f"{name} is of Python's own library and makes no samples; name a function of yours.")
 
 
-def _from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path.expanduser())
-    assert spec is not None and spec.loader is not None, "the name ends in .py"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @contextmanager
 def _guarded(what: str, cure: str) -> Iterator[None]:
-    """The user's code runs in the block: whatever it raises is told in a sentence, and it may go to another folder."""
+    """The user's code runs in the block: it finds modules of the working folder, as with `python -m`, and may leave for
+    another one; whatever it raises is told in a sentence."""
     here = os.getcwd()
+    sys.path.insert(0, here)
     try:
         yield
     except KeyboardInterrupt:
@@ -269,6 +259,7 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
         words = name if said == name else f"{name}: {said}"
         raise UserError(f"{what} raised {words}. {cure}") from error
     finally:
+        sys.path.remove(here)
         os.chdir(here)
 
 
