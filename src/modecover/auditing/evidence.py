@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from modecover.auditing.inputs import Samples
 from modecover.auditing.results import Flags
@@ -29,8 +27,6 @@ K = 5
 
 BINS = 20
 """Cells of the data: about as coarse as modes are, as finer ones tell shrink from the middle of a mode outwards."""
-
-_PAIRS_AT_A_TIME = 2**22
 
 
 @dataclass(frozen=True)
@@ -129,7 +125,7 @@ def gather(
     def seen(extractor: Extractor, stage: str) -> View:
         x, y = extractor(real.kept), extractor(fake.kept)
         near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=_of(tell, stage))
-        return View(extractor, x, y, near, left_out(x, k))
+        return View(extractor, x, y, near, left_out(near))
 
     tell("features", 0.0)
     plain = extractor.name.startswith("pixels-")
@@ -182,22 +178,19 @@ def gather(
     )
 
 
-def left_out(rows: npt.ArrayLike, k: int) -> LeftOut:
-    """Leave each row out in turn, at the cost of one search for k nearest neighbours.
+def left_out(near: NeighbourStatistics) -> LeftOut:
+    """Leave each real row out in turn, from the k >= 2 nearest real rows of every real row alone.
 
     A ball that holds the left-out row i is that of a row j of whose k nearest neighbours i is one: drawn without i it
     reaches further, to the next neighbour.
-
-    Args:
-        rows: features (n, d), n > k >= 1 and n >= 3.
     """
-    index, distance = _nearest_others(np.asarray(rows), max(k, 2))
-    inside = np.zeros(len(index), dtype=bool)
-    inside[index[:, :k].ravel()] = True
-    nearest = index[:, 0]
-    mutual = index[nearest, 0] == np.arange(len(index))
-    own = np.where(mutual, distance[nearest, 1], distance[nearest, 0])
-    return LeftOut(inside | (distance[:, 0] == 0), closeness(distance[:, 0], own), distance[:, 0])
+    first, second = near.nearest_real[:2]
+    inside = first.distance == 0
+    for neighbours in near.nearest_real:
+        inside[neighbours.index] = True
+    mutual = first.index[first.index] == np.arange(len(inside))
+    own = np.where(mutual, second.distance[first.index], first.distance[first.index])
+    return LeftOut(inside, closeness(first.distance, own), first.distance)
 
 
 def closeness(distance: Floats, own: Floats) -> Floats:
@@ -214,26 +207,6 @@ def independent_share(groups: Integers) -> float:
     """The effective number of different rows over the number of rows: (sum n)^2 / (n sum n^2) over groups of equals."""
     sizes = np.bincount(groups)
     return float(len(groups) / np.square(sizes, dtype=float).sum())
-
-
-def _nearest_others(rows: npt.NDArray[np.float32], k: int) -> tuple[Integers, Floats]:
-    """Indices and distances (n, k) of the nearest other rows."""
-    points = torch.from_numpy(np.ascontiguousarray(rows)).double()
-    points = points - points.mean(dim=0)
-    norms = points.square().sum(dim=1)
-    found = []
-    step = max(1, _PAIRS_AT_A_TIME // len(points))
-    for start in range(0, len(points), step):
-        part = points[start : start + step]
-        squares = norms - 2 * part @ points.T + norms[start : start + step, None]
-        here = torch.arange(len(part))
-        squares[here, start + here] = torch.inf
-        index = squares.topk(k, largest=False).indices
-        # Anew from the differences: of near-equal rows the products leave only rounding.
-        distances, order = (part[:, None] - points[index]).norm(dim=2).sort(dim=1, stable=True)
-        found.append((index.gather(1, order), distances))
-    indices, distances = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
-    return indices, distances
 
 
 def _of(tell: Progress, stage: str) -> Callable[[int, int], None]:
