@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from planted import EXPECTED, World, digit_world, mixture_world, stacked_world
 
-from modecover.auditing.results import VERDICTS, Audit
-from modecover.auditing.run import audit
+from modecover.auditing.run import Audit, audit
+from modecover.auditing.verdicts import NAMES
 
 WORLDS = {
     "mixture-2d": lambda: mixture_world(2, 2500),
@@ -31,8 +31,8 @@ def main(names: list[str]) -> None:
     for name in names or list(WORLDS):
         world: World = WORLDS[name]()
         print(f"\n### {name}: {len(world.real)} real samples, of which the drops miss {world.missing:.1%}\n")
-        print(f"| planted | {' | '.join(VERDICTS)} | as expected | CPU s |")
-        print("|---|" + "---|" * (len(VERDICTS) + 2))
+        print(f"| planted | {' | '.join(NAMES)} | as expected | CPU s |")
+        print("|---|" + "---|" * (len(NAMES) + 2))
         for failure, fake in world.fakes.items():
             start = time.process_time()
             found = audit(world.real, fake, features=world.features)

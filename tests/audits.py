@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from modecover.auditing.gallery import gallery
+from modecover.auditing.findings import gallery
+from modecover.auditing.inputs import Samples
 from modecover.auditing.results import (
-    Audit,
     Bins,
     Copy,
     Curves,
@@ -20,6 +20,8 @@ from modecover.auditing.results import (
     NoiseSweep,
     Verdict,
 )
+from modecover.auditing.run import Audit
+from modecover.features.kept import Kept
 
 
 def verdict(name: str, fires: bool, effect: float, unit: str, sentence: str, spread: float = 0.02) -> Verdict:
@@ -93,4 +95,9 @@ def audit(shape: tuple[int, ...] = (1, 28, 28), count: int = 400, seed: int = 0,
         inputs=inputs,
     )
     made = dataclasses.replace(made, **changes)
-    return dataclasses.replace(made, gallery=gallery(made, real, fake))
+    return dataclasses.replace(made, gallery=gallery(made, samples(real), samples(fake), samples(real)))
+
+
+def samples(rows: np.ndarray) -> Samples:
+    """Rows, all of their source, as an audit takes them."""
+    return Samples(Kept(rows), "array", "0", np.arange(len(rows)), len(rows))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from modecover.auditing import run
-from modecover.auditing.results import Audit
+from modecover.auditing.run import Audit
 from modecover.cli.audit import memory
 from modecover.cli.main import main as command
 

@@ -195,8 +195,8 @@ def test_nan_and_infinity_are_refused_with_the_first_row(bad, shape):
         ("makers:nothing", "makers:nothing is no function"),
         ("makers:Model", "makers:Model is no function"),
         ("makers:empty", "is empty"),
-        ("faulty:f", "importing faulty raised ZeroDivisionError"),
-        ("gone.py:f", r"there is no file, folder or module gone\.py"),
+        ("faulty:f", "module faulty, or importing it raised ZeroDivisionError"),
+        ("gone.py:f", r"there is no file, folder or module gone\.py, or importing it raised FileNotFoundError"),
         (lambda n: "rows", r"returned a str; it must return an array or a tensor"),
         (torch.nn.Linear(2, 2), "a Linear is a network, and what its input is only you know"),
     ],
@@ -217,8 +217,8 @@ def test_samples_of_another_shape_are_refused_with_the_cure():
         with pytest.raises(
             UserError, match=rf"^The real samples \(array\) have shape \(1, 5, 5\), the generated.*{cure}"
         ):
-            require_alike(real, {"fake": read_samples(other, "fake")})
-    require_alike(real, {"fake": read_samples(PIXELS[:3], "fake")})
+            require_alike(real, read_samples(other, "fake"), "fake")
+    require_alike(real, read_samples(PIXELS[:3], "fake"), "fake")
 
 
 def test_samples_that_were_read_are_handed_through():

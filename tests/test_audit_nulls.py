@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from planted import _blurred
 
-from modecover.auditing.nulls import excess, independent_share, left_out, share, share_of
-from modecover.auditing.results import Estimate
-from modecover.auditing.spread import bin_means, coarse, detail, groups_of_equals, spread_ratio
+from modecover.auditing.evidence import groups_of_equals, independent_share, left_out
+from modecover.auditing.results import Estimate, excess, share, share_of
+from modecover.auditing.verdicts.low_quality import bin_means, detail
+from modecover.auditing.verdicts.shrink import coarse, spread_ratio
+from modecover.metrics.neighbours import neighbour_statistics
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 10])
 def test_leaving_out_is_what_removing_each_row_gives(dimensions):
     rows = np.random.default_rng(dimensions).standard_normal((40, dimensions)).astype(np.float32)
-    found = left_out(rows, k=3)
+    found = left_out(neighbour_statistics(rows, rows[:9] + 1, k=3))
     for i in range(len(rows)):
         rest = np.delete(rows, i, axis=0).astype(np.float64)
         among = np.linalg.norm(rest[:, None] - rest[None], axis=2)
@@ -27,7 +29,8 @@ def test_leaving_out_is_what_removing_each_row_gives(dimensions):
 
 
 def test_equal_rows_left_out_are_all_close():
-    found = left_out(np.ones((12, 3), np.float32), k=2)
+    rows = np.ones((12, 3), np.float32)
+    found = left_out(neighbour_statistics(rows, rows, k=2))
     assert (found.closeness == 0).all() and (found.spacing == 0).all()
 
 

@@ -18,11 +18,20 @@ from browser import Browser, find_browser
 from PIL import Image
 
 from modecover.auditing import plots
-from modecover.auditing.gallery import gallery, with_gallery
-from modecover.auditing.inputs import read_samples
+from modecover.auditing.findings import gallery
 from modecover.auditing.page import page
-from modecover.auditing.results import Audit, Bins, Curves, Estimate, Missed, NeighbourDistances, NoiseSweep
-from modecover.auditing.words import interval, number, quantity
+from modecover.auditing.results import (
+    Bins,
+    Curves,
+    Estimate,
+    Missed,
+    NeighbourDistances,
+    NoiseSweep,
+    interval,
+    number,
+    quantity,
+)
+from modecover.auditing.run import Audit, audit
 
 VOID = {"meta", "img", "br", "polyline", "polygon", "line", "rect", "circle", "path"}
 
@@ -124,7 +133,7 @@ def test_names_that_look_like_html_are_shown_and_not_obeyed():
     changed = audits.audit(inputs=inputs, settings={nasty: nasty})
     text = page(dataclasses.replace(changed, verdicts=(dataclasses.replace(changed.verdicts[0], sentence=nasty),)))
     assert "<script" not in text
-    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;") >= 6
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;") >= 6
 
 
 def test_the_page_stands_alone():
@@ -204,26 +213,24 @@ def test_without_a_gallery_the_verdicts_and_plots_are_still_there():
 
 def test_the_gallery_holds_what_is_shown_and_little_more():
     rows = np.arange(5000, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 2, 2), np.float32)
-    picked = gallery(audits.audit(count=500), rows, -rows, 10 * rows)
+    picked = gallery(audits.audit(count=500), *map(audits.samples, (rows, -rows, 10 * rows)))
     assert set(picked.real) == {*range(40, 64), 7, 8, 9, 10, 100, 101, 102}
     assert set(picked.fake) == set(range(24))
     assert {row: float(image[0, 0, 0]) for row, image in picked.train.items()} == {17: 170.0, 31: 310.0}
 
 
 def test_rows_are_numbered_as_in_the_source_they_were_taken_from():
-    source = np.arange(9000.0)[:, None]
-    real, fake = read_samples(source, count=500), read_samples(-source, "fake", count=500)
-    found = with_gallery(audits.audit((1,)), real, fake)
-    assert [missed.index for missed in found.missed] == real.index[40:64].tolist()
-    assert found.starved == {3: tuple(real.index[7:11]), 10: tuple(real.index[100:103])}
-    assert [(copy.fake, copy.train) for copy in found.copies] == [
-        (fake.index[5], real.index[17]),
-        (fake.index[9], real.index[31]),
-    ]
+    """Row i of either source holds the number i; the fake rows end in the middle of the real ones."""
+    found = audit(np.arange(9000.0)[:, None], np.arange(4500.0)[:, None], samples=300)
+    assert found.missed and min(missed.index for missed in found.missed) > 4000
+    assert found.starved and min(min(rows) for rows in found.starved.values()) > 4000
+    assert [abs(copy.fake - copy.train) for copy in found.copies] == pytest.approx(
+        [copy.distance for copy in found.copies], abs=1e-3
+    )
+    assert max(copy.train for copy in found.copies) > 300
     assert found.gallery is not None
-    assert all(float(row[0]) == index for index, row in found.gallery.real.items())
-    assert all(float(row[0]) == -index for index, row in found.gallery.fake.items())
-    assert {index: float(row[0]) for index, row in found.gallery.train.items()} == {i: i for i in real.index[[17, 31]]}
+    for rows in (found.gallery.real, found.gallery.fake, found.gallery.train):
+        assert rows and all(float(row[0]) == index for index, row in rows.items())
 
 
 # ---------------------------------------------------------------- plots
@@ -257,7 +264,7 @@ def test_the_sweep_draws_each_reading_at_its_height_and_the_plateau_where_it_is(
 
 def test_histograms_have_the_same_area_whatever_the_counts():
     random = np.random.default_rng(0)
-    svg = plots.histograms(random.normal(size=90), random.normal(size=9000), title="t", x_label="x")
+    svg = plots.histograms(random.normal(size=90), random.normal(size=9000), "t", "x")
     areas = []
     for kind in ("real", "fake"):
         ends = re.search(rf'<polygon points="([^"]*)" class="area {kind}"', svg)

@@ -9,7 +9,9 @@ import audits
 import pytest
 
 from modecover.auditing.gates import EFFECTS, KNOWN, Gate, check_gates, gate_numbers, parse_gate, require_possible
-from modecover.auditing.results import FORMAT, VERDICTS, Audit, Curves, Metric
+from modecover.auditing.results import FORMAT, Curves, Metric
+from modecover.auditing.run import Audit
+from modecover.auditing.verdicts import NAMES
 from modecover.errors import UserError
 
 # ---------------------------------------------------------------- JSON
@@ -174,7 +176,7 @@ def test_two_bounds_of_one_side_on_one_number_are_refused():
 
 
 def test_a_gate_on_what_this_audit_does_not_know_is_refused():
-    with pytest.raises(UserError, match="the audit has no number 'modes-20'; its numbers are copying, coverage"):
+    with pytest.raises(UserError, match="this audit has no number 'modes-20'; choose one of missing-mass, imbalance"):
         check_gates(audits.audit(), [parse_gate("modes-20=8", "under")])
 
 
@@ -183,7 +185,7 @@ def test_a_gate_on_what_no_audit_has_is_refused_beforehand():
     with pytest.raises(UserError, match="an audit has no number 'coverag'; did you mean coverage"):
         require_possible([parse_gate("coverag=0.8", "under")])
     assert set(gate_numbers(audits.audit())) <= set(KNOWN)
-    assert list(EFFECTS) == [name.replace(" ", "-") for name in VERDICTS]
+    assert list(EFFECTS) == [name.replace(" ", "-") for name in NAMES]
 
 
 def test_gates_can_be_set_on_metrics_and_on_effects_of_verdicts():

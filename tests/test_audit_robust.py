@@ -15,10 +15,12 @@ import pytest
 import torch
 
 import modecover
-from modecover.auditing import measuring
-from modecover.auditing.gates import KNOWN, METRICS, gate_numbers
+from modecover.auditing import evidence
+from modecover.auditing.findings import METRICS
+from modecover.auditing.gates import KNOWN, gate_numbers
 from modecover.auditing.page import page
-from modecover.auditing.results import VERDICTS, Audit
+from modecover.auditing.run import Audit
+from modecover.auditing.verdicts import NAMES
 from modecover.cli.findings import headline
 from modecover.errors import UserError
 from modecover.metrics.missing import missing_modes
@@ -40,13 +42,13 @@ def mixture(count: int, seed: int, modes: int = 5) -> np.ndarray:
 def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Discriminators that are trained for a moment only, but in tests whose name says thorough."""
     if "thorough" not in request.node.name:
-        monkeypatch.setattr(measuring, "missing_modes", partial(missing_modes, steps=QUICK))
+        monkeypatch.setattr(evidence, "missing_modes", partial(missing_modes, steps=QUICK))
 
 
 def audited(real: object, fake: object, **options: object) -> Audit:
     """An audit that is whole: all verdicts, sound numbers, JSON there and back, and a page."""
     found = modecover.audit(real, fake, **options)
-    assert tuple(verdict.name for verdict in found.verdicts) == VERDICTS
+    assert tuple(verdict.name for verdict in found.verdicts) == NAMES
     for verdict in found.verdicts:
         for estimate in (verdict.effect, verdict.null):
             assert math.isnan(estimate.value) or estimate.low <= estimate.value <= estimate.high, verdict
@@ -213,9 +215,9 @@ import resource
 from functools import partial
 import numpy as np
 import modecover
-from modecover.auditing import measuring
+from modecover.auditing import evidence
 
-measuring.missing_modes = partial(measuring.missing_modes, steps=12)
+evidence.missing_modes = partial(evidence.missing_modes, steps=12)
 random = np.random.default_rng(0)
 real, fake = (random.standard_normal((100_000, 16)).astype(np.float32) for _ in range(2))
 modecover.audit(real[:200], fake[:200])  # what libraries take does not count

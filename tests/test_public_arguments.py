@@ -51,7 +51,11 @@ def loss(**changed):
         (lambda: modecover.Display(5), "console is 5"),
         (lambda: get([]), r"method is \[\]"),
         (lambda: modecover.train("gan", "ring", steps=1, networks={"G": nn.LazyLinear(2)}), "lazy layers"),
-        (lambda: modecover.audit(np.eye(20), np.eye(20), noise=[1e300]), "noise must be"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), noise=[1e300]), "an entry of noise is 1e"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), noise=[1, 1e7]), "noise is .* at most 1e"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), memory=0), "memory is 0"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), features=5), "features must be"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), real_options={"colour": 1}), "no option 'colour'"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), labels=5), "labels have type"),
     ],
 )

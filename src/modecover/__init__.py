@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random
-    from modecover.auditing.results import Audit
-    from modecover.auditing.run import audit
+    from modecover.auditing.run import Audit, audit
     from modecover.cli.progress import Display
     from modecover.data import open_data
     from modecover.errors import UserError
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Audit": "modecover.auditing.results",
+    "Audit": "modecover.auditing.run",
     "Display": "modecover.cli.progress",
     "GenerativeModel": "modecover.runs.model",
     "InterventionLoss": "modecover.interventions",

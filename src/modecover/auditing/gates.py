@@ -6,31 +6,17 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from modecover.auditing.results import Audit, Better
+from modecover.auditing.findings import METRICS
+from modecover.auditing.results import Better, Findings
+from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.errors import UserError
 
 Side = Literal["under", "over"]
 
-METRICS: dict[str, Better] = {
-    **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
-    **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
-    **dict.fromkeys(("modes", "modes-5", "modes-20"), "higher"),
-    **dict.fromkeys(("inception-score", "mode-score", "mode-score-printed"), "higher"),
-    **dict.fromkeys(("density", "vendi"), None),
-}
-"""Keys of all metrics that an audit may have, each with the direction that is better, as its `Metric` has it. Those of
-classes, mixtures and codes are there only where the audit knows them."""
-
-EFFECTS: dict[str, Better] = {
-    "missing-mass": "lower",
-    "imbalance": "lower",
-    "shrink": None,
-    "low-quality": "lower",
-    "copying": "lower",
-}
-"""The verdicts, whose effects can be bounded too. A ratio of spreads can be too small and too large."""
+EFFECTS: dict[str, Better] = dict(zip((name.replace(" ", "-") for name in NAMES), VERDICTS.values(), strict=True))
+"""The verdicts, whose effects can be bounded too."""
 
 KNOWN = {**METRICS, **EFFECTS}
 
@@ -48,21 +34,11 @@ class Gate:
         return f"--fail-{self.side} {self.key}={self.bound:g}"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A gate, and the number that was held against it."""
+class Outcome(NamedTuple):
+    """What became of a gate."""
 
-    gate: Gate
-    value: float
     broken: bool
-
-    @property
-    def sentence(self) -> str:
-        """The outcome in one line."""
-        if math.isnan(self.value):
-            return f"{self.gate.key} could not be measured, so {self.gate} is broken"
-        relation = "over" if self.value > self.gate.bound else "under" if self.value < self.gate.bound else "at"
-        return f"{self.gate.key} is {self.value:.4g}, {relation} {self.gate.bound:g}"
+    sentence: str
 
 
 def parse_gate(text: str, side: Side) -> Gate:
@@ -91,11 +67,7 @@ def require_possible(gates: Sequence[Gate]) -> None:
     """
     said: dict[tuple[str, Side], Gate] = {}
     for gate in gates:
-        key = _plain(gate.key)
-        if key not in KNOWN:
-            near = difflib.get_close_matches(key, KNOWN, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(KNOWN)}."
-            raise UserError(f"{gate}: an audit has no number {gate.key!r}; {hint}")
+        key = _known(gate, KNOWN, "an audit")
         wrong, right = ("lower", "over") if gate.side == "under" else ("higher", "under")
         if KNOWN[key] == wrong:
             raise UserError(f"{gate} would fail good samples: {key} is better {wrong}, so say --fail-{right} instead.")
@@ -104,34 +76,38 @@ def require_possible(gates: Sequence[Gate]) -> None:
             raise UserError(f"{gate} comes after {first}: set one bound on {key}.")
 
 
-def gate_numbers(audit: Audit) -> dict[str, float]:
-    """The numbers that gates can be set on, by key: every metric, and the effect of every verdict by its name."""
+def gate_numbers(audit: Findings) -> dict[str, float]:
+    """The numbers that gates can be set on, by key: the effect of every verdict by its name, and every metric."""
     effects = {_plain(verdict.name): verdict.effect.value for verdict in audit.verdicts}
     return {**effects, **{metric.key: metric.value for metric in audit.metrics}}
 
 
-def check_gates(audit: Audit, gates: Sequence[Gate]) -> list[Outcome]:
+def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
     """What became of each gate. A number that could not be measured (NaN) breaks its gate.
 
     Raises:
         UserError: see `require_possible`; or a gate names a number that this audit does not have.
     """
     require_possible(gates)
-    numbers = gate_numbers(audit)
-    known_as = {_plain(name): name for name in numbers}
-    outcomes = []
+    numbers, outcomes = gate_numbers(audit), []
     for gate in gates:
-        if _plain(gate.key) not in known_as:
-            raise UserError(f"{gate}: the audit has no number {gate.key!r}; {_hint(gate.key, numbers)}")
-        value = numbers[known_as[_plain(gate.key)]]
-        beyond = value < gate.bound if gate.side == "under" else value > gate.bound
-        outcomes.append(Outcome(gate, value, broken=beyond or math.isnan(value)))
+        value = numbers[_known(gate, numbers, "this audit")]
+        side = "over" if value > gate.bound else "under" if value < gate.bound else "at"
+        sentence = f"{gate.key} is {value:.4g}, {side} {gate.bound:g}"
+        if math.isnan(value):
+            sentence = f"{gate.key} could not be measured, so {gate} is broken"
+        outcomes.append(Outcome(math.isnan(value) or side == gate.side, sentence))
     return outcomes
 
 
-def _hint(key: str, numbers: Mapping[str, float]) -> str:
-    near = difflib.get_close_matches(_plain(key), list(numbers), n=1)
-    return f"did you mean {near[0]}?" if near else f"its numbers are {', '.join(sorted(numbers))}."
+def _known(gate: Gate, keys: Mapping[str, object], whose: str) -> str:
+    """The key of `keys` that a gate names, in whatever spelling; `UserError` where there is none."""
+    key = _plain(gate.key)
+    if key not in keys:
+        near = difflib.get_close_matches(key, keys, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(keys)}."
+        raise UserError(f"{gate}: {whose} has no number {gate.key!r}; {hint}")
+    return key
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,10 @@ from modecover.features.kept import Kept, block_rows, blocks, raw
 from modecover.kinds import first_line
 from modecover.random import derive_seed
 
-if TYPE_CHECKING:
-    from modecover.runs.model import GenerativeModel
+SAMPLES, FEWEST = 10_000, 10
+"""Rows taken of each side, where nothing else is said; and that an audit needs at least."""
 
-SAMPLES = 10_000
-"""Rows taken of each side, where nothing else is said."""
-
+_OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
 _OF_ARRAYS = ("size", "channels", "layout", "value_range")
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
@@ -49,7 +47,7 @@ class Samples:
     fingerprint: str
     """SHA-256 of these rows."""
     index: npt.NDArray[np.int64]
-    """Where each row stands in the source; 0 .. n-1 where all were taken or the source is endless."""
+    """Where each row stands in the source, ascending; 0 .. n-1 where all were taken or the source is endless."""
     of: int | None
     """Rows the source has; None where it is endless."""
     labels: npt.NDArray[np.int64] | None = None
@@ -109,6 +107,8 @@ def read_samples(
         return source
     if count < 1:
         raise UserError(f"{count} {ROLES[role]} samples were asked for; ask for at least 1.")
+    if unknown := [name for name in options or {} if name not in _OPTIONS]:
+        raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
     own_seed = derive_seed(seed, "audit", role)
     try:
         opened = _open(source, count, own_seed % 2**31, of_seed, dict(options or {}))
@@ -117,23 +117,15 @@ def read_samples(
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
 
-def range_like(real: Samples) -> dict[str, str]:
-    """The option of `open_data` with which float pixels of other roles are read as the real ones were."""
-    read_as = getattr(real.dataset, "read_as", None)
-    return {} if read_as is None else {"value_range": read_as}
-
-
-def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
+def require_alike(real: Samples, samples: Samples, role: str) -> None:
     """Raise `UserError` where samples of another role differ from the real ones in shape, or in what pixels mean."""
-    for role, samples in others.items():
-        low, high = getattr(samples.dataset, "source_range", None) or (-1.0, 1.0)
-        if getattr(samples.dataset, "read_as", None) == getattr(real.dataset, "read_as", None) == SIGNED and low >= 0:
-            raise UserError(
-                f"The {ROLES[role]} samples ({samples.name}) have pixels from {low:g} to {high:g}, none below 0, and "
-                f"the real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
-            )
-        if samples.shape == real.shape:
-            continue
+    low, high = getattr(samples.dataset, "source_range", None) or (-1.0, 1.0)
+    if getattr(samples.dataset, "read_as", None) == getattr(real.dataset, "read_as", None) == SIGNED and low >= 0:
+        raise UserError(
+            f"The {ROLES[role]} samples ({samples.name}) have pixels from {low:g} to {high:g}, none below 0, and the "
+            f"real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
+        )
+    if samples.shape != real.shape:
         cure = "give both with as many columns"
         if len(real.shape) == len(samples.shape) == 3:
             cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike"
@@ -145,38 +137,47 @@ def require_alike(real: Samples, others: Mapping[str, Samples]) -> None:
 
 def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict[str, Any]) -> Dataset:
     """`source` as a data set; of a model or function, one with `count` fresh samples."""
+    # Words may name a trained model or a function; what else they name is for `open_data` to find out.
+    maker, name = source, getattr(source, "__name__", "function")
     if isinstance(source, str | os.PathLike):
-        text = os.fspath(source)
-        place = Path(text).expanduser()
-        named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
-        if not named and is_model(place):
-            return _from_model(_load(place, of_seed), text, count, seed)
-        if not named and not place.exists() and (match := _FUNCTION.fullmatch(text)):
-            return _from_function(_imported(match["module"], match["name"]), text, count, seed, options)
-        return open_data(source, **options)
-    if isinstance(source, torch.nn.Module):
-        if hasattr(source, "sample") and hasattr(source, "latents"):
-            return _from_model(source, _title(source), count, seed)  # type: ignore[arg-type]  # as it looks
+        name = os.fspath(source)
+        place = Path(name).expanduser()
+        known = isinstance(source, str) and name.partition(":")[0] in (*NAMES, "hf")
+        trained = (place / "run.json").is_file() or (place / "model.safetensors").is_file()
+        if trained and not known:
+            from modecover.runs.model import load
+
+            maker = load(place, seed=of_seed)
+        elif not (known or place.exists()) and (match := _FUNCTION.fullmatch(name)):
+            maker = _imported(match["module"], match["name"])
+    elif isinstance(source, torch.nn.Module):
+        name = _title(source)
+
+    if isinstance(maker, torch.nn.Module):
+        if not (hasattr(maker, "sample") and hasattr(maker, "latents")):
+            raise UserError(
+                f"a {type(maker).__name__} is a network, and what its input is only you know; give a function of the "
+                "number of samples, such as lambda n: network(torch.randn(n, 64))."
+            )
+        rows = maker.sample(count, seed=seed)  # type: ignore[operator]  # as it looks
+        options = {}
+        if rows.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
+            rows = rows.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+            options = {"layout": "NCHW"}
+    elif callable(maker) and not isinstance(maker, Dataset):
+        rows = _called(maker, f"{name}({count})", count, seed)
+        options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
+    else:
+        if isinstance(maker, Dataset):
+            options.pop("value_range", None)
+        return open_data(_plain(maker), **options)
+    data = open_data(_plain(rows), **options)
+    if data.size is not None and data.size < count:
         raise UserError(
-            f"a {type(source).__name__} is a network, and what its input is only you know; give a function of the "
-            "number of samples, such as lambda n: network(torch.randn(n, 64))."
+            f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
         )
-    if callable(source) and not isinstance(source, Dataset):
-        return _from_function(source, getattr(source, "__name__", "function"), count, seed, options)
-    if isinstance(source, Dataset):
-        options.pop("value_range", None)
-    return open_data(_plain(source), **options)
-
-
-def is_model(place: Path) -> bool:
-    """Whether a run or a model of modecover lies in the folder `place`."""
-    return (place / "run.json").is_file() or all((place / n).is_file() for n in ("config.json", "model.safetensors"))
-
-
-def _load(place: Path, of_seed: int | None) -> GenerativeModel:
-    from modecover.runs.model import load
-
-    return load(place, seed=of_seed)
+    data.name = name
+    return data
 
 
 def _title(model: torch.nn.Module) -> str:
@@ -188,44 +189,20 @@ def _title(model: torch.nn.Module) -> str:
     return f"{method.get('name')} on {data.get('name')}{seed}"
 
 
-def _from_model(model: GenerativeModel, name: str, count: int, seed: int) -> Dataset:
-    samples = model.sample(count, seed=seed)
-    if samples.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
-        samples = samples.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
-    data = open_data(samples, layout="NCHW" if samples.ndim == 4 else None)
-    data.name = name
-    return data
-
-
-def _from_function(
-    function: Callable[..., Any], name: str, count: int, seed: int, options: Mapping[str, Any]
-) -> Dataset:
-    """One call for all rows: a function that seeds itself would repeat its rows if it were called in batches."""
+def _called(function: Callable[..., Any], call: str, count: int, seed: int) -> Any:
+    """What a function returns, by one call for all rows: one that seeds itself would repeat its rows in batches."""
     try:
         seeded = "seed" in inspect.signature(function).parameters
     except (TypeError, ValueError):  # some built-in functions do not tell
         seeded = False
-    try:
-        with torch.no_grad(), _folder_kept():
-            result = function(count, seed=seed) if seeded else function(count)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
-        raise UserError(
-            f"{name}({count}) raised {_in_words(error)}. It is called with the number of samples wanted, and returns "
-            "an array or tensor of so many rows."
-        ) from error
+    cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
+    with _guarded(call, cure), torch.no_grad():
+        result = function(count, seed=seed) if seeded else function(count)
     if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
         if inspect.iscoroutine(result):
             result.close()  # it would warn that nobody awaited it
-        raise UserError(f"{name}({count}) returned a {type(result).__name__}; it must return an array or a tensor.")
-    data = open_data(_plain(result), **{key: options[key] for key in _OF_ARRAYS if key in options})
-    if data.size is not None and data.size < count:
-        raise UserError(
-            f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
-        )
-    data.name = name
-    return data
+        raise UserError(f"{call} returned a {type(result).__name__}; it must return an array or a tensor.")
+    return result
 
 
 def _plain(source: Any) -> Any:
@@ -237,27 +214,21 @@ def _plain(source: Any) -> Any:
     return source
 
 
-def _in_words(error: BaseException) -> str:
-    """An exception by its type and the first line of what it says."""
-    name, said = type(error).__name__, first_line(error)[:200]
-    return name if said == name else f"{name}: {said}"
-
-
 def _imported(module: str, name: str) -> Callable[..., Any]:
     """The function `name` of a module, which may be named by its import path or its file.
 
     Functions of Python's own library make no samples, and some of them end the process: they are not called.
     """
     _require_not_pythons(module, f"{module}:{name}")
-    try:
-        with _here_importable(), _folder_kept():
-            found: Any = _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        if isinstance(error, ModuleNotFoundError | FileNotFoundError):
-            raise UserError(f"there is no file, folder or module {module} ({error}); check its name.") from error
-        raise UserError(f"importing {module} raised {_in_words(error)}.") from error
+    with _guarded(f"there is no file, folder or module {module}, or importing it", "Check its name and what is in it."):
+        if module.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(module).stem, Path(module).expanduser())
+            assert spec is not None and spec.loader is not None, "the name ends in .py"
+            found: Any = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(spec.name, found)
+            spec.loader.exec_module(found)
+        else:
+            found = importlib.import_module(module)
     for part in name.split("."):
         if not hasattr(found, part):
             raise UserError(f"{module} has no {name}; name a function in it, as in module:function.")
@@ -273,34 +244,23 @@ def _require_not_pythons(module: str, name: str) -> None:
         raise UserError(f"{name} is of Python's own library and makes no samples; name a function of yours.")
 
 
-def _from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path.expanduser())
-    assert spec is not None and spec.loader is not None, "the name ends in .py"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @contextmanager
-def _folder_kept() -> Iterator[None]:
-    """The user's code may go to another folder; relative names of files still mean what they meant before."""
-    here = os.getcwd()
-    try:
-        yield
-    finally:
-        os.chdir(here)
-
-
-@contextmanager
-def _here_importable() -> Iterator[None]:
-    """Modules of the working folder can be imported, as with `python -m`."""
+def _guarded(what: str, cure: str) -> Iterator[None]:
+    """The user's code runs in the block: it finds modules of the working folder, as with `python -m`, and may leave for
+    another one; whatever it raises is told in a sentence."""
     here = os.getcwd()
     sys.path.insert(0, here)
     try:
         yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
+        name, said = type(error).__name__, first_line(error)[:200]
+        words = name if said == name else f"{name}: {said}"
+        raise UserError(f"{what} raised {words}. {cure}") from error
     finally:
         sys.path.remove(here)
+        os.chdir(here)
 
 
 def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
@@ -325,20 +285,16 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
         kept = Kept((data.pixels if every else data.pixels.index_select(0, keys)).numpy())
     else:
         kept = Kept.of(read(), len(keys))
+    # The `digest` of the samples as one tensor, which never is in memory.
+    fingerprint = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{kept.shape}".encode())
+    for _, block in blocks(kept):
+        fingerprint.update(raw(block))
     return Samples(
         kept=kept,
         name=printable(data.name),
-        fingerprint=_fingerprint(kept),
+        fingerprint=fingerprint.hexdigest(),
         index=np.arange(len(keys)) if data.size is None else keys.numpy(),
         of=data.size,
         labels=None if labels is None else labels.cpu().numpy(),
         dataset=data,
     )
-
-
-def _fingerprint(samples: Kept) -> str:
-    """The `digest` of the samples as one tensor, which never is in memory."""
-    total = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{samples.shape}".encode())
-    for _, block in blocks(samples):
-        total.update(raw(block))
-    return total.hexdigest()

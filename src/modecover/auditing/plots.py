@@ -6,14 +6,15 @@ Classes used: `real`, `fake`, `alarm` (what should worry), `grid`, `axis`. The p
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from modecover.auditing.results import Bins, Estimate, NeighbourDistances, NoiseSweep, Verdict
+from modecover.auditing.results import Bins, NoiseSweep, Verdict
 
 Floats = npt.NDArray[np.floating]
 
@@ -46,39 +47,33 @@ class _Plot:
         top, _, bottom, _ = self.margins
         return self.height - bottom - (value - low) / ((high - low) or 1.0) * (self.height - top - bottom)
 
-    def add(self, tag: str, **attributes: str | float) -> None:
-        self.parts.append(_tag(tag, **attributes))
+    def add(self, tag: str, words: str = "", **attributes: str | float) -> None:
+        names = {"cls": "class"}
+        numbers = {name: value if isinstance(value, str) else f"{value:.1f}" for name, value in attributes.items()}
+        shown = [f'{names.get(name, name.replace("_", "-"))}="{escape(value)}"' for name, value in numbers.items()]
+        head = f"<{tag} {' '.join(shown)}"
+        self.parts.append(f"{head}>{escape(words)}</{tag}>" if words else f"{head}/>")
 
     def text(self, x: float, y: float, words: str, **attributes: str | float) -> None:
-        self.parts.append(_tag("text", x=x, y=y, **attributes).removesuffix("/>") + f">{escape(words)}</text>")
+        self.add("text", words, x=x, y=y, **attributes)
 
-    def line(self, points: Sequence[tuple[float, float]], kind: str) -> None:
-        """A curve through finite data points."""
+    def draw(self, tag: Literal["polyline", "polygon"], points: Sequence[tuple[float, float]], kind: str) -> None:
+        """A curve through finite data points, or the region that they enclose."""
         ends = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points if math.isfinite(x + y))
-        self.add("polyline", points=ends, cls=f"line {kind}")
+        self.add(tag, points=ends, cls=f"{'line' if tag == 'polyline' else 'area'} {kind}")
 
-    def area(self, points: Sequence[tuple[float, float]], kind: str) -> None:
-        """A closed region of data points."""
-        ends = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points if math.isfinite(x + y))
-        self.add("polygon", points=ends, cls=f"area {kind}")
-
-    def axes(
-        self,
-        x_ticks: Sequence[tuple[float, str]],
-        y_ticks: Sequence[tuple[float, str]],
-        x_label: str,
-    ) -> None:
-        """Horizontal grid lines with their numbers, and the numbers and name of the horizontal axis."""
+    def axes(self, x_ticks: Iterable[tuple[float, str]], highest: float, x_label: str) -> None:
+        """Horizontal grid lines up to a share, with their numbers; the numbers and the name of the horizontal axis."""
         _, right, bottom, left = self.margins
-        floor = self.height - bottom
-        for value, words in y_ticks:
+        floor, end = self.height - bottom, self.width - right
+        for value in ticks(0.0, highest):
             height = self.y(value)
-            self.add("line", x1=left, x2=self.width - right, y1=height, y2=height, cls="grid")
-            self.text(left - 8, height + 4, words, text_anchor="end")
+            self.add("line", x1=left, x2=end, y1=height, y2=height, cls="grid")
+            self.text(left - 8, height + 4, f"{100 * value:.3g}%", text_anchor="end")
         for value, words in x_ticks:
             self.text(self.x(value), floor + 17, words, text_anchor="middle")
-        self.add("line", x1=left, x2=self.width - right, y1=floor, y2=floor, cls="axis")
-        self.text((left + self.width - right) / 2, self.height - 6, x_label, text_anchor="middle", cls="name")
+        self.add("line", x1=left, x2=end, y1=floor, y2=floor, cls="axis")
+        self.text((left + end) / 2, self.height - 6, x_label, text_anchor="middle", cls="name")
 
     def svg(self) -> str:
         head = f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{escape(self.title)}">'
@@ -87,30 +82,30 @@ class _Plot:
 
 def sweep_plot(sweep: NoiseSweep) -> str:
     """Share of real mass judged missing over the level of input noise, its interval, its null, and the plateau."""
-    places = range(len(sweep.levels))
     highest = max((e.high for e in sweep.missing if math.isfinite(e.high)), default=0.0)
     highest = max(highest, *(n for n in sweep.null if math.isfinite(n)), 0.05)
     plot = _Plot("Missing share over the level of input noise", (-0.4, len(sweep.levels) - 0.6), (0.0, 1.08 * highest))
     if sweep.plateau is not None:
-        first, last = (_nearest(sweep.levels, level) for level in sweep.plateau)
+        first, last = map(sweep.levels.index, sweep.plateau)
         left, right = plot.x(first - 0.35), plot.x(last + 0.35)
         top, _, bottom, _ = plot.margins
         plot.add("rect", x=left, y=top, width=right - left, height=plot.height - top - bottom, cls="plateau")
         plot.text((left + right) / 2, top + 14, "plateau", text_anchor="middle", cls="name")
-    every = math.ceil(len(sweep.levels) / 8)
-    plot.axes(
-        [(place, f"{sweep.levels[place]:.2g}") for place in places if place % every == 0],
-        [(value, f"{100 * value:.3g}%") for value in ticks(0.0, highest)],
-        "standard deviation of the input noise",
-    )
-    upper = [(float(place), e.high) for place, e in zip(places, sweep.missing, strict=True)]
-    lower = [(float(place), max(e.low, 0.0)) for place, e in zip(places, sweep.missing, strict=True)]
-    plot.area([*upper, *reversed(lower)], "alarm")
-    plot.line([(float(place), max(value, 0.0)) for place, value in enumerate(sweep.null)], "real")
-    plot.line([(float(place), max(e.value, 0.0)) for place, e in zip(places, sweep.missing, strict=True)], "alarm")
-    for place, estimate in zip(places, sweep.missing, strict=True):
-        if math.isfinite(estimate.value):
-            plot.add("circle", cx=plot.x(place), cy=plot.y(max(estimate.value, 0.0)), r=3.4, cls="dot alarm")
+    every = max(1, math.ceil(len(sweep.levels) / 8))
+    labels = [(place, f"{sweep.levels[place]:.2g}") for place in range(0, len(sweep.levels), every)]
+    plot.axes(labels, highest, "standard deviation of the input noise")
+
+    def points(shares: Iterable[float]) -> list[tuple[float, float]]:
+        return [(place, max(share, 0.0)) for place, share in enumerate(shares)]
+
+    lower = points(estimate.low for estimate in sweep.missing)
+    plot.draw("polygon", [*points(estimate.high for estimate in sweep.missing), *reversed(lower)], "alarm")
+    plot.draw("polyline", points(sweep.null), "real")
+    readings = points(estimate.value for estimate in sweep.missing)
+    plot.draw("polyline", readings, "alarm")
+    for place, reading in readings:
+        if math.isfinite(reading):
+            plot.add("circle", cx=plot.x(place), cy=plot.y(reading), r=3.4, cls="dot alarm")
     return plot.svg()
 
 
@@ -121,7 +116,7 @@ def bins_plot(bins: Bins) -> str:
     order = np.argsort(-real, kind="stable")
     highest = float(max(real.max(initial=0.0), fake.max(initial=0.0))) or 1.0
     plot = _Plot("Share of real and generated samples in each bin", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
-    plot.axes([], [(value, f"{100 * value:.3g}%") for value in ticks(0.0, highest)], f"{len(order)} bins, by size")
+    plot.axes((), highest, f"{len(order)} bins, by size")
     width = 0.72 * (plot.x(1) - plot.x(0))
     floor = plot.y(0.0)
     for place, number in enumerate(order):
@@ -136,69 +131,56 @@ def bins_plot(bins: Bins) -> str:
     return plot.svg()
 
 
-def distances_plot(distances: NeighbourDistances) -> str:
-    """Histograms of the distance to the nearest training sample."""
-    return histograms(
-        np.asarray(distances.test_to_train, dtype=float),
-        np.asarray(distances.fake_to_train, dtype=float),
-        title="Distance to the nearest training sample",
-        x_label="distance to the nearest training sample",
-    )
-
-
-def histograms(real: Floats, fake: Floats, *, title: str, x_label: str) -> str:
+def histograms(real: npt.ArrayLike, fake: npt.ArrayLike, title: str, x_label: str) -> str:
     """Shares of real and generated numbers in common bins; the outermost 1 % of either may be cut off."""
-    real, fake = real[np.isfinite(real)], fake[np.isfinite(fake)]
-    both = np.concatenate([real, fake])
-    if not len(both):
+    sides = [np.asarray(side, dtype=float) for side in (real, fake)]
+    sides = [side[np.isfinite(side)] for side in sides]
+    if not any(map(len, sides)):
         return ""
-    low = min(float(np.quantile(part, 0.005)) for part in (real, fake) if len(part))
-    high = max(float(np.quantile(part, 0.995)) for part in (real, fake) if len(part))
+    low, high = (
+        end(float(np.quantile(side, level)) for side in sides if len(side))
+        for end, level in ((min, 0.005), (max, 0.995))
+    )
     if high <= low:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, _HISTOGRAM_BINS + 1)
-    heights = [np.histogram(np.clip(part, low, high), edges)[0] / max(1, len(part)) for part in (real, fake)]
+    heights = [np.histogram(np.clip(side, low, high), edges)[0] / max(1, len(side)) for side in sides]
     highest = float(max(height.max() for height in heights)) or 1.0
     plot = _Plot(title, (low, high), (0.0, 1.05 * highest))
-    plot.axes(
-        [(value, _signed(value)) for value in ticks(low, high, 4)],
-        [(value, f"{100 * value:.3g}%") for value in ticks(0.0, highest)],
-        x_label,
-    )
-    for part, height, kind in zip((real, fake), heights, ("real", "fake"), strict=True):
-        if len(part):
+    plot.axes([(value, _signed(value)) for value in ticks(low, high, 4)], highest, x_label)
+    for side, height, kind in zip(sides, heights, ("real", "fake"), strict=True):
+        if len(side):
             steps = [(float(x), float(y)) for y, *xs in zip(height, edges, edges[1:], strict=False) for x in xs]
-            plot.area([(low, 0.0), *steps, (high, 0.0)], kind)
-            plot.line(steps, kind)
+            plot.draw("polygon", [(low, 0.0), *steps, (high, 0.0)], kind)
+            plot.draw("polyline", steps, kind)
     return plot.svg()
 
 
-def scatter_plot(points: Floats, kind: str, marked: Floats, limits: tuple[float, float, float, float]) -> str:
-    """Points of the plane (n, 2) as dots, and the `marked` ones (m, 2) as dots that are seen before them."""
-    left, right, bottom, top = limits
+def plane_plots(real: Floats, fake: Floats, marked: Floats) -> tuple[str, str]:
+    """Real and generated points of the plane (n, 2) on the same axes; the `marked` real ones (m, 2) are seen first."""
+    low, high = real.min(axis=0), real.max(axis=0)
+    middle, half = (low + high) / 2, 0.56 * float((high - low).max()) or 1.0
+    return _scatter(real, "real", marked, middle, half), _scatter(fake, "fake", marked[:0], middle, half)
+
+
+def _scatter(points: Floats, kind: str, marked: Floats, middle: Floats, half: float) -> str:
+    """Points as dots in a square about `middle`, in which the `marked` ones stand out."""
+    (left, right), (bottom, top) = ((float(m - half), float(m + half)) for m in middle)
     plot = _Plot("Points of the plane", (left, right), (bottom, top), 420, 420, (10, 10, 28, 44))
     plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
     for value in ticks(left, right):
         plot.text(plot.x(value), 410, _signed(value), text_anchor="middle")
     for value in ticks(bottom, top):
         plot.text(38, plot.y(value) + 4, _signed(value), text_anchor="end")
-    inside = (points[:, 0] >= left) & (points[:, 0] <= right) & (points[:, 1] >= bottom) & (points[:, 1] <= top)
+    inside = (points >= middle - half).all(axis=1) & (points <= middle + half).all(axis=1)
     for dots, colour in ((points[inside], kind), (marked, "alarm")):
         if len(dots):
             # One path of zero-length strokes with round ends is a dot for each point, in ten bytes of text.
             path = "".join(f"M{plot.x(x):.1f} {plot.y(y):.1f}h0" for x, y in dots)
             plot.add("path", d=path, cls=f"dots {colour}")
     if not inside.all():
-        outside = float(np.mean(~inside))
-        plot.text(52, 382, f"{100 * outside:.2g}% outside", cls="alarm")
+        plot.text(52, 382, f"{100 * float(np.mean(~inside)):.2g}% outside", cls="alarm")
     return plot.svg()
-
-
-def plane_limits(points: Floats) -> tuple[float, float, float, float]:
-    """(left, right, bottom, top) of a square about points (n, 2)."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, 0.56 * float((high - low).max()) or 1.0
-    return middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half
 
 
 def strip(verdict: Verdict) -> str:
@@ -215,14 +197,17 @@ def strip(verdict: Verdict) -> str:
     plot = _Plot(title, (low, high or 1.0), (0.0, 1.0), 240, 46, (4, 8, 18, 8))
     kind = "alarm" if verdict.fires else "fake"
     middle = plot.y(0.5)
-    null = _clipped(verdict.null, low, high)
-    if null is not None:
-        x, width = plot.x(null.low), plot.x(null.high) - plot.x(null.low)
-        plot.add("rect", x=x - 2, y=middle - 10, width=width + 4, height=20, rx=3, cls="null")
-    plot.add("line", x1=plot.x(low), x2=plot.x(high), y1=middle, y2=middle, cls="grid")
-    shown = _clipped(verdict.effect, low, high) or verdict.effect
-    plot.add("line", x1=plot.x(shown.low), x2=plot.x(shown.high), y1=middle, y2=middle, cls=f"whisker {kind}")
-    plot.add("circle", cx=plot.x(shown.value), cy=middle, r=5, cls=f"dot {kind}")
+
+    def x(value: float) -> float:
+        return plot.x(min(max(value, low), high))
+
+    if all(map(math.isfinite, (verdict.null.low, verdict.null.high))):
+        left, right = x(verdict.null.low), x(verdict.null.high)
+        plot.add("rect", x=left - 2, y=middle - 10, width=right - left + 4, height=20, rx=3, cls="null")
+    plot.add("line", x1=x(low), x2=x(high), y1=middle, y2=middle, cls="grid")
+    whisker = x(verdict.effect.low), x(verdict.effect.high)
+    plot.add("line", x1=whisker[0], x2=whisker[1], y1=middle, y2=middle, cls=f"whisker {kind}")
+    plot.add("circle", cx=x(verdict.effect.value), cy=middle, r=5, cls=f"dot {kind}")
     for value, anchor in ((low, "start"), (high, "end")):
         words = f"{100 * value:.3g}%" if verdict.unit.startswith("share") else f"{value:.3g}"
         plot.text(plot.x(value), plot.height - 3, words, text_anchor=anchor)
@@ -248,22 +233,5 @@ def ceiling(value: float) -> float:
     )
 
 
-def _clipped(estimate: Estimate, low: float, high: float) -> Estimate | None:
-    numbers = (estimate.value, estimate.low, estimate.high)
-    if not all(map(math.isfinite, numbers)):
-        return None
-    return Estimate(*(min(max(number, low), high) for number in numbers))
-
-
 def _signed(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
-
-
-def _nearest(levels: Sequence[float], level: float) -> int:
-    return min(range(len(levels)), key=lambda place: abs(levels[place] - level))
-
-
-def _tag(tag: str, **attributes: str | float) -> str:
-    words = {"class" if name == "cls" else name.replace("_", "-"): value for name, value in attributes.items()}
-    shown = (f'{n}="{escape(v)}"' if isinstance(v, str) else f'{n}="{v:.1f}"' for n, v in words.items())
-    return f"<{tag} {' '.join(shown)}/>"

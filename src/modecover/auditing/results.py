@@ -1,36 +1,31 @@
-"""What an audit found, as plain frozen values: five verdicts, the metrics and curves behind them, and examples to show.
+"""What an audit found, as plain frozen values: verdicts, metrics, curves, examples; and how people read its numbers.
 
-An `Audit` goes to versioned JSON and back without loss; indices point into the arrays that were audited, in the order
-in which they were given.
+Indices point into the arrays that were audited, in the order in which they were given.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.files import plain, reason, replacing
 
 FORMAT = 1
 """The version of the JSON. It grows when a field changes its meaning or goes."""
 
-VERDICTS = ("missing mass", "imbalance", "shrink", "low quality", "copying")
-"""The names of the five verdicts, in the order in which they are told."""
-
 ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
 """The parts that samples play in an audit, and the words for them in sentences."""
 
+NORMAL = 1.96
+"""Standard errors to each side of a 95 % interval."""
+
 Better = Literal["higher", "lower"] | None
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -42,12 +37,39 @@ class Estimate:
     high: float
 
 
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+"""There was not enough to measure it."""
+
+
+def share(flags: Flags, weight: float = 1.0) -> Estimate:
+    """The share of true flags with its Wilson interval; `weight` is the number of different rows over that of rows."""
+    return share_of(float(flags.mean()) if len(flags) else 0.0, max(1.0, len(flags) * weight))
+
+
+def share_of(value: float, count: float, extra: float = 0.0) -> Estimate:
+    """A share seen among `count` rows with its Wilson interval, widened by a further standard error `extra`."""
+    z = NORMAL**2 / count
+    middle = (value + z / 2) / (1 + z)
+    half = math.sqrt(z * value * (1 - value) + z * z / 4) / (1 + z)
+    low = value - math.hypot(max(0.0, value - (middle - half)), NORMAL * extra)
+    high = value + math.hypot(max(0.0, middle + half - value), NORMAL * extra)
+    return Estimate(value, max(0.0, low), min(1.0, high))
+
+
+def excess(effect: Estimate, null: Estimate) -> Estimate:
+    """How far `effect` lies above `null`, with the interval of a difference (Newcombe's, from those of the two)."""
+    value = effect.value - null.value
+    below = math.hypot(effect.value - effect.low, null.high - null.value)
+    above = math.hypot(effect.high - effect.value, null.value - null.low)
+    return Estimate(value, value - below, value + above)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One way in which a generator fails, and whether this one does."""
 
     name: str
-    """One of `VERDICTS`."""
+    """One of `modecover.auditing.verdicts.NAMES`."""
     fires: bool
     effect: Estimate
     """How large the failure is, in `unit`."""
@@ -160,8 +182,8 @@ class Gallery:
 
 
 @dataclass(frozen=True, repr=False)
-class Audit:
-    """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery."""
+class Findings:
+    """Everything an audit found."""
 
     verdicts: tuple[Verdict, ...]
     metrics: tuple[Metric, ...]
@@ -191,7 +213,7 @@ class Audit:
             for v in self.verdicts
         ]
         names = [str(self.inputs[role]["name"]) for role in ("fake", "real") if role in self.inputs]
-        return f"Audit({' against '.join(names)}: {', '.join(rows)})"
+        return f"{type(self).__name__}({' against '.join(names)}: {', '.join(rows)})"
 
     @property
     def untold(self) -> tuple[Verdict, ...]:
@@ -214,135 +236,33 @@ class Audit:
                 return verdict
         raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(v.name for v in self.verdicts)}.")
 
-    def to_json(self) -> str:
-        """The audit as strict, indented JSON; numbers that are not finite are the strings "NaN", "Infinity", ..."""
-        content = {f.name: _content(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "gallery"}
-        head = {"program": "modecover", "kind": "audit", "version": content.pop("version")}
-        return json.dumps(plain({**head, **content}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
-    @classmethod
-    def from_json(cls, text: str) -> Audit:
-        """The audit that `to_json` wrote.
-
-        Raises:
-            UserError: `text` is not JSON, not an audit, or an audit of another format version.
-        """
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"This is no JSON ({error}): give the text of an audit's JSON file.") from None
-        if not isinstance(content, dict) or content.get("kind") != "audit":
-            raise UserError("This JSON is not an audit that modecover wrote: give the file that --json named.")
-        if content["version"] != FORMAT:
-            raise UserError(
-                f"This audit has format version {content['version']}, and this modecover reads version {FORMAT}: read "
-                "it with the modecover that wrote it, or run the audit again."
-            )
-        try:
-            return _audit(content)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"This audit's JSON is damaged ({error!r}): run the audit again.") from None
-
-    @held()
-    def save(self, path: Path | str) -> Path:
-        """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
-
-        Raises:
-            UserError: it ends otherwise, or the file cannot be written.
-        """
-        path = Path(path)
-        if path.suffix.lower() not in (".html", ".htm", ".json"):
-            raise UserError(f"{path}: an audit is saved as .html (the page) or .json (the numbers).")
-        if path.suffix.lower() != ".json":
-            from modecover.auditing.page import page
-
-            text = page(self)
-        else:
-            text = self.to_json()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{path} cannot be written ({reason(error)}): choose another place.") from error
-        return path
+# Numbers as people read them, on the page and on the terminal alike.
 
 
-def _content(value: Any) -> Any:
-    """Dataclasses as dictionaries, all the way down."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _content(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _content(item) for key, item in value.items()}
-    return [_content(item) for item in value] if isinstance(value, list | tuple) else value
+def number(value: float) -> str:
+    """Four digits that count; whole thousands where there are more."""
+    if not math.isfinite(value):
+        return "not measured" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    digits = 3 - math.floor(math.log10(abs(value)))
+    if digits <= 0 and abs(value) < 1e10:
+        rounded = value if value == int(value) and abs(value) < 1e6 else round(value, digits)
+        return f"{int(rounded):,}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
 
 
-def _audit(content: dict[str, Any]) -> Audit:
-    return Audit(
-        verdicts=tuple(map(_verdict, content["verdicts"])),
-        metrics=tuple(map(_metric, content["metrics"])),
-        curves=_curves(content["curves"]),
-        missed=tuple(Missed(int(item["index"]), _number(item["score"])) for item in content["missed"]),
-        starved={int(name): _whole(rows) for name, rows in content["starved"].items()},
-        copies=tuple(Copy(int(c["fake"]), int(c["train"]), _number(c["distance"])) for c in content["copies"]),
-        settings=content["settings"],
-        versions=content["versions"],
-        inputs=content["inputs"],
-        version=content["version"],
-    )
+def quantity(value: float, unit: str) -> str:
+    """A verdict's number: shares as percentages, and of ratios two decimals."""
+    if not math.isfinite(value):
+        return number(value)
+    if unit.startswith("share"):
+        return f"{100 * value:.1f}%"
+    return f"{value:.2f}".replace("-", "−") if 0.1 <= abs(value) < 100 else number(float(f"{value:.3g}"))
 
 
-def _verdict(item: dict[str, Any]) -> Verdict:
-    evidence = {name: _number(value) for name, value in item["evidence"].items()}
-    return Verdict(
-        item["name"],
-        bool(item["fires"]),
-        _estimate(item["effect"]),
-        item["unit"],
-        _estimate(item["null"]),
-        item["sentence"],
-        evidence,
-    )
-
-
-def _metric(item: dict[str, Any]) -> Metric:
-    null, low, high = (None if item[name] is None else _number(item[name]) for name in ("null", "low", "high"))
-    return Metric(item["name"], item["key"], _number(item["value"]), null, low, high, item["better"])
-
-
-def _curves(item: dict[str, Any]) -> Curves:
-    noise, bins, neighbours = item["noise"], item["bins"], item["neighbours"]
-    return Curves(
-        noise=None if noise is None else _sweep(noise),
-        bins=None if bins is None else Bins(_whole(bins["real"]), _whole(bins["fake"]), _floats(bins["p_values"])),
-        neighbours=None
-        if neighbours is None
-        else NeighbourDistances(_floats(neighbours["fake_to_train"]), _floats(neighbours["test_to_train"])),
-    )
-
-
-def _sweep(item: dict[str, Any]) -> NoiseSweep:
-    plateau = item["plateau"]
-    return NoiseSweep(
-        levels=_floats(item["levels"]),
-        missing=tuple(map(_estimate, item["missing"])),
-        null=_floats(item["null"]),
-        plateau=None if plateau is None else (_number(plateau[0]), _number(plateau[1])),
-    )
-
-
-def _estimate(item: dict[str, Any]) -> Estimate:
-    return Estimate(_number(item["value"]), _number(item["low"]), _number(item["high"]))
-
-
-def _floats(items: list[Any]) -> tuple[float, ...]:
-    return tuple(map(_number, items))
-
-
-def _whole(items: list[Any]) -> tuple[int, ...]:
-    return tuple(map(int, items))
-
-
-def _number(item: Any) -> float:
-    """A number as JSON has it, or the word that stands for one that is not finite."""
-    return item if isinstance(item, int | float) else float(item)
+def interval(estimate: Estimate, unit: str) -> str:
+    """Both ends of an interval; the number alone where they agree."""
+    low, high = quantity(estimate.low, unit), quantity(estimate.high, unit)
+    return high if low == high else f"{low.removesuffix('%') if high.endswith('%') else low} to {high}"

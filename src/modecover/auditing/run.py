@@ -1,9 +1,14 @@
-"""The audit itself: samples in, five verdicts and what they rest on out."""
+"""The audit: samples in, five verdicts and what they rest on out, as a page or as JSON."""
 
 from __future__ import annotations
 
+import collections.abc
+import dataclasses
+import json
 import platform
+import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,27 +16,111 @@ import numpy.typing as npt
 import torch
 
 from modecover import __version__
-from modecover.auditing import verdicts
-from modecover.auditing.arguments import FEWEST, memory_in_bytes, require_arguments
-from modecover.auditing.gallery import with_gallery
-from modecover.auditing.inputs import SAMPLES, Samples, range_like, read_samples, require_alike
-from modecover.auditing.measuring import Evidence, Progress, measure
-from modecover.auditing.numbers import metrics_of
-from modecover.auditing.results import ROLES, Audit, Bins, Copy, Curves, Missed, NeighbourDistances, NoiseSweep, Verdict
-from modecover.auditing.spread import coarse
+from modecover.arguments import held
+from modecover.auditing import findings
+from modecover.auditing.evidence import Progress, gather
+from modecover.auditing.inputs import FEWEST, SAMPLES, Samples, read_samples, require_alike
+from modecover.auditing.results import FORMAT, ROLES, Findings
+from modecover.auditing.verdicts import VERDICTS
+from modecover.data.asked import usable_device
+from modecover.data.room import byte_count
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
-from modecover.limits import within_limits
+from modecover.files import plain, reason, replacing
+from modecover.kinds import checked, shown
 from modecover.metrics.arrays import Integers, as_array
-from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.missing import LEVELS
-from modecover.metrics.support import support_size
 
-SHOWN = 200
-"""Examples that are named: of missed real samples, of each starved bin, and of copies."""
+LARGEST_LEVEL = 1e6
+"""Of noise, in its unit: far beyond what leaves anything of the data."""
 
 
-@within_limits()
+@dataclasses.dataclass(frozen=True, repr=False)
+class Audit(Findings):
+    """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery."""
+
+    def to_json(self) -> str:
+        """The audit as strict, indented JSON; numbers that are not finite are the strings "NaN", "Infinity", ..."""
+        content = dataclasses.asdict(dataclasses.replace(self, gallery=None))
+        del content["gallery"]
+        head = {"program": "modecover", "kind": "audit", "version": content.pop("version")}
+        return json.dumps(plain({**head, **content}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Audit:
+        """The audit that `to_json` wrote.
+
+        Raises:
+            UserError: `text` is not JSON, not an audit, or an audit of another format version.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"This is no JSON ({error}): give the text of an audit's JSON file.") from None
+        if not isinstance(content, dict) or content.get("kind") != "audit":
+            raise UserError("This JSON is not an audit that modecover wrote: give the file that --json named.")
+        if content.get("version") != FORMAT:
+            raise UserError(
+                f"This audit has format version {content.get('version')}, and this modecover reads version {FORMAT}: "
+                "read it with the modecover that wrote it, or run the audit again."
+            )
+        try:
+            audit: Audit = _read(cls, content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"This audit's JSON is damaged ({error!r}): run the audit again.") from None
+        return audit
+
+    @held()
+    def save(self, path: Path | str) -> Path:
+        """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
+
+        Raises:
+            UserError: it ends otherwise, or the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".json":
+            text = self.to_json()
+        elif path.suffix.lower() in (".html", ".htm"):
+            from modecover.auditing.page import page
+
+            text = page(self)
+        else:
+            raise UserError(f"{path}: an audit is saved as .html (the page) or .json (the numbers).")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{path} cannot be written ({reason(error)}): choose another place.") from error
+        return path
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """A value of the type `kind` from what JSON holds of it: dataclasses by their fields, numbers also from texts.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: JSON holds something else.
+    """
+    if dataclasses.is_dataclass(kind):
+        kinds = typing.get_type_hints(kind)
+        names = [field.name for field in dataclasses.fields(kind) if field.name != "gallery"]
+        return typing.cast(Any, kind)(**{name: _read(kinds[name], value[name]) for name in names})
+    options = typing.get_args(kind)
+    if type(None) in options:
+        return None if value is None else _read(options[0], value)
+    if typing.get_origin(kind) is tuple:
+        kinds_ = options[:1] * len(value) if options[-1] is ... else options
+        return tuple(_read(one, item) for one, item in zip(kinds_, value, strict=True))
+    if typing.get_origin(kind) is collections.abc.Mapping:
+        return {_read(options[0], name): _read(options[1], item) for name, item in value.items()}
+    if kind in (int, float) and not isinstance(value, int | float):
+        return kind(value)  # "NaN", and the keys of a mapping
+    if kind in (str, bool) and not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+@held(samples=FEWEST, seed=0, of_seed=0)
 def audit(
     real: Any,
     fake: Any,
@@ -44,7 +133,7 @@ def audit(
     noise: Sequence[float] = LEVELS,
     samples: int = SAMPLES,
     seed: int = 0,
-    memory: int | str = 10**9,
+    memory: str | int = 10**9,
     of_seed: int | None = None,
     real_options: Mapping[str, Any] | None = None,
     fake_options: Mapping[str, Any] | None = None,
@@ -78,45 +167,56 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
-    require_arguments(
-        features=features,
-        encoder=encoder,
-        noise=noise,
-        samples=samples,
-        seed=seed,
-        of_seed=of_seed,
-        real_options=real_options,
-        fake_options=fake_options,
-        device=device,
-        progress=progress,
-    )
-    memory = memory_in_bytes(memory)
+    if not isinstance(features, str | Extractor) and not callable(features):
+        raise UserError(f"features must be the name of one, an extractor or a function of samples; got {features!r}.")
+    for name, function in (("encoder", encoder), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise UserError(f"{name} must be a function; got {function!r}.")
+    levels = checked("noise", noise, Sequence[float])
+    if not levels or not all(0 < level <= LARGEST_LEVEL for level in levels):
+        raise UserError(f"noise is {shown(noise)}: give at least one level, above 0 and at most {LARGEST_LEVEL:g}.")
+    room = byte_count(memory) if isinstance(memory, str) else memory
+    if room < 1:
+        raise UserError(f"memory is {memory}: give a positive number of bytes, or words such as '1GB'.")
+    usable_device(device)
     tell: Progress = progress or (lambda stage, done: None)
+
+    # The samples of every role, alike and enough. What a number of a pixel means is said once, by the real side: else
+    # one odd fake pixel would recast all fakes.
     tell("samples", 0.0)
-    parts = _read(real, fake, train, test, samples, seed, of_seed, real_options or {}, fake_options or {})
-    known = _labels(parts["real"], labels)
-    extractor = fit_features(
-        features,
-        parts["real"].kept,
-        known,
-        seed=seed,
-        device=device,
-        memory=memory,
-        progress=lambda i, n: tell("classifier", i / n),
-    )
-    evidence = measure(parts, extractor, noise=noise, seed=seed, memory=memory, tell=tell)
-    comparison = compare_bins(*evidence.cells, len(evidence.bins))
+    parts: dict[str, Samples] = {}
+    meaning: dict[str, Any] = {}
+    for role, source in {"real": real, "fake": fake, "train": train, "test": test}.items():
+        if source is None and role in ("train", "test"):
+            continue
+        options, chosen = (fake_options, of_seed) if role == "fake" else (real_options, None)
+        options = {**meaning, **(options or {})}
+        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
+        require_alike(parts.get("real", part), part, role)
+        if len(part) < FEWEST:
+            raise UserError(
+                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
+            )
+        if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
+            meaning = {"value_range": read_as}
+        parts[role] = part
+
+    classes, rows = parts["real"].labels if labels is None else _classes(labels, parts["real"]), parts["real"].kept
+    told = lambda done, total: tell("classifier", done / total)
+    extractor = fit_features(features, rows, classes, seed=seed, device=device, memory=room, progress=told)
+    codes = None if encoder is None else by_function(encoder)
+    evidence = gather(parts, extractor, labels=classes, encoder=codes, noise=levels, seed=seed, memory=room, tell=tell)
     found = Audit(
-        verdicts=_verdicts(evidence, parts.get("train", parts["real"]), seed),
-        metrics=metrics_of(evidence, known, None if encoder is None else by_function(encoder), seed),
-        curves=_curves(evidence, comparison),
-        missed=_missed(evidence),
-        starved=_starved(evidence, comparison),
-        copies=_copies(evidence),
+        verdicts=tuple(judge(evidence) for judge in VERDICTS),
+        metrics=findings.metrics(evidence),
+        curves=findings.curves(evidence),
+        missed=findings.missed(evidence),
+        starved=findings.starved(evidence),
+        copies=findings.copies(evidence),
         settings={
             "features": extractor.identity,
-            "surface": evidence.surface.identity,
-            "neighbour": evidence.near.k,
+            "surface": evidence.surface.extractor.identity,
+            "neighbour": evidence.surface.near.k,
             "bins": len(evidence.bins),
             "samples": samples,
             "seed": seed,
@@ -129,103 +229,16 @@ def audit(
         },
         inputs={role: part.facts() for role, part in parts.items()},
     )
-    return with_gallery(found, parts["real"], parts["fake"], parts.get("train"))
+    return dataclasses.replace(found, gallery=findings.gallery(found, evidence.real, evidence.fake, evidence.train))
 
 
-def _read(
-    real: Any,
-    fake: Any,
-    train: Any,
-    test: Any,
-    samples: int,
-    seed: int,
-    of_seed: int | None,
-    real_options: Mapping[str, Any],
-    fake_options: Mapping[str, Any],
-) -> dict[str, Samples]:
-    """The samples of every role that was given, alike in shape and enough."""
-    parts = {"real": read_samples(real, "real", count=samples, seed=seed, options=real_options)}
-    # What a number of a pixel means is said once, by the real side: else one odd fake pixel would recast all fakes.
-    fake_options, real_options = ({**range_like(parts["real"]), **options} for options in (fake_options, real_options))
-    parts["fake"] = read_samples(fake, "fake", count=samples, seed=seed, of_seed=of_seed, options=fake_options)
-    for role, source in (("train", train), ("test", test)):
-        if source is not None:
-            parts[role] = read_samples(source, role, count=samples, seed=seed, options=real_options)
-    require_alike(parts["real"], {role: part for role, part in parts.items() if role != "real"})
-    for role, part in parts.items():
-        if len(part) < FEWEST:
-            raise UserError(
-                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
-            )
-    return parts
-
-
-def _labels(real: Samples, labels: npt.ArrayLike | None) -> Integers | None:
-    """The classes of the real rows that were taken: as given, or as the data set has them."""
-    if labels is None:
-        return real.labels
-    given = np.asarray(as_array(labels))
-    if real.of is not None and given.shape[:1] == (real.of,):
-        given = given[real.index]
-    if given.shape != (len(real),) or given.dtype.kind not in "iu":
+def _classes(given: npt.ArrayLike, real: Samples) -> Integers:
+    """The classes of the real rows that were taken, given for these or for all of their source."""
+    labels = np.asarray(as_array(given))
+    if real.of is not None and labels.shape[:1] == (real.of,):
+        labels = labels[real.index]
+    if labels.shape != (len(real),) or labels.dtype.kind not in "iu":
         raise UserError(
-            f"labels have type {given.dtype} and shape {given.shape}; give a whole number for each real sample."
+            f"labels have type {labels.dtype} and shape {labels.shape}; give a whole number for each real sample."
         )
-    return given.astype(np.int64)
-
-
-def _verdicts(evidence: Evidence, learnt: Samples, seed: int) -> tuple[Verdict, ...]:
-    left, outside = evidence.outside
-    contents = coarse(evidence.real.kept), coarse(evidence.fake.kept)
-    real_odd, odd = evidence.odd
-    return (
-        verdicts.missing_mass(evidence.sweep, evidence.reading),
-        verdicts.imbalance(evidence.cells, evidence.kept, evidence.different, len(evidence.bins), seed),
-        verdicts.shrink(contents[0], contents[1], evidence.cells, evidence.kept, seed),
-        verdicts.low_quality((left, outside), (real_odd, odd), evidence.different),
-        verdicts.copying(evidence.copies, support_size(evidence.near.collisions.fake), len(learnt), learnt.of),
-    )
-
-
-def _curves(evidence: Evidence, comparison: BinComparison) -> Curves:
-    sweep, plateau = evidence.sweep, evidence.reading.plateau
-    shares = zip(sweep.missing, sweep.standard_error, strict=True)
-    return Curves(
-        noise=NoiseSweep(
-            levels=sweep.levels,
-            missing=tuple(verdicts.reading_of(float(s), float(e), sweep.odds.shape[1]) for s, e in shares),
-            null=tuple(map(float, sweep.null)),
-            plateau=(sweep.levels[plateau[0]], sweep.levels[plateau[1]]),
-        ),
-        bins=Bins(
-            real=tuple(map(int, comparison.real)),
-            fake=tuple(map(int, comparison.fake)),
-            p_values=tuple(map(float, comparison.corrected)),
-        ),
-        neighbours=NeighbourDistances(
-            fake_to_train=tuple(map(float, evidence.to_train.distance)),
-            test_to_train=tuple(map(float, evidence.held_out)),
-        ),
-    )
-
-
-def _missed(evidence: Evidence) -> tuple[Missed, ...]:
-    """Real rows judged missed, surest first."""
-    odds = evidence.sweep.odds[evidence.reading.level]
-    order = np.argsort(-odds, kind="stable")[:SHOWN]
-    return tuple(Missed(int(row), float(odds[row])) for row in order if evidence.reading.flags[row])
-
-
-def _starved(evidence: Evidence, comparison: BinComparison) -> dict[int, tuple[int, ...]]:
-    """Real rows of each bin with too few fake ones, nearest to its centre first; the most starved bin first."""
-    cells, centres = evidence.cells[0], evidence.bins.centres.cpu().numpy()
-    typical = np.argsort(np.square(evidence.x - centres[cells]).sum(axis=1), kind="stable")
-    starved = comparison.starved[np.argsort(comparison.z[comparison.starved], kind="stable")]
-    return {int(b): tuple(int(row) for row in typical[cells[typical] == b][:SHOWN]) for b in starved}
-
-
-def _copies(evidence: Evidence) -> tuple[Copy, ...]:
-    """The fake rows nearest to training rows."""
-    near = evidence.to_train
-    order = np.argsort(near.distance, kind="stable")[:SHOWN]
-    return tuple(Copy(int(row), int(near.index[row]), float(near.distance[row])) for row in order)
+    return labels.astype(np.int64)

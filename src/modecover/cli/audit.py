@@ -15,7 +15,7 @@ from modecover.errors import UserError
 
 if TYPE_CHECKING:
     from modecover.auditing.gates import Gate
-    from modecover.auditing.results import Audit
+    from modecover.auditing.run import Audit
 
 EXIT_BROKEN = 3
 """A threshold of --fail-under or --fail-over does not hold."""
@@ -89,10 +89,10 @@ def add_audit_flags(group: argparse._ArgumentGroup) -> None:
 
 def memory(word: str) -> int:
     """Bytes in words such as 1GB, 500M, 2GiB or 1000000."""
-    from modecover.auditing.arguments import memory_in_bytes
+    from modecover.data.room import byte_count
 
     try:
-        return memory_in_bytes(int(number(word, "bytes")) if re.fullmatch(r"\d+(e\d)?", word) else word)
+        return int(number(word, "bytes")) if re.fullmatch(r"\d+(e\d)?", word) else byte_count(word)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

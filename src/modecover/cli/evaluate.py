@@ -20,7 +20,7 @@ from modecover.cli.sources import add_data_flags, take_data_options
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
-    from modecover.auditing.results import Audit
+    from modecover.auditing.run import Audit
     from modecover.data import Dataset
     from modecover.runs.evaluation import Evaluator
     from modecover.runs.model import GenerativeModel
@@ -83,7 +83,7 @@ def _parser() -> Parser:
 
 
 def _require_count(samples: int | None, *, audited: bool) -> None:
-    from modecover.auditing.arguments import FEWEST
+    from modecover.auditing.inputs import FEWEST
 
     if samples is not None and samples < 1:
         raise UserError(f"--samples is {samples}: ask for at least 1.")

@@ -6,15 +6,14 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from modecover.auditing.results import Audit, Verdict
-from modecover.auditing.words import interval, number, quantity
+from modecover.auditing.results import Findings, Verdict, interval, number, quantity
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
 
-def print_audit(audit: Audit, *, metrics: bool = True) -> None:
+def print_audit(audit: Findings, *, metrics: bool = True) -> None:
     """The verdicts as a table with their sentences, and with `metrics` the metrics as another."""
     from rich.table import Table
 
@@ -33,7 +32,7 @@ def print_audit(audit: Audit, *, metrics: bool = True) -> None:
         console.print(_metrics(audit))
 
 
-def print_audits(audits: Mapping[str, Audit]) -> None:
+def print_audits(audits: Mapping[str, Findings]) -> None:
     """Several audits as one table: a row for each, by its label, and a column for each verdict's effect."""
     from rich.table import Table
     from rich.text import Text
@@ -55,7 +54,7 @@ def print_audits(audits: Mapping[str, Audit]) -> None:
     _console().print(table)
 
 
-def headline(audit: Audit) -> str:
+def headline(audit: Findings) -> str:
     """How many verdicts fire, and which."""
     untold = ", ".join(verdict.name for verdict in audit.untold)
     rest = f" Not enough to tell: {untold}." if untold else ""
@@ -66,7 +65,7 @@ def headline(audit: Audit) -> str:
     return f"{len(audit.firing)} of {len(audit.verdicts)} failures found: {names}.{rest}"
 
 
-def sides(audit: Audit) -> str:
+def sides(audit: Findings) -> str:
     """What was held against what."""
     words = []
     for role, noun in (("fake", "generated samples"), ("real", "real ones")):
@@ -87,7 +86,7 @@ def _marked(verdict: Verdict) -> Text:
     )
 
 
-def _metrics(audit: Audit) -> object:
+def _metrics(audit: Findings) -> object:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

@@ -100,6 +100,8 @@ class NeighbourStatistics:
     """With training rows only."""
     real_to_train: Neighbours | None
     """With training rows only: what `fake_to_train` is to be compared with, the real rows being held out."""
+    nearest_real: tuple[Neighbours, ...]
+    """For every real row its nearest other real row, its second nearest, and so on to the k-th."""
     kernel: KernelDistance
     collisions: Collisions
 
@@ -193,6 +195,7 @@ def neighbour_statistics(
         fake_to_fake=_neighbours(near_y.settle(1), x.frame),
         fake_to_train=fake_to_train,
         real_to_train=real_to_train,
+        nearest_real=tuple(_neighbours(near_x.settle(order), x.frame) for order in range(1, k + 1)),
         kernel=kernel.result(),
         collisions=Collisions(
             radius=math.sqrt(collision) * x.frame.scale,

@@ -1,4 +1,4 @@
-"""How far samples spread inside bins, and how much fine detail they have: what tells shrink from blur."""
+"""Shrink: samples that vary too little inside modes, in coarse content, which no moderate blur changes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,54 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from modecover.auditing.evidence import Evidence, groups_of_equals
+from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
+from modecover.auditing.verdicts.missing_mass import comparable
 from modecover.features.kept import Samples, blocks
-from modecover.metrics.arrays import Floats, Integers
+from modecover.metrics.arrays import Integers
 
 Rows = npt.NDArray[np.float32]
 
-COARSE_SIDE = 4
-"""Images are reduced to this side to see their coarse content, which no moderate blur changes."""
+LARGEST_SOUND = 0.9
+"""The verdict fires where the interval of the ratio lies below this and below the null."""
 
-COARSE_BAND, FINE_BAND = 0.15, 0.2
-"""Spatial frequencies, cycles per pixel: coarse detail lies below the first, fine detail above the second."""
+COARSE_SIDE = 4
+"""Images are reduced to this side to see their coarse content."""
 
 FEWEST = 5.0
 """Different rows of either side that a bin needs at least, for its spread to be compared."""
+
+HALVINGS = 10
+"""Of the real data, for the null."""
+
+
+def shrink(evidence: Evidence) -> Verdict:
+    """How much less the samples vary inside the bins than the data.
+
+    Rows off the manifold do not count: their mere distance would add spread.
+    """
+    sides = zip((evidence.real, evidence.fake), evidence.cells, comparable(evidence), strict=True)
+    (real, real_cells), (fake, fake_cells) = ((coarse(s.kept)[rows], cells[rows]) for s, cells, rows in sides)
+    unit = "ratio of standard deviations"
+    value, error = spread_ratio(real, fake, (real_cells, fake_cells))
+    if not math.isfinite(value):
+        return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each bin to see a shrink.")
+    random = np.random.default_rng(evidence.seed)
+    halves = []
+    for _ in range(HALVINGS):
+        side = random.permutation(len(real)) % 2 == 0
+        halves.append(spread_ratio(real[side], real[~side], (real_cells[side], real_cells[~side]))[0])
+    finite = [half for half in halves if math.isfinite(half)]
+    spread = float(np.std(np.log(finite), ddof=1)) if len(finite) > 1 else error
+    effect, null = (
+        Estimate(middle, middle * math.exp(-NORMAL * deviation), middle * math.exp(NORMAL * deviation))
+        for middle, deviation in ((value, error), (1.0, spread))
+    )
+    fires = effect.high < min(LARGEST_SOUND, null.low)
+    sentence = "Inside modes the samples vary as much as the data, or more."
+    if fires:
+        sentence = f"Inside modes the samples vary only {value:.2f} times as much as the data."
+    return Verdict("shrink", fires, effect, unit, null, sentence)
 
 
 def coarse(samples: Samples) -> Rows:
@@ -59,11 +94,6 @@ def spread_ratio(real: Rows, fake: Rows, cells: tuple[Integers, Integers]) -> tu
     return math.exp(mean), error
 
 
-def groups_of_equals(rows: Rows) -> Integers:
-    """A number for each row, the same for equal rows."""
-    return np.asarray(np.unique(rows, axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
-
-
 def _variance(rows: Rows, groups: Integers) -> tuple[float, float]:
     """The summed variance of rows of which equal ones are one draw, and the effective number of draws."""
     if len(rows) < 2:
@@ -73,33 +103,3 @@ def _variance(rows: Rows, groups: Integers) -> tuple[float, float]:
     if same > 0.999:
         return 0.0, 1.0
     return float(rows.astype(np.float64).var(axis=0).sum()) / (1 - same), 1 / same
-
-
-def detail(samples: Samples, means: Rows, cells: Integers) -> Floats:
-    """For each image the strength of its fine detail over that of its coarse content, both beside its bin's mean.
-
-    Blur lowers it, noise raises it, and shrinking towards the mean leaves it alone.
-
-    Args:
-        samples: images (n, C, H, W).
-        means: the mean real image of every bin, (bins, C, H, W).
-        cells: the bin of every image, (n,).
-    """
-    height, width = samples.shape[2:]
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    fine = torch.from_numpy(radius >= FINE_BAND)
-    slow = torch.from_numpy(radius < COARSE_BAND)
-    found = []
-    for place, block in blocks(samples):
-        power = torch.fft.rfft2(torch.from_numpy(block - means[cells[place]])).abs().square().sum(dim=1)
-        found.append((power[:, fine].sum(dim=1) / power[:, slow].sum(dim=1).clamp(min=1e-12)).sqrt())
-    return np.asarray(torch.cat(found).double().numpy())
-
-
-def bin_means(samples: Samples, cells: Integers, count: int) -> Rows:
-    """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
-    sums = torch.zeros(count, math.prod(samples.shape[1:]), dtype=torch.float64)
-    for place, block in blocks(samples):
-        sums.index_add_(0, torch.from_numpy(cells[place]), torch.from_numpy(block).flatten(1).double())
-    sizes = torch.from_numpy(np.bincount(cells, minlength=count)).clamp(min=1)
-    return np.asarray((sums / sizes[:, None]).float().numpy()).reshape(count, *samples.shape[1:])

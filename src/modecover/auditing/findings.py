@@ -1,0 +1,203 @@
+"""What an audit shows beside its verdicts, each a function of the evidence: metrics, curves, and examples by their row
+in the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from modecover.auditing import results
+from modecover.auditing.evidence import Evidence
+from modecover.auditing.inputs import Samples
+from modecover.auditing.verdicts.missing_mass import read_sweep, share_judged_missing
+from modecover.features import Classifier
+from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
+from modecover.metrics.labels import label_law, label_modes
+from modecover.metrics.modes import mixture_modes
+from modecover.metrics.scores import inception_score, mode_scores
+from modecover.metrics.support import support_size
+from modecover.metrics.vendi import vendi_score
+
+METRICS: dict[str, results.Better] = {
+    **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
+    **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
+    **dict.fromkeys(("modes", "modes-5", "modes-20"), "higher"),
+    **dict.fromkeys(("inception-score", "mode-score", "mode-score-printed"), "higher"),
+    **dict.fromkeys(("density", "vendi"), None),
+}
+"""Keys of all metrics that an audit may have, each with the direction that is better. Those of classes, mixtures and
+codes are there only where the audit knows them."""
+
+SHOWN = 200
+"""Examples that are named: of missed real samples, of each starved bin, and of copies."""
+
+PICTURES, POINTS = 24, 2000
+"""Images on a contact sheet, and points in a scatter."""
+
+BINS_SHOWN, BIN_EXAMPLES = 6, 10
+"""Starved bins on the page, and examples of each."""
+
+
+def metrics(evidence: Evidence) -> tuple[results.Metric, ...]:
+    """All metrics that the samples allow: the field's numbers, each with what real data would score."""
+    groups = (_of_neighbours, _of_laws, _of_classes, _of_mixture, _of_codes)
+    return tuple(metric for group in groups for metric in group(evidence))
+
+
+def _metric(key: str, name: str, value: float, null: float | None = None, *ends: float) -> results.Metric:
+    low, high = ends or (None, None)
+    return results.Metric(name, key, value, null, low, high, METRICS[key])
+
+
+def _of_neighbours(evidence: Evidence) -> Iterable[results.Metric]:
+    near, reading = evidence.chosen.near, read_sweep(evidence)
+    name = f"[{evidence.chosen.extractor.identity}]"
+    balls = f"(k={near.k}) {name}"
+    mass = reading.missing
+    yield _metric("missing", f"missing mass {name}", mass.value, reading.null.value, mass.low, mass.high)
+    # A left-out real row is in another's ball as often as a fresh real row would be, and on average in k of them.
+    inside = float(evidence.chosen.left.inside.mean())
+    yield _metric("precision", f"precision {balls}", near.precision, inside)
+    yield _metric("recall", f"recall {balls}", near.recall, inside)
+    yield _metric("density", f"density {balls}", near.density, 1.0)
+    yield _metric("coverage", f"coverage {balls}", near.coverage, near.expected_coverage)
+    ratio = near.coverage / near.expected_coverage
+    yield _metric("coverage-ratio", f"coverage over expected {balls}", ratio, 1.0)
+    of_fake, of_real = map(support_size, (evidence.surface.near.collisions.fake, evidence.surface.near.collisions.real))
+    name = f"different samples [{evidence.surface.extractor.identity}]"
+    yield _metric("support", name, of_fake.value, of_real.value, of_fake.low, of_fake.high)
+
+
+def _of_laws(evidence: Evidence) -> Iterable[results.Metric]:
+    x, y, kernel = evidence.chosen.real, evidence.chosen.fake, evidence.chosen.near.kernel
+    name = f"[{evidence.chosen.extractor.identity}]"
+    order = np.random.default_rng(evidence.seed).permutation(len(x))
+    halves = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
+    # The distance of samples of one law goes with 1/n + 1/m: halves read too much, by a factor that is known.
+    factor = (1 / len(x) + 1 / len(y)) / (1 / len(halves[0]) + 1 / len(halves[1]))
+    yield _metric("frechet", f"Frechet distance {name}", frechet_distance(x, y), factor * frechet_distance(*halves))
+    for key, kind, value, deviation in (
+        ("kernel", "", kernel.value, kernel.standard_error),
+        (
+            "kernel-subsets",
+            f", {kernel.subsets} subsets of {kernel.subset_size}",
+            kernel.subset_mean,
+            kernel.subset_std,
+        ),
+    ):
+        ends = value - results.NORMAL * deviation, value + results.NORMAL * deviation
+        yield _metric(key, f"kernel distance{kind} {name}", value, 0.0, *ends)
+    centre = x.mean(axis=0)
+    yield _metric("vendi", f"Vendi score {name}", vendi_score(y - centre), vendi_score(x - centre))
+
+
+def _of_classes(evidence: Evidence) -> Iterable[results.Metric]:
+    """Modes by class, where a classifier of the real samples' labels gave the features."""
+    judge = evidence.chosen.extractor
+    if not isinstance(judge, Classifier) or evidence.labels is None:
+        return
+    name, count = f"[{judge.identity}]", len(judge.classes)
+    law = label_law(np.searchsorted(judge.classes, evidence.labels), count)
+    opinions, control = (judge.probabilities(part.kept) for part in (evidence.fake, evidence.real))
+    found, real = (label_modes(rows.argmax(axis=1), count, reference=law) for rows in (opinions, control))
+    scores, ideal = mode_scores(opinions, law), mode_scores(control, law)
+    assert found.kl_reference is not None and found.reverse_kl_reference is not None
+    yield _metric("modes", f"classes with a sample, of {count} {name}", found.modes_any, real.modes_any)
+    yield _metric("modes-5", f"classes with 5 samples, of {count} {name}", found.modes_enough, real.modes_enough)
+    yield _metric("kl", f"KL(generated || real) of classes {name}", found.kl_reference, real.kl_reference)
+    reverse = found.reverse_kl_reference, real.reverse_kl_reference
+    yield _metric("reverse-kl", f"KL(real || generated) of classes {name}", *reverse)
+    yield _metric("inception-score", f"inception score {name}", inception_score(opinions), inception_score(control))
+    yield _metric("mode-score-printed", f"MODE score, as printed {name}", scores.as_printed, ideal.as_printed)
+    yield _metric("mode-score", f"MODE score, penalised {name}", scores.penalised, ideal.penalised)
+
+
+def _of_mixture(evidence: Evidence) -> Iterable[results.Metric]:
+    """Modes by distance, where the real samples come from a mixture that is known."""
+    data = evidence.real.dataset
+    if data is None or data.mixture is None or evidence.real.kept.ndim != 2:
+        return
+    known = data.mixture.centres, data.mixture.std, data.mixture.weights
+    found, real = (mixture_modes(part.rows, *known) for part in (evidence.fake, evidence.real))
+    yield _metric("modes", f"modes with a high-quality sample, of {found.modes}", found.modes_any, real.modes_any)
+    yield _metric("modes-20", f"modes with over 20 in 2048, of {found.modes}", found.modes_many, real.modes_many)
+    yield _metric("high-quality", "share of high-quality samples", found.high_quality, found.ideal_high_quality)
+
+
+def _of_codes(evidence: Evidence) -> Iterable[results.Metric]:
+    encoder = evidence.encoder
+    if encoder is not None:
+        value = frechet_latent_distance(encoder(evidence.real.kept))
+        yield _metric("frechet-latent", f"Frechet latent distance [{encoder.identity}]", value)
+
+
+def curves(evidence: Evidence) -> results.Curves:
+    """What is plotted."""
+    sweep, comparison = evidence.sweep, evidence.comparison
+    shares = zip(sweep.missing, sweep.standard_error, strict=True)
+    first, last = read_sweep(evidence).plateau
+    return results.Curves(
+        noise=results.NoiseSweep(
+            levels=sweep.levels,
+            missing=tuple(share_judged_missing(float(s), float(e), sweep.odds.shape[1]) for s, e in shares),
+            null=tuple(map(float, sweep.null)),
+            plateau=(sweep.levels[first], sweep.levels[last]),
+        ),
+        bins=results.Bins(
+            real=tuple(map(int, comparison.real)),
+            fake=tuple(map(int, comparison.fake)),
+            p_values=tuple(map(float, comparison.corrected)),
+        ),
+        neighbours=results.NeighbourDistances(
+            fake_to_train=tuple(map(float, evidence.to_train.distance)),
+            test_to_train=tuple(map(float, evidence.unseen_distance)),
+        ),
+    )
+
+
+def missed(evidence: Evidence) -> tuple[results.Missed, ...]:
+    """Real rows judged missed, surest first."""
+    reading, index = read_sweep(evidence), evidence.real.index
+    odds = evidence.sweep.odds[reading.level]
+    order = np.argsort(-odds, kind="stable")[:SHOWN]
+    return tuple(results.Missed(int(index[row]), float(odds[row])) for row in order if reading.flags[row])
+
+
+def starved(evidence: Evidence) -> dict[int, tuple[int, ...]]:
+    """Real rows of each bin with too few fake ones, nearest to its centre first; the most starved bin first."""
+    cells, centres, index = evidence.cells[0], evidence.bins.centres.cpu().numpy(), evidence.real.index
+    typical = np.argsort(np.square(evidence.chosen.real - centres[cells]).sum(axis=1), kind="stable")
+    found = evidence.comparison.starved
+    found = found[np.argsort(evidence.comparison.z[found], kind="stable")]
+    return {int(b): tuple(int(row) for row in index[typical[cells[typical] == b][:SHOWN]]) for b in found}
+
+
+def copies(evidence: Evidence) -> tuple[results.Copy, ...]:
+    """The fake rows nearest to training rows."""
+    near, made, learnt = evidence.to_train, evidence.fake.index, evidence.train.index
+    order = np.argsort(near.distance, kind="stable")[:SHOWN]
+    return tuple(results.Copy(int(made[row]), int(learnt[near.index[row]]), float(near.distance[row])) for row in order)
+
+
+def gallery(found: results.Findings, real: Samples, fake: Samples, train: Samples) -> results.Gallery:
+    """The few samples that the page of `found` shows, picked from all that were audited; `train` may be `real`."""
+    images = real.kept.ndim == 4
+    count = PICTURES if images else POINTS
+    wanted = {example.index for example in found.missed[:count]}
+    for rows in list(found.starved.values())[:BINS_SHOWN]:
+        wanted.update(rows[:BIN_EXAMPLES])
+    if not images:
+        wanted.update(real.index[:count].tolist())
+    pairs = found.copies[:PICTURES]
+    return results.Gallery(
+        real=_picked(real, wanted),
+        fake=_picked(fake, {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}),
+        train=_picked(train, {pair.train for pair in pairs}),
+    )
+
+
+def _picked(samples: Samples, rows: set[int]) -> Mapping[int, npt.NDArray[np.float32]]:
+    """The samples of these rows of the source, in its order."""
+    return {row: samples.kept[int(np.searchsorted(samples.index, row))] for row in sorted(rows)}
