@@ -28,8 +28,8 @@ COMMANDS = {
     "list": ("catalogue:run_list", "name the methods, data sets, networks, protocols and interventions"),
     "describe": ("catalogue:run_describe", "a method's objective, schedule of updates, networks, settings, citation"),
     "data": ("data:run", "look at data before training on it: modecover data check SOURCE"),
-    "reproduce": ("reproduce:run", "run a declared experiment and write its page of results"),
-    "demo": ("demo:run", "plain GAN and IVGAN side by side, in two to three minutes"),
+    "reproduce": ("experiments:run_reproduce", "run a declared experiment and write its page of results"),
+    "demo": ("experiments:run_demo", "plain GAN and IVGAN side by side, in two to three minutes"),
 }
 """Command: its function of the words behind it, as module:name in this package, and what it does."""
 
