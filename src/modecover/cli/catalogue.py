@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modecover.cli.flags import field_docs, shown_value
+from modecover.cli.flags import default_of, field_docs, shown_value
 from modecover.cli.parser import Parser
 from modecover.cli.process import own_command
 from modecover.methods import registry
@@ -23,11 +23,15 @@ def run_list(words: list[str]) -> int:
     from modecover.networks import PRESETS
     from modecover.runs.protocols import PROTOCOLS
 
-    Parser("modecover list", description="Name all there is to choose from.").parse(words)
+    parser = Parser("modecover list", description="Name all there is to choose from.")
+    parser.add_argument("module", nargs="?", metavar="MODULE", help="a module of yours, to name the methods in it too")
+    module = parser.parse(words).module
+    own = registry.methods_in(module) if module else {}
     parameters = _parameters(mixtures.PRESETS)
     data = {name: f"{NAMES[name]} ({parameters[name]})" if name in parameters else NAMES[name] for name in NAMES}
-    for family, members in _families().items():
-        _section(f"Methods: {family}", ((name, f"{cls.title}\n{cls.citation}") for name, cls in members.items()))
+    for family, members in {**_families(), **({f"of {module}": own} if own else {})}.items():
+        rows = ((name, f"{method.title}\n{method.citation}".rstrip()) for name, method in members.items())
+        _section(f"Methods: {family}", rows)
     _section("Data (--data)", [*data.items(), ("hf:NAME", "a Hugging Face data set"), ("PATH", _PATHS)])
     _section("Networks (--networks)", ((name, preset.source) for name, preset in PRESETS.items()))
     _section("Protocols (--protocol)", ((name, protocol.source) for name, protocol in PROTOCOLS.items()))
@@ -61,7 +65,7 @@ _PATHS = "a folder of images, or a .npy, .npz, idx or parquet file"
 def run_describe(words: list[str]) -> int:
     """`modecover describe METHOD`"""
     parser = Parser("modecover describe", description="A method's objective, schedule, networks, settings, citation.")
-    parser.add_argument("method", metavar="METHOD", help="a name from `modecover list`")
+    parser.add_argument("method", metavar="METHOD", help="a name from `modecover list`, or module:Class of yours")
     name = parser.parse(words).method
     print(description(name, registry.get(name)))
     return 0
@@ -79,7 +83,7 @@ def description(name: str, method: type[Method]) -> str:
         _block("Training settings it prefers", _assignments(method.defaults)),
         *(_block(f"--preset {preset}", _assignments(values)) for preset, values in method.presets.items() if values),
         _block("Citation", method.citation),
-        f"Try it: {own_command()} train {name} --data ring --out runs/{name}",
+        f"Try it: {own_command()} train {name} --data ring --out runs/{name.replace(':', '.')}",
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -121,7 +125,7 @@ def _settings(method: type[Method]) -> str:
     docs = field_docs(method)
     lines = []
     for field in dataclasses.fields(method):
-        flag = f"--{field.name.replace('_', '-')} [{shown_value(field.default)}]"
+        flag = f"--{field.name.replace('_', '-')} [{shown_value(default_of(field))}]"
         lines.append(f"{flag}\n{_wrapped(docs.get(field.name, ''), '    ')}")
     return "\n".join(lines) or "none of its own"
 

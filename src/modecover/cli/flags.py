@@ -16,6 +16,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union
 
+from modecover.errors import UserError
 from modecover.kinds import LARGEST_WHOLE, read_number, shown
 
 Convert = Callable[[str], Any]
@@ -38,15 +39,22 @@ def add_flags(
     """
     hints, docs = typing.get_type_hints(settings), field_docs(settings)
     for field in dataclasses.fields(settings):
-        default = (changed or {}).get(field.name, field.default)
+        default = (changed or {}).get(field.name, default_of(field))
         options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
         options["help"] = _help(docs.get(field.name, ""), default, (points or {}).get(field.name, default))
-        flag = "--" + field.name.replace("_", "-")
         if hints[field.name] is bool:
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
+            options["action"] = argparse.BooleanOptionalAction
         else:
-            convert, metavar = converter(hints[field.name])
-            group.add_argument(flag, type=convert, metavar=metavar, **options)
+            options["type"], options["metavar"] = converter(hints[field.name])
+        try:
+            group.add_argument("--" + field.name.replace("_", "-"), **options)
+        except argparse.ArgumentError as error:  # a method of the user's that calls its own what others are called
+            raise UserError(f"Two settings, or options of `train`, are called {field.name}: rename one.") from error
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """The default of a field, made where it is a new one each time."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def field_docs(settings: type) -> dict[str, str]:
@@ -55,7 +63,10 @@ def field_docs(settings: type) -> dict[str, str]:
     for cls in reversed(settings.__mro__[:-1]):
         if not dataclasses.is_dataclass(cls):
             continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+        except (OSError, TypeError):  # a class of the user's whose source Python does not know
+            continue
         assert isinstance(body, ast.ClassDef)
         for field, below in zip(body.body, body.body[1:], strict=False):
             if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
@@ -82,7 +93,10 @@ def converter(hint: Any) -> tuple[Convert, str]:
     plain: dict[Any, tuple[Convert, str]] = {int: (whole_number, "N"), float: (number, "X"), str: (str, "TEXT")}
     if hint in plain:
         return plain[hint]
-    raise TypeError(f"a setting of type {hint} cannot be a flag")
+    raise UserError(
+        f"A setting of type {getattr(hint, '__name__', hint)} cannot be a flag: make it int, float, bool, str, a "
+        "Literal of texts, a tuple of one of these, or one of these or None; or train from Python."
+    )
 
 
 def whole_number(word: str) -> int:

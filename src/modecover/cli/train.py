@@ -30,10 +30,10 @@ def run(words: list[str]) -> int:
         return 0
     if words[0].startswith("-"):
         raise UserError("Name the method first: modecover train METHOD --data SOURCE. `modecover list` names them all.")
-    name = words[0]
     from modecover.methods import registry
 
-    given = vars(train_parser(name, registry.get(name)).parse(words[1:]))
+    name = registry.name_of(words[0])
+    given = vars(train_parser(words[0], registry.get(name)).parse(words[1:]))
     source, out, dry = given.pop("data"), given.pop("out"), given.pop("dry_run")
     opening = take_data_options(given)
     out = out or f"runs/{name}-{re.sub(r'[^a-zA-Z0-9.]+', '-', os.path.basename(source.rstrip('/'))).strip('-.')}"
@@ -49,14 +49,17 @@ _USAGE = """usage: modecover train METHOD --data SOURCE [--out DIR] [settings]
 
 Train a method on data. Running the same command again resumes; it ends at the weights of an uninterrupted run.
 
-`modecover list` names the methods, `modecover train METHOD --help` the settings of one. For example:
+`modecover list` names the methods, `modecover train METHOD --help` the settings of one; a method of yours is
+module:Class, as Python imports it from here. For example:
 
   modecover train ivlsgan --data digits --out runs/digits
-  modecover train wgan-gp --data ring --seeds 8 --out runs/ring"""
+  modecover train wgan-gp --data ring --seeds 8 --out runs/ring
+  modecover train mymodule:MyMethod --data ring --out runs/mine"""
 
 
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
+    from modecover.methods import registry
     from modecover.runs.protocols import PROTOCOLS, settings_of
     from modecover.runs.settings import Settings
 
@@ -68,7 +71,7 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     )
     group = parser.add_argument_group("the run")
     group.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
-    group.add_argument("--out", metavar="DIR", help=f"the run's folder [runs/{name}-SOURCE]")
+    group.add_argument("--out", metavar="DIR", help=f"the run's folder [runs/{registry.name_of(method)}-SOURCE]")
     presets = f"of the method: {', '.join(method.presets) or 'it has none'}"
     group.add_argument("--preset", default=argparse.SUPPRESS, metavar="NAME", help=presets)
     protocols = f"of the literature: {', '.join(PROTOCOLS)}, none [points for points, none for images]"
