@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modecover.cli.parser import Parser
+from modecover.cli.parser import Parser, whole_number
 
 
 def run_reproduce(words: list[str]) -> int:
     """`modecover reproduce NAME`"""
     from modecover import experiments
-    from modecover.cli.flags import whole_number
 
     declared = [experiments.get(name) for name in experiments.names()]
     listed = ", ".join(f"{each.name} ({each.takes})" for each in declared)

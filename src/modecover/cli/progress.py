@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -37,9 +36,7 @@ class Quiet(Listener):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         pass
 
 
@@ -94,9 +91,7 @@ class Display(Quiet):
         self.picture: Path | None = None
         """The newest picture of samples."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.progress.stop()
 
     # ------------------------------------------------------------------ what a run tells
@@ -143,33 +138,28 @@ class Display(Quiet):
 
     def _advance(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` are done; cheap where it was shown a moment ago."""
-        now = time.perf_counter()
-        if what != self._what:
+        now, new = time.perf_counter(), what != self._what
+        if new:
             self._marks.clear()
         if not self._marks or now - self._marks[-1][0] >= 1:
             self._marks.append((now, done))
         while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
             self._marks.popleft()
-        if now - self._shown < (REDRAW if self.live else PLAIN) and what == self._what and done < total:
+        if now - self._shown < (REDRAW if self.live else PLAIN) and not new and done < total:
             return
-        if not self.live:
-            # The first and the last call of each kind say nothing that the lines around them do not.
-            if what == self._what and done < total:
-                pace = self._pace(what, done, total, now)
-                self._say(f"{what}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
-        else:
-            self._redraw(what, done, total, now)
         self._what, self._shown = what, now
-
-    def _redraw(self, what: str, done: int, total: int, now: float) -> None:
-        if what != self._what:
-            if self._task is not None:
-                self.progress.remove_task(self._task)
-            self.progress.start()
-            self._task = self.progress.add_task(what, total=total, news="")
-        assert self._task is not None
-        self.progress.update(self._task, completed=done, news=self._pace(what, done, total, now))
-        self.progress.refresh()
+        if self.live:
+            if new or self._task is None:
+                if self._task is not None:
+                    self.progress.remove_task(self._task)
+                self.progress.start()
+                self._task = self.progress.add_task(what, total=total, news="")
+            self.progress.update(self._task, completed=done, news=self._pace(what, done, total, now))
+            self.progress.refresh()
+        elif not new and done < total:
+            # The first and the last call of each kind say nothing that the lines around them do not.
+            pace = self._pace(what, done, total, now)
+            self._say(f"{what}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
 
     def _pace(self, what: str, done: int, total: int, now: float) -> str:
         """Steps a second over the last minute, and the time left at that pace; nothing before there is a pace."""
