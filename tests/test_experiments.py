@@ -21,7 +21,7 @@ from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments import mixtures
 from modecover.experiments.declared import Arm, Experiment, Result, Table
-from modecover.experiments.report import differs, page, pair_line, verdict, write_rows
+from modecover.experiments.report import differs, page, pairs_table, verdict, write_rows
 from modecover.experiments.report import table as lines_of
 from modecover.experiments.runner import _run_arm, choose, read_summary, run_experiment
 from modecover.files import plain, write_json
@@ -92,7 +92,7 @@ def test_all_methods_of_a_table_have_one_prior() -> None:
         for table in experiments.get(name).tables:
             assert len({{**table.settings, **arm.settings}.get("prior") for arm in table.arms}) == 1
     uniform, normal = ({arm.label for arm in table.arms} for table in mixtures.EXPERIMENT.tables[2:4])
-    assert mixtures.SETS[2].prior == "uniform01" and normal - uniform == {"VAEGAN", "LDMGAN"}
+    assert mixtures.SETS[2].settings["prior"] == "uniform01" and normal - uniform == {"VAEGAN", "LDMGAN"}
     assert [t.arms[0].settings["prior"] for t in experiments.get("circle-mdgan").tables] == ["uniform01", "normal"]
 
 
@@ -304,6 +304,7 @@ def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() 
 
 def test_arms_are_compared_seed_by_seed_at_their_end() -> None:
     plain, other = result("GAN", [3, 4, 5, 6], distance=0.5), result("IVGAN", [4, 6, 5, 5], distance=0.25)
-    line = pair_line(plain, dataclasses.replace(other, table="ring"))
+    broken = Result(Arm("Odd", "gan"), Path("x"), {}, "NaN", "ring")
+    line, other_line = pairs_table([(plain, dataclasses.replace(other, table="ring")), (plain, broken)])[2:]
     assert line == ("| ring | IVGAN against GAN | +0.5 (2 more, 1 fewer) | +0.0 | -0.250 | no difference seen |")
-    assert "one of them broke off" in pair_line(plain, Result(Arm("Odd", "gan"), Path("x"), {}, "NaN"))
+    assert other_line == "| ring | Odd against GAN | one of them broke off | | | |"

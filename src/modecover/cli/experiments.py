@@ -49,16 +49,16 @@ def run_demo(words: list[str]) -> int:
     from modecover.cli.process import own_command
     from modecover.cli.progress import Display
     from modecover.cli.tables import print_evaluation
-    from modecover.experiments.demo import EXPERIMENT, demo
+    from modecover.experiments.demo import EXPERIMENT, FIRST_IMAGES, demo
 
     print(f"{EXPERIMENT.question} {EXPERIMENT.tables[0].settings['seeds']} seeds of each, as one program.")
     with Display() as display:
-        result = demo(Path(given.out), display)
-    labels = [f"{r.arm.label}, seed {seed}" for r in result.results for seed in r.summary["seeds"]]
-    rows = [numbers for r in result.results for numbers in r.summary["last"]]
-    print_evaluation(rows, result.results[0].summary["control"], labels)
-    print(f"Picture: {result.picture}")
-    print(f"Next:    {own_command()} {result.next_command}")
+        results, picture = demo(Path(given.out), display)
+    labels = [f"{r.arm.label}, seed {seed}" for r in results for seed in r.summary["seeds"]]
+    rows = [numbers for r in results for numbers in r.summary["last"]]
+    print_evaluation(rows, results[0].summary["control"], labels)
+    print(f"Picture: {picture}")
+    print(f"Next:    {own_command()} {FIRST_IMAGES}")
     print("         draws digits that can be recognised after two minutes on two cores. --width 16 makes small")
     print("         networks, for a CPU; on a GPU leave it out (64) for better pictures. They come in")
     print("         runs/digits/samples.")

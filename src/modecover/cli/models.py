@@ -36,6 +36,7 @@ def run_sample(words: list[str]) -> int:
     parser.add_argument("--out", metavar="FILE", help=text)
     given = parser.parse(words)
 
+    from modecover.files import require_writable
     from modecover.pictures import saving
     from modecover.runs.model import load
 
@@ -45,6 +46,8 @@ def run_sample(words: list[str]) -> int:
     out = Path(given.out) if given.out else place / f"samples.{'png' if saving.can_be_drawn(model.shape) else 'npy'}"
     if out.suffix not in (".png", ".npy", ""):
         raise UserError(f"--out is {out}: give a name that ends in .png (a picture) or .npy (an array), or a folder.")
+    if out.suffix:
+        require_writable(out)
     samples = model.sample(count, seed=given.seed)
     if out.suffix == ".png":
         title = f"{model.method.get('name', 'model')} on {model.data.get('name', 'data')}"

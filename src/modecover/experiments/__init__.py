@@ -10,6 +10,8 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
+from modecover.errors import UserError
+
 if TYPE_CHECKING:
     from modecover.experiments.declared import Experiment
 
@@ -25,8 +27,6 @@ def get(name: str) -> Experiment:
     Raises:
         UserError: there is none.
     """
-    from modecover.errors import UserError
-
     found = _declared()
     if name not in found:
         raise UserError(f"There is no experiment {name!r}: choose one of {', '.join(found)}.")

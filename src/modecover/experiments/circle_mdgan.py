@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modecover.experiments.declared import Arm, Experiment, Table
 
+SETTINGS = {"protocol": "mdgan", "seeds": 8, "steps": 8_000, "lr": 1e-3, "lr_E": 1e-3, "lr_schedule": "0.5:1,1~0"}
 PRIORS = {"uniform01": "Prior U[0, 1]^3, as in the paper", "normal": "Prior N(0, I)"}
 
 METHODS = (
@@ -25,10 +26,7 @@ EXPERIMENT = Experiment(
         Table(
             name=title,
             data="circle-mdgan",
-            settings={
-                **{"protocol": "mdgan", "seeds": 8, "steps": 8_000},
-                **{"lr": 1e-3, "lr_E": 1e-3, "lr_schedule": "0.5:1,1~0"},
-            },
+            settings=SETTINGS,
             arms=tuple(Arm(arm.label, arm.method, {**arm.settings, "prior": prior}) for arm in METHODS),
         )
         for prior, title in PRIORS.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -36,23 +35,11 @@ FIRST_IMAGES = "train lsgan --data digits --size 32 --width 16 --lr 1e-3 --minut
 """Digits that can be recognised after two minutes on two cores."""
 
 
-@dataclass(frozen=True)
-class Demo:
-    """What the demo leaves.
+def demo(out: Path, listener: Listener) -> tuple[list[Result], Path]:
+    """Run the experiment below `out`, or what is missing of it, and draw target, GAN and IVGAN, every seed.
 
-    Attributes:
-        results: of each arm.
-        picture: target, plain GAN and IVGAN, every seed.
-        next_command: what to try next, the words behind `modecover`.
-    """
-
-    results: list[Result]
-    picture: Path
-    next_command: str
-
-
-def demo(out: Path, listener: Listener) -> Demo:
-    """Run the demo's experiment below `out`, or what is missing of it, and draw the picture.
+    Returns:
+        The result of each arm, and the file of the picture.
 
     Raises:
         UserError: an arm was refused, was stopped or broke off; the other is kept.
@@ -76,4 +63,4 @@ def demo(out: Path, listener: Listener) -> Demo:
         seeds=seeds,
         title=EXPERIMENT.question,
     )
-    return Demo(results, save_png_atomic(picture, out / "demo.png"), FIRST_IMAGES)
+    return results, save_png_atomic(picture, out / "demo.png")

@@ -42,10 +42,7 @@ def page(experiment: Experiment, results: Sequence[Sequence[Result]]) -> str:
     lines = [f"# {experiment.name}", "", experiment.question, ""]
     for declared, rows in zip(experiment.tables, results, strict=True):
         lines += [*([f"## {declared.name}", ""] if declared.name else []), *table(rows), "", *own_settings(rows), ""]
-    shared = [
-        f"Data {each.data}; {', '.join(f'{name} {value}' for name, value in each.settings.items())}."
-        for each in experiment.tables
-    ]
+    shared = [f"Data {each.data}; {told(each.settings)}." for each in experiment.tables]
     lines += [LEGEND, "", *dict.fromkeys(shared), "", *provenance([row for rows in results for row in rows])]
     return "\n".join([*lines, ""])
 
@@ -71,7 +68,7 @@ def table(results: Sequence[Result]) -> list[str]:
         for which in ("last", "best"):
             rows = result.summary[which]
             head = [result.arm.label, which, f"{result.summary['processor_seconds']:.0f}" if which == "last" else ""]
-            head += [f"{full(rows, total)} of {len(rows)}", str(collapsed(rows, total))]
+            head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= total / 4 for row in rows))]
             cells = [cell(name, [row[name] for row in rows]) for name in names]
             lines.append(line(*head, *cells, printed=printed if which == "last" else ""))
     if whole:
@@ -100,16 +97,16 @@ def full(rows: Numbers, total: int) -> int:
     return sum(min(counts(row)) == total for row in rows)
 
 
-def collapsed(rows: Numbers, total: int) -> int:
-    """How many seeds have at most a quarter of the modes by the stricter count."""
-    return sum(counts(row)[1] <= total / 4 for row in rows)
+def told(settings: Mapping[str, Any]) -> str:
+    """Settings, or other facts, as a page has them."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def own_settings(results: Sequence[Result]) -> list[str]:
     """A line for each arm: its method, its own settings and its schedule of updates."""
     lines = []
     for result in results:
-        own = ", ".join(f"{name} {value}" for name, value in result.arm.settings.items()) or "the method's defaults"
+        own = told(result.arm.settings) or "the method's defaults"
         schedule = f"; schedule `{result.summary['schedule']}`" if result.summary else ""
         lines.append(f"- {result.arm.label}: `{result.arm.method}`, {own}{schedule}")
     return lines
@@ -121,9 +118,7 @@ def provenance(results: Sequence[Result]) -> list[str]:
     if summary is None:
         return []
     commit, machine, versions = summary["commit"], summary["hardware"], summary["versions"]
-    place = (
-        "outside a checkout" if commit is None else commit["commit"][:12] + (", modified" if commit["modified"] else "")
-    )
+    place = "outside a checkout" if commit is None else commit["commit"][:12] + ", modified" * commit["modified"]
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary["evaluation"].items())
     cards = ", ".join(machine["accelerators"]) or f"{machine['processor']}, one thread for each arm"
     return [
@@ -140,22 +135,21 @@ LEVEL = 0.05
 
 def pairs_table(pairs: Sequence[tuple[Result, Result]]) -> list[str]:
     """The lines of a table of pairs: an arm without and with something, on the same seeds, and whether it helps."""
-    heading = "| set | | modes > 20 (seeds) | HQ, points | W1 | |"
-    return [heading, "|---|---|---|---|---|---|", *(pair_line(without, having) for without, having in pairs)]
-
-
-def pair_line(without: Result, having: Result) -> str:
-    """What changes, seed by seed at the end of training."""
-    start = f"| {having.table} | {having.arm.label} against {without.arm.label}"
-    if having.broken or without.broken:
-        return f"{start} | one of them broke off | | | |"
-    rows = list(zip(having.summary["last"], without.summary["last"], strict=True))
-    modes = [counts(b)[1] - counts(a)[1] for b, a in rows]
-    quality, distances = ([b[name] - a[name] for b, a in rows] for name in ("high_quality", "wasserstein"))
-    more, fewer = (sum(sign * change > 0 for change in modes) for sign in (1, -1))
-    means = [sum(values) / len(rows) for values in (modes, quality, distances)]
-    cells = [f"{means[0]:+.1f} ({more} more, {fewer} fewer)", f"{100 * means[1]:+.1f}", f"{means[2]:+.3f}"]
-    return f"{start} | {' | '.join(cells)} | {verdict(modes, distances)} |"
+    lines = ["| set | | modes > 20 (seeds) | HQ, points | W1 | |", "|---|---|---|---|---|---|"]
+    for without, having in pairs:
+        start = f"| {having.table} | {having.arm.label} against {without.arm.label}"
+        if having.broken or without.broken:
+            lines.append(f"{start} | one of them broke off | | | |")
+            continue
+        # What changes, seed by seed at the end of training.
+        rows = list(zip(having.summary["last"], without.summary["last"], strict=True))
+        modes = [counts(b)[1] - counts(a)[1] for b, a in rows]
+        quality, distances = ([b[name] - a[name] for b, a in rows] for name in ("high_quality", "wasserstein"))
+        more, fewer = (sum(sign * change > 0 for change in modes) for sign in (1, -1))
+        means = [sum(values) / len(rows) for values in (modes, quality, distances)]
+        cells = f"{means[0]:+.1f} ({more} more, {fewer} fewer) | {100 * means[1]:+.1f} | {means[2]:+.3f}"
+        lines.append(f"{start} | {cells} | {verdict(modes, distances)} |")
+    return lines
 
 
 def verdict(modes: Sequence[float], distances: Sequence[float]) -> str:

@@ -5,6 +5,7 @@ Each arm is a run in a folder of its own and resumes like any other: a second ca
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -13,10 +14,11 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing.managers import SyncManager
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from modecover.errors import UserError
@@ -60,17 +62,23 @@ def _with_the_best(
 ) -> tuple[Table, ...]:
     """The tables, each arm with the best of its candidates for its settings."""
 
-    def candidates(table: Table, arm: Arm) -> Table:
-        arms = (Arm("abcdefgh"[number], arm.method, own) for number, own in enumerate(arm.candidates))
-        return Table(f"{table.name}/{arm.label}", table.data, {**table.settings, **search}, tuple(arms))
-
-    searches = [candidates(table, arm) for table in tables for arm in table.arms if arm.candidates]
-    best = iter([choose(results) for results in _run_tables(searches, out, listener, workers)])
+    searches = [
+        Table(
+            f"{table.name}/{arm.label}",
+            table.data,
+            {**table.settings, **search},
+            tuple(Arm(ascii_lowercase[number], arm.method, own) for number, own in enumerate(arm.candidates)),
+        )
+        for table in tables
+        for arm in table.arms
+        if arm.candidates
+    ]
+    best = iter([choose(results).arm.settings for results in _run_tables(searches, out, listener, workers)])
 
     def chosen(arm: Arm) -> Arm:
-        return replace(arm, settings=next(best).arm.settings, candidates=()) if arm.candidates else arm
+        return replace(arm, settings=next(best), candidates=()) if arm.candidates else arm
 
-    return tuple(replace(table, arms=tuple(chosen(arm) for arm in table.arms)) for table in tables)
+    return tuple(replace(table, arms=tuple(map(chosen, table.arms))) for table in tables)
 
 
 def choose(results: Sequence[Result]) -> Result:
@@ -88,7 +96,7 @@ def choose(results: Sequence[Result]) -> Result:
 
 
 def _run_tables(tables: Sequence[Table], out: Path, listener: Listener, workers: int | None) -> list[list[Result]]:
-    """Run all arms of all tables, in processes of their own."""
+    """Run all arms of all tables, in processes of their own, and tell the listener of the steps of all together."""
     count = sum(len(table.arms) for table in tables)
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
@@ -101,7 +109,13 @@ def _run_tables(tables: Sequence[Table], out: Path, listener: Listener, workers:
                 [pool.submit(_run_arm, table, arm, out / table.name / arm.label, news, stop) for arm in table.arms]
                 for table in tables
             ]
-            _relay([job for of_one in jobs for job in of_one], news, count, listener, asked)
+            known: dict[str, tuple[int, int]] = {}
+            while not asked.is_set() and not all(job.done() for of_one in jobs for job in of_one):
+                with contextlib.suppress(queue.Empty):
+                    folder, step, steps = news.get(timeout=0.5)
+                    known[folder] = (step, steps)
+                    total = count * max(steps for _, steps in known.values())
+                    listener.stepped(sum(step for step, _ in known.values()), total)
             if asked.is_set():
                 stop.set()
                 listener.note("stopping: the runs save where they are, and the same command goes on from there")
@@ -162,18 +176,3 @@ def _run_arm(
         raise UserError(f"{arm.label} was stopped before its end: the same command goes on from there.")
     news.put((str(folder), run.step, run.step))  # a finished run takes no more steps
     return Result(arm, folder, read_summary(folder), table=table.name)
-
-
-def _relay(
-    jobs: list[Future[Result]], news: queue.Queue[News], arms: int, listener: Listener, asked: threading.Event
-) -> None:
-    """Tell the listener of the steps of all arms together until they are done, or asked to stop."""
-    known: dict[str, tuple[int, int]] = {}
-    while not asked.is_set() and not all(job.done() for job in jobs):
-        try:
-            label, step, steps = news.get(timeout=0.5)
-        except queue.Empty:
-            continue
-        known[label] = (step, steps)
-        total = arms * max(steps for _, steps in known.values())
-        listener.stepped(sum(step for step, _ in known.values()), total)
