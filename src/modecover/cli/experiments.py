@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modecover.cli.parser import Parser, whole_number
+from modecover.errors import UserError
 
 
 def run_reproduce(words: list[str]) -> int:
@@ -26,8 +27,11 @@ def run_reproduce(words: list[str]) -> int:
     from modecover.experiments.runner import run_experiment
     from modecover.files import require_writable
 
+    for folder in (Path(given.out), Path(given.results)):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is no folder: choose another place.")
     place = Path(given.results) / f"{chosen.name}.md"
-    require_writable(place)
+    require_writable(place)  # before the work
     arms = sum(len(table.arms) for table in chosen.tables)
     print(f"{chosen.question} {arms} arms on {', '.join(dict.fromkeys(table.data for table in chosen.tables))}.")
     with Display() as display:
