@@ -15,8 +15,8 @@ import pytest
 
 from modecover.auditing import run
 from modecover.auditing.run import Audit
-from modecover.cli.audit import memory
 from modecover.cli.main import main as command
+from modecover.cli.parser import memory
 
 SIDES = ("audit", "--real", "a.npy", "--fake", "b.npy")
 

@@ -15,11 +15,9 @@ from typing import Literal
 import pytest
 
 from modecover.cli import main as command
-from modecover.cli.flags import add_flags, field_docs
 from modecover.cli.main import COMMANDS
-from modecover.cli.parser import Failure, Parser
+from modecover.cli.parser import Failure, Parser, add_flags, as_flags, field_docs
 from modecover.cli.process import own_command
-from modecover.cli.sources import as_flags
 from modecover.errors import UserError
 
 
@@ -252,31 +250,31 @@ def _raising(error: BaseException):
     ],
 )
 def test_each_way_to_end_has_its_exit_code(error, code, said, monkeypatch, capsys):
-    import modecover.cli.sample as sample
+    import modecover.cli.models as models
 
-    monkeypatch.setattr(sample, "run", _raising(error))
+    monkeypatch.setattr(models, "run_sample", _raising(error))
     monkeypatch.setattr("os.dup2", lambda *_: None)
     monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
     assert say(capsys, "sample") == (code, "", said)
 
 
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch):
-    import modecover.cli.sample as sample
+    import modecover.cli.models as models
 
-    monkeypatch.setattr(sample, "run", _raising(ZeroDivisionError()))
+    monkeypatch.setattr(models, "run_sample", _raising(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         command(["sample"])
 
 
 def test_our_warnings_are_sentences(monkeypatch, capsys):
-    import modecover.cli.sample as sample
+    import modecover.cli.models as models
 
     def run(words: list[str]) -> int:
         warnings.warn_explicit("The checkpoint is damaged.", UserWarning, "/lib/modecover/runs/checkpoint.py", 1)
         warnings.warn_explicit("old function", DeprecationWarning, "/lib/elsewhere.py", 7)
         return 0
 
-    monkeypatch.setattr(sample, "run", run)
+    monkeypatch.setattr(models, "run_sample", run)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         _, _, said = say(capsys, "sample")

@@ -20,8 +20,8 @@ from rich.console import Console
 
 import modecover
 from modecover.cli import main as command
-from modecover.cli.evaluate import _without_nan, open_again
-from modecover.cli.flags import add_flags
+from modecover.cli.models import open_again, without_nan
+from modecover.cli.parser import add_flags
 from modecover.cli.progress import Display, by_network
 from modecover.cli.tables import print_evaluation, shown, summary
 from modecover.cli.train import train_parser
@@ -354,7 +354,7 @@ def test_images_of_every_source_are_resized_for_dcgan_networks(tmp_path, monkeyp
 
 
 def test_json_has_no_nan():
-    assert _without_nan({"a": {"kl": float("nan"), "modes": 0}, "b": "x"}) == {"a": {"kl": None, "modes": 0}, "b": "x"}
+    assert without_nan({"a": {"kl": float("nan"), "modes": 0}, "b": "x"}) == {"a": {"kl": None, "modes": 0}, "b": "x"}
 
 
 # ---------------------------------------------------------------- data check
@@ -484,14 +484,14 @@ def test_losses_are_grouped_by_network():
     )
 
 
-def test_a_field_of_an_unknown_type_is_our_mistake():
+def test_a_field_of_an_unknown_type_is_no_flag():
     @dataclass
     class Odd:
         value: dict[str, int] | None = None
 
     import argparse
 
-    with pytest.raises(TypeError, match="cannot be a flag"):
+    with pytest.raises(UserError, match="cannot be a flag"):
         add_flags(argparse.ArgumentParser().add_argument_group(), Odd)
 
 

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
+from modecover import experiments
+from modecover.cli import main as command
 from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments import mixtures
-from modecover.experiments.declared import EXPERIMENTS, Arm, Experiment
-from modecover.experiments.pairs import Pair, differs, verdict
-from modecover.experiments.report import page, table
-from modecover.experiments.rows import read_rows, write_rows
-from modecover.experiments.runner import Result, _run_arm, read_summary, run_experiment
-from modecover.experiments.search import choose
-from modecover.files import write_json
+from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.experiments.report import differs, page, pairs_table, verdict, write_rows
+from modecover.experiments.report import table as lines_of
+from modecover.experiments.runner import _run_arm, choose, read_summary, run_experiment
+from modecover.files import plain, write_json
 from modecover.runs.listener import Listener
 from modecover.runs.resolve import resolve
 from modecover.runs.run import train
@@ -40,25 +40,38 @@ def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path: Path) -> Non
     assert summary["last"][0]["modes_any"] == 0.0 and summary["seeds"] == [0]
 
 
-def declared() -> list[tuple[Experiment, Arm]]:
-    searches = [mixtures.search(place, entry) for place in mixtures.SETS for entry in place.entries]
-    larger = [mixtures.larger(place) for place in mixtures.SETS if place.name in mixtures.LARGER_SETS]
-    return [(each, arm) for each in [*EXPERIMENTS.values(), *searches, *larger] for arm in each.arms]
+def declared() -> list[tuple[str, Table, Arm, dict[str, Any]]]:
+    """Every run that is declared: its experiment, table, arm and settings, those of the searches included."""
+    found = []
+    for name in experiments.names():
+        each = experiments.get(name)
+        for table in each.tables:
+            for arm in table.arms:
+                found += [(name, table, arm, {**table.settings, **each.search, **own}) for own in arm.candidates]
+                found += [(name, table, arm, {**table.settings, **arm.settings})] * (not arm.candidates)
+    return found
 
 
 def test_every_declared_arm_has_settings_its_method_takes() -> None:
-    shapes = {each.data: open_data(each.data).shape for each, _ in declared()}
-    for each, arm in declared():
-        settings = {**each.settings, **arm.settings}
+    shapes = {table.data: open_data(table.data).shape for _, table, _, _ in declared()}
+    for _, table, arm, settings in declared():
         protocol = settings.pop("protocol", None)
-        _, found = resolve(arm.method, shapes[each.data], protocol=protocol, chosen=settings)
+        _, found = resolve(arm.method, shapes[table.data], protocol=protocol, chosen=settings)
         assert all(getattr(found, name) == value for name, value in settings.items() if hasattr(found, name))
 
 
+def test_every_arm_is_called_differently_in_its_table() -> None:
+    for name in experiments.names():
+        for table in experiments.get(name).tables:
+            assert len({arm.label for arm in table.arms}) == len(table.arms)
+
+
 def test_every_method_has_the_same_budget_and_no_candidate_twice() -> None:
-    for entry in mixtures.ENTRIES:
-        candidates = [tuple(sorted(arm.settings.items())) for arm in entry.candidates()]
-        assert len(set(candidates)) == len(candidates) == mixtures.BUDGET
+    for place, table in zip(mixtures.SETS, mixtures.EXPERIMENT.tables, strict=False):
+        assert place.name == table.name
+        for arm in table.arms:
+            candidates = [tuple(sorted(own.items())) for own in arm.candidates]
+            assert len(set(candidates)) == len(candidates) == mixtures.BUDGET
     first, count = mixtures.SEARCH["seed"], mixtures.TABLE["seeds"]
     assert first >= mixtures.TABLE["seed"] + count, "searched on seeds that are not the table's"
 
@@ -75,44 +88,108 @@ def result(label: str, modes: list[int], *, any_: list[int] | None = None, dista
 
 def test_all_methods_of_a_table_have_one_prior() -> None:
     """What a table compares is the method: also of those whose codes are normalised."""
-    for place in mixtures.SETS:
-        each = mixtures.table(place, {entry.label: entry.candidates()[0].settings for entry in place.entries})
-        assert each.settings["prior"] == place.prior
-        assert not any("prior" in arm.settings for arm in each.arms)
-    left_out = [e.label for e in mixtures.ENTRIES if e not in mixtures.SETS[2].entries]
-    assert mixtures.SETS[2].prior == "uniform01" and left_out == ["VAEGAN", "LDMGAN"]
-    priors = {group: {arm.settings["prior"] for arm in arms} for group, arms in groups(EXPERIMENTS["circle-mdgan"])}
-    assert list(priors.values()) == [{"uniform01"}, {"normal"}]
+    for name in ("2d", "circle-mdgan"):
+        for table in experiments.get(name).tables:
+            assert len({{**table.settings, **arm.settings}.get("prior") for arm in table.arms}) == 1
+    uniform, normal = ({arm.label for arm in table.arms} for table in mixtures.EXPERIMENT.tables[2:4])
+    assert mixtures.SETS[2].settings["prior"] == "uniform01" and normal - uniform == {"VAEGAN", "LDMGAN"}
+    assert [t.arms[0].settings["prior"] for t in experiments.get("circle-mdgan").tables] == ["uniform01", "normal"]
 
 
-def groups(each: Experiment) -> list[tuple[str, list[Arm]]]:
-    names = dict.fromkeys(arm.group for arm in each.arms)
-    return [(name, [arm for arm in each.arms if arm.group == name]) for name in names]
+FACTS = {"seeds": [0], "steps": 4, "commit": None, "hardware": {"accelerators": [], "processor": "P"}}
+FACTS |= {"versions": {"torch": "2", "python": "3"}, "schedule": "D -> G"}
 
 
-def test_a_page_has_a_table_for_each_group(tmp_path: Path) -> None:
-    plain, other = (dataclasses.replace(result("GAN", [8]), arm=Arm("GAN", "gan", {}, group)) for group in "ab")
-    facts = {"seeds": [0], "steps": 4, "commit": None, "hardware": {"accelerators": [], "processor": "P"}}
-    facts["versions"] = {"torch": "2", "python": "3"}
-    for each in (plain, other):
-        each.summary.update(facts, schedule="D -> G")
-    lines = page(Experiment("two", "Which?", "ring", TINY, (plain.arm, other.arm)), [plain, other]).splitlines()
+def test_a_page_has_a_table_for_each_of_the_experiment_s() -> None:
+    made = result("GAN", [8])
+    made.summary.update(FACTS)
+    tables = tuple(Table(name, "ring", TINY, (made.arm,)) for name in "ab")
+    lines = page(Experiment("two", "Which?", tables), [[made], [made]]).splitlines()
     assert [line for line in lines if line.startswith("## ")] == ["## a", "## b"]
     assert sum(line.startswith("| GAN | last") for line in lines) == 2
+    assert sum(line.startswith("Data ring; seeds 2") for line in lines) == 1
+
+
+def test_a_page_where_everything_broke_off_says_so() -> None:
+    broken = Result(Arm("Odd", "gan"), Path("x"), {}, "NaN")
+    text = page(Experiment("one", "Which?", (Table("", "ring", TINY, (broken.arm,)),)), [[broken]])
+    assert "| Odd | broke off: NaN | " in text and "ideal sampler" not in text
+
+
+@pytest.mark.parametrize(("name", "arms"), [("ring-ldmgan", 5), ("circle-mdgan", 12), ("2d", 74)])
+def test_the_page_of_every_experiment_is_written(name: str, arms: int) -> None:
+    each = experiments.get(name)
+    results = []
+    for place in each.tables:
+        made = [dataclasses.replace(result(arm.label, [8, 3]), arm=arm, table=place.name) for arm in place.arms]
+        for one in made:
+            one.summary.update(FACTS)
+        results.append(made)
+    text = page(each, results)
+    assert sum(" | last | " in line for line in text.splitlines()) == sum(map(len, results)) == arms
+    if name == "2d":
+        assert "| ring | IVDCGAN against GAN | +0.0 (0 more, 0 fewer)" in text
+        assert text.count("Published: ") == 1 and "7.9 / 95.6 [P]" in text
 
 
 def test_rows_keep_every_number(tmp_path: Path) -> None:
-    first, broken = result("GAN", [8, 3]), Result(Arm("Odd", "gan", {"lr": 1.0}, "b"), Path("x"), {}, "NaN")
+    first, broken = result("GAN", [8, 3]), Result(Arm("Odd", "gan", {"lr": 1.0}), Path("x"), {}, "NaN", "b")
     first.summary["last"][0]["kl"] = math.inf
     write_rows(tmp_path / "rows.jsonl", [first, broken])
-    assert (
-        "Infinity" in (tmp_path / "rows.jsonl").read_text()
-        and len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
-    )
-    again = read_rows(tmp_path / "rows.jsonl")
-    assert [(each.arm, each.summary, each.broken) for each in again] == [
-        (each.arm, each.summary, each.broken) for each in (first, broken)
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert rows[0]["summary"]["last"][0]["kl"] == "Infinity" and rows[0]["summary"] == plain(first.summary)
+    assert rows[1] == {
+        "group": "b",
+        "label": "Odd",
+        "method": "gan",
+        "settings": {"lr": 1.0},
+        "broken": "NaN",
+        "summary": {},
+    }
+
+
+# ---------------------------------------------------------------- an experiment is one file
+
+ONE_FILE = """
+from modecover.experiments.declared import Arm, Experiment, Table
+
+TINY = {settings}
+ARMS = (
+    Arm("GAN", "gan", candidates=({{"lr": 1e-3}}, {{"lr": 1e-4}}), published="7 / 90 [P]"),
+    Arm("LSGAN", "lsgan"),
+)
+EXPERIMENT = Experiment("added", "Which one?", (Table("first", "ring", TINY, ARMS),), search={{"seed": 9, "steps": 2}})
+"""
+
+
+def test_adding_an_experiment_is_adding_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "added.py").write_text(ONE_FILE.format(settings=TINY))
+    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
+    monkeypatch.chdir(tmp_path)
+    words = ["reproduce", "added", "--workers", "1"]
+    assert command(words) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Which one? 2 arms on ring.\n# added")
+    runs = tmp_path / "runs" / "added"
+    assert sorted(p.parent.relative_to(runs).as_posix() for p in runs.rglob("summary.json")) == [
+        *("search/first/GAN/a", "search/first/GAN/b"),
+        *("table/first/GAN", "table/first/LSGAN"),
     ]
+    page, rows = Path("results/added.md").read_text(), Path("results/added.jsonl").read_text()
+    assert "| 7 / 90 [P] |" in page and len(rows.splitlines()) == 2
+    assert json.loads(rows.splitlines()[0])["settings"]["lr"] in (1e-3, 1e-4)
+    steps = {path: path.stat().st_mtime_ns for path in runs.rglob("log.jsonl")}
+    assert command(words) == 0, "a second call computes only what is missing: nothing"
+    assert Path("results/added.md").read_text() == page and Path("results/added.jsonl").read_text() == rows
+    assert steps == {path: path.stat().st_mtime_ns for path in runs.rglob("log.jsonl")}
+    monkeypatch.delitem(sys.modules, "modecover.experiments.added")
+
+
+def test_a_name_that_is_no_experiment_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["reproduce", "3d"]) == 2
+    assert "There is no experiment '3d': choose one of" in capsys.readouterr().err
 
 
 def test_the_search_asks_for_all_modes_first_then_for_modes_then_for_the_distance() -> None:
@@ -124,8 +201,11 @@ def test_the_search_asks_for_all_modes_first_then_for_modes_then_for_the_distanc
 
 
 def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> None:
-    lines = table(
-        [result("GAN", [8, 8, 2], any_=[8, 8, 8]), Result(Arm("Odd", "gan"), Path("x"), {}, "NaN")], {"Odd": "1 / 2"}
+    lines = lines_of(
+        [
+            result("GAN", [8, 8, 2], any_=[8, 8, 8]),
+            Result(Arm("Odd", "gan", published="1 / 2"), Path("x"), {}, "NaN"),
+        ]
     )
     row = [cell.strip() for cell in lines[2].strip("|").split("|")]
     assert row[:5] == ["GAN", "last", "3", "2 of 3", "1"]
@@ -137,11 +217,11 @@ def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> Non
 
 def test_an_arm_that_breaks_off_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
     wild = Arm("wild", "wgan-gp", {"lr": 1e30, "optimizer": "sgd", "steps": 50})
-    each = Experiment("both", "Which breaks?", "ring", TINY, (Arm("well", "gan"), wild))
+    each = Table("", "ring", TINY, (Arm("well", "gan"), wild))
     well, broken = (_run_arm(each, arm, tmp_path / arm.label, queue.Queue()) for arm in each.arms)
     assert well.summary["finished"] and well.summary["processor_seconds"] > 0 and not well.broken
     assert broken.summary == {} and "step" in broken.broken
-    assert "broke off" in page(each, [well, broken])
+    assert "broke off" in page(Experiment("both", "Which breaks?", (each,)), [[well, broken]])
 
 
 def test_arms_run_in_processes_of_their_own_and_come_back_in_order(tmp_path: Path) -> None:
@@ -152,7 +232,8 @@ def test_arms_run_in_processes_of_their_own_and_come_back_in_order(tmp_path: Pat
             steps.append(step)
 
     arms = (Arm("longer", "gan", {"steps": 6}), Arm("shorter", "lsgan"))
-    found = run_experiment(Experiment("two", "", "ring", TINY, arms), tmp_path, Heard(), workers=1)
+    tables = (Table("", "ring", TINY, arms),)
+    (found,) = run_experiment(Experiment("two", "", tables), tmp_path, Heard(), workers=1)
     assert [(result.arm.label, result.summary["steps"]) for result in found] == [("longer", 6), ("shorter", 4)]
     assert steps == sorted(steps) and steps
 
@@ -172,7 +253,7 @@ def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
 def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\n"
-        "from modecover.experiments.declared import Arm, Experiment\n"
+        "from modecover.experiments.declared import Arm, Experiment, Table\n"
         "from modecover.experiments.runner import run_experiment\n"
         "from modecover.runs.listener import Listener\n"
         "class Heard(Listener):\n"
@@ -181,7 +262,7 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
         "if __name__ == '__main__':\n"
         "    arms = tuple(Arm(name, 'gan') for name in 'abc')\n"
         "    settings = {'steps': 10**6, 'batch': 8, 'evaluate_every': 0, 'sample_every': 0}\n"
-        "    each = Experiment('long', '', 'ring', settings, arms)\n"
+        "    each = Experiment('long', '', (Table('', 'ring', settings, arms),))\n"
         f"    run_experiment(each, Path({str(tmp_path / 'out')!r}), Heard(), workers=1)\n"
     )
     script = tmp_path / "long.py"
@@ -206,7 +287,7 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
 def test_a_number_of_workers_that_cannot_work_is_refused(tmp_path: Path) -> None:
     for workers in (0, -1):
         with pytest.raises(UserError, match="give at least one worker"):
-            run_experiment(Experiment("none", "", "ring", TINY, (Arm("a", "gan"),)), tmp_path, Listener(), workers)
+            run_experiment(Experiment("none", "", ()), tmp_path, Listener(), workers)
 
 
 def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() -> None:
@@ -223,7 +304,7 @@ def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() 
 
 def test_arms_are_compared_seed_by_seed_at_their_end() -> None:
     plain, other = result("GAN", [3, 4, 5, 6], distance=0.5), result("IVGAN", [4, 6, 5, 5], distance=0.25)
-    line = Pair("ring", plain, other).line()
+    broken = Result(Arm("Odd", "gan"), Path("x"), {}, "NaN", "ring")
+    line, other_line = pairs_table([(plain, dataclasses.replace(other, table="ring")), (plain, broken)])[2:]
     assert line == ("| ring | IVGAN against GAN | +0.5 (2 more, 1 fewer) | +0.0 | -0.250 | no difference seen |")
-    broken = Result(Arm("Odd", "gan"), Path("x"), {}, "NaN")
-    assert "one of them broke off" in Pair("ring", plain, broken).line()
+    assert other_line == "| ring | Odd against GAN | one of them broke off | | | |"

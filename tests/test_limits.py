@@ -273,12 +273,12 @@ def test_names_that_no_file_can_have(before: str, name: str, capsys: pytest.Capt
 def test_wherever_it_comes_up_the_command_says_it_in_a_sentence(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import modecover.cli.sample as sample
+    import modecover.cli.models as models
 
     def run(words: list[str]) -> int:
         raise error
 
-    monkeypatch.setattr(sample, "run", run)
+    monkeypatch.setattr(models, "run_sample", run)
     assert command(["sample"]) == 2
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == 1

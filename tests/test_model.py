@@ -530,11 +530,11 @@ def test_nothing_that_a_model_names_is_opened(theirs: Path, tmp_path: Path, monk
     [("ring", 8), ("ring:modes=5", 5), ("ring:modes=9999999999", None), ("./ring", None), ("x" * 999, None)],
 )
 def test_built_in_mixtures_are_known_by_name(name: str, modes: int | None) -> None:
-    from modecover.cli.sample import _mixture
+    from modecover.cli.models import mixture_of
 
     model = points()
     model.data["name"] = name
-    mixture = _mixture(model)
+    mixture = mixture_of(model)
     assert (None if mixture is None else len(mixture.centres)) == modes
 
 

@@ -48,7 +48,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFF
 """Set before anything heavy is imported."""
 
 IMPORTS = ["modecover.cli.main", "modecover.cli.train", "modecover.cli.progress", "modecover.runs.run"]
-IMPORTS += ["modecover.cli.audit", "modecover.auditing.run", "modecover.cli.evaluate", "modecover.pictures.saving"]
+IMPORTS += ["modecover.cli.audit", "modecover.auditing.run", "modecover.cli.models", "modecover.pictures.saving"]
 IMPORTS += ["modecover.methods.gan", "safetensors.torch", "rich.table", "scipy.optimize", "matplotlib.figure"]
 IMPORTS += ["torch._dynamo", "PIL.Image", "pyarrow.parquet", "datasets", "modecover.experiments"]
 

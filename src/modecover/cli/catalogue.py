@@ -9,11 +9,12 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modecover.cli.flags import field_docs, shown_value
-from modecover.cli.parser import Parser
+from modecover.cli.parser import Parser, default_of, field_docs, shown_value
 from modecover.cli.process import own_command
 from modecover.methods import registry
 from modecover.methods.base import FAMILIES, Method
+
+# ---------------------------------------------------------------- list
 
 
 def run_list(words: list[str]) -> int:
@@ -23,15 +24,27 @@ def run_list(words: list[str]) -> int:
     from modecover.networks import PRESETS
     from modecover.runs.protocols import PROTOCOLS
 
-    Parser("modecover list", description="Name all there is to choose from.").parse(words)
+    parser = Parser("modecover list", description="Name all there is to choose from.")
+    parser.add_argument("module", nargs="?", metavar="MODULE", help="a module of yours, to name the methods in it too")
+    module = parser.parse(words).module
+    methods = {name: registry.get(name) for name in registry.names()}
+    grouped = {  # families in the order of FAMILIES, any other after them
+        family: {name: method for name, method in methods.items() if method.family == family}
+        for family in dict.fromkeys([*FAMILIES, *(method.family for method in methods.values())])
+    }
+    grouped |= {f"of {module}": registry.methods_in(module)} if module else {}
+    for family, members in grouped.items():
+        rows = ((name, f"{method.title}\n{method.citation}".rstrip()) for name, method in members.items())
+        _section(f"Methods: {family}", rows)
     parameters = _parameters(mixtures.PRESETS)
-    data = {name: f"{NAMES[name]} ({parameters[name]})" if name in parameters else NAMES[name] for name in NAMES}
-    for family, members in _families().items():
-        _section(f"Methods: {family}", ((name, f"{cls.title}\n{cls.citation}") for name, cls in members.items()))
-    _section("Data (--data)", [*data.items(), ("hf:NAME", "a Hugging Face data set"), ("PATH", _PATHS)])
+    data = {name: f"{text} ({parameters[name]})" if name in parameters else text for name, text in NAMES.items()}
+    data |= {"hf:NAME": "a Hugging Face data set"}
+    data |= {"PATH": "a folder of images, or a .npy, .npz, idx or parquet file"}
+    _section("Data (--data)", data.items())
     _section("Networks (--networks)", ((name, preset.source) for name, preset in PRESETS.items()))
     _section("Protocols (--protocol)", ((name, protocol.source) for name, protocol in PROTOCOLS.items()))
-    _section("Interventions (--intervention)", ((name, _first_line(family)) for name, family in INTERVENTIONS.items()))
+    interventions = {name: (inspect.getdoc(each) or "").partition("\n")[0] for name, each in INTERVENTIONS.items()}
+    _section("Interventions (--intervention)", interventions.items())
     print("`modecover describe METHOD` tells what a method does; `modecover train METHOD --help` names its settings.")
     return 0
 
@@ -47,98 +60,10 @@ def _parameters(presets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return shown
 
 
-def _families() -> dict[str, dict[str, type[Method]]]:
-    """The methods by family and name: families in the order of `FAMILIES`, any other after them."""
-    methods = {name: registry.get(name) for name in registry.names()}
-    families = dict.fromkeys([*FAMILIES, *(method.family for method in methods.values())])
-    grouped = {family: {n: method for n, method in methods.items() if method.family == family} for family in families}
-    return {family: members for family, members in grouped.items() if members}
-
-
-_PATHS = "a folder of images, or a .npy, .npz, idx or parquet file"
-
-
-def run_describe(words: list[str]) -> int:
-    """`modecover describe METHOD`"""
-    parser = Parser("modecover describe", description="A method's objective, schedule, networks, settings, citation.")
-    parser.add_argument("method", metavar="METHOD", help="a name from `modecover list`")
-    name = parser.parse(words).method
-    print(description(name, registry.get(name)))
-    return 0
-
-
-def description(name: str, method: type[Method]) -> str:
-    """What `describe` prints."""
-    parts = [
-        f"{name}: {method.title}",
-        _block("", _words_about(method)),
-        _block("Objective", textwrap.dedent(method.objective).strip(), wrap=False),
-        _block("Schedule of updates", _schedules(method), wrap=False),
-        _block("Networks", _networks(method), wrap=False),
-        _block("Settings", _settings(method), wrap=False),
-        _block("Training settings it prefers", _assignments(method.defaults)),
-        *(_block(f"--preset {preset}", _assignments(values)) for preset, values in method.presets.items() if values),
-        _block("Citation", method.citation),
-        f"Try it: {own_command()} train {name} --data ring --out runs/{name}",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _words_about(method: type[Method]) -> str:
-    """The docstrings of the method and of those it is a variant of."""
-    classes = [cls for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method]
-    paragraphs = "\n\n".join(inspect.cleandoc(cls.__doc__) for cls in classes if cls.__doc__).split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-def _schedules(method: type[Method]) -> str:
-    """The updates of a step, and those of presets in which they differ."""
-    from modecover.cli.dry_run import schedule
-
-    usual = schedule(method())
-    lines = [usual]
-    for preset, values in method.presets.items():
-        own = {name: value for name, value in values.items() if name in {f.name for f in dataclasses.fields(method)}}
-        if (other := schedule(method(**own))) != usual:
-            lines.append(f"{other}   with --preset {preset}")
-    return "\n".join(lines)
-
-
-def _networks(method: type[Method]) -> str:
-    lines = [f"{name}  {role}" for name, role in method.roles().items()]
-    if classes := method().classes:
-        lines.append(f"and a second head of the discriminator that tells {classes} classes apart")
-    if method().split_statistics:
-        lines.append("and a generator that keeps batch statistics of prior noise and of codes apart")
-    if method().stochastic_codes:
-        lines.append("and an encoder that returns a Gaussian for each row, means and log variances")
-    if (rows := method().packing) > 1:
-        lines.append(f"and a discriminator that judges {rows} rows at once")
-    return "\n".join(lines)
-
-
-def _settings(method: type[Method]) -> str:
-    docs = field_docs(method)
-    lines = []
-    for field in dataclasses.fields(method):
-        flag = f"--{field.name.replace('_', '-')} [{shown_value(field.default)}]"
-        lines.append(f"{flag}\n{_wrapped(docs.get(field.name, ''), '    ')}")
-    return "\n".join(lines) or "none of its own"
-
-
-def _assignments(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} = {shown_value(value)}" for key, value in values.items())
-
-
-def _block(title: str, text: str, *, wrap: bool = True) -> str:
-    if not text:
-        return ""
-    body = "\n".join(_wrapped(line) if line else "" for line in text.splitlines()) if wrap else text
-    return f"{title}\n{textwrap.indent(body, '  ')}" if title else textwrap.indent(body, "  ")
-
-
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
     rows = list(rows)
+    if not rows:
+        return
     width = max(len(name) for name, _ in rows) + 2
     print(title)
     for name, text in rows:
@@ -149,13 +74,88 @@ def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
     print()
 
 
+# ---------------------------------------------------------------- describe
+
+
+def run_describe(words: list[str]) -> int:
+    """`modecover describe METHOD`"""
+    parser = Parser("modecover describe", description="A method's objective, schedule, networks, settings, citation.")
+    parser.add_argument("method", metavar="METHOD", help="a name from `modecover list`, or module:Class of yours")
+    name = parser.parse(words).method
+    method = registry.get(name)
+    docs, usual = field_docs(method), method()
+
+    # The docstrings of the method and of those it is a variant of.
+    classes = [cls for cls in method.__mro__ if issubclass(cls, Method) and cls is not Method]
+    paragraphs = "\n\n".join(inspect.cleandoc(cls.__doc__) for cls in classes if cls.__doc__).split("\n\n")
+
+    networks = [f"{network}  {role}" for network, role in method.roles().items()]
+    if classes_told := usual.classes:
+        networks.append(f"and a second head of the discriminator that tells {classes_told} classes apart")
+    if usual.split_statistics:
+        networks.append("and a generator that keeps batch statistics of prior noise and of codes apart")
+    if usual.stochastic_codes:
+        networks.append("and an encoder that returns a Gaussian for each row, means and log variances")
+    if usual.packing > 1:
+        networks.append(f"and a discriminator that judges {usual.packing} rows at once")
+
+    settings = []
+    for field in dataclasses.fields(method):
+        settings.append(f"--{field.name.replace('_', '-')} [{shown_value(default_of(field))}]")
+        settings.append(_wrapped(docs.get(field.name, ""), "    "))
+
+    parts = [
+        f"{name}: {method.title}",
+        _block("", "\n\n".join(_wrapped(" ".join(paragraph.split())) for paragraph in paragraphs)),
+        _block("Objective", textwrap.dedent(method.objective).strip()),
+        _block("Schedule of updates", "\n".join(_schedules(method))),
+        _block("Networks", "\n".join(networks)),
+        _block("Settings", "\n".join(settings) or "none of its own"),
+        _block("Training settings it prefers", _wrapped(_assignments(method.defaults))),
+        *(_block(f"--preset {preset}", _wrapped(_assignments(own))) for preset, own in method.presets.items()),
+        _block("Citation", _wrapped(method.citation)),
+        f"Try it: {own_command()} train {name} --data ring --out runs/{name.replace(':', '.')}",
+    ]
+    print("\n\n".join(part for part in parts if part))
+    return 0
+
+
+def _schedules(method: type[Method]) -> list[str]:
+    """The updates of a step, and those of presets in which they differ."""
+    usual = schedule(method())
+    lines = [usual]
+    for preset, values in method.presets.items():
+        own = {name: value for name, value in values.items() if name in {f.name for f in dataclasses.fields(method)}}
+        if (other := schedule(method(**own))) != usual:
+            lines.append(f"{other}   with --preset {preset}")
+    return lines
+
+
+def schedule(method: Method) -> str:
+    """The updates of one step, such as "D x5 -> G", seen by doing one on a small problem of points."""
+    import torch
+
+    from modecover.data import open_data
+    from modecover.runs.build import build_engine
+    from modecover.runs.settings import Settings
+
+    small = Settings(batch=16, latent=4 * (method.classes or 1), prior="normal", networks="mlp", width=8)
+    engine = build_engine(method, small, open_data("ring"), device=torch.device("cpu"))
+    engine.step()
+    return engine.schedule()
+
+
+def _assignments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {shown_value(value)}" for key, value in values.items())
+
+
+def _block(title: str, text: str) -> str:
+    return "\n".join([title] * bool(title) + [textwrap.indent(text, "  ")]) if text else ""
+
+
 def _wrapped(text: str, indent: str = "") -> str:
     return textwrap.fill(text, _width() - 4, initial_indent=indent, subsequent_indent=indent)
 
 
 def _width() -> int:
     return min(120, shutil.get_terminal_size((100, 24)).columns)
-
-
-def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").partition("\n")[0]

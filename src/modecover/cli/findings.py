@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-from modecover.auditing.results import Findings, Verdict, interval, number, quantity
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
+from modecover.auditing.results import Findings, interval, number, quantity
+from modecover.cli.tables import console, new_table
 
 
 def print_audit(audit: Findings, *, metrics: bool = True) -> None:
     """The verdicts as a table with their sentences, and with `metrics` the metrics as another."""
-    from rich.table import Table
+    from rich.text import Text
 
-    console = _console()
-    console.print(f"{headline(audit)}\n{sides(audit)}\n", highlight=False, markup=False)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name, justify in (("verdict", "left"), ("effect", "right"), ("real data", "right"), ("", "left")):
-        table.add_column(name, justify=justify, no_wrap=bool(name))  # type: ignore[arg-type]  # as rich names them
+    terminal = console(160)
+    terminal.print(f"{headline(audit)}\n{sides(audit)}\n", highlight=False, markup=False)
+    table = new_table({"verdict": "left", "effect": "right", "real data": "right", "": "left"})
     for verdict in audit.verdicts:
+        told, style = ("no", "green") if verdict.measured else ("cannot tell", "yellow")
+        told, style = ("FOUND", "bold red") if verdict.fires else (told, style)
         effect = f"{quantity(verdict.effect.value, verdict.unit)} ({interval(verdict.effect, verdict.unit)})"
-        null = interval(verdict.null, verdict.unit)
-        table.add_row(_marked(verdict), effect, null, f"{verdict.sentence}")
-    console.print(table)
-    if metrics and audit.metrics:
-        console.print()
-        console.print(_metrics(audit))
+        name = Text(f"{verdict.name}: {told}", style=style)
+        table.add_row(name, effect, interval(verdict.null, verdict.unit), f"{verdict.sentence}")
+    terminal.print(table)
+    if not metrics or not audit.metrics:
+        return
+    table = new_table({"metric": "fold", "value": "right", "95% interval": "right", "real data": "right"})
+    for metric in audit.metrics:
+        arrow = {"higher": " ↑", "lower": " ↓"}.get(metric.better or "", "")
+        known = metric.low is not None and metric.high is not None
+        span = f"{number(metric.low or 0.0)} to {number(metric.high or 0.0)}" if known else ""
+        null = "" if metric.null is None else number(metric.null)
+        table.add_row(metric.name.replace("[", r"\[") + arrow, number(metric.value), span, null)
+    terminal.print()
+    terminal.print(table)
 
 
 def print_audits(audits: Mapping[str, Findings]) -> None:
     """Several audits as one table: a row for each, by its label, and a column for each verdict's effect."""
-    from rich.table import Table
     from rich.text import Text
 
-    first = next(iter(audits.values()))
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("")
-    for verdict in first.verdicts:
-        table.add_column(verdict.name, justify="right")
+    verdicts = next(iter(audits.values())).verdicts
+    table = new_table({"": "left", **{verdict.name: "right" for verdict in verdicts}}, wrap=True)
     for label, audit in audits.items():
-        cells = (
-            Text(
-                f"{quantity(v.effect.value, v.unit)}{' FOUND' if v.fires else ''}", style="bold red" if v.fires else ""
-            )
-            for v in audit.verdicts
-        )
-        table.add_row(label, *cells)
-    table.add_row("real data", *(interval(v.null, v.unit) for v in first.verdicts), style="dim")
-    _console().print(table)
+        cells = (f"{quantity(v.effect.value, v.unit)}{' FOUND' if v.fires else ''}" for v in audit.verdicts)
+        styles = ("bold red" if v.fires else "" for v in audit.verdicts)
+        table.add_row(label, *map(Text, cells, styles))
+    table.add_row("real data", *(interval(v.null, v.unit) for v in verdicts), style="dim")
+    console(160).print(table)
 
 
 def headline(audit: Findings) -> str:
@@ -72,37 +67,3 @@ def sides(audit: Findings) -> str:
         facts = audit.inputs.get(role, {})
         words.append(f"{facts.get('count', 0):,} {noun} ({facts.get('name', role)})")
     return " against ".join(words)
-
-
-def _marked(verdict: Verdict) -> Text:
-    from rich.text import Text
-
-    return (
-        Text(f"{verdict.name}: FOUND", style="bold red")
-        if verdict.fires
-        else Text(f"{verdict.name}: no", style="green")
-        if verdict.measured
-        else Text(f"{verdict.name}: cannot tell", style="yellow")
-    )
-
-
-def _metrics(audit: Findings) -> object:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("metric", overflow="fold")
-    for name in ("value", "95% interval", "real data"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for metric in audit.metrics:
-        arrow = {"higher": " ↑", "lower": " ↓"}.get(metric.better or "", "")
-        known = metric.low is not None and metric.high is not None
-        span = f"{number(metric.low or 0.0)} to {number(metric.high or 0.0)}" if known else ""
-        null = "" if metric.null is None else number(metric.null)
-        table.add_row(metric.name.replace("[", r"\[") + arrow, number(metric.value), span, null)
-    return table
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)

@@ -12,24 +12,24 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any
 
-from modecover.cli.parser import Failure, Parser, known
-from modecover.cli.process import draw_to_files, wait_asleep
+from modecover.cli.parser import Failure, Parser, as_flags, known
+from modecover.cli.process import prepare
 from modecover.errors import UserError, one_line
 from modecover.kinds import shown
 from modecover.limits import explained
 
 COMMANDS = {
     "train": ("train:run", "train a method on data; the same command again resumes"),
-    "sample": ("sample:run", "draw samples from a trained model"),
-    "evaluate": ("evaluate:run", "count the modes a trained model covers, beside a control row"),
+    "sample": ("models:run_sample", "draw samples from a trained model"),
+    "evaluate": ("models:run_evaluate", "count the modes a trained model covers, beside a control row"),
     "audit": ("audit:run", "judge samples of any generator against real data: which modes are missing, and what else"),
     "list": ("catalogue:run_list", "name the methods, data sets, networks, protocols and interventions"),
     "describe": ("catalogue:run_describe", "a method's objective, schedule of updates, networks, settings, citation"),
     "data": ("data:run", "look at data before training on it: modecover data check SOURCE"),
-    "reproduce": ("reproduce:run", "run a declared experiment and write its page of results"),
-    "demo": ("demo:run", "plain GAN and IVGAN side by side, in two to three minutes"),
+    "reproduce": ("experiments:run_reproduce", "run a declared experiment and write its page of results"),
+    "demo": ("experiments:run_demo", "plain GAN and IVGAN side by side, in two to three minutes"),
 }
 """Command: its function of the words behind it, as module:name in this package, and what it does."""
 
@@ -42,105 +42,77 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: training failed, for example on a loss that is not finite. 2: bad input, told in one sentence.
     3: a threshold of an audit is broken. 130: interrupted.
     """
-    wait_asleep()
-    draw_to_files()
+    prepare()
     words = list(sys.argv[1:] if argv is None else argv)
     show = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
-    _print_any_name()
+    # A file's name that the terminal's encoding lacks is printed with its code, and does not end the command.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        _refuse_impossible_names(words)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code = _dispatch(words)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return _tell("Interrupted.", EXIT_INTERRUPTED)
     except BrokenPipeError:  # `modecover list | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (UserError, Failure) as error:
-        if show:
+    except (KeyboardInterrupt, Exception) as error:
+        told = _told(error)
+        if told is None or (show and not isinstance(error, KeyboardInterrupt)):
             raise
-        from modecover.cli.sources import as_flags
+        print(f"modecover: {one_line(told[0])}", file=sys.stderr)
+        return told[1]
 
-        return _tell(as_flags(str(error)), error.code if isinstance(error, Failure) else EXIT_USER)
-    except OSError as error:  # the system's refusals, which are seldom a mistake of ours: no permission, no space
-        if show or error.strerror is None:
-            raise
+
+def _told(error: BaseException) -> tuple[str, int] | None:
+    """What is said of an error, and the exit code; None for a mistake of ours."""
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted.", EXIT_INTERRUPTED
+    if isinstance(error, UserError | Failure):
+        return as_flags(str(error)), error.code if isinstance(error, Failure) else EXIT_USER
+    if isinstance(error, OSError) and error.strerror is not None:  # no permission, no space: seldom a mistake of ours
         what = f"{error.filename} cannot be used" if error.filename else "A file could not be read or written"
-        return _tell(f"{what}: {error.strerror}. Mend that, or add --traceback to see where it was needed.", EXIT_USER)
-    except Exception as error:  # memory and numbers have their ends everywhere; all else is a mistake of ours
-        sentence = explained(error)
-        if show or sentence is None:
-            raise
-        return _tell(sentence, EXIT_USER)
-
-
-def _refuse_impossible_names(words: Sequence[str]) -> None:
-    """No word is a file's name, or anything else, with a NUL or with bytes that are not UTF-8 in it."""
-    for word in words:
-        if "\0" in word or word != word.encode(errors="ignore").decode():
-            raise UserError(f"The word {shown(word)} holds a NUL or bytes that are not UTF-8: rename the file.")
-
-
-def _print_any_name() -> None:
-    """A file's name that the terminal's encoding lacks is printed with its code, and does not end the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        return f"{what}: {error.strerror}. Mend that, or add --traceback to see where it was needed.", EXIT_USER
+    sentence = explained(error)  # memory and numbers have their ends everywhere
+    return None if sentence is None else (sentence, EXIT_USER)
 
 
 def _dispatch(words: Sequence[str]) -> int:
-    if not words or words[0].startswith("-"):
-        arguments = _top_level().parse(words)
-        if arguments.version:
-            from modecover import __version__
-
-            print(f"modecover {__version__}")
-        else:
-            _top_level().print_help()
-        return 0
-    home, _ = COMMANDS[known(words[0], COMMANDS, "command", "modecover --help")]
-    module, _, function = home.partition(":")
-    code: int = getattr(importlib.import_module(f"modecover.cli.{module}"), function)(list(words[1:]))
-    return code
-
-
-def _top_level() -> Parser:
+    for word in words:  # none is a file's name, or anything else, with these in it
+        if "\0" in word or word != word.encode(errors="ignore").decode():
+            raise UserError(f"The word {shown(word)} holds a NUL or bytes that are not UTF-8: rename the file.")
+    if words and not words[0].startswith("-"):
+        module, _, function = COMMANDS[known(words[0], COMMANDS, "command", "modecover --help")][0].partition(":")
+        code: int = getattr(importlib.import_module(f"modecover.cli.{module}"), function)(list(words[1:]))
+        return code
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    last = "`modecover COMMAND --help` says more. For a first look: modecover demo"
     parser = Parser(
         prog="modecover",
         usage="modecover COMMAND ...",
         description="Train adversarial generative models that cover every mode of their data, and measure it.",
-        epilog="\n".join(
-            ["commands:", *lines, "", "`modecover COMMAND --help` says more. For a first look: modecover demo"]
-        ),
+        epilog="\n".join(["commands:", *lines, "", last]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version")
-    return parser
+    if parser.parse(words).version:
+        from modecover import __version__
 
-
-def _tell(sentence: str, code: int) -> int:
-    print(f"modecover: {one_line(sentence)}", file=sys.stderr)
-    return code
+        print(f"modecover {__version__}")
+    else:
+        parser.print_help()
+    return 0
 
 
 def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
     """Our own warnings are sentences for the user; those of libraries show where they come from."""
     if category is UserWarning and "modecover" in filename:
-        from modecover.cli.sources import as_flags
-
         print(f"modecover: warning: {as_flags(str(message))}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=sys.stderr)

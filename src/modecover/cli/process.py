@@ -13,16 +13,14 @@ MAPPED_FROM, KEPT = 2**28, 2**30
 """Bytes: of a block that is given back to the system at once, and of freed memory that is kept in all."""
 
 
-def wait_asleep() -> None:
-    """Threads of torch shall sleep while they wait for each other, not spin; call it before torch is loaded.
+def prepare() -> None:
+    """Set what torch and matplotlib read when they are loaded; call it before they are.
 
-    Two runs on two cores that spin for each other's cores take twelve times as long (docs/decisions/0012).
+    Threads of torch shall sleep while they wait for each other, not spin: two runs on two cores that spin for each
+    other's cores take twelve times as long (docs/decisions/0012). Pictures are drawn into files alone: a window system
+    that the user's settings name is not looked for.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def draw_to_files() -> None:
-    """Pictures are drawn into files alone: a window system that the user's settings name is not looked for."""
     os.environ["MPLBACKEND"] = "agg"
 
 
@@ -49,16 +47,15 @@ def own_command() -> str:
     Plain `modecover` where PATH finds the command of this installation; else the path to it, relative where it lies
     below the current folder; else this Python with `-m modecover`.
     """
+
+    def from_here(program: str) -> str:
+        path = Path(program).absolute()
+        if path.is_relative_to(Path.cwd()):
+            path = path.relative_to(Path.cwd())
+        return shlex.quote(os.path.join(".", path) if len(path.parts) == 1 else str(path))
+
     beside = shutil.which("modecover", path=str(Path(sys.executable).parent))
     if beside is None:
-        return f"{_from_here(sys.executable)} -m modecover"
+        return f"{from_here(sys.executable)} -m modecover"
     found = shutil.which("modecover")
-    return "modecover" if found is not None and os.path.samefile(found, beside) else _from_here(beside)
-
-
-def _from_here(program: str) -> str:
-    """The path of `program` as a shell takes it in the current folder."""
-    path = Path(program).absolute()
-    if path.is_relative_to(Path.cwd()):
-        path = path.relative_to(Path.cwd())
-    return shlex.quote(os.path.join(".", path) if len(path.parts) == 1 else str(path))
+    return "modecover" if found is not None and os.path.samefile(found, beside) else from_here(beside)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import torch
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from modecover.arguments import held
@@ -24,11 +22,11 @@ from modecover.runs.listener import Listener
 from modecover.runs.settings import Settings
 
 REDRAW = 0.1
-"""Seconds between two looks at the clock's worth of news on a terminal."""
+"""Seconds between two pictures of the bar."""
 PLAIN = 10.0
 """Seconds between two lines where there is no terminal."""
 WINDOW = 60.0
-"""Seconds that the pace is measured over."""
+"""Seconds that the pace is measured over; rich keeps a thousand measurements, enough at one for each `REDRAW`."""
 
 
 class Quiet(Listener):
@@ -37,9 +35,7 @@ class Quiet(Listener):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         pass
 
 
@@ -85,18 +81,15 @@ class Display(Quiet):
             transient=True,
             auto_refresh=False,
             disable=not self.live,
+            speed_estimate_period=WINDOW,
+            get_time=lambda: time.perf_counter(),
         )
-        self._task: TaskID | None = None
-        self._what = ""
-        self._shown = 0.0
-        self._marks: deque[tuple[float, int]] = deque()
+        self._measured = self._told = 0.0
         self._deadline = math.inf
         self.picture: Path | None = None
         """The newest picture of samples."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.progress.stop()
 
     # ------------------------------------------------------------------ what a run tells
@@ -143,42 +136,29 @@ class Display(Quiet):
 
     def _advance(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` are done; cheap where it was shown a moment ago."""
-        now = time.perf_counter()
-        if what != self._what:
-            self._marks.clear()
-        if not self._marks or now - self._marks[-1][0] >= 1:
-            self._marks.append((now, done))
-        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW:
-            self._marks.popleft()
-        if now - self._shown < (REDRAW if self.live else PLAIN) and what == self._what and done < total:
+        now, tasks = time.perf_counter(), self.progress.tasks
+        new = not tasks or tasks[0].description != what
+        if not new and done < total and now - self._measured < REDRAW:
             return
-        if not self.live:
-            # The first and the last call of each kind say nothing that the lines around them do not.
-            if what == self._what and done < total:
-                pace = self._pace(what, done, total, now)
-                self._say(f"{what}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
-        else:
-            self._redraw(what, done, total, now)
-        self._what, self._shown = what, now
-
-    def _redraw(self, what: str, done: int, total: int, now: float) -> None:
-        if what != self._what:
-            if self._task is not None:
-                self.progress.remove_task(self._task)
+        self._measured = now
+        if new:
+            for task in tasks:
+                self.progress.remove_task(task.id)
             self.progress.start()
-            self._task = self.progress.add_task(what, total=total, news="")
-        assert self._task is not None
-        self.progress.update(self._task, completed=done, news=self._pace(what, done, total, now))
-        self.progress.refresh()
-
-    def _pace(self, what: str, done: int, total: int, now: float) -> str:
-        """Steps a second over the last minute, and the time left at that pace; nothing before there is a pace."""
-        begin, first = self._marks[0]
-        if now <= begin or done <= first:
-            return ""
-        speed = (done - first) / (now - begin)
-        left = (total - done) / speed
-        if what != "training":
-            return f"  {duration(left)} left"
-        left = max(0.0, min(left, self._deadline - now))
-        return f"  {speed:.3g} steps/s  {duration(left)} left"
+            self.progress.add_task(what, total=total, news="")
+            self._told = now
+        (task,) = self.progress.tasks
+        self.progress.update(task.id, completed=done, total=total)
+        # Steps a second over the last minute, and the time left at that pace; nothing before there is a pace.
+        pace, left = "", task.time_remaining
+        if task.speed is not None and left is not None:
+            if what == "training":
+                pace, left = f"  {task.speed:.3g} steps/s", max(0.0, min(left, self._deadline - now))
+            pace += f"  {duration(left)} left"
+        self.progress.update(task.id, news=pace)
+        if self.live:
+            self.progress.refresh()
+        elif not new and done < total and now - self._told >= PLAIN:
+            # The first and the last call of each kind say nothing that the lines around them do not.
+            self._say(f"{what}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
+            self._told = now

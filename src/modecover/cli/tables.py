@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 NAMES = {
     "modes_any": "modes (any)",
@@ -63,21 +68,33 @@ def print_evaluation(
 
     `control`, where there is one, comes last as "real data".
     """
-    from rich.console import Console
-    from rich.table import Table
-
     names = [name for name in (*NAMES, *(rows[0].keys() - NAMES.keys())) if name in rows[0] and AVERAGE not in name]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    for name in names:
-        table.add_column(heading(name), justify="right")
+    table = new_table({"": "left", **{heading(name): "right" for name in names}}, wrap=True)
     for label, row in zip(labels, rows, strict=True):
         table.add_row(label, *(shown(name, row[name]) for name in names))
         if AVERAGE + names[0] in row:
             table.add_row(f"{label}, average", *(shown(name, row[AVERAGE + name]) for name in names))
     if control is not None:
         table.add_row("real data", *(shown(name, control[name]) for name in names), style="dim")
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console(200).print(table)
     for name, text in LEGEND.items():
         if name in names:
             print(text)
+
+
+def new_table(columns: Mapping[str, str], *, wrap: bool = False) -> Table:
+    """An empty table of these columns: each heading with the side its cells stand on, or "fold" for long names."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, side in columns.items():
+        style: dict[str, Any] = {"overflow": "fold"} if side == "fold" else {"justify": side}
+        table.add_column(name, no_wrap=bool(name) and side != "fold" and not wrap, **style)
+    return table
+
+
+def console(width: int) -> Console:
+    """Standard output, so wide where it is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False)

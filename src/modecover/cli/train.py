@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import os
 import re
 import shlex
+import time
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from modecover.cli.flags import add_flags
-from modecover.cli.parser import Failure, Parser
+from modecover.cli.parser import (
+    DATA_FLAGS,
+    SOURCES,
+    Failure,
+    Parser,
+    add_flags,
+    add_optional,
+    shown_value,
+    take_data_options,
+)
 from modecover.cli.process import keep_freed_memory, own_command
-from modecover.cli.sources import SOURCES, add_data_flags, take_data_options
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from modecover.methods.base import Method
-    from modecover.runs.run import Run
 
 EXIT_STOPPED = 130
+
+TIMED_STEPS = 3
+"""Of a dry run, behind its first."""
 
 
 def run(words: list[str]) -> int:
@@ -30,33 +40,57 @@ def run(words: list[str]) -> int:
         return 0
     if words[0].startswith("-"):
         raise UserError("Name the method first: modecover train METHOD --data SOURCE. `modecover list` names them all.")
-    name = words[0]
     from modecover.methods import registry
 
-    given = vars(train_parser(name, registry.get(name)).parse(words[1:]))
+    name = registry.name_of(words[0])
+    given = vars(train_parser(words[0], registry.get(name)).parse(words[1:]))
     source, out, dry = given.pop("data"), given.pop("out"), given.pop("dry_run")
-    opening = take_data_options(given)
-    out = out or f"runs/{name}-{re.sub(r'[^a-zA-Z0-9.]+', '-', os.path.basename(source.rstrip('/'))).strip('-.')}"
     if dry:
-        from modecover.cli.dry_run import dry_run
-
-        dry_run(name, source, opening, **given)
+        dry_run(name, source, take_data_options(given), **given)
         return 0
-    return _train(name, source, out, {**given, **opening})
+    out = out or f"runs/{name}-{re.sub(r'[^a-zA-Z0-9.]+', '-', os.path.basename(source.rstrip('/'))).strip('-.')}"
+
+    from modecover.cli.progress import Display, Quiet
+    from modecover.cli.tables import print_evaluation
+    from modecover.engine.finite import NonFiniteError
+    from modecover.runs.run import train
+
+    keep_freed_memory()
+    listener = Display() if os.environ.get("RANK", "0") == "0" else Quiet()
+    try:
+        with listener:
+            result = train(name, source, out, listener=listener, **given)
+    except NonFiniteError as error:
+        raise Failure(str(error)) from error
+    if isinstance(listener, Display):
+        if not result.finished:
+            done = f"{result.step:,} of {result.settings.steps:,} steps"
+            print(f"Stopped after {done}, and saved in {out}: the same command goes on from here.")
+        if result.last:
+            seeds = [model.training_facts.get("seed", number) for number, model in enumerate(result.models)]
+            print_evaluation(result.last, result.control, [f"seed {seed}" for seed in seeds])
+        print(f"The run is in {out}: model/, samples/, curves.png, log.jsonl.")
+        if listener.picture is not None:
+            print(f"Newest picture of samples: {listener.picture}")
+        print(f"Next: {own_command()} sample {shlex.quote(out)}")
+    return EXIT_STOPPED if result.interrupted else 0
 
 
 _USAGE = """usage: modecover train METHOD --data SOURCE [--out DIR] [settings]
 
 Train a method on data. Running the same command again resumes; it ends at the weights of an uninterrupted run.
 
-`modecover list` names the methods, `modecover train METHOD --help` the settings of one. For example:
+`modecover list` names the methods, `modecover train METHOD --help` the settings of one; a method of yours is
+module:Class, as Python imports it from here. For example:
 
   modecover train ivlsgan --data digits --out runs/digits
-  modecover train wgan-gp --data ring --seeds 8 --out runs/ring"""
+  modecover train wgan-gp --data ring --seeds 8 --out runs/ring
+  modecover train mymodule:MyMethod --data ring --out runs/mine"""
 
 
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
+    from modecover.methods import registry
     from modecover.runs.protocols import PROTOCOLS, settings_of
     from modecover.runs.settings import Settings
 
@@ -68,46 +102,58 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     )
     group = parser.add_argument_group("the run")
     group.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
-    group.add_argument("--out", metavar="DIR", help=f"the run's folder [runs/{name}-SOURCE]")
+    group.add_argument("--out", metavar="DIR", help=f"the run's folder [runs/{registry.name_of(method)}-SOURCE]")
     presets = f"of the method: {', '.join(method.presets) or 'it has none'}"
-    group.add_argument("--preset", default=argparse.SUPPRESS, metavar="NAME", help=presets)
     protocols = f"of the literature: {', '.join(PROTOCOLS)}, none [points for points, none for images]"
-    group.add_argument("--protocol", default=argparse.SUPPRESS, metavar="NAME", help=protocols)
+    add_optional(group, {"preset": (str, "NAME", presets), "protocol": (str, "NAME", protocols)})
     group.add_argument("--dry-run", action="store_true", help="do one step, print its schedule and cost, keep nothing")
-    add_data_flags(parser.add_argument_group("opening the data"))
+    add_optional(parser.add_argument_group("opening the data"), DATA_FLAGS)
     points = settings_of("points")
     add_flags(parser.add_argument_group(f"settings of {name}"), method, points=points)
     add_flags(parser.add_argument_group("settings of training"), Settings, method.defaults, points=points)
     return parser
 
 
-def _train(name: str, data: str, out: str, options: dict[str, Any]) -> int:
-    from modecover.cli.progress import Display, Quiet
-    from modecover.engine.finite import NonFiniteError
-    from modecover.runs.run import train
+def dry_run(
+    name: str,
+    data: Any,
+    opening: Mapping[str, Any],
+    *,
+    preset: str | None = None,
+    protocol: str | None = None,
+    **chosen: Any,
+) -> None:
+    """Print what `train` with these arguments would do at each step, after doing a few steps; nothing is kept.
 
-    keep_freed_memory()
-    listener = Display() if os.environ.get("RANK", "0") == "0" else Quiet()
-    try:
-        with listener:
-            result = train(name, data, out, listener=listener, **options)
-    except NonFiniteError as error:
-        raise Failure(str(error)) from error
-    if isinstance(listener, Display):
-        _report(result, out, listener.picture)
-    return EXIT_STOPPED if result.interrupted else 0
+    `opening`: options of `open_data`; `chosen`: settings of the method and of training.
+    """
+    import torch
 
+    from modecover.cli.progress import Display, duration
+    from modecover.engine.processes import choose_device
+    from modecover.runs.build import build_engine
+    from modecover.runs.resolve import resolve
+    from modecover.runs.run import open_for_networks
 
-def _report(result: Run, out: str, picture: Path | None) -> None:
-    from modecover.cli.tables import print_evaluation
-
-    if not result.finished:
-        done = f"{result.step:,} of {result.settings.steps:,} steps"
-        print(f"Stopped after {done}, and saved in {out}: the same command goes on from here.")
-    if result.last:
-        seeds = [model.training_facts.get("seed", number) for number, model in enumerate(result.models)]
-        print_evaluation(result.last, result.control, [f"seed {seed}" for seed in seeds])
-    print(f"The run is in {out}: model/, samples/, curves.png, log.jsonl.")
-    if picture is not None:
-        print(f"Newest picture of samples: {picture}")
-    print(f"Next: {own_command()} sample {shlex.quote(out)}")
+    with Display() as display:
+        dataset = open_for_networks(name, data, chosen.get("networks", "auto"), None, display, **opening)
+        method, settings = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=chosen)
+        device = choose_device(settings.device)
+        progress = partial(display.preparing, "networks of each seed")
+        engine = build_engine(method, settings, dataset, device=device, progress=progress)
+    sizes = {key: sum(p.numel() for p in net.parameters()) // settings.seeds for key, net in engine.networks.items()}
+    usual = {field.name: field.default for field in dataclasses.fields(settings)}
+    told = {**method.settings(), **{key: value for key, value in settings.as_dict().items() if value != usual[key]}}
+    print(f"data       {dataset.name}, samples of shape {dataset.shape}")
+    print(f"networks   {', '.join(f'{key} {count:,} weights' for key, count in sizes.items())}")
+    print(f"settings   {', '.join(f'{key}={shown_value(value)}' for key, value in told.items())}", flush=True)
+    engine.step()  # may take minutes
+    print(f"schedule   {engine.schedule()}", flush=True)
+    start = time.perf_counter()
+    for _ in range(TIMED_STEPS):
+        engine.step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = (time.perf_counter() - start) / TIMED_STEPS
+    whole = duration(seconds * settings.steps)
+    print(f"cost       {seconds:.3g} s a step on {device}: {settings.steps:,} steps take about {whole}")

@@ -1,1 +1,38 @@
-"""Declared runs: what is compared, on which data, with which settings; and the one way they are all run."""
+"""Declared runs: what is compared, on which data, with which settings; and the one way they are all run.
+
+A file of this folder that has an `EXPERIMENT` declares one: nothing else names it. `names()` lists them, `get(name)`
+gives one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+from modecover.errors import UserError
+
+if TYPE_CHECKING:
+    from modecover.experiments.declared import Experiment
+
+
+def names() -> list[str]:
+    """The names of all experiments, in the order of their files."""
+    return list(_declared())
+
+
+def get(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = _declared()
+    if name not in found:
+        raise UserError(f"There is no experiment {name!r}: choose one of {', '.join(found)}.")
+    return found[name]
+
+
+def _declared() -> dict[str, Experiment]:
+    modules = (importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__))
+    return {module.EXPERIMENT.name: module.EXPERIMENT for module in modules if hasattr(module, "EXPERIMENT")}

@@ -1,12 +1,11 @@
-"""What an experiment is: arms that differ in what is compared and share everything else."""
+"""What an experiment is: tables of arms that differ in what is compared and share everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-
-from modecover.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -14,16 +13,53 @@ class Arm:
     """One row of a table: a method with the settings that are its own.
 
     Attributes:
-        label: names it within its group.
+        label: names it within its table.
         method: what it trains with.
-        settings: before those that all arms share.
-        group: the heading of its table, where an experiment has several.
+        settings: before those that the whole table shares.
+        candidates: settings that a search chooses among before the table is run; none: `settings` as they are.
+        published: what papers print for it, with the source; None: the table has no such column, unless for others.
     """
 
     label: str
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    group: str = ""
+    candidates: tuple[Mapping[str, Any], ...] = ()
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Arms on the same data.
+
+    Attributes:
+        name: its heading, and the folder of its runs; empty where an experiment has one table.
+        data: as `open_data` takes it.
+        settings: shared by all arms (`protocol` included); an arm's own go before them.
+        arms: what is compared.
+    """
+
+    name: str
+    data: str
+    settings: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one arm came to.
+
+    Attributes:
+        arm, folder: the arm, with the settings chosen for it, and its run folder.
+        summary: that run's summary (see `summary.json`); empty where the run broke off.
+        broken: why it broke off, where a loss or a gradient became infinite or NaN.
+        table: the name of its table.
+    """
+
+    arm: Arm
+    folder: Path
+    summary: dict[str, Any]
+    broken: str = ""
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,74 +69,15 @@ class Experiment:
     Attributes:
         name: what `modecover reproduce` calls it, and the file of its results.
         question: what it asks, in a sentence or two.
-        data: as `open_data` takes it.
-        settings: shared by all arms (`protocol` included); an arm's own go before them.
-        arms: what is compared.
+        tables: what is run.
+        search: settings under which an arm's candidates are compared, before those of its table.
+        takes: how long, in a word.
+        write: its page, from the results of each table; None: as all pages are written.
     """
 
     name: str
     question: str
-    data: str
-    settings: Mapping[str, Any]
-    arms: tuple[Arm, ...]
-
-
-DEMO = Experiment(
-    name="demo",
-    question="Eight Gaussians on a ring: which of them do a plain GAN and an Intervention GAN find?",
-    data="ring",
-    settings={"seeds": 4, "steps": 3000},
-    arms=(Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True})),
-)
-
-RING = Experiment(
-    name="ring-ldmgan",
-    question=(
-        "The ring of 8 with LDMGAN's small networks (D has one hidden layer of 64): its paper reports 1 mode for a "
-        "plain GAN and 8 for LDMGAN."
-    ),
-    data="ring-ldmgan",
-    settings={"protocol": "ldmgan", "seeds": 8, "steps": 8_000, "lr_schedule": "0.5:1,1~0"},
-    arms=(
-        Arm("GAN", "gan"),
-        Arm("LDMGAN", "ldmgan"),
-        Arm("Reg-GAN", "reg-gan"),
-        Arm("IVDCGAN", "ivdcgan", {"cap": True}),
-        Arm("IVLSGAN", "ivlsgan", {"cap": True}),
-    ),
-)
-
-CIRCLE = Experiment(
-    name="circle-mdgan",
-    question=(
-        "The circle of 6 of MDGAN's Appendix C, where a plain GAN recovers single modes at a time. Beside its learning "
-        "rate of 1e-4, one that all methods share; and beside its uniform prior noise, normal noise for all methods."
-    ),
-    data="circle-mdgan",
-    settings={"protocol": "mdgan", "seeds": 8, "steps": 8_000, "lr": 1e-3, "lr_E": 1e-3, "lr_schedule": "0.5:1,1~0"},
-    arms=tuple(
-        Arm(label, method, {**settings, "prior": prior}, group)
-        for prior, group in (("uniform01", "Prior U[0, 1]^3, as in the paper"), ("normal", "Prior N(0, I)"))
-        for label, method, settings in (
-            ("WGAN-GP", "wgan-gp", {}),
-            ("GAN, lr 1e-4", "gan", {"lr": 1e-4, "lr_schedule": "1"}),
-            ("GAN", "gan", {}),
-            ("Reg-GAN", "reg-gan", {"lambda_1": 0.2, "lambda_2": 0.4}),
-            ("IVDCGAN", "ivdcgan", {"cap": True}),
-            ("MDGAN", "mdgan", {}),
-        )
-    ),
-)
-
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (DEMO, RING, CIRCLE)}
-
-
-def experiment(name: str) -> Experiment:
-    """The experiment of that name.
-
-    Raises:
-        UserError: there is none.
-    """
-    if name not in EXPERIMENTS:
-        raise UserError(f"There is no experiment {name!r}: choose one of {', '.join([*EXPERIMENTS, '2d'])}.")
-    return EXPERIMENTS[name]
+    tables: tuple[Table, ...]
+    search: Mapping[str, Any] = field(default_factory=dict)
+    takes: str = "minutes"
+    write: Callable[[Sequence[Sequence[Result]]], str] | None = None

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from modecover.data import open_data
-from modecover.experiments.declared import DEMO
-from modecover.experiments.runner import Result, run_experiment
+from modecover.errors import UserError
+from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.experiments.runner import run_experiment
 from modecover.pictures.drawing import comparison_picture, save_png_atomic
 from modecover.pictures.snapshots import landmarks_of
 from modecover.runs.listener import Listener
 from modecover.runs.model import load
 
+EXPERIMENT = Experiment(
+    name="demo",
+    question="Eight Gaussians on a ring: which of them do a plain GAN and an Intervention GAN find?",
+    tables=(
+        Table(
+            name="",
+            data="ring",
+            settings={"seeds": 4, "steps": 3000},
+            arms=(Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True})),
+        ),
+    ),
+)
+
 POINTS = 1000
+"""Drawn of each seed."""
 
 FIRST_IMAGES = "train lsgan --data digits --size 32 --width 16 --lr 1e-3 --minutes 2 --out runs/digits"
 """Digits that can be recognised after two minutes on two cores."""
 
 
-@dataclass(frozen=True)
-class Demo:
-    """What the demo leaves.
+def demo(out: Path, listener: Listener) -> tuple[list[Result], Path]:
+    """Run the experiment below `out`, or what is missing of it, and draw target, GAN and IVGAN, every seed.
 
-    Attributes:
-        results: of each arm.
-        picture: target, plain GAN and IVGAN, every seed.
-        next_command: what to try next, the words behind `modecover`.
+    Returns:
+        The result of each arm, and the file of the picture.
+
+    Raises:
+        UserError: an arm was refused, was stopped or broke off; the other is kept.
     """
-
-    results: list[Result]
-    picture: Path
-    next_command: str
-
-
-def demo(out: Path, listener: Listener) -> Demo:
-    """Run the demo's experiment below `out`, or what is missing of it, and draw the picture."""
-    results = run_experiment(DEMO, out, listener)
-    dataset = open_data(DEMO.data)
+    (results,) = run_experiment(EXPERIMENT, out, listener)
+    for result in results:
+        if result.broken:
+            raise UserError(f"{result.arm.label} broke off: {result.broken}")
+    dataset = open_data(EXPERIMENT.tables[0].data)
     seeds = results[0].summary["seeds"]
     samples = {r.arm.label: [load(r.folder, seed=seed).sample(POINTS) for seed in seeds] for r in results}
     modes = results[0].summary["evaluation"]["modes"]
@@ -52,7 +61,6 @@ def demo(out: Path, listener: Listener) -> Demo:
         landmarks_of(dataset),
         captions,
         seeds=seeds,
-        title=DEMO.question,
+        title=EXPERIMENT.question,
     )
-    path = save_png_atomic(picture, out / "demo.png")
-    return Demo(results, path, FIRST_IMAGES)
+    return results, save_png_atomic(picture, out / "demo.png")

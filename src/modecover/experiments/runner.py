@@ -1,10 +1,11 @@
-"""Runs the arms of experiments, as many at a time as there are cores, and gathers what they come to.
+"""Runs the arms of an experiment, as many at a time as there are cores, and gathers what they come to.
 
 Each arm is a run in a folder of its own and resumes like any other: a second call computes only what is missing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -12,15 +13,17 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing.managers import SyncManager
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from modecover.errors import UserError
-from modecover.experiments.declared import Arm, Experiment
+from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.experiments.report import counts, full
 from modecover.runs.listener import Listener
 from modecover.runs.log import with_numbers
 from modecover.runs.stopping import asked_to_stop
@@ -28,66 +31,91 @@ from modecover.runs.stopping import asked_to_stop
 News = tuple[str, int, int]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one arm came to.
-
-    Attributes:
-        arm, folder: the arm and its run folder.
-        summary: that run's summary (see `summary.json`); empty where the run broke off.
-        broken: why it broke off, where a loss or a gradient became infinite or NaN.
-    """
-
-    arm: Arm
-    folder: Path
-    summary: dict[str, Any]
-    broken: str = ""
-
-
-def run_experiment(experiment: Experiment, out: Path, listener: Listener, workers: int | None = None) -> list[Result]:
-    """Run all arms in folders below `out`, and return their results in order (see `run_experiments`).
-
-    Raises:
-        UserError: an arm was refused, was stopped or broke off; the others are kept.
-    """
-    (results,) = run_experiments([experiment], [out], listener, workers)
-    for result in results:
-        if result.broken:
-            raise UserError(f"{result.arm.label} broke off: {result.broken}")
-    return results
-
-
-def run_experiments(
-    experiments: Sequence[Experiment], out: Sequence[Path], listener: Listener, workers: int | None = None
+def run_experiment(
+    experiment: Experiment, out: Path, listener: Listener, workers: int | None = None
 ) -> list[list[Result]]:
-    """Run all arms of all experiments. Ctrl-C and SIGTERM stop the arms that run, which save where they are, and start
-    no other.
+    """Run all arms of an experiment in folders below `out`, by table and label; where arms have candidates these first,
+    each in a folder below `search`, and the tables below `table` with the best.
+
+    Ctrl-C and SIGTERM stop the arms that run, which save where they are, and start no other.
 
     Args:
-        out: a folder for each experiment; its arms are in folders below, by group and label.
         workers: arms at a time. Default: as many as there are cores.
+
+    Returns:
+        The results of each table, in order. An arm that broke off is a result that says so.
 
     Raises:
         UserError: an arm was refused or stopped; the others are kept.
     """
     if workers is not None and workers < 1:
         raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
-    count = sum(len(experiment.arms) for experiment in experiments)
-    workers = min(count, workers or os.cpu_count() or 1)
+    tables = experiment.tables
+    if any(arm.candidates for table in tables for arm in table.arms):
+        tables = _with_the_best(tables, experiment.search, out / "search", listener, workers)
+        out = out / "table"
+    return _run_tables(tables, out, listener, workers)
+
+
+def _with_the_best(
+    tables: Sequence[Table], search: Mapping[str, Any], out: Path, listener: Listener, workers: int | None
+) -> tuple[Table, ...]:
+    """The tables, each arm with the best of its candidates for its settings."""
+
+    searches = [
+        Table(
+            f"{table.name}/{arm.label}",
+            table.data,
+            {**table.settings, **search},
+            tuple(Arm(ascii_lowercase[number], arm.method, own) for number, own in enumerate(arm.candidates)),
+        )
+        for table in tables
+        for arm in table.arms
+        if arm.candidates
+    ]
+    best = iter([choose(results).arm.settings for results in _run_tables(searches, out, listener, workers)])
+
+    def chosen(arm: Arm) -> Arm:
+        return replace(arm, settings=next(best), candidates=()) if arm.candidates else arm
+
+    return tuple(replace(table, arms=tuple(map(chosen, table.arms))) for table in tables)
+
+
+def choose(results: Sequence[Result]) -> Result:
+    """The best by its last evaluation: seeds with all modes, then modes by the stricter count, then W1."""
+
+    def merit(result: Result) -> tuple[float, float, float]:
+        if result.broken:
+            return (-1.0, 0.0, 0.0)
+        rows = result.summary["last"]
+        modes = sum(counts(row)[1] for row in rows) / len(rows)
+        distance = sum(row["wasserstein"] for row in rows) / len(rows)
+        return (full(rows, int(result.summary["evaluation"]["modes"])), modes, -distance)
+
+    return max(results, key=merit)
+
+
+def _run_tables(tables: Sequence[Table], out: Path, listener: Listener, workers: int | None) -> list[list[Result]]:
+    """Run all arms of all tables, in processes of their own, and tell the listener of the steps of all together."""
+    count = sum(len(table.arms) for table in tables)
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
     manager.start(_stand_apart)
     with asked_to_stop() as asked, manager:
         news, stop = manager.Queue(), manager.Event()
+        workers = min(count, workers or os.cpu_count() or 1)
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_stand_apart) as pool:
             jobs = [
-                [
-                    pool.submit(_run_arm, experiment, arm, place / arm.group / arm.label, news, stop)
-                    for arm in experiment.arms
-                ]
-                for experiment, place in zip(experiments, out, strict=True)
+                [pool.submit(_run_arm, table, arm, out / table.name / arm.label, news, stop) for arm in table.arms]
+                for table in tables
             ]
-            _relay([job for of_one in jobs for job in of_one], news, count, listener, asked)
+            known: dict[str, tuple[int, int]] = {}
+            while not asked.is_set() and not all(job.done() for of_one in jobs for job in of_one):
+                with contextlib.suppress(queue.Empty):
+                    folder, step, steps = news.get(timeout=0.5)
+                    known[folder] = (step, steps)
+                    total = count * max(steps for _, steps in known.values())
+                    listener.stepped(sum(step for step, _ in known.values()), total)
             if asked.is_set():
                 stop.set()
                 listener.note("stopping: the runs save where they are, and the same command goes on from there")
@@ -128,7 +156,7 @@ class _Messenger(Listener):
 
 
 def _run_arm(
-    experiment: Experiment, arm: Arm, folder: Path, news: queue.Queue[News], stop: threading.Event | None = None
+    table: Table, arm: Arm, folder: Path, news: queue.Queue[News], stop: threading.Event | None = None
 ) -> Result:
     if stop is not None and stop.is_set():  # the pool had handed it over already
         raise UserError(f"{arm.label} was not begun.")
@@ -138,28 +166,13 @@ def _run_arm(
     from modecover.runs.run import train
 
     torch.set_num_threads(1)  # the arms share the cores
-    settings = {**experiment.settings, **arm.settings}
+    settings = {**table.settings, **arm.settings}
     try:
-        run = train(arm.method, experiment.data, folder, listener=_Messenger(str(folder), news, stop), **settings)
+        run = train(arm.method, table.data, folder, listener=_Messenger(str(folder), news, stop), **settings)
     except NonFiniteError as error:
         news.put((str(folder), settings["steps"], settings["steps"]))
-        return Result(arm, folder, {}, str(error))
+        return Result(arm, folder, {}, str(error), table.name)
     if not run.finished:
         raise UserError(f"{arm.label} was stopped before its end: the same command goes on from there.")
     news.put((str(folder), run.step, run.step))  # a finished run takes no more steps
-    return Result(arm, folder, read_summary(folder))
-
-
-def _relay(
-    jobs: list[Future[Result]], news: queue.Queue[News], arms: int, listener: Listener, asked: threading.Event
-) -> None:
-    """Tell the listener of the steps of all arms together until they are done, or asked to stop."""
-    known: dict[str, tuple[int, int]] = {}
-    while not asked.is_set() and not all(job.done() for job in jobs):
-        try:
-            label, step, steps = news.get(timeout=0.5)
-        except queue.Empty:
-            continue
-        known[label] = (step, steps)
-        total = arms * max(steps for _, steps in known.values())
-        listener.stepped(sum(step for step, _ in known.values()), total)
+    return Result(arm, folder, read_summary(folder), table=table.name)

@@ -45,17 +45,15 @@ class Extractor:
         Raises:
             UserError: the function gives something else than one row of finite numbers for each sample.
         """
-        if not self.row_wise:
-            return self._of(np.asarray(samples, dtype=np.float32))
-        return np.concatenate([self._of(block) for _, block in blocks(samples)])
-
-    def _of(self, samples: Floats32) -> Features:
-        rows = as_rows(self.function(samples), f"what the features {self.name} gave")
-        if len(rows) != len(samples):
-            raise UserError(
-                f"the features {self.name} gave {len(rows)} rows for {len(samples)} samples; give one row for each"
-            )
-        return np.asarray(rows.float().cpu().numpy())
+        found = []
+        for block in (block for _, block in blocks(samples)) if self.row_wise else [np.asarray(samples, np.float32)]:
+            rows = as_rows(self.function(block), f"what the features {self.name} gave")
+            if len(rows) != len(block):
+                raise UserError(
+                    f"the features {self.name} gave {len(rows)} rows for {len(block)} samples; give one row for each"
+                )
+            found.append(np.asarray(rows.float().cpu().numpy()))
+        return np.concatenate(found)
 
 
 def hash_of(*parts: bytes | str | npt.NDArray[np.generic] | Tensor) -> str:

@@ -1,21 +1,22 @@
-"""Which features: by name, by function, or by what is known of the data."""
+"""Which features: by name, by a function or network of the user's, or by what is known of the data."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor
+from modecover.features.base import Extractor, hash_of
 from modecover.features.classifier import Progress, classifier
-from modecover.features.functions import by_function
-from modecover.features.inception import inception
-from modecover.features.kept import Samples
+from modecover.features.fixed import inception, random_convolutions
+from modecover.features.kept import Floats32, Samples
 from modecover.features.pixels import MEMORY, pixels
-from modecover.features.random_convolutions import random_convolutions
+from modecover.kinds import first_line
 from modecover.metrics.arrays import Integers
 
 NAMES = ("auto", "pixels", "random-convolutions", "classifier", "inception:FILE")
@@ -52,8 +53,9 @@ def fit_features(
         return choice
     if callable(choice):
         return by_function(choice)
-    if choice == "auto":
-        choice = "classifier" if _worth_a_classifier(real, labels) else "pixels"
+    if choice == "auto":  # a classifier only where it has enough to learn each class from
+        classes = 0 if labels is None or real.ndim != 4 else len(np.unique(labels))
+        choice = "classifier" if 2 <= classes <= len(real) / FEWEST_OF_A_CLASS else "pixels"
     kind, _, weights = choice.partition(":")
     if kind == "pixels":
         return pixels(real, memory=memory)
@@ -70,8 +72,47 @@ def fit_features(
     raise UserError(f"There are no features called {choice!r}: choose one of {', '.join(NAMES)}, or give a function.")
 
 
-def _worth_a_classifier(real: Samples, labels: Integers | None) -> bool:
-    if labels is None or real.ndim != 4:
-        return False
-    classes = len(np.unique(labels))
-    return 2 <= classes <= len(real) / FEWEST_OF_A_CLASS
+def by_function(function: Callable[[Any], Any]) -> Extractor:
+    """The extractor that a Python function or a network is.
+
+    A network (`torch.nn.Module`) is put into evaluation mode for the call and given tensors in batches, on its own
+    device; its hash is that of its weights. Any other function is given the whole array, and its hash is that of its
+    source where Python knows it, else of its name.
+
+    Args:
+        function: takes samples, float32 (n, ...), images in [-1, 1], and returns rows of numbers, (n, ...).
+    """
+    network = function if isinstance(function, nn.Module) else None
+    name = getattr(function, "__name__", type(function).__name__) if network is None else type(network).__name__
+    if network is not None:
+        identity = [part for name_and_value in sorted(network.state_dict().items()) for part in name_and_value]
+    else:
+        try:
+            identity = [inspect.getsource(function)]
+        except (OSError, TypeError):
+            identity = [getattr(function, "__qualname__", "")]
+
+    def rows(samples: Floats32) -> Any:
+        try:
+            found = function(samples) if network is None else _of_network(network, samples)
+            found = found if isinstance(found, Tensor) else np.asarray(found)
+            return found.reshape(len(found), -1) if found.ndim > 2 or found.ndim == 1 else found
+        except Exception as error:  # the user's own code: whatever it raises is told
+            raise UserError(
+                f"what gives the features {name} raised {type(error).__name__} ({first_line(error)}) for samples of "
+                f"shape {samples.shape}; it is called with an array of samples and returns a row of numbers for each"
+            ) from error
+
+    return Extractor(name, hash_of(name, *identity), rows, row_wise=network is not None)
+
+
+def _of_network(network: nn.Module, samples: Floats32) -> Any:
+    first = next(network.parameters(), None)
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            block = torch.from_numpy(np.ascontiguousarray(samples))
+            return network(block if first is None else block.to(first.device)).cpu()
+    finally:
+        network.train(training)

@@ -82,9 +82,24 @@ def classifier(
     centre, scale = x.mean(), float(x.std()) or 1.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "classifier", "weights"))
-        body, head = _networks(tuple(x.shape[1:]), len(classes))
-    body, head = body.to(device), head.to(device)
-    _train(body, head, (x - centre) / scale, y, steps, random, progress)
+        body, head = (network.to(device) for network in _networks(tuple(x.shape[1:]), len(classes)))
+    x = (x - centre) / scale
+    means = torch.stack([x[y == number].mean(dim=0) for number in range(len(classes))])
+    optimiser = torch.optim.AdamW([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
+    for step in range(steps):
+        # The rate rises over the first tenth of the steps and falls as half a cosine over all of them.
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1.0, 10 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
+        rows = torch.randint(len(x), (BATCH,), generator=random, device=x.device)
+        batch = _distorted(x[rows], means[y[rows]], random)
+        loss = functional.cross_entropy(head(body(batch)), y[rows], label_smoothing=SMOOTHING)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if progress is not None and (step % 20 == 19 or step + 1 == steps):
+            progress(step + 1, steps)
+    for network in (body, head):
+        network.eval().requires_grad_(False)
 
     def features(samples: Samples) -> Tensor:
         return in_batches(lambda part: body((_prepared(part) - centre) / scale), samples, device)
@@ -103,7 +118,8 @@ def _prepared(samples: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(samples, (min(height, SIDE), min(width, SIDE)))
 
 
-def _networks(shape: tuple[int, ...], classes: int) -> tuple[nn.Sequential, nn.Linear]:
+def _networks(shape: tuple[int, ...], classes: int) -> tuple[nn.Module, nn.Module]:
+    """What makes features of prepared samples, and scores of the features; convolutions unless images are tiny."""
     head = nn.Linear(WIDTH, classes)
     if len(shape) != 3 or min(shape[1:]) < 4:
         size = math.prod(shape)
@@ -116,33 +132,6 @@ def _networks(shape: tuple[int, ...], classes: int) -> tuple[nn.Sequential, nn.L
     size = 64 * (shape[1] // 4) * (shape[2] // 4)
     layers = [*block(shape[0], 24), nn.MaxPool2d(2), *block(24, 48), nn.MaxPool2d(2), *block(48, 64), nn.Flatten()]
     return nn.Sequential(*layers, nn.Linear(size, WIDTH)), head
-
-
-def _train(
-    body: nn.Sequential,
-    head: nn.Linear,
-    x: Tensor,
-    y: Tensor,
-    steps: int,
-    random: torch.Generator,
-    progress: Progress | None,
-) -> None:
-    means = torch.stack([x[y == number].mean(dim=0) for number in range(head.out_features)])
-    optimiser = torch.optim.AdamW([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
-    body.train()
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, 10 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
-        rows = torch.randint(len(x), (BATCH,), generator=random, device=x.device)
-        batch = _distorted(x[rows], means[y[rows]], random)
-        loss = functional.cross_entropy(head(body(batch)), y[rows], label_smoothing=SMOOTHING)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if progress is not None and (step % 20 == 19 or step + 1 == steps):
-            progress(step + 1, steps)
-    for network in (body, head):
-        network.eval().requires_grad_(False)
 
 
 def _distorted(x: Tensor, means: Tensor, random: torch.Generator) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from modecover.features.base import Extractor, hash_of
 from modecover.features.kept import BLOCK_BYTES, Floats32, Kept, Samples, blocks, kept
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 COMPONENTS = 64
 
@@ -45,8 +49,12 @@ def pixels(real: Samples, components: int = COMPONENTS, *, memory: int = MEMORY)
     centre /= len(rows)
     axes, whole = _principal_axes(_Centred(rows, centre), components, memory)
 
+    def coordinates(centred: Tensor) -> Tensor:
+        along = centred @ axes
+        return along if whole else torch.cat([along, (centred - along @ axes.T).norm(dim=1, keepdim=True)], dim=1)
+
     def project(samples: Floats32) -> Tensor:
-        return torch.cat([_coordinates(_flat(block) - centre, axes, whole) for _, block in blocks(samples)])
+        return torch.cat([coordinates(_flat(block) - centre) for _, block in blocks(samples)])
 
     return Extractor(f"pixels-{axes.shape[1]}", hash_of("pixels", centre, axes), project, row_wise=True)
 
@@ -65,23 +73,24 @@ class _Centred:
         for place, block in blocks(self.rows):
             yield place, _flat(block) - self.centre
 
-    def times(self, right: Tensor) -> Tensor:
-        """The product with (d, k): (n, k)."""
-        return torch.cat([block @ right for _, block in self.blocks()])
-
-    def transposed_times(self, right: Tensor) -> Tensor:
-        """The product of the transposed matrix with (n, k): (d, k)."""
-        total = torch.zeros(self.shape[1], right.shape[1], dtype=torch.float64)
+    def summed(self, columns: int, factor: Callable[[slice, Tensor], Tensor]) -> Tensor:
+        """The sum over blocks of their transposed with `factor(place, block)`, (rows, columns): (d, columns)."""
+        total = torch.zeros(self.shape[1], columns, dtype=torch.float64)
         for place, block in self.blocks():
-            total.addmm_(block.T, right[place])
+            total.addmm_(block.T, factor(place, block))
         return total
 
-    def covariances(self) -> Tensor:
-        """Of the columns, times n: (d, d)."""
-        total = torch.zeros(self.shape[1], self.shape[1], dtype=torch.float64)
-        for _, block in self.blocks():
-            total.addmm_(block.T, block)
-        return total
+    def unmade_covariances(self) -> LinearOperator:
+        """Of the columns, times n, as what multiplies vectors (d,) or (d, 1); each goes through all samples."""
+        from scipy.sparse.linalg import LinearOperator
+
+        dimensions = self.shape[1]
+
+        def product(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            right = torch.from_numpy(np.ascontiguousarray(vector)).reshape(dimensions, -1)
+            return np.asarray(self.summed(right.shape[1], lambda _, block: block @ right).numpy())
+
+        return LinearOperator((dimensions, dimensions), matvec=product, matmat=product, dtype=np.float64)
 
     def products(self) -> Tensor:
         """Of the rows with each other, (n, n): column by column, as no two rows need be there as a whole."""
@@ -95,14 +104,6 @@ class _Centred:
         return total
 
 
-def _coordinates(centred: Tensor, axes: Tensor, whole: bool) -> Tensor:
-    along = centred @ axes
-    if whole:
-        return along
-    rest = (centred - along @ axes.T).norm(dim=1, keepdim=True)
-    return torch.cat([along, rest], dim=1)
-
-
 def _principal_axes(centred: _Centred, components: int, memory: int) -> tuple[Tensor, bool]:
     """Orthonormal columns (d, f), by descending variance, at least one; and whether they span all of space
     (then they are the coordinates' own)."""
@@ -112,12 +113,12 @@ def _principal_axes(centred: _Centred, components: int, memory: int) -> tuple[Te
     most = max(1, min(components, count // ROWS_FOR_AN_AXIS))
     fits = 8 * min(count, dimensions) ** 2 <= max(memory, 8 * FEW**2)
     if not fits:
-        values, axes = _largest_unmade(centred, most)
+        values, axes = _largest(centred.unmade_covariances(), most)
     elif count >= dimensions:
-        values, axes = _largest(centred.covariances(), most)
+        values, axes = _largest(centred.summed(dimensions, lambda _, block: block), most)
     else:
         values, mixes = _largest(centred.products(), most)
-        axes = centred.transposed_times(mixes).div_(values.clamp(min=1e-300).sqrt())
+        axes = centred.summed(most, lambda place, _: mixes[place]).div_(values.clamp(min=1e-300).sqrt())
     kept_axes = max(1, int((values > 1e-12 * values[0]).sum()))
     axes = axes[:, :kept_axes] if values[0] > 0 else torch.eye(dimensions, 1, dtype=torch.float64)
     for axis in axes.unbind(dim=1):  # one by one and in place: of large images they are large
@@ -125,42 +126,21 @@ def _principal_axes(centred: _Centred, components: int, memory: int) -> tuple[Te
     return axes, False
 
 
-def _largest_unmade(centred: _Centred, count: int) -> tuple[Tensor, Tensor]:
-    """As `_largest`, of the columns' covariances times n, whose table is never made."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
-
-    dimensions = centred.shape[1]
-
-    def product(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        right = torch.from_numpy(np.ascontiguousarray(vector)).reshape(dimensions, -1)
-        total = torch.zeros_like(right)
-        for _, block in centred.blocks():
-            total.addmm_(block.T, block @ right)
-        return np.asarray(total.numpy())
-
-    start = np.random.default_rng(0).standard_normal(dimensions)
-    table = LinearOperator((dimensions, dimensions), matvec=product, matmat=product, dtype=np.float64)
-    values, vectors = eigsh(table, k=count, v0=start)
-    order = np.argsort(-values, kind="stable")
-    return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
-
-
-def _largest(products: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _largest(table: Tensor | LinearOperator, count: int) -> tuple[Tensor, Tensor]:
     """The largest eigenvalues, descending, and their eigenvectors (as columns) of a positive semi-definite matrix."""
-    if len(products) <= FEW or not products.any():
-        return _of_all(products, count)
     from scipy.sparse.linalg import ArpackError, eigsh
 
-    # Lanczos' iterations are many times faster than all eigenvectors. They begin at a fixed vector.
-    start = np.random.default_rng(0).standard_normal(len(products))
-    try:
-        values, vectors = eigsh(products.numpy(), k=count, v0=start)
-    except ArpackError:  # as may be where the rank is low
-        return _of_all(products, count)
-    order = np.argsort(-values, kind="stable")
-    return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
-
-
-def _of_all(products: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(products)
+    made = isinstance(table, Tensor)
+    if not made or (len(table) > FEW and table.any()):
+        # Lanczos' iterations are many times faster than all eigenvectors. They begin at a fixed vector.
+        start = np.random.default_rng(0).standard_normal(table.shape[0])
+        try:
+            values, vectors = eigsh(table.numpy() if made else table, k=count, v0=start)
+        except ArpackError:  # as may be where the rank is low
+            if not made:
+                raise
+        else:
+            order = np.argsort(-values, kind="stable")
+            return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
+    values, vectors = torch.linalg.eigh(table)
     return values.flip(0)[:count], vectors.flip(1)[:, :count]

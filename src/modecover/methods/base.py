@@ -33,6 +33,7 @@ class Method:
     """
 
     title: ClassVar[str] = ""
+    """What it is called where it is shown; the name of the class where it has none."""
     family: ClassVar[str] = ""
     """The kind of methods it belongs to, one of `FAMILIES`: `modecover list` groups by it."""
     citation: ClassVar[str] = ""
@@ -48,6 +49,9 @@ class Method:
     with statistics that neither of the two had in training."""
     quarter_encoder: ClassVar[bool] = False
     """Whether a DCGAN encoder has 16 channels next to the image, where it is else the inverse of the generator."""
+
+    def __init_subclass__(cls) -> None:
+        cls.title = cls.title or cls.__name__
 
     def __post_init__(self) -> None:
         check_fields(self)

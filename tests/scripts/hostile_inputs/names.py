@@ -257,10 +257,18 @@ def _words() -> Iterator[Input]:
         ),
         *("train ivgan --data ring --k 3", "train ivgan --data ring --latent 1", "train ivlsgan --data ring --k 0"),
         *(
-            "train pacgan --data ring --batch 7",
+            "train pacgan --data ring --m 0",
             "train wgan-gp --data ring --norm-D batch=",
             "train gan --data ring --device=",
         ),
+        *(
+            "train nosuch:Mine --data ring",
+            "train os:path --data ring",
+            "train json:JSONEncoder --data ring",
+            "train modecover:Method --data ring",
+            "train modecover.methods.nosuch:X --data ring",
+        ),
+        *("train .:X --data ring", "train a:b:c --data ring", "describe os:getcwd", "describe nosuch:", "list nosuch"),
     ):
         right = "either" if words in ("data", "data check", "train", "help", "--version x") else "refused"
         yield command(words, words, right=right)

@@ -1,0 +1,222 @@
+"""`modecover sample RUN` and `modecover evaluate RUN`: what trained models make, and how they fare."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modecover.cli.parser import DATA_FLAGS, MODEL, Parser, add_optional, take_data_options, whole_number
+from modecover.errors import UserError, printable
+
+if TYPE_CHECKING:
+    from modecover.data import Dataset, Mixture
+    from modecover.runs.model import GenerativeModel
+
+MOST_MODES = 10_000
+"""Modes of a mixture that are drawn beneath its samples at most."""
+
+AUDITED = 2000
+"""Samples of each side that the audit of an evaluation takes at most."""
+
+
+def run_sample(words: list[str]) -> int:
+    """`modecover sample RUN`: fresh samples as a picture, an array or a folder of images."""
+    parser = Parser("modecover sample", description="Draw samples from a trained model.")
+    parser.add_argument("model", metavar="RUN", help=MODEL)
+    parser.add_argument("--count", type=whole_number, metavar="N", help="[64 images, 2048 points]")
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
+    parser.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
+    text = ".png, .npy, or a folder for single images [RUN/samples.png, or .npy]"
+    parser.add_argument("--out", metavar="FILE", help=text)
+    given = parser.parse(words)
+
+    from modecover.files import require_writable
+    from modecover.pictures import saving
+    from modecover.runs.model import load
+
+    model = load(given.model, seed=given.of_seed)
+    count = given.count if given.count is not None else 64 if len(model.shape) == 3 else 2048
+    place = Path(given.model) if Path(given.model).is_dir() else Path()
+    out = Path(given.out) if given.out else place / f"samples.{'png' if saving.can_be_drawn(model.shape) else 'npy'}"
+    if out.suffix not in (".png", ".npy", ""):
+        raise UserError(f"--out is {out}: give a name that ends in .png (a picture) or .npy (an array), or a folder.")
+    if out.suffix:
+        require_writable(out)
+    samples = model.sample(count, seed=given.seed)
+    if out.suffix == ".png":
+        title = f"{model.method.get('name', 'model')} on {model.data.get('name', 'data')}"
+        print(saving.save_picture(samples, out, title=title, mixture=mixture_of(model)))
+    else:
+        print(saving.save_array(samples, out) if out.suffix else saving.save_folder(samples, out))
+    return 0
+
+
+def mixture_of(model: GenerativeModel) -> Mixture | None:
+    """The built-in mixture that the data of the model are by name; nothing that a model names is ever opened."""
+    from modecover.data.mixtures import PRESETS, preset
+    from modecover.data.options import parse_options
+
+    name, _, options = str(model.data.get("name")).partition(":")
+    if model.shape != (2,) or name not in PRESETS:
+        return None
+    with contextlib.suppress(UserError):
+        chosen = parse_options(name, options, PRESETS[name])
+        if float(chosen.get("modes", 0)) <= MOST_MODES and float(chosen.get("side", 0)) ** 2 <= MOST_MODES:
+            return preset(name, options)
+    return None
+
+
+def run_evaluate(words: list[str]) -> int:
+    """`modecover evaluate RUN`
+
+    Where the modes of the data are known they are counted, beside the same numbers of real data. Then every model is
+    audited as `modecover audit` would, which needs no known modes.
+    """
+    parser = Parser(
+        "modecover evaluate", description="Count the modes that trained models cover, and audit the models."
+    )
+    parser.add_argument("model", metavar="RUN", help=MODEL)
+    parser.add_argument("--samples", type=whole_number, metavar="N", help="of each model [2048 points, 26000 stacks]")
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
+    parser.add_argument("--no-audit", dest="audit", action="store_false", help="only count modes")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    group = parser.add_argument_group("opening the data")
+    group.add_argument("--data", metavar="SOURCE", help="the data to compare with [what the run was trained on]")
+    add_optional(group, DATA_FLAGS)
+    given = parser.parse(words)
+
+    from modecover.auditing.inputs import FEWEST
+    from modecover.auditing.run import audit
+    from modecover.cli.findings import print_audit, print_audits
+    from modecover.cli.progress import Display
+    from modecover.cli.tables import print_evaluation
+    from modecover.files import require_writable
+    from modecover.limits import require_memory
+    from modecover.runs.evaluation import evaluator_for
+
+    # Everything that can be refused is refused before the work.
+    samples: int | None = given.samples
+    if samples is not None and samples < 1:
+        raise UserError(f"--samples is {samples}: ask for at least 1.")
+    if samples is not None and given.audit and samples < FEWEST:
+        raise UserError(f"--samples is {samples}: an audit needs at least {FEWEST}, or leave it out with --no-audit.")
+    if given.data is None and not (Path(given.model) / "run.json").is_file():
+        raise UserError(
+            f"{given.model} is no run, whose data could be opened again: say with --data what to compare with."
+        )
+    models = load_all(given.model)
+    if samples is not None:
+        size = 4 * samples * math.prod(next(iter(models.values())).shape)
+        require_memory(f"{samples:,} samples", size, "choose fewer with --samples")
+    dataset = open_again(next(iter(models.values())), given.data, take_data_options(vars(given)))
+    with Display() as display:
+        evaluator = evaluator_for(dataset, samples, partial(display.preparing, "digit classifier for the evaluation"))
+    if evaluator is None and not given.audit:
+        raise UserError(
+            f"The modes of {dataset.name} are not known, so they cannot be counted: leave out --no-audit to judge the "
+            "models without them."
+        )
+    folder = Path(given.model) if Path(given.model).is_dir() else Path()
+    single = len(models) == 1
+    pages = {label: folder / f"audit{'' if single else '-' + label.replace(' ', '-')}.html" for label in models}
+    for page in pages.values() if given.audit and not given.json else ():
+        require_writable(page)
+
+    # The modes of every model, and of real data, where they are known.
+    report: dict[str, Any] = {}
+    if evaluator is not None:
+        rows = {}
+        with Display() as display:
+            for number, (label, model) in enumerate(models.items()):
+                display.preparing(f"count of modes ({label})", number, len(models) + 1)
+                rows[label] = evaluator.judge(model.sample(evaluator.samples, seed=given.seed))
+            display.preparing("count of modes (real data)", len(models), len(models) + 1)
+            control = evaluator.control()
+        report = {"models": rows, "real data": control, "facts": evaluator.facts}
+        if not given.json:
+            print_evaluation(list(rows.values()), control, list(rows))
+            print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluator.facts.items()))
+    # The audit of every model: verdicts, and a page into the folder of the run.
+    if given.audit:
+        audits = {}
+        with Display() as display:
+            for label, model in models.items():
+
+                def tell(stage: str, share: float, label: str = label) -> None:
+                    display.preparing(f"audit of {label} ({stage})", round(100 * share), 100)
+
+                count = min(samples or AUDITED, AUDITED)
+                audits[label] = audit(dataset, model, samples=count, seed=given.seed, progress=tell)
+        report["audits"] = {label: json.loads(each.to_json()) for label, each in audits.items()}
+        if not given.json:
+            if evaluator is not None:
+                print()
+            if single:
+                print_audit(next(iter(audits.values())), metrics=False)
+            else:
+                print_audits(audits)
+            for label, each in audits.items():
+                print(f"Page: {printable(each.save(pages[label]))}")
+    if given.json:
+        print(json.dumps(without_nan(report), indent=2))
+    return 0
+
+
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN, which stands for a number that no sample could give: null."""
+    if isinstance(value, dict):
+        return {name: without_nan(item) for name, item in value.items()}
+    return None if value != value else value
+
+
+def load_all(place: str) -> dict[str, GenerativeModel]:
+    """The model in `place`, or the models of all its seeds, each by the seed it was trained with."""
+    from modecover.data.places import require_name
+    from modecover.runs.model import load
+
+    require_name(place)
+    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(place).glob("model/seed-*")]
+    seeds = sorted(int(match[1]) for match in found if match)
+    models = [load(place, seed=seed) for seed in seeds] or [load(place)]
+    return {f"seed {model.training_facts.get('seed', number)}": model for number, model in enumerate(models)}
+
+
+def open_again(model: GenerativeModel, source: str | None, options: dict[str, Any]) -> Dataset:
+    """The data that `model` was trained on, opened as it was then but for `options`; or `source`, where one is given.
+
+    Raises:
+        UserError: the data cannot be opened again, or its samples are of another shape than the model's.
+    """
+    from modecover.cli.progress import Display
+    from modecover.data import open_data
+
+    name, opened = model.data.get("name", "data"), model.data.get("opened")
+    failed = f"The run's data {name!r} could not be opened again; say with --data what it is."
+    with Display() as display:
+        shown = {**options, "progress": display.preparing}
+        if source is not None:
+            size = {"size": model.shape[-1]} if len(model.shape) == 3 else {}
+            dataset = open_data(source, **{**size, **shown})
+        elif opened is None:
+            raise UserError(f"{failed} It came from memory, not from a name or a path.")
+        else:
+            try:
+                dataset = open_data(**{**opened, **shown})
+            except UserError as error:
+                raise UserError(f"{failed} {error}") from None
+            except TypeError as error:  # options that no version of ours has written
+                raise UserError(failed) from error
+    if source is None and dataset.fingerprint != model.data.get("fingerprint"):
+        print(f"Note: {name} is no longer what the model was trained on; its content changed.", file=sys.stderr)
+    if dataset.shape != model.shape:
+        raise UserError(
+            f"The model makes samples of shape {model.shape}, and {dataset.name} has {dataset.shape}: say with --data "
+            "what it was trained on."
+        )
+    return dataset
