@@ -23,7 +23,7 @@ from modecover.networks import (
     MLPGenerator,
     SplitBatchNorm,
 )
-from modecover.networks.arguments import Configured
+from modecover.networks.network import OwnNetwork
 
 ROLES = {"G": "generator", "E": "encoder", "D": "discriminator"}
 
@@ -43,7 +43,7 @@ def grad(parameter: nn.Parameter | None) -> Tensor:
 
 
 def config(net: nn.Module) -> dict[str, Any]:
-    assert isinstance(net, Configured)
+    assert isinstance(net, OwnNetwork)
     return net.config()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
 from modecover.metrics.stacked import SAMPLES, stacked_modes
 from modecover.metrics.transport import wasserstein
-from modecover.networks.arguments import elements
 from modecover.random import derive_seed
 
 Progress = Callable[[int, int], None]
@@ -123,7 +123,7 @@ def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progre
     For stacked digits a classifier of single digits is trained the first time, and kept in `cache_folder()`.
     """
     if samples is not None:
-        require_memory(f"Evaluations of {samples:,} samples", 8 * samples * elements(dataset.shape), "choose fewer")
+        require_memory(f"Evaluations of {samples:,} samples", 8 * samples * math.prod(dataset.shape), "choose fewer")
     if dataset.mixture is not None:
         return MixtureEvaluator(dataset.mixture, samples or 2048)
     if isinstance(dataset, StackedDigits):
