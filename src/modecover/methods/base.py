@@ -32,6 +32,8 @@ class Method:
     stacked seeds share them unseen; a loss that is not takes its rows through `modecover.random.by_seed`.
     """
 
+    name: ClassVar[str] = ""
+    """What `modecover train` calls it: `class WGANGP(Method, name="wgan-gp")` in a file of this folder registers it."""
     title: ClassVar[str] = ""
     family: ClassVar[str] = ""
     """The kind of methods it belongs to, one of `FAMILIES`: `modecover list` groups by it."""
@@ -48,6 +50,9 @@ class Method:
     with statistics that neither of the two had in training."""
     quarter_encoder: ClassVar[bool] = False
     """Whether a DCGAN encoder has 16 channels next to the image, where it is else the inverse of the generator."""
+
+    def __init_subclass__(cls, *, name: str = "") -> None:
+        cls.name = name
 
     def __post_init__(self) -> None:
         check_fields(self)
