@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modecover.metrics.arrays import ArrayLike
+from modecover.metrics.arrays import ArrayLike, as_pair, parts
 from modecover.metrics.pairwise import Points
-from modecover.metrics.rows import as_pair, parts
 
 DEGREE = 3
 

@@ -30,14 +30,10 @@ from torch.nn import functional
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, as_labels
+from modecover.metrics.arrays import ArrayLike, Floats, Report, as_labels, as_pair
 from modecover.metrics.bins import fit_bins
-from modecover.metrics.rows import as_pair
 from modecover.optimizers import eager
 from modecover.random import derive_seed
-
-Progress = Callable[[int, int], None]
-"""Called now and then with the steps done and the steps in all."""
 
 CERTAIN = 0.9
 """A real row is on a missing mode where D exceeds this: the generator has less than a ninth of the data's density."""
@@ -112,7 +108,7 @@ def missing_modes(
     certain: float = CERTAIN,
     steps: int = 300,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> MissingModes:
     """Sweep the noise of the missing-mode estimator, with its two controls.
 
@@ -200,7 +196,7 @@ def _parts(count: int, random: np.random.Generator) -> list[npt.NDArray[np.int64
     return [np.sort(part) for part in np.array_split(random.permutation(count), PARTS)]
 
 
-def _share(progress: Progress | None, before: int, total: int) -> Callable[[int], None]:
+def _share(progress: Report | None, before: int, total: int) -> Callable[[int], None]:
     def report(step: int) -> None:
         if progress is not None and (step % REPORT_EVERY == 0 or before + step == total):
             progress(before + step, total)

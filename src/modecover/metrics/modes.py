@@ -17,7 +17,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.limits import require_memory
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
-from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
+from modecover.metrics.labels import as_law, kl_of_counts, reverse_kl_of_counts
 
 RADIUS = 3.0
 """A sample within this many standard deviations (L2) of its nearest centre is of high quality."""

@@ -18,11 +18,9 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_pair, as_rows
 from modecover.metrics.kernel import KernelDistance, KernelSums
-from modecover.metrics.nearest import Candidates, Found
-from modecover.metrics.pairwise import Frame, Points, Progress, blocks_between, blocks_within, inside
-from modecover.metrics.rows import as_pair, as_rows
+from modecover.metrics.pairwise import Candidates, Found, Frame, Points, blocks_between, blocks_within, inside
 
 Flags = npt.NDArray[np.bool_]
 
@@ -133,7 +131,7 @@ def neighbour_statistics(
     subsets: int = 100,
     subset_size: int = 1000,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> NeighbourStatistics:
     """Compare two sets of points by the distances of all their pairs.
 
@@ -283,7 +281,7 @@ def _neighbours(found: Found, frame: Frame) -> Neighbours:
     return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(frame.scale).cpu().numpy())
 
 
-def _ticker(x: Points, y: Points, rest: list[Points], progress: Progress | None) -> Tick:
+def _ticker(x: Points, y: Points, rest: list[Points], progress: Report | None) -> Tick:
     """Hands blocks on and reports each, once it has been dealt with, to `progress`."""
     a, b, c = len(x.slices), len(y.slices), sum(len(points.slices) for points in rest)
     total = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b + (a + b) * c

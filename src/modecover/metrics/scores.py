@@ -9,7 +9,7 @@ import numpy as np
 
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, as_floats
-from modecover.metrics.divergence import as_law, kl
+from modecover.metrics.labels import as_law, kl
 
 _SUM_TOLERANCE = 1e-3
 

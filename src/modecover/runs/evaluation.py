@@ -17,11 +17,9 @@ from torch.nn import functional as F
 from modecover.data import Dataset, StackedDigits
 from modecover.data.mixtures import Mixture
 from modecover.limits import require_memory
-from modecover.metrics.classifier import DigitClassifier
-from modecover.metrics.classifier_training import cached_digit_classifier
+from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
-from modecover.metrics.stacked import SAMPLES, stacked_modes
 from modecover.metrics.transport import wasserstein
 from modecover.random import derive_seed
 
