@@ -291,11 +291,11 @@ def test_methods_can_be_asked_for_by_name_and_importing_them_loads_no_library():
         "import sys, modecover\n"
         "from modecover import methods\n"
         "assert not {'torch', 'numpy'} & sys.modules.keys()\n"
-        "print(methods.names()[0], methods.get('wgan-gp').__name__)\n"
+        "print('gan' in methods.names(), methods.get('wgan-gp').__name__)\n"
         "methods.nmaes"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "gan WGANGP\n"
+    assert done.stdout == "True WGANGP\n"
     assert "AttributeError: module 'modecover.methods' has no attribute 'nmaes'" in done.stderr
 
 

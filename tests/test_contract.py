@@ -189,3 +189,32 @@ def test_bf16_networks_keep_losses_in_float32_and_finite(name: str, shape: tuple
     fresh.step()
     assert fresh.losses() == pytest.approx(exact.losses(), abs=0.1, rel=0.1)
     assert fresh.losses() != exact.losses()
+
+
+def test_every_method_of_the_package_is_found_by_the_name_its_class_says() -> None:
+    import pkgutil
+    from importlib import import_module
+
+    import modecover.methods
+    from modecover.methods import registry
+    from modecover.methods.base import Method
+
+    own = {}
+    for module in pkgutil.iter_modules(modecover.methods.__path__):
+        for value in vars(import_module(f"modecover.methods.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Method) and value.name:
+                own[value.name] = value
+    assert set(own) == set(METHODS)
+    for name, method in own.items():
+        assert registry.get(name) is method
+        assert registry.name_of(method) == name
+
+
+def test_a_method_derived_from_one_of_ours_has_not_its_name() -> None:
+    from modecover.methods import registry
+
+    class Own(registry.get("gan")):  # type: ignore[misc]
+        pass
+
+    assert registry.name_of(Own).endswith("Own")
+    assert registry.get(registry.name_of(Own)) is Own

@@ -140,7 +140,7 @@ def test_statistics_are_numpys():
 def test_pieces_of_any_size_give_the_same(monkeypatch):
     x, y = clouds(100, 90, 5)
     expected = frechet_distance(x, y)
-    monkeypatch.setattr("modecover.metrics.rows._BYTES_AT_A_TIME", 7 * 8 * 5)
+    monkeypatch.setattr("modecover.metrics.arrays._BYTES_AT_A_TIME", 7 * 8 * 5)
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-12)
 
 

@@ -22,8 +22,9 @@ from modecover.networks import (
     MLPEncoder,
     MLPGenerator,
     SplitBatchNorm,
+    TwoHeads,
 )
-from modecover.networks.arguments import Configured
+from modecover.networks.network import CLASSES, OwnNetwork
 
 ROLES = {"G": "generator", "E": "encoder", "D": "discriminator"}
 
@@ -43,7 +44,7 @@ def grad(parameter: nn.Parameter | None) -> Tensor:
 
 
 def config(net: nn.Module) -> dict[str, Any]:
-    assert isinstance(net, Configured)
+    assert isinstance(net, OwnNetwork)
     return net.config()
 
 
@@ -323,3 +324,58 @@ def test_a_bad_description_is_refused():
         networks.from_config({"name": "MLPGenerator"})
     with pytest.raises(UserError, match="no activation 'swish'"):
         MLPGenerator(2, (2,), activation="swish")
+
+
+# ------------------------------------------------------------------------------------------- rows
+
+
+def small(name: str) -> tuple[nn.Module, list[tuple[int, ...]]]:
+    """A small network of each registered class, and the shape of a row of each of its inputs."""
+    cls, image = CLASSES[name], (2, 32, 32)
+    shape = (3,) if "MLP" in name else image
+    sizes = {"width": 4, "joint": 6, "channels": (4, 6), "hidden": (7, 5), "batch_norm": True, "classes": 3}
+    latent = {} if name.endswith("Discriminator") and "Joint" not in name else {"latent": 4}
+    known = {key: value for key, value in sizes.items() if key in cls.__dataclass_fields__}
+    rows = [(4,)] if "Generator" in name else [shape, (4,)] if "Joint" in name else [shape]
+    return cls(shape=shape, **latent, **known), rows
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_row_wise_network_makes_each_row_of_that_row_alone_but_for_batch_norm_in_training(name: str, training: bool):
+    torch.manual_seed(0)
+    net, shapes = small(name)
+    net = net.double().train(training)
+    assert vars(type(net))["row_wise"] is True
+    x = [torch.randn(6, *shape, dtype=torch.float64) for shape in shapes]
+    y = [torch.cat([rows[:1], torch.randn_like(rows[1:])]) for rows in x]  # another company for the first row
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | SplitBatchNorm)]
+    mixed = training and bool(norms)
+    with torch.no_grad():
+        assert torch.allclose(net(*x)[0], net(*y)[0], rtol=1e-9, atol=1e-11) is not mixed
+        for norm in norms:  # its layers treat rows alike, too
+            norm.eval()
+        assert torch.allclose(net(*x)[0], net(*y)[0], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_layer_of_ours_says_whether_it_is_row_wise(name: str):
+    for module in small(name)[0].modules():
+        where = type(module).__module__
+        if where.startswith("modecover.") and where != "modecover.networks.convolutions":
+            assert vars(type(module))["row_wise"] is True
+
+
+def test_split_batch_norm_says_that_rows_meet_and_a_subclass_of_ours_says_nothing():
+    assert vars(SplitBatchNorm)["row_wise"] is False
+    norm, x = SplitBatchNorm(2), torch.randn(5, 2)
+    other = torch.cat([x[:1], torch.randn(4, 2)])
+    assert not torch.allclose(norm(x)[0], norm(other)[0])
+    assert torch.equal(norm.eval()(x)[0], norm(other)[0])
+
+    class Own(MLPGenerator):
+        def forward(self, z: Tensor, kind: str = "prior") -> Tensor:
+            return super().forward(z - z.mean(dim=0), kind)
+
+    assert "row_wise" not in vars(Own)
+    assert vars(TwoHeads)["row_wise"] is True

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from modecover import random
+from modecover.errors import UserError
+from modecover.kinds import joined
 
 Judge = Callable[[Tensor], Tensor]
 """Rows (B, *shape) to scores (B,)."""
@@ -25,30 +28,21 @@ class AdversarialLoss:
     generator: Callable[[Tensor], Tensor]
 
 
-def _real_bce(score: Tensor) -> Tensor:
-    """-log D(x), D = sigmoid(score)."""
-    return F.softplus(-score).mean()
-
-
-def _fake_bce(score: Tensor) -> Tensor:
-    """-log(1 - D(y))."""
-    return F.softplus(score).mean()
-
-
-def _half_square(target: float) -> Callable[[Tensor], Tensor]:
-    return lambda score: 0.5 * (score - target).square().mean()
+def _means(real: Judge, fake: Judge, generator: Judge) -> AdversarialLoss:
+    return AdversarialLoss(lambda s: real(s).mean(), lambda s: fake(s).mean(), lambda s: generator(s).mean())
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
-    # Goodfellow et al. 2014, section 3: the non-saturating form, and the minimax form log(1 - D(y)) of eq. 1.
-    "bce": AdversarialLoss(_real_bce, _fake_bce, _real_bce),
-    "minimax": AdversarialLoss(_real_bce, _fake_bce, lambda score: -_fake_bce(score)),
+    # Goodfellow et al. 2014, section 3: the non-saturating form, and the minimax form log(1 - D(y)) of eq. 1. With
+    # D = sigmoid(s) of a score s, softplus(-s) is -log D and softplus(s) is -log(1 - D).
+    "bce": _means(lambda s: F.softplus(-s), lambda s: F.softplus(s), lambda s: F.softplus(-s)),
+    "minimax": _means(lambda s: F.softplus(-s), lambda s: F.softplus(s), lambda s: -F.softplus(s)),
     # Mao et al. 2017, eq. 8: labels real 1, fake -1, and 0 for what G wants D to say.
-    "ls": AdversarialLoss(_half_square(1.0), _half_square(-1.0), _half_square(0.0)),
+    "ls": _means(lambda s: 0.5 * (s - 1).square(), lambda s: 0.5 * (s + 1).square(), lambda s: 0.5 * s.square()),
     # Arjovsky et al. 2017, eq. 2-3: the critic ascends E D(x) - E D(y).
-    "wasserstein": AdversarialLoss(lambda s: -s.mean(), lambda s: s.mean(), lambda s: -s.mean()),
+    "wasserstein": _means(lambda s: -s, lambda s: s, lambda s: -s),
     # Miyato et al. 2018, eq. 16-17: D wants real scores above 1 and fake ones below -1, and G wants high ones.
-    "hinge": AdversarialLoss(lambda s: F.relu(1 - s).mean(), lambda s: F.relu(1 + s).mean(), lambda s: -s.mean()),
+    "hinge": _means(lambda s: F.relu(1 - s), lambda s: F.relu(1 + s), lambda s: -s),
 }
 
 
@@ -60,56 +54,42 @@ def relativistic(higher: Tensor, lower: Tensor) -> Tensor:
     return F.softplus(lower - higher).mean()
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+def gradient_penalty(critic: Judge, x: Tensor, y: Tensor) -> Tensor:
     """E (||grad D(t)||_2 - 1)^2 at t uniform on the lines between rows of x and y (Gulrajani et al. 2017, eq. 3)."""
     along = random.uniform_like(x.flatten(1)[:, :1]).view(-1, *[1] * (x.dim() - 1))
-    t = (along * x + (1 - along) * y).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(t).sum(), t, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return (_slopes(critic, along * x + (1 - along) * y).norm(dim=1) - 1).square().mean()
 
 
-def zero_centred_penalty(discriminator: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """E ||grad D(t)||_2^2 at the given rows (Mescheder et al. 2018, eq. 9): R1 at real rows, R2 at fake ones.
+def zero_centred_penalty(discriminator: Judge, rows: Tensor) -> Tensor:
+    """E ||grad D(t)||_2^2 at constant rows (Mescheder et al. 2018, eq. 9, less gamma/2): R1 at real, R2 at fake."""
+    return _slopes(discriminator, rows).square().sum(dim=1).mean()
 
-    Without the paper's factor gamma/2. The rows are taken as constants.
-    """
+
+def _slopes(judge: Judge, rows: Tensor) -> Tensor:
+    """The gradient of each row's score in that row, flat: (B, n). The rows are constants."""
     t = rows.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(discriminator(t).sum(), t, create_graph=True)
-    mean_square: Tensor = gradient.flatten(1).square().sum(dim=1).mean()
-    return mean_square
-
-
-class Game(Protocol):
-    """An adversarial game on D's adversarial head, its penalties included."""
-
-    def discriminator(self, D: Judge, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """The terms that D descends, on real rows x and fake rows y of one shape; give y detached."""
-
-    def generator(self, D: Judge, x: Tensor, y: Tensor) -> Tensor:
-        """What G descends through y."""
+    (gradient,) = torch.autograd.grad(judge(t).sum(), t, create_graph=True)
+    return gradient.flatten(1)
 
 
 @dataclass(frozen=True)
 class Plain:
-    """Real and fake rows are judged by themselves."""
+    """An adversarial game on D's adversarial head: real and fake rows are judged by themselves.
+
+    With a `penalty` by a critic whose slope is held at 1 between them (Gulrajani et al. 2017, eq. 3).
+    """
 
     loss: AdversarialLoss
+    penalty: float | None = None
 
     def discriminator(self, D: Judge, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        return {"real": self.loss.real(D(x)), "fake": self.loss.fake(D(y))}
+        """The terms that D descends, on real rows x and fake rows y of one shape; give y detached."""
+        terms = {"real": self.loss.real(D(x)), "fake": self.loss.fake(D(y))}
+        return terms if self.penalty is None else {**terms, "penalty": self.penalty * gradient_penalty(D, x, y)}
 
     def generator(self, D: Judge, x: Tensor, y: Tensor) -> Tensor:
+        """What G descends through y."""
         return self.loss.generator(D(y))
-
-
-@dataclass(frozen=True)
-class Lipschitz(Plain):
-    """Judged by themselves, by a critic whose slope is held at 1 between them (Gulrajani et al. 2017, eq. 3)."""
-
-    penalty: float = 10.0
-
-    def discriminator(self, D: Judge, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        return {**super().discriminator(D, x, y), "penalty": self.penalty * gradient_penalty(D, x, y)}
 
 
 @dataclass(frozen=True)
@@ -126,12 +106,22 @@ class Relativistic:
         return relativistic(D(y), D(x))
 
 
+Game = Plain | Relativistic
+
 GAMES: dict[str, Game] = {
     **{name: Plain(ADVERSARIAL[name]) for name in ("bce", "minimax", "ls", "hinge")},
-    "wgan-gp": Lipschitz(ADVERSARIAL["wasserstein"]),
+    "wgan-gp": Plain(ADVERSARIAL["wasserstein"], penalty=10.0),
     "relativistic": Relativistic(),
 }
 """Adversarial games by name, for methods that add a term of their own to any of them."""
+
+
+def game_named(name: str, penalty: float | None = None) -> Game:
+    """The game of that name, with a `penalty` of this weight if one is given; `UserError` where it has none."""
+    game = GAMES[name]
+    if penalty is not None and game.penalty is None:
+        raise UserError(f"{name} has no gradient penalty: leave penalty out, or use wgan-gp or relativistic.")
+    return game if penalty is None else dataclasses.replace(game, penalty=penalty)
 
 
 def moment_kl(codes: Tensor) -> Tensor:
@@ -194,24 +184,17 @@ def multi_jensen_shannon(densities: Tensor, volume: float = 1.0) -> Tensor:
         densities: (k, n) values of k densities on n cells.
         volume: volume of a cell; the density values times it sum to one for each row.
     """
-
-    def entropy(p: Tensor) -> Tensor:
-        return -torch.special.xlogy(p, p).sum(dim=-1) * volume
-
-    return entropy(densities.mean(dim=0)) - entropy(densities).mean()
+    of_mixture, of_each = (torch.special.entr(p).sum(dim=-1) * volume for p in (densities.mean(dim=0), densities))
+    return of_mixture - of_each.mean()
 
 
 def squared_error(y: Tensor, x: Tensor) -> Tensor:
     """E ||y - x||^2: the sum over a row's coordinates, the mean over rows."""
-    error: Tensor = (y - x).square().flatten(1).sum(dim=1).mean()
-    return error
+    return (y - x).square().flatten(1).sum(dim=1).mean()
 
 
 def pixel_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared difference over rows and coordinates.
-
-    A mean, where MDGAN and LDMGAN print a squared norm: a sum over n coordinates weighs n times more.
-    """
+    """Mean squared difference. MDGAN and LDMGAN print a squared norm: a sum over n coordinates weighs n times more."""
     return F.mse_loss(y, x)
 
 
@@ -225,3 +208,10 @@ DISTANCES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
     "feature": feature_distance,
 }
 """Reconstruction distances d(x, y) by name, called with (D, x, y); add your own under a new name."""
+
+
+def distance_named(name: str) -> Callable[[Any, Tensor, Tensor], Tensor]:
+    """The distance of that name; `UserError` where there is none."""
+    if name not in DISTANCES:
+        raise UserError(f"distance is {name!r}: choose {joined([repr(each) for each in DISTANCES])}.")
+    return DISTANCES[name]

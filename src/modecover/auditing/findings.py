@@ -17,8 +17,7 @@ from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import label_law, label_modes
 from modecover.metrics.modes import mixture_modes
 from modecover.metrics.scores import inception_score, mode_scores
-from modecover.metrics.support import support_size
-from modecover.metrics.vendi import vendi_score
+from modecover.metrics.support import support_size, vendi_score
 
 METRICS: dict[str, results.Better] = {
     **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),

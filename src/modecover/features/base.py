@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modecover.errors import UserError
 from modecover.features.kept import Floats32, Samples, blocks, raw
-from modecover.metrics.rows import as_rows
+from modecover.metrics.arrays import as_rows
 
 Features = npt.NDArray[np.float32]
 """One row of features for each sample, (n, f)."""

@@ -8,11 +8,17 @@ identity and end at the prior. Add a family by subclassing `Intervention` and en
 from __future__ import annotations
 
 from modecover.errors import UserError
-from modecover.interventions.base import Identity, Intervention
-from modecover.interventions.blocks import BlockSubstitution, CumulativeSubstitution
+from modecover.interventions.families import (
+    BlockSubstitution,
+    CumulativeSubstitution,
+    Identity,
+    Intervention,
+    RadialSubstitution,
+    SteinBridge,
+    stein_direction,
+)
 from modecover.interventions.loss import Intervened, InterventionLoss
-from modecover.interventions.radial import RadialSubstitution
-from modecover.interventions.stein import SteinBridge, stein_direction
+from modecover.kinds import joined
 
 INTERVENTIONS: dict[str, type[Intervention]] = {
     "block": BlockSubstitution,
@@ -26,8 +32,7 @@ INTERVENTIONS: dict[str, type[Intervention]] = {
 def family_named(name: str, count: int) -> Intervention:
     """`count` interventions of the family of that name; `UserError` where there is none."""
     if name not in INTERVENTIONS:
-        *most, last = (repr(known) for known in INTERVENTIONS)
-        raise UserError(f"intervention is {name!r}: choose {', '.join(most)} or {last}.")
+        raise UserError(f"intervention is {name!r}: choose {joined([repr(family) for family in INTERVENTIONS])}.")
     return INTERVENTIONS[name](count)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from modecover import random
 from modecover.errors import UserError
-from modecover.interventions.base import Intervention
+from modecover.interventions.families import Intervention
 from modecover.kinds import checked, shown
 
 Net = Callable[[Tensor], Tensor]
@@ -19,13 +19,7 @@ Net = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Intervened:
-    """Intervened samples x' = G(O_i(E(x))).
-
-    Attributes:
-        samples: x', (B, *shape).
-        code: O_i(E(x)), (B, d).
-        index: i, (B,).
-    """
+    """Intervened samples x' = G(O_i(E(x))), (B, *shape); their codes O_i(E(x)), (B, d); the interventions i, (B,)."""
 
     samples: Tensor
     code: Tensor
@@ -90,9 +84,7 @@ class InterventionLoss:
 
     def classifier(self, made: Intervened) -> Tensor:
         """f's cross-entropy on the samples as constants."""
-        if not isinstance(made, Intervened):
-            raise UserError(f"made is {shown(made)}: give what intervene(x) returned.")
-        return self.cross_entropy(Intervened(made.samples.detach(), made.code, made.index))
+        return self._of_each_seed(made, constant=True).mean()
 
     def cross_entropy(self, made: Intervened) -> Tensor:
         """f's cross-entropy, without cap: where it is descended through E, E helps f."""
@@ -102,11 +94,11 @@ class InterventionLoss:
         """L_IV: minus f's cross-entropy, for G and E to descend."""
         return -self._of_each_seed(made).clamp_max(self.most).mean()
 
-    def _of_each_seed(self, made: Intervened) -> Tensor:
-        """f's cross-entropy on the rows of each stacked seed, (S,)."""
+    def _of_each_seed(self, made: Intervened, constant: bool = False) -> Tensor:
+        """f's cross-entropy on the rows of each stacked seed, (S,); the samples may be constants."""
         if not isinstance(made, Intervened):
             raise UserError(f"made is {shown(made)}: give what intervene(x) returned.")
-        logits = self.guess(made.samples)
+        logits = self.guess(made.samples.detach() if constant else made.samples)
         if not isinstance(logits, Tensor) or logits.shape != (len(made.index), self.interventions.count):
             raise UserError(
                 f"the classifier gave {_form(logits)} for {len(made.index)} samples: it must give "

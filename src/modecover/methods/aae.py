@@ -11,7 +11,7 @@ from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminato
 
 
 @dataclass(frozen=True)
-class AAE(Method):
+class AAE(Method, name="aae"):
     """Auto-encoder whose codes an adversary in latent space makes look like prior noise.
 
     Makhzani et al. 2016, section 2: each minibatch goes through a reconstruction phase and a regularisation phase, in

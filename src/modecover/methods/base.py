@@ -32,6 +32,8 @@ class Method:
     stacked seeds share them unseen; a loss that is not takes its rows through `modecover.random.by_seed`.
     """
 
+    name: ClassVar[str] = ""
+    """What `modecover train` calls it: `class WGANGP(Method, name="wgan-gp")` in a file of this folder registers it."""
     title: ClassVar[str] = ""
     """What it is called where it is shown; the name of the class where it has none."""
     family: ClassVar[str] = ""
@@ -50,7 +52,8 @@ class Method:
     quarter_encoder: ClassVar[bool] = False
     """Whether a DCGAN encoder has 16 channels next to the image, where it is else the inverse of the generator."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, name: str = "") -> None:
+        cls.name = name
         cls.title = cls.title or cls.__name__
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from modecover.methods.roles import Encoder, Feed, Generator, JointDiscriminator
 
 
 @dataclass(frozen=True)
-class BiGAN(Method):
+class BiGAN(Method, name="bigan"):
     """Bidirectional GAN: D tells pairs (x, E(x)) from pairs (G(z), z), and G and E make them alike.
 
     Donahue et al. 2017, equation 3 and section 3.4; with a Gaussian encoder this is ALI (Dumoulin et al. 2017,
@@ -49,7 +49,7 @@ class BiGAN(Method):
 
 
 @dataclass(frozen=True)
-class ALI(BiGAN):
+class ALI(BiGAN, name="ali"):
     """Adversarially learned inference: BiGAN with a Gaussian encoder."""
 
     title = "Adversarially Learned Inference (ALI)"

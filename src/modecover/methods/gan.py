@@ -11,7 +11,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class GAN(Method):
+class GAN(Method, name="gan"):
     """Generative adversarial network; with the DCGAN networks this is DCGAN.
 
     Goodfellow et al. 2014, Algorithm 1 with one discriminator step. Deviation: both steps use the same z, as in common

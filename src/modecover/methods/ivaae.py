@@ -94,14 +94,14 @@ class IVAAE(Method):
 
 
 @dataclass(frozen=True)
-class IVAAEBlockwise(IVAAE):
+class IVAAEBlockwise(IVAAE, name="ivaae-bw"):
     """T_k replaces the first k of t equal blocks of coordinates by fresh noise."""
 
     title = "Intervention Adversarial Auto-Encoder, cumulative blocks (IVAAE-bw)"
 
 
 @dataclass(frozen=True)
-class IVAAERadial(IVAAE):
+class IVAAERadial(IVAAE, name="ivaae-rad"):
     """T_k(c) = c cos(k pi / 2t) + z sin(k pi / 2t)."""
 
     title = "Intervention Adversarial Auto-Encoder, radial (IVAAE-rad)"
@@ -112,7 +112,7 @@ class IVAAERadial(IVAAE):
 
 
 @dataclass(frozen=True)
-class IVAAESVGD(IVAAE):
+class IVAAESVGD(IVAAE, name="ivaae-svgd"):
     """T_k moves the minibatch's codes toward the prior by Stein variational gradient descent (section 3.2, equation 2).
 
     E's gradient flows back through the iterations. The paper ran it on MNIST alone.

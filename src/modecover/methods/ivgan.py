@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from modecover import random
 from modecover.interventions import Intervention, family_named
-from modecover.losses import GAMES, Game, Lipschitz, Relativistic
+from modecover.losses import game_named
 from modecover.methods.base import Method, require
 from modecover.methods.ivgan_objectives import Objectives
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
@@ -17,7 +16,7 @@ Adversarial = Literal["bce", "minimax", "ls", "hinge", "wgan-gp", "relativistic"
 
 
 @dataclass(frozen=True)
-class IVGAN(Method):
+class IVGAN(Method, name="ivgan"):
     """Intervention GAN with presets `paper` (the fields' defaults) and `official` (what the authors ran; on stacked
     MNIST: `official-stacked`).
 
@@ -41,20 +40,14 @@ class IVGAN(Method):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {"lr": 1e-4, "lr_E": 5e-3},
         "official": {
-            "encoder_objective": "help",
-            "index": "minibatch",
-            "block_noise": "shared",
-            "encoder_steps": 10,
-            "order": "simultaneous",
-            "latent_reconstruction": "code",
-            "input_affine": True,
-            "freeze_bn_from": 7_800,
+            **{"encoder_objective": "help", "index": "minibatch", "block_noise": "shared", "encoder_steps": 10},
+            **{"order": "simultaneous", "latent_reconstruction": "code", "input_affine": True, "freeze_bn_from": 7_800},
         },
+        "wgan-gp": {"adversarial": "wgan-gp", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9},
+        "r3gan": {"adversarial": "relativistic", "beta1": 0.0, "beta2": 0.99},
     }
     presets["official-stacked"] = {**presets["official"], **presets["paper"], "freeze_bn_from": 9_370}
     presets["official-stacked"]["encoder_objective"] = "help and reconstruct"
-    presets["wgan-gp"] = {"adversarial": "wgan-gp", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
-    presets["r3gan"] = {"adversarial": "relativistic", "beta1": 0.0, "beta2": 0.99}
 
     adversarial: Adversarial = "bce"
     """Adversarial loss, its penalties on the adversarial head alone: wgan-gp, and relativistic with R1 and R2 (R3GAN).
@@ -79,9 +72,8 @@ class IVGAN(Method):
     encoder_steps: int = 1
     """Encoder steps per iteration, on the same x, z and interventions."""
     cap: bool = False
-    """Cap f's cross-entropy at log k where G and E ascend it: the best classifier, whose loss L_IV is about, never has
-    more. Without it G and E may push the cross-entropy of a classifier that lags behind up without end. The cap is on
-    the mean over the rows a process sees at once."""
+    """Cap f's cross-entropy at log k where G and E ascend it: the best classifier never has more, and without it they
+    may push that of one that lags behind up without end. The cap is on the mean over a process's rows."""
     encoder_objective: Literal["fool", "help", "help and reconstruct"] = "fool"
     """E's loss: as in the text (E fools f); or half of f's cross-entropy, descended, alone (E helps f: what the authors
     ran) or with the reconstruction of x (what they ran on stacked MNIST)."""
@@ -93,13 +85,6 @@ class IVGAN(Method):
     """G moves after D, or both on gradients taken before either moves."""
     latent_reconstruction: Literal["prior", "code"] = "prior"
     """What E(G(.)) shall reconstruct: O_i(z), for G and E; or O_i(E(x)), for G alone."""
-
-    @property
-    def game(self) -> Game:
-        game = GAMES[self.adversarial]
-        if self.penalty is not None and isinstance(game, Lipschitz | Relativistic):
-            return dataclasses.replace(game, penalty=self.penalty)
-        return game
 
     @property
     def interventions(self) -> Intervention:
@@ -115,41 +100,30 @@ class IVGAN(Method):
 
     @property
     def judged_alone(self) -> bool:
-        return isinstance(self.game, Lipschitz | Relativistic)
+        return game_named(self.adversarial, self.penalty).penalty is not None
 
     def check(self, *, latent: int, batch: int) -> None:
         require(self.encoder_steps >= 1, f"encoder_steps is {self.encoder_steps}: E needs at least one step.")
-        require(
-            self.penalty is None or isinstance(self.game, Lipschitz | Relativistic),
-            f"{self.adversarial} has no gradient penalty: leave penalty out, or use wgan-gp or relativistic.",
-        )
+        game_named(self.adversarial, self.penalty)
         self.interventions.check(latent)
 
     def step(self, G: Generator, E: Encoder, D: Discriminator, data: Feed, prior: Feed) -> Updates:
-        game, O = self.game, self.interventions  # noqa: E741
+        game, O = game_named(self.adversarial, self.penalty), self.interventions  # noqa: E741
         x, z = data(), prior()
         i = random.integers(self.k, z, shared=self.index == "minibatch")
         noise = None if self.block_noise == "shared" else prior()
-        if self.latent_reconstruction == "prior":
-            z = O(z, i, prior())
+        z = O(z, i, prior()) if self.latent_reconstruction == "prior" else z
         y = G(z)
         own = Objectives(self, G, E, D, x, z, i, z if noise is None else noise)
-
-        of_d = {
-            **game.discriminator(D, x, y.detach()),
-            "classifier": self.classifier_weight * own.loss.classifier(own.made),
-        }
-        steps_left = self.encoder_steps
-        if self.order == "simultaneous":
-            of_g = own.generator(own.regularisers(y))
-            yield [(D, of_d), (G, {"adversarial": game.generator(D, x, y), **of_g})]
-        else:
+        of_d = game.discriminator(D, x, y.detach())
+        of_d["classifier"] = self.classifier_weight * own.loss.classifier(own.made)
+        alternate = self.order == "alternate"
+        if alternate:
             yield D, of_d
-            terms = own.regularisers(y)
-            of_g = {"adversarial": game.generator(D, x, y), **own.generator(terms)}
-            yield [(G, of_g), (E, own.encoder(terms))]
-            steps_left -= 1
-        for _ in range(steps_left):
+        terms = own.regularisers(y)
+        of_g = {"adversarial": game.generator(D, x, y), **own.generator(terms)}
+        yield [(G, of_g), (E, own.encoder(terms))] if alternate else [(D, of_d), (G, of_g)]
+        for _ in range(self.encoder_steps - alternate):
             own.forward()
             yield E, own.encoder()
 
@@ -158,7 +132,7 @@ _OF_THE_PAPER = {name: IVGAN.presets[name] for name in ("paper", "official", "of
 
 
 @dataclass(frozen=True)
-class IVDCGAN(IVGAN):
+class IVDCGAN(IVGAN, name="ivdcgan"):
     """Intervention GAN over the binary cross-entropy. Liang et al. 2020."""
 
     title = "Intervention GAN over binary cross-entropy (IVDCGAN)"
@@ -166,7 +140,7 @@ class IVDCGAN(IVGAN):
 
 
 @dataclass(frozen=True)
-class IVLSGAN(IVGAN):
+class IVLSGAN(IVGAN, name="ivlsgan"):
     """Intervention GAN over least squares. Liang et al. 2020."""
 
     title = "Intervention GAN over least squares (IVLSGAN)"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from modecover.kinds import joined
-from modecover.losses import ADVERSARIAL, DISTANCES, moment_kl
+from modecover.losses import ADVERSARIAL, distance_named, moment_kl
 from modecover.methods.base import Method, require
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class LDMGAN(Method):
+class LDMGAN(Method, name="ldmgan"):
     """GAN with latent distribution matching.
 
     "LDMGAN", ICLR 2020 submission, Algorithm 1 and equations 8-10. q is the Gaussian fitted to each code coordinate of
@@ -49,9 +48,7 @@ class LDMGAN(Method):
         return False  # else q is N(0, I) by construction and the KL terms say nothing
 
     def check(self, *, latent: int, batch: int) -> None:
-        require(
-            self.distance in DISTANCES, f"distance is {self.distance!r}: choose {joined([repr(d) for d in DISTANCES])}."
-        )
+        distance_named(self.distance)
         require(batch >= 2, "LDMGAN fits a Gaussian to each batch's codes: use a batch of at least 2.")
 
     def step(self, G: Generator, E: Encoder, D: Discriminator, data: Feed, prior: Feed) -> Updates:
@@ -59,7 +56,7 @@ class LDMGAN(Method):
         x, y = data(), G(prior())
         code = E(x)
         reconstruction = G(code, kind="code")
-        metric = DISTANCES[self.distance](D, x, reconstruction)
+        metric = distance_named(self.distance)(D, x, reconstruction)
         yield [
             (
                 D,

@@ -10,7 +10,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class LSGAN(Method):
+class LSGAN(Method, name="lsgan"):
     """Least-squares GAN with labels real 1, fake -1, and 0 as G's target: the Pearson chi^2 form.
 
     Mao et al. 2017, equation 8. Both steps of an iteration use the same z.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modecover.kinds import joined
-from modecover.losses import ADVERSARIAL, DISTANCES
-from modecover.methods.base import Method, require
+from modecover.losses import ADVERSARIAL, distance_named
+from modecover.methods.base import Method
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class MDGAN(Method):
+class MDGAN(Method, name="mdgan"):
     """Manifold-diffusion GAN.
 
     Che et al. 2017, section 3.3 and Appendix A. The manifold step pulls reconstructions onto the data; the diffusion
@@ -37,12 +36,10 @@ class MDGAN(Method):
     """Reconstruction distance: pixel, feature (in D1), or a name you add to `modecover.losses.DISTANCES`."""
 
     def check(self, *, latent: int, batch: int) -> None:
-        require(
-            self.distance in DISTANCES, f"distance is {self.distance!r}: choose {joined([repr(d) for d in DISTANCES])}."
-        )
+        distance_named(self.distance)
 
     def step(self, G: Generator, E: Encoder, D1: Discriminator, D2: Discriminator, data: Feed, prior: Feed) -> Updates:
-        adversarial, distance = ADVERSARIAL["bce"], DISTANCES[self.distance]
+        adversarial, distance = ADVERSARIAL["bce"], distance_named(self.distance)
         x = data()  # manifold step
         reconstruction = G(E(x), kind="code")
         yield D1, {"real": adversarial.real(D1(x)), "fake": adversarial.fake(D1(reconstruction.detach()))}

@@ -15,7 +15,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class PacGAN(Method):
+class PacGAN(Method, name="pacgan"):
     """GAN whose discriminator judges packs of m samples together, where a lack of variety shows.
 
     Lin et al. 2018, section 2.1. A pack is m samples joined along their first axis: channels, or coordinates. As in

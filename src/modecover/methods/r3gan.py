@@ -10,7 +10,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class R3GAN(Method):
+class R3GAN(Method, name="r3gan"):
     """Relativistic pairing GAN with R1 and R2: D scores real above fake, pair by pair, and is kept flat at both.
 
     Huang et al. 2024, section 2. Both penalties at every step: the paper finds that R1 alone does not suffice. They are

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modecover.kinds import joined
-from modecover.losses import ADVERSARIAL, DISTANCES
-from modecover.methods.base import Method, require
+from modecover.losses import ADVERSARIAL, distance_named
+from modecover.methods.base import Method
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class RegGAN(Method):
+class RegGAN(Method, name="reg-gan"):
     """Mode-regularised GAN ("Reg-GAN"; "MRGAN" in the tables of IVGAN).
 
     Che et al. 2017, section 3.2, targets T_G and T_E. Deviation: the text prints `+ lambda_2 log D(G(E(x)))`, which
@@ -39,12 +38,10 @@ class RegGAN(Method):
     """Give the mode regulariser the sign the paper prints."""
 
     def check(self, *, latent: int, batch: int) -> None:
-        require(
-            self.distance in DISTANCES, f"distance is {self.distance!r}: choose {joined([repr(d) for d in DISTANCES])}."
-        )
+        distance_named(self.distance)
 
     def step(self, G: Generator, E: Encoder, D: Discriminator, data: Feed, prior: Feed) -> Updates:
-        adversarial, distance = ADVERSARIAL["bce"], DISTANCES[self.distance]
+        adversarial, distance = ADVERSARIAL["bce"], distance_named(self.distance)
         x, y = data(), G(prior())
         yield D, {"real": adversarial.real(D(x)), "fake": adversarial.fake(D(y.detach()))}
         reconstruction = G(E(x), kind="code")

@@ -1,4 +1,4 @@
-"""The methods by name. Each line is read only when its method is asked for, so that start-up stays quick."""
+"""The methods by name. A file is loaded only when its method is asked for, so that start-up stays quick."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TypeGuard
 
@@ -17,37 +18,18 @@ from modecover.errors import UserError
 from modecover.kinds import checked, fields_of, first_line, shown
 from modecover.methods.base import Method
 
+_NAMED = re.compile(r'^class (\w+)\(\w+, name="([\w-]+)"\):$', re.MULTILINE)
+
 METHODS: dict[str, str] = {
-    "gan": "modecover.methods.gan:GAN",
-    "lsgan": "modecover.methods.lsgan:LSGAN",
-    "wgan": "modecover.methods.wgan:WGAN",
-    "wgan-gp": "modecover.methods.wgan_gp:WGANGP",
-    "sngan": "modecover.methods.sngan:SNGAN",
-    "pacgan": "modecover.methods.pacgan:PacGAN",
-    "unrolled": "modecover.methods.unrolled:UnrolledGAN",
-    "r3gan": "modecover.methods.r3gan:R3GAN",
-    "bigan": "modecover.methods.bigan:BiGAN",
-    "ali": "modecover.methods.bigan:ALI",
-    "veegan": "modecover.methods.veegan:VEEGAN",
-    "reg-gan": "modecover.methods.reg_gan:RegGAN",
-    "mdgan": "modecover.methods.mdgan:MDGAN",
-    "ldmgan": "modecover.methods.ldmgan:LDMGAN",
-    "ivgan": "modecover.methods.ivgan:IVGAN",
-    "ivdcgan": "modecover.methods.ivgan:IVDCGAN",
-    "ivlsgan": "modecover.methods.ivgan:IVLSGAN",
-    "ivaae-bw": "modecover.methods.ivaae:IVAAEBlockwise",
-    "ivaae-rad": "modecover.methods.ivaae:IVAAERadial",
-    "ivaae-svgd": "modecover.methods.ivaae:IVAAESVGD",
-    "vae": "modecover.methods.vae:VAE",
-    "aae": "modecover.methods.aae:AAE",
-    "wae-gan": "modecover.methods.wae_gan:WAEGAN",
-    "wae-mmd": "modecover.methods.wae_mmd:WAEMMD",
-    "vaegan": "modecover.methods.vaegan:VAEGAN",
+    name: f"modecover.methods.{path.stem}:{attribute}"
+    for path in sorted(Path(__file__).parent.glob("*.py"))
+    for attribute, name in _NAMED.findall(path.read_text("utf-8"))
 }
+"""Where each method is: read from the files beside this one, so that a new one is there once its file is."""
 
 
 def names() -> list[str]:
-    """The names of all methods, in the order they are listed."""
+    """The names of all methods, in the order they are listed: file by file."""
     return list(METHODS)
 
 
@@ -76,9 +58,8 @@ def name_of(method: str | Method | type[Method]) -> str:
     if not issubclass(cls, Method):
         raise UserError(f"method is {shown(method)}: give a name that `modecover list` shows, or a Method.")
     qualified = f"{cls.__module__}:{cls.__qualname__}"
-    for name, home in METHODS.items():
-        if home == qualified:
-            return name
+    if METHODS.get(cls.name) == qualified:
+        return cls.name
     try:
         cls.roles()
         settings = fields_of(cls)

@@ -10,7 +10,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class SNGAN(Method):
+class SNGAN(Method, name="sngan"):
     """GAN with the hinge loss, whose discriminator is held near 1-Lipschitz by its layers' spectral norms.
 
     Miyato et al. 2018, equations 16-17 and Algorithm 1; the normalisation is the training setting `norm_D=spectral`.

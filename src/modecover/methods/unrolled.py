@@ -13,7 +13,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Network, Upd
 
 
 @dataclass(frozen=True)
-class UnrolledGAN(Method):
+class UnrolledGAN(Method, name="unrolled"):
     """GAN whose generator descends the surrogate f_K: its loss under the discriminator as K more steps would leave it.
 
     Metz et al. 2017, equations 7-11. The gradient of G flows through the K steps, which D does not take: its own step

@@ -12,7 +12,7 @@ from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class VAE(Method):
+class VAE(Method, name="vae"):
     """Variational auto-encoder: a bound on the likelihood of the data, climbed by gradients.
 
     Kingma & Welling 2014, Algorithm 1 with one draw of each code, equation 10. G gives the mean of a Gaussian of fixed

@@ -14,7 +14,7 @@ from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Upd
 
 
 @dataclass(frozen=True)
-class VAEGAN(Method):
+class VAEGAN(Method, name="vaegan"):
     """Variational auto-encoder with a GAN's discriminator, in whose features reconstructions are compared.
 
     Larsen et al. 2016, Algorithm 1, equations 5-8. E does not feel the adversarial loss, D neither likelihood nor KL.

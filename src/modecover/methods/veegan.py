@@ -10,7 +10,7 @@ from modecover.methods.roles import Encoder, Feed, Generator, JointDiscriminator
 
 
 @dataclass(frozen=True)
-class VEEGAN(Method):
+class VEEGAN(Method, name="veegan"):
     """GAN with a reconstructor E that maps data to noise and inverts G.
 
     Srivastava et al. 2017, Algorithm 1 and equations 3-4, their F_theta being E. D estimates the log ratio of the laws

@@ -17,7 +17,7 @@ _CELEBA = {**IVAAE_RUNS["celeba"], "cost": 614.4, "lambda_": 100.0}
 
 
 @dataclass(frozen=True)
-class WAEGAN(Method):
+class WAEGAN(Method, name="wae-gan"):
     """Wasserstein auto-encoder whose codes an adversary in latent space compares with the prior.
 
     Tolstikhin et al. 2018, Algorithm 1. E descends the non-saturating -log D(E(x)), as the box prints it; D's real rows

@@ -15,7 +15,7 @@ from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class WAEMMD(Method):
+class WAEMMD(Method, name="wae-mmd"):
     """Wasserstein auto-encoder whose codes are held to the prior by a maximum mean discrepancy: no adversary.
 
     Tolstikhin et al. 2018, Algorithm 2. Kernel and cost are those of the authors' code: a sum of seven inverse

@@ -10,7 +10,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class WGAN(Method):
+class WGAN(Method, name="wgan"):
     """Wasserstein GAN whose critic's weights are clipped after every step.
 
     Arjovsky et al. 2017, Algorithm 1.

@@ -10,7 +10,7 @@ from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
 
 @dataclass(frozen=True)
-class WGANGP(Method):
+class WGANGP(Method, name="wgan-gp"):
     """Wasserstein GAN whose critic is held 1-Lipschitz by a penalty on its gradient.
 
     Gulrajani et al. 2017, Algorithm 1. The penalty is a property of single samples, so the critic has no batch

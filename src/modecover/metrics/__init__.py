@@ -1,8 +1,13 @@
 """Array in, small frozen dataclass of numbers out. A metric knows no method and no trainer."""
 
 from modecover.metrics.bins import BinComparison, Bins, compare_bins, fit_bins, holm
-from modecover.metrics.classifier import DigitClassifier, stacked_labels
-from modecover.metrics.classifier_training import cached_digit_classifier, train_digit_classifier
+from modecover.metrics.classifier import (
+    DigitClassifier,
+    cached_digit_classifier,
+    stacked_labels,
+    stacked_modes,
+    train_digit_classifier,
+)
 from modecover.metrics.frechet import (
     frechet_distance,
     frechet_from_statistics,
@@ -20,10 +25,8 @@ from modecover.metrics.neighbours import (
     neighbour_statistics,
 )
 from modecover.metrics.scores import ModeScores, inception_score, mode_scores
-from modecover.metrics.stacked import stacked_modes
-from modecover.metrics.support import SupportSize, equal_rows, support_size
+from modecover.metrics.support import SupportSize, equal_rows, support_size, vendi_score
 from modecover.metrics.transport import wasserstein
-from modecover.metrics.vendi import vendi_score
 
 __all__ = [
     "BinComparison",

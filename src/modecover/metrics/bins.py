@@ -15,8 +15,7 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels
-from modecover.metrics.rows import as_rows, parts
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels, as_rows, parts
 
 LEVEL = 0.05
 ROWS_IN_A_BIN = 20

@@ -1,53 +1,44 @@
-"""The digit classifier that names the modes of stacked digits, and the file it is kept in."""
+"""The digit classifier that names the modes of stacked digits: its training, its file, and what it counts.
+
+The literature counts the modes of N = 26,000 samples with a digit classifier (VEEGAN, Srivastava et al. 2017; PacGAN,
+Lin et al. 2018). A perfect sampler does not reach a divergence of 0 there, for want of samples, for MNIST's own law of
+labels and for the classifier's errors: the row of real stacks says what it does reach.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+import math
 import os
-import tempfile
-from dataclasses import dataclass
+import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Integers, as_tensor, readable_tensor
+from modecover.files import reason, replacing
+from modecover.metrics.arrays import ArrayLike, Integers, Report, as_labels, as_tensor, own_tensor
+from modecover.metrics.labels import LabelModes, label_modes
+
+SAMPLES = 26_000
+"""The literature's number of samples."""
 
 SIDE = 28
 DIGITS = 10
-FORMAT = "modecover digit classifier 1"
+KIND = "modecover digit classifier 1"
 """Count it up when the network or its training changes, so that no older classifier is taken from a cache."""
 
-_HEADER = "modecover"
-
-
-def digit_network() -> nn.Sequential:
-    """A convolutional network from images (N, 1, 28, 28) in [-1, 1] to scores (N, 10); 45,000 weights.
-
-    Its initial weights come from torch's global generator.
-    """
-
-    def block(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
-
-    network = nn.Sequential(
-        *block(1, 24, kernel=5, stride=2),
-        *block(24, 48, kernel=3, stride=1),
-        nn.MaxPool2d(2),
-        *block(48, 64, kernel=3, stride=1),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(64 * 3 * 3, DIGITS),
-    )
-    # Channels-last about halves the time of predictions on a CPU.
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+FEWEST = 50
+BATCH = 64
+PEAK_RATE = 3e-3
+WEIGHT_DECAY = 0.01
+LABEL_SMOOTHING = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,8 +76,7 @@ class DigitClassifier:
 
     def to(self, device: torch.device | str) -> DigitClassifier:
         """A copy of this classifier on `device`."""
-        network = digit_network_like(self.network.state_dict())
-        return DigitClassifier(network.to(device), self.record)
+        return DigitClassifier(_filled(self.network.state_dict()).to(device), self.record)
 
     def predict(self, images: ArrayLike, *, batch: int = 512) -> Integers:
         """The digit in every channel of every image.
@@ -105,14 +95,25 @@ class DigitClassifier:
         Raises:
             UserError: the shape, type or range is not as described.
         """
-        pixels = _checked(images)
-        count, channels, side, _ = pixels.shape
-        device = next(self.network.parameters()).device
+        pixels = own_tensor(images)
+        if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.numel() == 0:
+            shape = tuple(pixels.shape)
+            raise UserError(f"images have shape {shape}; give square ones of shape (N, channels, side, side)")
+        if not pixels.is_floating_point():
+            raise UserError(f"images have type {pixels.dtype}; give floating-point numbers in [-1, 1]")
+        low, high = (float(value) for value in pixels.aminmax())
+        # Written so that nan fails too.
+        if not (low >= -1.001 and high <= 1.001):
+            raise UserError(f"images range from {low:g} to {high:g}; the classifier reads finite values in [-1, 1]")
+        device, side = next(self.network.parameters()).device, pixels.shape[-1]
         found = []
         with torch.inference_mode():
-            for part in torch.split(pixels.reshape(count * channels, 1, side, side), batch):
-                found.append(self.network(_resampled(part.to(device, torch.float32))).argmax(dim=1).cpu())
-        return np.asarray(torch.cat(found).reshape(count, channels).numpy())
+            for part in torch.split(pixels.reshape(-1, 1, side, side), batch):
+                x = part.to(device, torch.float32)
+                if side != SIDE:
+                    x = functional.interpolate(x, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+                found.append(self.network(x).argmax(dim=1).cpu())
+        return np.asarray(torch.cat(found).reshape(pixels.shape[:2]).numpy())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and record to a safetensors file (nothing pickled): whole, or not at all.
@@ -122,9 +123,14 @@ class DigitClassifier:
         """
         from safetensors.torch import save
 
-        header = {"format": FORMAT, "sha256": self.sha256, **dataclasses.asdict(self.record)}
+        path, header = Path(path), {"format": KIND, "sha256": self.sha256, **asdict(self.record)}
         weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
-        _write_whole(Path(path), save(weights, {_HEADER: json.dumps(header)}))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(save(weights, {"modecover": json.dumps(header)}))
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot write {path} ({reason(error)}); choose a folder you may write to") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DigitClassifier:
@@ -139,13 +145,13 @@ class DigitClassifier:
             raise UserError(f"there is no digit classifier at {path}; train one, or correct the path")
         try:
             with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})[_HEADER])
+                header = json.loads((file.metadata() or {})["modecover"])
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            if header.pop("format") != FORMAT:
+            if header.pop("format") != KIND:
                 raise ValueError("another format")
             if header.pop("sha256") != _hash_of(weights):
                 raise ValueError("the weights do not have their recorded hash")
-            return cls(digit_network_like(weights), Record(**header))
+            return cls(_filled(weights), Record(**header))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(
                 f"{path} is damaged or no digit classifier ({type(error).__name__}: {error}); delete it and train anew"
@@ -162,44 +168,205 @@ def stacked_labels(classifier: DigitClassifier, images: ArrayLike) -> Integers:
     Raises:
         UserError: the images are not as `DigitClassifier.predict` wants them.
     """
-    return stacked_numbers(classifier.predict(images))
+    return _numbers(classifier.predict(images))
 
 
-def stacked_numbers(digits: Integers) -> Integers:
+@held()
+def stacked_modes(images: ArrayLike, classifier: DigitClassifier, *, reference: ArrayLike | None = None) -> LabelModes:
+    """Count the modes of stacked digits.
+
+    For more images than memory holds, collect `stacked_labels` of each batch and give them to `label_modes`.
+
+    Args:
+        images: shape (N, k, H, H) in [-1, 1], one digit in each of the k channels: 10^k modes.
+        classifier: what names the digits.
+        reference: the law of the training data's numbers to compare with also, weights of shape (10^k,), the first
+            channel most significant; `stacked_law` and `label_law` make it.
+
+    Raises:
+        UserError: the images or labels are not as described.
+    """
+    digits = classifier.predict(images)
+    return label_modes(_numbers(digits), DIGITS ** digits.shape[1], reference=reference)
+
+
+def _numbers(digits: Integers) -> Integers:
     """Digits (N, k) read as numbers (N,): the first digit is the most significant."""
     places = 10 ** np.arange(digits.shape[1] - 1, -1, -1, dtype=np.int64)
     return np.asarray(digits @ places)
 
 
-def digit_network_like(weights: dict[str, Tensor]) -> nn.Sequential:
-    """A digit network with a copy of `weights`, in evaluation mode; torch's global generator is left alone.
+@held(seed=0)
+def train_digit_classifier(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+    progress: Report | None = None,
+) -> DigitClassifier:
+    """Train a digit classifier on four fifths of the digits and test it on the rest.
+
+    Every minibatch is turned, sheared, scaled and shifted a little at random. All draws come from generators of
+    `seed`: torch's global one is left alone.
+
+    Args:
+        images: digits of uint8 0..255, white on black as in MNIST, shape (N, 28, 28) or (N, 1, 28, 28), N >= 50.
+        labels: the digits 0..9, shape (N,).
+        seed: decides the split, the initial weights, the order and the distortions.
+        steps: minibatches of 64 to train on; None: 1,200, or N / 16 where that is more.
+        device: where to train, and where the classifier will be.
 
     Raises:
-        RuntimeError: a weight is missing, foreign or of another shape.
+        UserError: the digits or labels are not as described, or `steps` is below 1.
     """
+    return _trained(*_checked(images, labels, steps), seed, device, progress)
+
+
+@held(seed=0)
+def cached_digit_classifier(
+    images: ArrayLike,
+    labels: ArrayLike,
+    cache_dir: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+    progress: Report | None = None,
+) -> DigitClassifier:
+    """`train_digit_classifier`, or what it made before from the same digits, labels, seed and steps.
+
+    The file in `cache_dir` is named after them. A damaged one is replaced, with a warning.
+
+    Raises:
+        UserError: the digits or labels are not as described, or the folder cannot be written.
+    """
+    pixels, digits, total = _checked(images, labels, steps)
+    data = _fingerprint(pixels, digits)
+    path = Path(cache_dir) / f"digit-classifier-{data[:16]}-seed{seed}-steps{total}.safetensors"
+    if path.exists():
+        try:
+            found = DigitClassifier.load(path)
+            if (found.record.data, found.record.seed, found.record.steps) != (data, seed, total):
+                raise UserError(f"{path} was made from other digits or settings than its name says")
+            return found.to(device)
+        except UserError as error:
+            warnings.warn(f"{error}; training it anew now", stacklevel=2)
+    made = _trained(pixels, digits, total, seed, device, progress)
+    made.save(path)
+    return made
+
+
+def _checked(images: ArrayLike, labels: ArrayLike, steps: int | None) -> tuple[Tensor, Tensor, int]:
+    """Images as uint8 (N, 1, 28, 28) and labels as int64 (N,), on the CPU; and the number of steps."""
+    pixels = as_tensor(images)
+    if pixels.ndim == 3:
+        pixels = pixels.unsqueeze(1)
+    if pixels.ndim != 4 or pixels.shape[1:] != (1, SIDE, SIDE) or pixels.dtype != torch.uint8:
+        raise UserError(
+            f"digits have type {pixels.dtype} and shape {tuple(pixels.shape)}; give uint8 images of shape (N, 28, 28)"
+        )
+    digits = torch.from_numpy(as_labels(labels, DIGITS))
+    if len(digits) != len(pixels) or len(pixels) < FEWEST:
+        raise UserError(
+            f"there are {len(pixels)} digits and {len(digits)} labels; give as many labels, and at least {FEWEST}"
+        )
+    total = max(1200, 4 * len(pixels) // BATCH) if steps is None else steps
+    if total < 1:
+        raise UserError(f"steps is {total}; train for at least one step")
+    return pixels, digits, total
+
+
+def _trained(
+    pixels: Tensor, digits: Tensor, steps: int, seed: int, device: torch.device | str, progress: Report | None
+) -> DigitClassifier:
+    """Descend the smoothed cross-entropy: AdamW, a tenth of the steps up to the peak rate under half a cosine to 0."""
+    generator = Generator().manual_seed(seed)
+    order = torch.randperm(len(pixels), generator=generator)
+    held_out, kept = order[: len(order) // 5], order[len(order) // 5 :]
+    network = _network()
+    for layer in network:
+        # Uniform on +-1 / sqrt(fan-in), biases zero.
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    network.to(device).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    batch = min(BATCH, len(kept))
+    queue = torch.empty(0, dtype=torch.int64)
+    for step in range(steps):
+        if len(queue) < batch:
+            queue = torch.cat([queue, torch.randperm(len(kept), generator=generator)])
+        rows, queue = kept[queue[:batch]], queue[batch:]
+        warm_up = min(1.0, (step + 1) / (0.1 * steps))
+        for group in optimiser.param_groups:
+            group["lr"] = PEAK_RATE * warm_up * (1 + math.cos(math.pi * step / steps)) / 2
+        x = _distorted(_decoded(pixels[rows]), generator).to(device)
+        loss = functional.cross_entropy(network(x), digits[rows].to(device), label_smoothing=LABEL_SMOOTHING)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if progress is not None:
+            progress(step + 1, steps)
+
+    network.eval().requires_grad_(False)
+    origin = (len(held_out), len(kept), steps, seed, _fingerprint(pixels, digits))
+    named = DigitClassifier(network, Record(math.nan, *origin)).predict(_decoded(pixels[held_out]))[:, 0]
+    return DigitClassifier(network, Record(float((named == digits[held_out].numpy()).mean()), *origin))
+
+
+def _decoded(pixels: Tensor) -> Tensor:
+    return pixels.float() / 127.5 - 1
+
+
+def _distorted(x: Tensor, generator: Generator) -> Tensor:
+    """Each image turned by up to 11 degrees, sheared by 0.15, scaled by 0.8..1.1 and shifted by up to 2 pixels."""
+
+    def between(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(len(x), generator=generator)
+
+    angle, shear, scale = between(-0.2, 0.2), between(-0.15, 0.15), 1 / between(0.8, 1.1)
+    across, down = between(-0.15, 0.15), between(-0.15, 0.15)
+    rows = [
+        torch.stack([scale * angle.cos(), scale * (shear - angle.sin()), across], dim=1),
+        torch.stack([scale * angle.sin(), scale * angle.cos(), down], dim=1),
+    ]
+    places = functional.affine_grid(torch.stack(rows, dim=1), list(x.shape), align_corners=False)
+    # What lies outside the image reads as zero there, and black is -1.
+    return functional.grid_sample(x + 1, places, align_corners=False) - 1
+
+
+def _network() -> nn.Sequential:
+    """A convolutional network from images (N, 1, 28, 28) in [-1, 1] to scores (N, 10); 45,000 weights.
+
+    Torch's global generator is left alone.
+    """
+
+    def block(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
     with torch.random.fork_rng(devices=[]):
-        network = digit_network()
+        network = nn.Sequential(
+            *block(1, 24, kernel=5, stride=2),
+            *block(24, 48, kernel=3, stride=1),
+            nn.MaxPool2d(2),
+            *block(48, 64, kernel=3, stride=1),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64 * 3 * 3, DIGITS),
+        )
+    # Channels-last about halves the time of predictions on a CPU.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
+
+
+def _filled(weights: dict[str, Tensor]) -> nn.Sequential:
+    """A network with a copy of `weights`, in evaluation mode; `RuntimeError` where these are not its own."""
+    network = _network()
     network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
-
-
-def _checked(images: ArrayLike) -> Tensor:
-    pixels = readable_tensor(images) if isinstance(images, Tensor) else as_tensor(images)
-    if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.numel() == 0:
-        raise UserError(f"images have shape {tuple(pixels.shape)}; give square ones of shape (N, channels, side, side)")
-    if not pixels.is_floating_point():
-        raise UserError(f"images have type {pixels.dtype}; give floating-point numbers in [-1, 1]")
-    low, high = (float(value) for value in pixels.aminmax())
-    # Written so that nan fails too.
-    if not (low >= -1.001 and high <= 1.001):
-        raise UserError(f"images range from {low:g} to {high:g}; the classifier reads finite values in [-1, 1]")
-    return pixels
-
-
-def _resampled(images: Tensor) -> Tensor:
-    if images.shape[-1] == SIDE:
-        return images
-    return functional.interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=True)
 
 
 def _hash_of(weights: dict[str, Tensor]) -> str:
@@ -211,19 +378,8 @@ def _hash_of(weights: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the target and rename, so that a reader finds the old file or the new one and no part of one."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); choose a folder you may write to") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+def _fingerprint(pixels: Tensor, digits: Tensor) -> str:
+    digest = hashlib.sha256(f"{tuple(pixels.shape)}\n".encode())
+    digest.update(pixels.contiguous().numpy().tobytes())
+    digest.update(digits.numpy().tobytes())
+    return digest.hexdigest()

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, as_tensor
-from modecover.metrics.rows import as_pair, as_rows, mean_of, parts
+from modecover.metrics.arrays import ArrayLike, as_pair, as_rows, as_tensor, mean_of, parts
 
 _EPSILON = torch.finfo(torch.float64).eps
 _ENOUGH = 1e-10

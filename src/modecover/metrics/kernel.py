@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modecover.metrics.arrays import ArrayLike
+from modecover.metrics.arrays import ArrayLike, as_pair, parts
 from modecover.metrics.pairwise import Points
-from modecover.metrics.rows import as_pair, parts
 
 DEGREE = 3
 
@@ -47,22 +46,18 @@ def kernel_distance(real: ArrayLike, fake: ArrayLike) -> float:
         UserError: the shapes do not fit, or a number is not finite.
     """
     x, y = as_pair(real, fake, fewest=2)
-    within_real = _sum(x, x) - _own(x)
-    within_fake = _sum(y, y) - _own(y)
-    n, m = len(x), len(y)
-    return within_real / (n * (n - 1)) + within_fake / (m * (m - 1)) - 2 * _sum(x, y) / (n * m)
 
+    def kernel(products: Tensor) -> float:
+        return float((products / x.shape[1] + 1).pow(DEGREE).sum())
 
-def _sum(x: Tensor, y: Tensor) -> float:
-    total = 0.0
-    for _, left in parts(x):
-        for _, right in parts(y):
-            total += float((left.double() @ right.double().T / x.shape[1] + 1).pow(DEGREE).sum())
-    return total
+    def mean(a: Tensor, b: Tensor) -> float:
+        total = sum(kernel(left.double() @ right.double().T) for _, left in parts(a) for _, right in parts(b))
+        if a is not b:
+            return total / (len(a) * len(b))
+        total -= sum(kernel(part.double().square().sum(1)) for _, part in parts(a))
+        return total / (len(a) * (len(a) - 1))
 
-
-def _own(x: Tensor) -> float:
-    return sum(float((part.double().square().sum(1) / x.shape[1] + 1).pow(DEGREE).sum()) for _, part in parts(x))
+    return mean(x, x) + mean(y, y) - 2 * mean(x, y)
 
 
 class KernelSums:
@@ -85,17 +80,20 @@ class KernelSums:
         self.unit = 1 + max(float(norm.max()) for norm in norms) / dimensions
         self.slope = -(frame.scale**2) / (2 * dimensions) / self.unit
         random = np.random.default_rng(seed)
-        self.halves, self.members, self.sums, self.totals = [], [], [], []
+        self.halves, self.members = [], []
         for p in (x, y):
             half = (frame.scale**2 * p.low.double() / 2 + frame.scale * p.along + centre / 2) / dimensions + 0.5
             self.halves.append((half / self.unit).to(frame.dtype))
-            self.members.append(_members(len(p), subsets, size, random).to(half.device, frame.dtype))
-        for _ in range(3):
-            self.totals.append(torch.zeros(1 + subsets, dtype=torch.float64, device=x.rows.device))
+            members = np.zeros((len(p), 1 + subsets), dtype=np.float32)
+            members[:, 0] = 1
+            for column in range(1, 1 + subsets):
+                members[random.choice(len(p), size, replace=False), column] = 1
+            self.members.append(torch.from_numpy(members).to(half.device, frame.dtype))
+        self.totals = torch.zeros(3, 1 + subsets, dtype=torch.float64, device=x.rows.device)
         self.sums = [torch.zeros(len(p), 2, dtype=torch.float64, device=x.rows.device) for p in (x, y)]
         """For every row, the sums of its kernel with the real and with the fake rows, itself left out."""
 
-    def add(self, first: int, i: slice, second: int, j: slice, bounds: Tensor) -> None:
+    def add(self, first: int, second: int, i: slice, j: slice, bounds: Tensor) -> None:
         """Add a block of lower bounds of the squared distances; `first`, `second`: 0 real rows, 1 fake ones."""
         root = torch.add(self.halves[second][j], bounds, alpha=self.slope).add_(self.halves[first][i, None])
         kernel = root.square().mul_(root)
@@ -112,7 +110,7 @@ class KernelSums:
         """The distance, once every block has been added."""
         n, m = len(self.members[0]), len(self.members[1])
         volume = self.unit**DEGREE if self.unit < 1e100 else math.inf  # then the result is nan, as by the definition
-        real, cross, fake = (total * volume for total in (self.totals[0], self.totals[1], self.totals[2]))
+        real, cross, fake = self.totals * volume
         value = float(real[0] / (n * (n - 1)) + fake[0] / (m * (m - 1)) - 2 * cross[0] / (n * m))
         pairs = self.size * (self.size - 1)
         each = (real[1:] + fake[1:]) / pairs - 2 * cross[1:] / self.size**2
@@ -129,11 +127,3 @@ class KernelSums:
             subsets=self.subsets,
             subset_size=self.size,
         )
-
-
-def _members(count: int, subsets: int, size: int, random: np.random.Generator) -> Tensor:
-    members = np.zeros((count, 1 + subsets), dtype=np.float32)
-    members[:, 0] = 1
-    for column in range(1, 1 + subsets):
-        members[random.choice(count, size, replace=False), column] = 1
-    return torch.from_numpy(members)

@@ -19,24 +19,19 @@ as one stack of small networks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, as_labels
+from modecover.metrics.arrays import ArrayLike, Floats, Report, as_labels, as_pair
 from modecover.metrics.bins import fit_bins
-from modecover.metrics.rows import as_pair
 from modecover.random import derive_seed
-
-Progress = Callable[[int, int], None]
-"""Called now and then with the steps done and the steps in all."""
 
 CERTAIN = 0.9
 """A real row is on a missing mode where D exceeds this: the generator has less than a ninth of the data's density."""
@@ -111,7 +106,7 @@ def missing_modes(
     certain: float = CERTAIN,
     steps: int = 300,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> MissingModes:
     """Sweep the noise of the missing-mode estimator, with its two controls.
 
@@ -141,10 +136,22 @@ def missing_modes(
     x, y = (x - centre) / scale, (y - centre) / scale
     noise = torch.tensor(levels, device=x.device) / scale
 
-    cells = _regions(x, regions, seed)
-    gap = _planted_gap(cells, seed)
+    # The planted gap: regions in random order, until about a quarter of the real rows is gone.
+    if regions is None:
+        cells = fit_bins(x, bins=GAP_REGIONS, seed=seed).of(x)
+    else:
+        cells = np.unique(as_labels(regions, np.iinfo(np.int64).max), return_inverse=True)[1].astype(np.int64)
+        if len(cells) != len(x):
+            raise UserError(f"there are {len(cells)} regions for {len(x)} real rows; give one for each row")
+    order = np.random.default_rng(derive_seed(seed, "gap")).permutation(int(cells.max()) + 1)
+    sizes = np.bincount(cells)[order] / len(cells)
+    gap = np.isin(cells, order[np.cumsum(sizes) - sizes / 2 <= GAP])
+
+    # Each part of the real rows is learnt from in one turn, asked about in another, and stands in for fake rows.
     random = np.random.default_rng(derive_seed(seed, "parts"))
-    real_parts, fake_parts = _parts(len(x), random), _parts(len(y), random)
+    real_parts, fake_parts = (
+        [np.sort(part) for part in np.array_split(random.permutation(len(rows)), PARTS)] for rows in (x, y)
+    )
     odds = np.zeros((len(levels), len(x)))
     for turn in range(PARTS):
         learnt, other, asked = (real_parts[(turn + k) % PARTS] for k in range(PARTS))
@@ -156,7 +163,10 @@ def missing_modes(
             alike = random.permutation(other)[: max(FEWEST_DIFFERENT, different)]
             tasks += [(x[learnt], x[alike]), (x[learnt], x[kept if len(kept) else other])]
         stack = _Stack(tasks, noise, derive_seed(seed, "discriminators", turn))
-        stack.train(steps, _share(progress, turn * steps, PARTS * steps))
+        for step in stack.learn(steps):
+            done, total = turn * steps + step, PARTS * steps
+            if progress is not None and (step % REPORT_EVERY == 0 or done == total):
+                progress(done, total)
         judged = stack.log_odds(x[asked])
         odds[:, asked] = judged[0]
         if turn == 0:
@@ -178,35 +188,6 @@ def missing_modes(
     )
 
 
-def _regions(x: Tensor, regions: ArrayLike | None, seed: int) -> npt.NDArray[np.int64]:
-    if regions is None:
-        return fit_bins(x, bins=GAP_REGIONS, seed=seed).of(x)
-    cells = np.unique(as_labels(regions, np.iinfo(np.int64).max), return_inverse=True)[1]
-    if len(cells) != len(x):
-        raise UserError(f"there are {len(cells)} regions for {len(x)} real rows; give one for each row")
-    return np.asarray(cells, dtype=np.int64)
-
-
-def _planted_gap(cells: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
-    """Which rows the gap takes: regions in random order, until about a quarter of the rows is gone."""
-    order = np.random.default_rng(derive_seed(seed, "gap")).permutation(int(cells.max()) + 1)
-    sizes = np.bincount(cells)[order] / len(cells)
-    before = np.cumsum(sizes) - sizes
-    return np.isin(cells, order[before + sizes / 2 <= GAP])
-
-
-def _parts(count: int, random: np.random.Generator) -> list[npt.NDArray[np.int64]]:
-    return [np.sort(part) for part in np.array_split(random.permutation(count), PARTS)]
-
-
-def _share(progress: Progress | None, before: int, total: int) -> Callable[[int], None]:
-    def report(step: int) -> None:
-        if progress is not None and (step % REPORT_EVERY == 0 or before + step == total):
-            progress(before + step, total)
-
-    return report
-
-
 class _Stack:
     """Discriminators with two hidden layers, one for each task and level of noise, trained side by side.
 
@@ -223,14 +204,16 @@ class _Stack:
         self.size = 1 / (1 + self.noise.square()).sqrt()
         dimensions = tasks[0][0].shape[1]
         self.rate = RATE / math.sqrt(dimensions)
-        self.weights = [
-            *self._layer(dimensions, WIDTH),
-            *self._layer(WIDTH, WIDTH),
-            *self._layer(WIDTH, 1, gain=0.1),
-        ]
+        self.weights: list[Tensor] = []
+        for inputs, outputs, gain in ((dimensions, WIDTH, 1.0), (WIDTH, WIDTH, 1.0), (WIDTH, 1, 0.1)):
+            # Biases are spread over the data, so that the kinks of the rectifiers do not all start at the origin.
+            for rows, scale in ((inputs, gain * math.sqrt(3 / inputs)), (1, gain)):
+                shape = (len(self.noise), rows, outputs)
+                uniform = 2 * torch.rand(shape, generator=self.random, device=noise.device) - 1
+                self.weights.append((scale * uniform).requires_grad_())
 
-    def train(self, steps: int, report: Callable[[int], None]) -> None:
-        """Adam on the cross-entropy, with the rate let down by half a cosine."""
+    def learn(self, steps: int) -> Iterator[int]:
+        """Adam on the cross-entropy, with the rate let down by half a cosine; yields the number of each step done."""
         optimiser = torch.optim.AdamW(self.weights, lr=self.rate, weight_decay=DECAY, fused=True)
         half = BATCH // 2
         real = torch.ones(half, device=self.noise.device)
@@ -239,13 +222,13 @@ class _Stack:
             for group in optimiser.param_groups:
                 group["lr"] = self.rate * (1 + math.cos(math.pi * step / steps)) / 2
             rows = torch.stack([torch.cat([self._drawn(x, half), self._drawn(y, half)]) for x, y in self.tasks])
-            scores = self._scores(self._noisy(rows.repeat_interleave(self.levels, dim=0)))
+            scores = self._scores(rows.repeat_interleave(self.levels, dim=0))
             # The sum over the stack gives each discriminator the gradient of its own mean.
             loss = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none").mean(dim=1).sum()
             for weight, gradient in zip(self.weights, torch.autograd.grad(loss, self.weights), strict=True):
                 weight.grad = gradient
             optimiser.step()
-            report(step + 1)
+            yield step + 1
 
     @torch.no_grad()
     def log_odds(self, rows: Tensor) -> Floats:
@@ -253,25 +236,16 @@ class _Stack:
         found = []
         for part in torch.split(rows, 1024):
             each = part.expand(len(self.noise), -1, -1)
-            found.append(torch.stack([self._scores(self._noisy(each)) for _ in range(DRAWS)]).mean(dim=0))
+            found.append(torch.stack([self._scores(each) for _ in range(DRAWS)]).mean(dim=0))
         odds = torch.cat(found, dim=1).view(len(self.tasks), self.levels, -1)
         return np.asarray(odds.double().cpu().numpy())
-
-    def _layer(self, inputs: int, outputs: int, gain: float = 1.0) -> tuple[Tensor, Tensor]:
-        shape = (len(self.noise), inputs, outputs)
-        uniform = 2 * torch.rand(shape, generator=self.random, device=self.noise.device) - 1
-        weight = gain * math.sqrt(3 / inputs) * uniform
-        # Spread over the data, so that the kinks of the rectifiers do not all start at the origin.
-        bias = gain * (2 * torch.rand(len(self.noise), 1, outputs, generator=self.random, device=self.noise.device) - 1)
-        return weight.requires_grad_(), bias.requires_grad_()
 
     def _drawn(self, rows: Tensor, count: int) -> Tensor:
         return rows[torch.randint(len(rows), (count,), generator=self.random, device=rows.device)]
 
-    def _noisy(self, rows: Tensor) -> Tensor:
-        return rows + self.noise * torch.randn(rows.shape, generator=self.random, device=rows.device)
-
     def _scores(self, rows: Tensor) -> Tensor:
+        """Log odds of the rows (stack, n, d) with fresh noise, (stack, n)."""
+        noisy = rows + self.noise * torch.randn(rows.shape, generator=self.random, device=rows.device)
         w1, b1, w2, b2, w3, b3 = self.weights
-        hidden = torch.baddbmm(b1, rows * self.size, w1).relu()
+        hidden = torch.baddbmm(b1, noisy * self.size, w1).relu()
         return torch.baddbmm(b3, torch.baddbmm(b2, hidden, w2).relu(), w3)[..., 0]

@@ -17,7 +17,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.limits import require_memory
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
-from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts
+from modecover.metrics.labels import as_law, kl_of_counts, reverse_kl_of_counts
 
 RADIUS = 3.0
 """A sample within this many standard deviations (L2) of its nearest centre is of high quality."""
@@ -147,17 +147,13 @@ def _mixture_law(weights: ArrayLike | None, modes: int) -> Floats:
 
 def _nearest(points: Floats, centres: Floats) -> tuple[Integers, Floats]:
     """The nearest centre of every point and the squared distance to it, infinite where the point is not finite."""
-    mode = np.zeros(len(points), dtype=np.int64)
-    square = np.full(len(points), np.inf)
-    # Differences rather than the cheaper expanded square: far centres with a small std would lose their digits.
-    chunk = max(1, 4_000_000 // centres.size)
-    for start in range(0, len(points), chunk):
-        rows = np.arange(start, min(start + chunk, len(points)))
-        rows = rows[np.isfinite(points[rows]).all(axis=1)]
-        with np.errstate(over="ignore"):
-            distances = np.square(points[rows, None, :] - centres).sum(axis=2)
-        mode[rows] = distances.argmin(axis=1)
-        square[rows] = distances[np.arange(len(rows)), mode[rows]]
+    from scipy.spatial import cKDTree
+
+    mode, square = np.zeros(len(points), dtype=np.int64), np.full(len(points), np.inf)
+    finite = np.isfinite(points).all(axis=1)
+    distance, mode[finite] = cKDTree(centres).query(points[finite])
+    with np.errstate(over="ignore"):
+        square[finite] = np.square(distance)
     return mode, square
 
 

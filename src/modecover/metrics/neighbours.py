@@ -7,9 +7,11 @@ for both of its rows, sets are never paired as a whole matrix, and no comparison
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +20,12 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_pair, as_rows
 from modecover.metrics.kernel import KernelDistance, KernelSums
-from modecover.metrics.nearest import Candidates, Found
-from modecover.metrics.pairwise import Frame, Points, Progress, blocks_between, blocks_within, inside
-from modecover.metrics.rows import as_pair, as_rows
+from modecover.metrics.pairwise import Candidates, Found, Frame, Points, blocks_between, blocks_within, inside
 
 Flags = npt.NDArray[np.bool_]
+Blocks = Iterator[tuple[slice, slice, Tensor]]
 
 MEMORY = 512 * 2**20
 LARGEST_BLOCK, SMALLEST_BLOCK = 1024, 64
@@ -135,7 +136,7 @@ def neighbour_statistics(
     subsets: int = 100,
     subset_size: int = 1000,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> NeighbourStatistics:
     """Compare two sets of points by the distances of all their pairs.
 
@@ -157,45 +158,82 @@ def neighbour_statistics(
         UserError: the shapes do not fit, a number is not finite, or a setting is out of range.
     """
     x_rows, y_rows = as_pair(real, fake, fewest=2)
-    sets = [x_rows, y_rows]
-    if train is not None:
-        sets.append(as_pair(x_rows, as_rows(train, "train"))[1])
-    _check_settings(k, min(len(x_rows), len(y_rows)), memory, subsets, subset_size)
+    sets = [x_rows, y_rows] + ([] if train is None else [as_pair(x_rows, as_rows(train, "train"))[1]])
+    smallest = min(len(x_rows), len(y_rows))
+    if not 1 <= k < smallest:
+        raise UserError(
+            f"k is {k} and the smaller set has {smallest} rows; choose a k of at least 1 and below that number"
+        )
+    if subsets < 1 or subset_size < 2:
+        raise UserError(f"there are {subsets} subsets of {subset_size} rows; ask for at least 1 of at least 2")
+    if memory < 2**20:
+        raise UserError(f"memory is {memory} bytes; allow at least a megabyte")
     x, y, *rest = _points(sets, memory)
     size = max(2, min(subset_size, len(x) // 2, len(y) // 2))
     kernel = KernelSums(x, y, subsets=subsets, size=size, seed=seed)
-    tick = _ticker(x, y, rest, progress)
 
-    near_x, _ = _within(x, k, tick, lambda i, j, bounds: kernel.add(0, i, 0, j, bounds))
+    a, b, c = len(x.slices), len(y.slices), sum(len(points.slices) for points in rest)
+    total, done = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b + (a + b) * c, itertools.count(1)
+
+    def told(blocks: Blocks) -> Blocks:
+        """Hands blocks on and reports each, once it has been dealt with, to `progress`."""
+        for block in blocks:
+            yield block
+            if progress is not None:
+                progress(next(done), total)
+
+    def named(found: Found) -> Neighbours:
+        return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(x.frame.scale).cpu().numpy())
+
+    # Within each set: the balls, the nearest other rows, and the fake rows that collide.
+    near_x, _ = _within(x, k, told(blocks_within(x)), partial(kernel.add, 0, 0))
     closest_x = near_x.settle(1)
     collision = float(closest_x.squares.sort().values[int(CLOSE * (len(x) - 1))])
-    near_y, collided_y = _within(y, k, tick, lambda i, j, bounds: kernel.add(1, i, 1, j, bounds), collision)
+    near_y, collided_y = _within(y, k, told(blocks_within(y)), partial(kernel.add, 1, 1), collision)
     radius_x, radius_y = near_x.settle(k), near_y.settle(k)
-    cross = _between(x, y, radius_x, radius_y, tick, lambda i, j, bounds: kernel.add(0, i, 1, j, bounds))
-    real_to_train, fake_to_train = (_to_train(p, rest[0], tick) if rest else None for p in (x, y))
-    covered = cross.to_y.squares < radius_x.squares
+
+    # Between the sets: which balls hold which rows of the other set.
+    near_xy, near_yx = Candidates(x, y, 1), Candidates(y, x, 1)
+    holding_x, holding_y = (torch.zeros(len(p), dtype=torch.int64, device=p.rows.device) for p in (x, y))
+    for i, j, bounds in told(blocks_between(x, y)):
+        kernel.add(0, 1, i, j, bounds)
+        near_xy.offer(i, j, bounds)
+        near_yx.offer(j, i, bounds.T)
+        holding_y[j] += inside(x, i, y, j, bounds, radius_x.squares[i, None]).sum(dim=0)
+        holding_x[i] += inside(x, i, y, j, bounds, radius_y.squares[None, j]).sum(dim=1)
+    to_y = near_xy.settle(1)
+    covered = to_y.squares < radius_x.squares
+
+    # To the rows a generator was trained on, from both.
+    to_train: list[Neighbours | None] = [None, None]
+    for train_rows in rest:
+        for number, p in enumerate((x, y)):
+            near = Candidates(p, train_rows, 1)
+            for block in told(blocks_between(p, train_rows)):
+                near.offer(*block)
+            to_train[number] = named(near.settle(1))
 
     return NeighbourStatistics(
         real_count=len(x),
         fake_count=len(y),
         k=k,
-        precision=float((cross.holding_y > 0).double().mean()),
-        recall=float((cross.holding_x > 0).double().mean()),
-        density=float(cross.holding_y.sum()) / (k * len(y)),
+        precision=float((holding_y > 0).double().mean()),
+        recall=float((holding_x > 0).double().mean()),
+        density=float(holding_y.sum()) / (k * len(y)),
         coverage=float(covered.double().mean()),
         expected_coverage=expected_coverage(len(x), len(y), k),
         covered=covered.cpu().numpy(),
-        real_radius=_neighbours(radius_x, x.frame).distance,
-        fake_radius=_neighbours(radius_y, x.frame).distance,
-        holding_fake=cross.holding_y.cpu().numpy(),
-        holding_real=cross.holding_x.cpu().numpy(),
-        real_to_fake=_neighbours(cross.to_y, x.frame),
-        fake_to_real=_neighbours(cross.to_x, x.frame),
-        real_to_real=_neighbours(closest_x, x.frame),
-        fake_to_fake=_neighbours(near_y.settle(1), x.frame),
-        fake_to_train=fake_to_train,
-        real_to_train=real_to_train,
-        nearest_real=tuple(_neighbours(near_x.settle(order), x.frame) for order in range(1, k + 1)),
+        real_radius=named(radius_x).distance,
+        fake_radius=named(radius_y).distance,
+        holding_fake=holding_y.cpu().numpy(),
+        holding_real=holding_x.cpu().numpy(),
+        real_to_fake=named(to_y),
+        fake_to_real=named(near_yx.settle(1)),
+        real_to_real=named(closest_x),
+        fake_to_fake=named(near_y.settle(1)),
+        fake_to_train=to_train[1],
+        real_to_train=to_train[0],
+        nearest_real=tuple(named(near_x.settle(order)) for order in range(1, k + 1)),
         kernel=kernel.result(),
         collisions=Collisions(
             radius=math.sqrt(collision) * x.frame.scale,
@@ -205,16 +243,13 @@ def neighbour_statistics(
     )
 
 
-Blocks = Iterator[tuple[slice, slice, Tensor]]
-Tick = Callable[[Blocks], Blocks]
-Add = Callable[[slice, slice, Tensor], None]
-
-
-def _within(p: Points, k: int, tick: Tick, add: Add, collision: float | None = None) -> tuple[Candidates, Tensor]:
+def _within(
+    p: Points, k: int, blocks: Blocks, add: Callable[[slice, slice, Tensor], None], collision: float | None = None
+) -> tuple[Candidates, Tensor]:
     """The nearest other rows of each row of `p`; and how many lie at most at the squared distance `collision`."""
     near = Candidates(p, p, k, torch.arange(len(p), device=p.rows.device))
     collided = torch.zeros(len(p), dtype=torch.int64, device=p.rows.device)
-    for i, j, bounds in tick(blocks_within(p)):
+    for i, j, bounds in blocks:
         add(i, j, bounds)
         if i == j:
             bounds.fill_diagonal_(torch.inf)  # no row is its own neighbour
@@ -230,47 +265,6 @@ def _within(p: Points, k: int, tick: Tick, add: Add, collision: float | None = N
     return near, collided
 
 
-@dataclass(frozen=True)
-class _Cross:
-    """What the distances between the sets x and y say."""
-
-    to_y: Found
-    to_x: Found
-    holding_x: Tensor
-    """Balls of y that hold each row of x."""
-    holding_y: Tensor
-
-
-def _between(x: Points, y: Points, radius_x: Found, radius_y: Found, tick: Tick, add: Add) -> _Cross:
-    near_xy, near_yx = Candidates(x, y, 1), Candidates(y, x, 1)
-    holding_x, holding_y = (torch.zeros(len(p), dtype=torch.int64, device=p.rows.device) for p in (x, y))
-    for i, j, bounds in tick(blocks_between(x, y)):
-        add(i, j, bounds)
-        near_xy.offer(i, j, bounds)
-        near_yx.offer(j, i, bounds.T)
-        holding_y[j] += inside(x, i, y, j, bounds, radius_x.squares[i, None]).sum(dim=0)
-        holding_x[i] += inside(x, i, y, j, bounds, radius_y.squares[None, j]).sum(dim=1)
-    return _Cross(near_xy.settle(1), near_yx.settle(1), holding_x, holding_y)
-
-
-def _to_train(p: Points, train: Points, tick: Tick) -> Neighbours:
-    near = Candidates(p, train, 1)
-    for i, j, bounds in tick(blocks_between(p, train)):
-        near.offer(i, j, bounds)
-    return _neighbours(near.settle(1), p.frame)
-
-
-def _check_settings(k: int, smallest: int, memory: int, subsets: int, subset_size: int) -> None:
-    if not 1 <= k < smallest:
-        raise UserError(
-            f"k is {k} and the smaller set has {smallest} rows; choose a k of at least 1 and below that number"
-        )
-    if subsets < 1 or subset_size < 2:
-        raise UserError(f"there are {subsets} subsets of {subset_size} rows; ask for at least 1 of at least 2")
-    if memory < 2**20:
-        raise UserError(f"memory is {memory} bytes; allow at least a megabyte")
-
-
 def _points(sets: list[Tensor], memory: int) -> list[Points]:
     """The sets in a common frame: kept ready where half of `memory` holds them, in blocks that the rest holds."""
     frame = Frame.around(sets)
@@ -280,24 +274,3 @@ def _points(sets: list[Tensor], memory: int) -> list[Points]:
     while block > SMALLEST_BLOCK and block * 8 * (MATRICES_OF_A_BLOCK * block + 4 * dimensions) > memory / 2:
         block //= 2
     return [Points(rows, frame, keep=keep, block=block) for rows in sets]
-
-
-def _neighbours(found: Found, frame: Frame) -> Neighbours:
-    return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(frame.scale).cpu().numpy())
-
-
-def _ticker(x: Points, y: Points, rest: list[Points], progress: Progress | None) -> Tick:
-    """Hands blocks on and reports each, once it has been dealt with, to `progress`."""
-    a, b, c = len(x.slices), len(y.slices), sum(len(points.slices) for points in rest)
-    total = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b + (a + b) * c
-    done = 0
-
-    def tick(blocks: Blocks) -> Blocks:
-        nonlocal done
-        for block in blocks:
-            yield block
-            done += 1
-            if progress is not None:
-                progress(done, total)
-
-    return tick

@@ -9,7 +9,7 @@ import numpy as np
 
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, as_floats
-from modecover.metrics.divergence import as_law, kl
+from modecover.metrics.labels import as_law, kl
 
 _SUM_TOLERANCE = 1e-3
 
@@ -65,10 +65,9 @@ def mode_scores(probabilities: ArrayLike, reference: ArrayLike) -> ModeScores:
 
 
 def _mean_divergence(opinions: Floats, law: Floats) -> float:
-    seen = law > 0
-    likely, weights = opinions[:, seen], law[seen]
-    terms = likely * np.log(np.where(likely > 0, likely, 1) / weights)
-    return max(0.0, float(terms.sum(axis=1).mean()))
+    from scipy.special import rel_entr
+
+    return max(0.0, float(rel_entr(opinions, law).sum(axis=1).mean()))
 
 
 def _checked(probabilities: ArrayLike) -> Floats:

@@ -1,7 +1,8 @@
-"""How many different samples a generator makes, from how often two of its samples are (nearly) the same.
+"""How many different samples a generator effectively makes.
 
-Two of N samples drawn evenly from S values agree with probability 1 / S: the birthday paradox (Arora and Zhang 2018).
-For values of unequal probability p the same estimate reads 1 / sum p^2, the effective number of values.
+By how often two of its samples are (nearly) the same: two of N samples drawn evenly from S values agree with
+probability 1 / S, the birthday paradox (Arora and Zhang 2018). For values of unequal probability p the same estimate
+reads 1 / sum p^2, the effective number of values. By the directions of samples: the Vendi score.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Integers, as_array
-from modecover.metrics.rows import as_rows, parts
+from modecover.metrics.arrays import ArrayLike, Integers, as_array, as_rows, parts
 
 
 @dataclass(frozen=True)
@@ -87,3 +88,43 @@ def _poisson_interval(count: float) -> tuple[float, float]:
 
     low = float(gammaincinv(count, 0.025)) if count > 0 else 0.0
     return low, float(gammaincinv(count + 1, 0.975))
+
+
+def vendi_score(samples: ArrayLike) -> float:
+    """The exponential of the entropy of the eigenvalues of K / n, K the cosines between all pairs of rows (Friedman and
+    Dieng 2022): how many different samples a set effectively has.
+
+    It is 1 for equal rows and n for n orthogonal ones. K / n and the d x d matrix of the normalised rows' products have
+    the same eigenvalues but for zeros, so that the smaller of the two is taken: memory and time grow with n no faster
+    than linearly. A row of zeros, which has no direction, counts as one of its own, equal to other such rows.
+
+    Args:
+        samples: features, shape (n, d). Cosines depend on the origin; where it means nothing,
+            centre the rows first.
+
+    Raises:
+        UserError: the samples are not rows of finite numbers.
+    """
+    rows = as_rows(samples, "samples")
+    count, dimensions = rows.shape
+    if count <= dimensions:
+        directions = _directions(rows)
+        products = directions @ directions.T
+    else:
+        products = torch.zeros(dimensions + 1, dimensions + 1, dtype=torch.float64, device=rows.device)
+        for _, part in parts(rows):
+            directions = _directions(part)
+            products.addmm_(directions.T, directions)
+    shares = torch.linalg.eigvalsh(products / count).clamp(min=0)
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def _directions(rows: Tensor) -> Tensor:
+    """Rows of length 1, with one column more, which is 1 for rows of zeros and 0 for all others."""
+    values = rows.double()
+    # Divided by their largest number first, rows neither overflow nor underflow when squared.
+    largest = values.abs().amax(dim=1, keepdim=True)
+    none = largest == 0
+    scaled = values / torch.where(none, 1.0, largest)
+    scaled = torch.cat([scaled, none.double()], dim=1)
+    return scaled / scaled.norm(dim=1, keepdim=True)

@@ -1,14 +1,19 @@
 """The networks of the papers, built from the shape of the data; and the check of a user's own."""
 
 from modecover.networks.check import accepts_option, check_network
-from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator
-from modecover.networks.digits import DigitDiscriminator, DigitGenerator, JointDigitDiscriminator
-from modecover.networks.heads import TwoHeads
-from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
-from modecover.networks.mlp import Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
+from modecover.networks.dcgan import (
+    DCGANDiscriminator,
+    DCGANEncoder,
+    DCGANGenerator,
+    DigitDiscriminator,
+    DigitGenerator,
+    JointDCGANDiscriminator,
+    JointDigitDiscriminator,
+)
+from modecover.networks.mlp import JointMLPDiscriminator, Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
+from modecover.networks.network import TwoHeads
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
-from modecover.networks.presets import PRESETS
-from modecover.networks.registry import build, choose_preset, from_config
+from modecover.networks.registry import PRESETS, build, choose_preset, from_config
 from modecover.networks.residual import (
     JointResidualDiscriminator,
     ResidualDiscriminator,

@@ -1,12 +1,12 @@
 """Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence.
 
-First as one that samples would ask, in evaluation mode; then as training asks (see `modecover.networks.practice`).
+First in evaluation mode, as samples are asked for; then a copy is called and differentiated as in a step of training.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +17,24 @@ from torch.nn.parameter import is_lazy
 
 from modecover.errors import UserError
 from modecover.kinds import first_line
-from modecover.networks.practice import check_numbers, practise
+from modecover.networks.copies import detached_copy
 
 ROWS = 2
+CALLS = 2
+"""In training a network is called again and again: what fails, or returns another shape, at the second call shows."""
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class _Calls:
-    """How training calls a network: the shapes of a row of each input, these in words, the options of each call."""
+class _Call:
+    """How a network is called, and what it must return."""
 
-    shapes: Sequence[tuple[int, ...]]
-    given: str
-    options: Sequence[Mapping[str, str]]
+    options: Mapping[str, str]
+    wanted: Sequence[Shape]
+    """The shapes that will do."""
+    otherwise: Callable[[Shape], str]
+    """What to say of another shape."""
 
 
 def check_network(
@@ -50,7 +56,7 @@ def check_network(
     torch's random state are left as found.
 
     Args:
-        role: one of `modecover.networks.registry.ROLES`.
+        role: as `Method.roles()` gives it.
         shape: of one sample of the data.
         latent: the latent dimension.
         classes: what the method asks of a discriminator's classifier head; 0 for nothing.
@@ -61,24 +67,41 @@ def check_network(
     """
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
-    if any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
-        raise UserError(f"{name} has lazy layers that have seen no input yet: call it once on a few rows beforehand.")
-    check_numbers(name, module)
+    _check_numbers(name, module)
+    shape = tuple(shape)
+    inputs: dict[str, tuple[str, list[Shape]]] = {
+        "generator": ("latent rows", [(latent,)]),
+        "encoder": ("data rows", [shape]),
+        "discriminator": ("data rows", [(shape[0] * packing, *shape[1:])]),
+        "latent discriminator": ("latent rows", [(latent,)]),
+        "joint discriminator": ("data and latent rows", [shape, (latent,)]),
+    }
+    if role not in inputs:
+        raise UserError(f"{name} has the role {role!r}, which is none of modecover's.")
+    kind, shapes = inputs[role]
+    of = str(latent) if role == "generator" else f"shape {' and '.join(map(str, shapes))}"
+    given = f"{ROWS} {kind} of {of}"
+    if role == "generator":
+        calls = _of_generator(name, module, shape, split_statistics)
+    elif role == "encoder":
+        calls = _of_encoder(name, latent, stochastic_codes)
+    else:
+        calls = _of_discriminator(name, module, 0 if role == "joint discriminator" else classes)
+
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(ROWS, *each, generator=generator).to(device) for each in shapes]
     with _left_as_found(module):
-        if role == "generator":
-            calls = _check_generator(name, module, tuple(shape), latent, split_statistics)
-        elif role == "encoder":
-            calls = _check_encoder(name, module, tuple(shape), latent, stochastic_codes)
-        elif role == "discriminator":
-            calls = _check_discriminator(name, module, [(shape[0] * packing, *shape[1:])], classes)
-        elif role == "latent discriminator":
-            calls = _check_discriminator(name, module, [(latent,)], classes, rows="latent rows")
-        elif role == "joint discriminator":
-            calls = _check_discriminator(name, module, [tuple(shape), (latent,)], 0, rows="data and latent rows")
-        else:
-            raise UserError(f"{name} has the role {role!r}, which is none of modecover's.")
+        for call in calls:
+            output = _called(name, module, rows, given, call.options)
+            found = tuple(output.shape)
+            if not output.isfinite().all():
+                raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
+            if found not in call.wanted:
+                head = ' and head="classes"' if "head" in call.options else ""
+                raise UserError(f"{name} returned shape {found} for {given}{head}; {call.otherwise(found)}.")
         if practice:
-            practise(name, module, _rows(module, calls.shapes), calls.given, calls.options)
+            _practise(name, module, rows, given, calls)
 
 
 def accepts_option(module: nn.Module, name: str) -> bool:
@@ -92,103 +115,127 @@ def accepts_option(module: nn.Module, name: str) -> bool:
     return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
 
 
-def _check_generator(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, split: bool) -> _Calls:
+def _check_numbers(name: str, module: nn.Module) -> None:
+    """Raise `UserError` unless the network's numbers are there, and of the type of the data that it will be given."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(is_lazy(tensor) for tensor in tensors):
+        raise UserError(f"{name} has lazy layers that have seen no input yet: call it once on a few rows beforehand.")
+    tensors = [t for t in tensors if t.is_floating_point() or t.is_complex()]
+    if any(t.device.type == "meta" for t in tensors):
+        raise UserError(f"{name} is on the meta device, where weights have no values: make it on the CPU.")
+    if others := sorted({str(t.dtype) for t in tensors if t.dtype != torch.float32}):
+        raise UserError(
+            f"{name} holds numbers of type {', '.join(others)}, and data and noise are torch.float32: give "
+            f"{name}.float() (precision='bf16' computes in bfloat16)."
+        )
+
+
+def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> list[_Call]:
     told = accepts_option(module, "kind")
     if split and not told and any("running_mean" in part._buffers for part in module.modules()):
         raise UserError(
             f"This method keeps separate batch statistics for prior noise and for codes, but {name}'s forward takes no "
             f'`kind`: write forward(self, z, kind="prior") and use modecover.networks.SplitBatchNorm in it.'
         )
-    given = f"{ROWS} latent rows of {latent}"
     wanted = (ROWS, *shape)
-    kinds = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
-    for kind in ("prior", "code") if split and told else (None,):
-        output = _forward(name, module, [(latent,)], given, None if kind is None else {"kind": kind})
-        if tuple(output.shape) != wanted:
-            raise UserError(
-                f"{name} returned shape {tuple(output.shape)} for {given}; the data needs {wanted}: "
-                f"change the last layers of {name}{_other_size(tuple(output.shape), wanted)}."
+
+    def otherwise(found: Shape) -> str:
+        square = len(found) == len(wanted) == 4 and found[:2] == wanted[:2] and found[2] == found[3]
+        other = f" or use size={found[2]}" if square else ""
+        return f"the data needs {wanted}: change the last layers of {name}{other}"
+
+    options = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
+    return [_Call(option, [wanted], otherwise) for option in options]
+
+
+def _of_encoder(name: str, latent: int, stochastic: bool) -> list[_Call]:
+    wanted = (ROWS, 2 * latent if stochastic else latent)
+
+    def otherwise(found: Shape) -> str:
+        if stochastic:
+            return (
+                f"this method's codes are Gaussians, and a latent dimension of {latent} needs {wanted}, means and log "
+                f"variances side by side: change the last layers of {name}"
             )
-    return _Calls([(latent,)], given, kinds)
-
-
-def _check_encoder(name: str, module: nn.Module, shape: tuple[int, ...], latent: int, stochastic: bool) -> _Calls:
-    given = f"{ROWS} data rows of shape {shape}"
-    output = _forward(name, module, [shape], given)
-    found, wanted = tuple(output.shape), (ROWS, 2 * latent if stochastic else latent)
-    if found != wanted and stochastic:
-        raise UserError(
-            f"{name} returned shape {found} for {given}; this method's codes are Gaussians, and a latent dimension of "
-            f"{latent} needs {wanted}, means and log variances side by side: change the last layers of {name}."
-        )
-    if found != wanted:
         other = f" or use latent={found[1]}" if len(found) == 2 and found[0] == ROWS else ""
-        raise UserError(
-            f"{name} returned shape {found} for {given}; a latent dimension of {latent} needs {wanted}: "
-            f"change the last layers of {name}{other}."
-        )
-    return _Calls([shape], given, [{}])
+        return f"a latent dimension of {latent} needs {wanted}: change the last layers of {name}{other}"
+
+    return [_Call({}, [wanted], otherwise)]
 
 
-def _check_discriminator(
-    name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], classes: int, *, rows: str = "data rows"
-) -> _Calls:
-    given = f"{ROWS} {rows} of shape {' and '.join(str(shape) for shape in shapes)}"
+def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[_Call]:
     if classes and not accepts_option(module, "head"):
         raise UserError(
             f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes no "
             f"`head`: wrap it as modecover.networks.TwoHeads(trunk, features, classes={classes}), the trunk being "
             f"{name} without its last layer."
         )
-    found = tuple(_forward(name, module, shapes, given).shape)
-    if found not in ((ROWS,), (ROWS, 1)):
-        raise UserError(
-            f"{name} returned shape {found} for {given}; a discriminator returns one score a row, {(ROWS,)} or "
-            f"{(ROWS, 1)}: end {name} with a flatten and a linear layer to 1."
-        )
-    found = tuple(_forward(name, module, shapes, given, {"head": "classes"}).shape) if classes else ()
-    if classes and found != (ROWS, classes):
-        raise UserError(
-            f'{name} returned shape {found} for {given} and head="classes"; the method needs {(ROWS, classes)}: '
-            f"give its classifier head {classes} outputs."
-        )
-    return _Calls(shapes, given, [{}, {"head": "classes"}] if classes else [{}])
+    scores, logits = [(ROWS,), (ROWS, 1)], (ROWS, classes)
+    score = f"a discriminator returns one score a row, {scores[0]} or {scores[1]}"
+    calls = [_Call({}, scores, lambda found: f"{score}: end {name} with a flatten and a linear layer to 1")]
+    told = f"the method needs {logits}: give its classifier head {classes} outputs"
+    return [*calls, _Call({"head": "classes"}, [logits], lambda found: told)] if classes else calls
 
 
-def _forward(
-    name: str, module: nn.Module, shapes: Sequence[tuple[int, ...]], given: str, options: dict[str, str] | None = None
+def _called(
+    name: str, module: nn.Module, rows: Sequence[Tensor], given: str, options: Mapping[str, str], mode: str = ""
 ) -> Tensor:
-    """The module's output for rows of the given shapes, one for each of its inputs.
-
-    Raises `UserError` where there is no output, or it is no finite tensor.
-    """
+    """What the module makes of the rows; `UserError` where that is no tensor of floating point numbers."""
     try:
-        output = module(*_rows(module, shapes), **(options or {}))
+        output = module(*rows, **options)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
+        every = " at every call" if mode else ""
         raise UserError(
-            f"{name} failed on {given}: {first_line(error)}. Change {name}'s layers to take such rows."
+            f"{name} failed{mode} on {given}: {first_line(error)}. Change {name}'s layers to take such rows{every}."
         ) from error
     if not isinstance(output, Tensor):
-        raise UserError(f"{name} returned a {type(output).__name__} for {given}; let its forward return one tensor.")
+        kind = type(output).__name__
+        raise UserError(f"{name} returned a {kind}{mode} for {given}; let its forward return one tensor.")
     if not output.is_floating_point():
-        raise UserError(f"{name} returned numbers of type {output.dtype} for {given}; return floating point numbers.")
-    if not output.isfinite().all():
-        raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
+        raise UserError(
+            f"{name} returned numbers of type {output.dtype}{mode} for {given}; return floating point numbers."
+        )
     return output
 
 
-def _rows(module: nn.Module, shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(ROWS, *shape, generator=generator).to(device) for shape in shapes]
-
-
-def _other_size(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    """ " or use size=60" where the network makes square images of another size."""
-    square = len(found) == len(wanted) == 4 and found[:2] == wanted[:2] and found[2] == found[3]
-    return f" or use size={found[2]}" if square else ""
+def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[_Call]) -> None:
+    """Raise `UserError` unless a copy of the network can be trained: called several times, and differentiated."""
+    if not any(True for _ in module.parameters()):
+        raise UserError(f"{name} is a network without parameters, which cannot be trained: give it at least one layer.")
+    pupil = detached_copy(module).train()
+    parameters = [p for p in pupil.parameters() if p.requires_grad]
+    if not parameters:
+        raise UserError(
+            f"{name} is frozen (requires_grad is False for all of its parameters), and every network of a method is "
+            f"trained: call {name}.requires_grad_(True)."
+        )
+    for call in calls:
+        shapes = set()
+        for _ in range(CALLS):
+            with torch.enable_grad():
+                inputs = [x.clone().requires_grad_() for x in rows]
+                output = _called(name, pupil, inputs, given, call.options, " in training mode")
+                shapes.add(tuple(output.shape))
+                try:
+                    total = output.float().square().sum()
+                    slopes = torch.autograd.grad(total, parameters, allow_unused=True) if output.requires_grad else ()
+                except Exception as error:
+                    raise UserError(
+                        f"{name} cannot be differentiated on {given}: {first_line(error)}. Change {name}'s layers to "
+                        "ones that autograd follows."
+                    ) from error
+            if all(slope is None for slope in slopes):
+                raise UserError(
+                    f"{name}'s output does not depend on its parameters in a way that autograd follows, so that "
+                    "nothing would be trained: leave detach, no_grad, .data and NumPy out of its forward."
+                )
+        if len(shapes) > 1:
+            raise UserError(
+                f"{name} returned the shapes {' and '.join(map(str, sorted(shapes)))} for the same {given}: let "
+                "its forward return one shape at every call."
+            )
 
 
 @contextmanager

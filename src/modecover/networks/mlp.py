@@ -7,14 +7,15 @@ Weights start as PyTorch's `nn.Linear` makes them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.networks.arguments import Configured, elements, size, sizes
-from modecover.networks.heads import HeadedDiscriminator
-from modecover.networks.normalization import CoordinateAffine, batch_norm, normalized_codes, run_layers
+from modecover.networks.network import BaseDiscriminator, BaseEncoder, BaseGenerator, OwnNetwork, at_least, network
+from modecover.networks.normalization import Law, batch_norm, run_layers
 from modecover.networks.spectral import SpectralLinear
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
@@ -33,9 +34,11 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
 class Maxout(nn.Module):
     """The largest of each `pieces` consecutive inputs (Goodfellow et al. 2013): (B, units * pieces) to (B, units)."""
 
+    row_wise = True
+
     def __init__(self, pieces: int):
         super().__init__()
-        self.pieces = size("pieces", pieces)
+        self.pieces = at_least("pieces", pieces, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(len(x), -1, self.pieces).max(dim=2).values
@@ -44,7 +47,32 @@ class Maxout(nn.Module):
         return f"{self.pieces}"
 
 
-class MLPGenerator(Configured, nn.Module):
+class _Perceptron(OwnNetwork):
+    hidden: Sequence[int]
+    activation: str
+    batch_norm: bool
+    pieces: int
+
+    def hidden_layers(
+        self, inputs: int, *, split: bool = False, dropout: float = 0.0, spectral: bool = False
+    ) -> list[nn.Module]:
+        """Linear, batch norm, activation, dropout for each width, in a flat list."""
+        pieces = self.pieces if self.activation == "maxout" else 1
+        linear = SpectralLinear if spectral else nn.Linear
+        layers: list[nn.Module] = []
+        for width in self.hidden:
+            layers.append(linear(inputs, width * pieces, bias=not self.batch_norm))  # batch norm has its own
+            if self.batch_norm:
+                layers.append(batch_norm(width * pieces, 1, split))
+            layers.append(Maxout(pieces) if self.activation == "maxout" else _activation(self.activation))
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            inputs = width
+        return layers
+
+
+@network
+class MLPGenerator(_Perceptron, BaseGenerator):
     """Latent rows (B, latent) to data rows (B, *shape).
 
     Args:
@@ -59,69 +87,54 @@ class MLPGenerator(Configured, nn.Module):
         pieces: linear pieces of each maxout unit; of no effect with another activation.
     """
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Sequence[int],
-        hidden: Sequence[int] = (128, 128),
-        activation: str = "relu",
-        batch_norm: bool = False,
-        output: str = "none",
-        split_statistics: bool = False,
-        input_affine: bool = False,
-        pieces: int = 5,
-    ):
-        super().__init__()
-        self.latent, self.shape, self.hidden = size("latent", latent), sizes("shape", shape), sizes("hidden", hidden)
-        self.activation, self.batch_norm, self.output = activation, batch_norm, output
-        self.split_statistics, self.input_affine, self.pieces = split_statistics, input_affine, pieces
-        layers = hidden_layers(latent, self.hidden, activation, batch_norm, split=split_statistics, pieces=pieces)
-        layers = [CoordinateAffine(latent), *layers] if input_affine else layers
-        layers.append(nn.Linear(self.hidden[-1], elements(self.shape)))
-        if output != "none":
-            layers.append(_activation(output))
-        self.layers = nn.Sequential(*layers)
+    latent: int
+    shape: Sequence[int]
+    hidden: Sequence[int] = (128, 128)
+    activation: str = "relu"
+    batch_norm: bool = False
+    output: str = "none"
+    split_statistics: bool = False
+    input_affine: bool = False
+    pieces: int = 5
+
+    def body(self) -> list[nn.Module]:
+        layers = self.hidden_layers(self.latent, split=self.split_statistics)
+        layers.append(nn.Linear(self.hidden[-1], math.prod(self.shape)))
+        return layers if self.output == "none" else [*layers, _activation(self.output)]
 
     def forward(self, z: Tensor, kind: str = "prior") -> Tensor:
         return run_layers(self.layers, z, kind).reshape(len(z), *self.shape)
 
 
-class MLPEncoder(Configured, nn.Module):
+@network
+class MLPEncoder(_Perceptron, BaseEncoder):
     """Data rows (B, *shape) to latent rows (B, latent).
 
     Args:
         shape, latent, hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
         normalize: end with a batch norm without affine map, which keeps the codes near mean 0 and variance 1.
-        law: that of the prior, one of `modecover.networks.normalization.LAWS`, which normalised codes are mapped to.
+        law: that of the prior, "normal", "uniform" or "uniform01", which normalised codes are mapped to.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int,
-        hidden: Sequence[int] = (128, 128),
-        activation: str = "relu",
-        batch_norm: bool = False,
-        normalize: bool = True,
-        pieces: int = 5,
-        law: str = "normal",
-    ):
-        super().__init__()
-        self.shape, self.latent, self.hidden = sizes("shape", shape), size("latent", latent), sizes("hidden", hidden)
-        self.activation, self.batch_norm, self.normalize, self.pieces = activation, batch_norm, normalize, pieces
-        self.law = law
-        layers = hidden_layers(elements(self.shape), self.hidden, activation, batch_norm, pieces=pieces)
-        layers.append(nn.Linear(self.hidden[-1], latent, bias=not normalize))  # batch norm takes any bias away
-        if normalize:
-            layers += normalized_codes(latent, law)
-        self.layers = nn.Sequential(*layers)
+    shape: Sequence[int]
+    latent: int
+    hidden: Sequence[int] = (128, 128)
+    activation: str = "relu"
+    batch_norm: bool = False
+    normalize: bool = True
+    pieces: int = 5
+    law: Law = "normal"
+
+    def body(self) -> list[nn.Module]:
+        layers = self.hidden_layers(math.prod(self.shape))
+        return [*layers, nn.Linear(self.hidden[-1], self.latent, bias=not self.normalize)]  # batch norm takes it away
 
     def forward(self, x: Tensor) -> Tensor:
-        code: Tensor = self.layers(x.flatten(1))
-        return code
+        return super().forward(x.flatten(1))
 
 
-class MLPDiscriminator(Configured, HeadedDiscriminator):
+@network
+class MLPDiscriminator(_Perceptron, BaseDiscriminator):
     """Data rows (B, *shape) to scores (B,), class logits (B, classes) or features (B, hidden[-1]).
 
     Args:
@@ -131,57 +144,56 @@ class MLPDiscriminator(Configured, HeadedDiscriminator):
         spectral: spectral normalisation of every layer, the heads included.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        hidden: Sequence[int] = (128, 128),
-        activation: str = "relu",
-        batch_norm: bool = False,
-        classes: int = 0,
-        dropout: float = 0.0,
-        pieces: int = 5,
-        spectral: bool = False,
-    ):
-        widths = sizes("hidden", hidden)
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout is {dropout}; give a probability of at least 0 and less than 1.")
-        inputs = elements(sizes("shape", shape))
-        layers = hidden_layers(
-            inputs, widths, activation, batch_norm, dropout=dropout, pieces=pieces, spectral=spectral
-        )
-        super().__init__(nn.Sequential(*layers), widths[-1], classes, spectral=spectral)
-        self.shape, self.hidden = sizes("shape", shape), widths
-        self.activation, self.batch_norm, self.dropout, self.pieces = activation, batch_norm, dropout, pieces
-        self.spectral = spectral
+    shape: Sequence[int]
+    hidden: Sequence[int] = (128, 128)
+    activation: str = "relu"
+    batch_norm: bool = False
+    classes: int = 0
+    dropout: float = 0.0
+    pieces: int = 5
+    spectral: bool = False
+
+    @property
+    def is_spectral(self) -> bool:
+        return self.spectral
+
+    def trunk(self) -> tuple[list[nn.Module], int]:
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is {self.dropout}; give a probability of at least 0 and less than 1.")
+        inputs = math.prod(self.shape)
+        return self.hidden_layers(inputs, dropout=self.dropout, spectral=self.spectral), self.hidden[-1]
 
     def features(self, x: Tensor) -> Tensor:
         return super().features(x.flatten(1))
 
 
-def hidden_layers(
-    inputs: int,
-    widths: Sequence[int],
-    activation: str,
-    normalize: bool,
-    *,
-    split: bool = False,
-    dropout: float = 0.0,
-    pieces: int = 5,
-    spectral: bool = False,
-) -> list[nn.Module]:
-    """Linear, batch norm, activation, dropout for each width, in a flat list."""
-    pieces = size("pieces", pieces) if activation == "maxout" else 1
-    linear = SpectralLinear if spectral else nn.Linear
-    layers: list[nn.Module] = []
-    for width in widths:
-        layers.append(linear(inputs, width * pieces, bias=not normalize))  # batch norm has its own
-        if normalize:
-            layers.append(batch_norm(width * pieces, 1, split))
-        layers.append(Maxout(pieces) if activation == "maxout" else _activation(activation))
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-        inputs = width
-    return layers
+@network
+class JointMLPDiscriminator(_Perceptron):
+    """Data rows (B, *shape) with latent rows (B, latent) to scores (B,): fully connected on both, side by side.
+
+    Args:
+        shape: of one sample.
+        latent: d, the latent dimension.
+        hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
+        spectral: spectral normalisation of every layer.
+    """
+
+    shape: Sequence[int]
+    latent: int
+    hidden: Sequence[int] = (128, 128)
+    activation: str = "relu"
+    batch_norm: bool = False
+    pieces: int = 5
+    spectral: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        layers = self.hidden_layers(math.prod(self.shape) + self.latent, spectral=self.spectral)
+        self.layers = nn.Sequential(*layers, (SpectralLinear if self.spectral else nn.Linear)(self.hidden[-1], 1))
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        score: Tensor = self.layers(torch.cat([x.flatten(1), z], dim=1))
+        return score.squeeze(1)
 
 
 def _activation(name: str) -> nn.Module:

@@ -6,13 +6,15 @@ statistics differ; normalising both with shared statistics would make each the o
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modecover.errors import UserError
 
-LAWS = ("normal", "uniform", "uniform01")
+Law = Literal["normal", "uniform", "uniform01"]
 """Laws of prior noise: N(0, I), uniform on [-1, 1]^d, uniform on [0, 1]^d."""
 
 KINDS = ("prior", "code")
@@ -29,6 +31,7 @@ class SplitBatchNorm(nn.Module):
     which `torch.func.functional_call` requires.
     """
 
+    row_wise = False  # in training mode
     running_mean_prior: Tensor
     running_var_prior: Tensor
     running_mean_code: Tensor
@@ -49,7 +52,7 @@ class SplitBatchNorm(nn.Module):
         elif kind == "code":
             mean, var = self.running_mean_code, self.running_var_code
         else:
-            raise unknown_kind(kind)
+            raise _unknown_kind(kind)
         return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
@@ -65,6 +68,8 @@ class NormalToUniform(nn.Module):
         low: the lower end, -1 or 0.
     """
 
+    row_wise = True
+
     def __init__(self, low: float):
         super().__init__()
         self.low = low
@@ -77,18 +82,16 @@ class NormalToUniform(nn.Module):
         return f"{self.low}"
 
 
-def normalized_codes(features: int, law: str, affine: bool = False) -> list[nn.Module]:
+def normalized_codes(features: int, law: Law, affine: bool = False) -> list[nn.Module]:
     """The last layers of an encoder whose codes (B, features) shall have the law of the prior.
 
     A batch norm gives them mean 0 and variance 1; for a uniform law the normal distribution function follows, since
     codes that leave the prior's cube would be decoded where samples never come from.
 
     Args:
-        law: of the prior: "normal", "uniform" on [-1, 1]^d, or "uniform01" on [0, 1]^d; `UserError` for another.
+        law: of the prior.
         affine: give the batch norm a weight and a bias.
     """
-    if law not in LAWS:
-        raise UserError(f"The law of the codes is {law!r}: choose one of {', '.join(LAWS)}.")
     layers: list[nn.Module] = [nn.BatchNorm1d(features, affine=affine)]
     return layers if law == "normal" else [*layers, NormalToUniform(-1.0 if law == "uniform" else 0.0)]
 
@@ -99,6 +102,8 @@ class CoordinateAffine(nn.Module):
     The authors of IVGAN put it before the generator: it lets the network choose the scale and place of its prior.
     """
 
+    row_wise = True
+
     def __init__(self, features: int):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(features))
@@ -108,7 +113,7 @@ class CoordinateAffine(nn.Module):
         return x * self.weight + self.bias
 
 
-def unknown_kind(kind: str) -> UserError:
+def _unknown_kind(kind: str) -> UserError:
     return UserError(f'A generator was called with kind={kind!r}; the kinds of input are "prior" and "code".')
 
 
@@ -122,7 +127,7 @@ def batch_norm(features: int, dimensions: int, split: bool) -> nn.Module:
 def run_layers(layers: nn.Sequential, x: Tensor, kind: str) -> Tensor:
     """Send `x` through `layers` in order, telling `kind` to those that keep statistics by kind."""
     if kind not in KINDS:
-        raise unknown_kind(kind)
+        raise _unknown_kind(kind)
     if not any(isinstance(layer, SplitBatchNorm) for layer in layers):
         alike: Tensor = layers(x)
         return alike

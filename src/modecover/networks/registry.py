@@ -1,49 +1,208 @@
-"""Networks by preset: the tables of the papers, built for the shape of the data; and networks from their `config()`."""
+"""The table of network presets, built for the shape of the data; and networks from their `config()`.
+
+A preset is data: for each role a `Recipe`, the class of the network and what the paper says of it. `build` adds what
+the method asks for, as far as the class has an argument for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from torch import nn
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import checked_arguments, first_line, joined, shown
+from modecover.kinds import checked, checked_arguments, fields_of, first_line, shown
 from modecover.limits import within_limits
-from modecover.networks.arguments import count, size, sizes
-from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, image_shape
-from modecover.networks.digits import DigitDiscriminator, DigitGenerator, JointDigitDiscriminator
-from modecover.networks.joint import JointDCGANDiscriminator, JointMLPDiscriminator
-from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
-from modecover.networks.presets import PRESETS, Options, fully_connected
-from modecover.networks.residual import (
-    JointResidualDiscriminator,
-    ResidualDiscriminator,
-    ResidualEncoder,
-    ResidualGenerator,
-)
-from modecover.networks.wae import WAEEncoder, WAEGenerator
+from modecover.networks import dcgan, mlp, residual, wae
+from modecover.networks.network import CLASSES, Norm, OwnNetwork, require_image, sizes
+from modecover.networks.normalization import Law
 
-CLASSES: dict[str, type[nn.Module]] = {
-    cls.__name__: cls
-    for cls in (
-        *(MLPGenerator, MLPEncoder, MLPDiscriminator, JointMLPDiscriminator),
-        *(DCGANGenerator, DCGANEncoder, DCGANDiscriminator, JointDCGANDiscriminator),
-        *(WAEGenerator, WAEEncoder),
-        *(ResidualGenerator, ResidualEncoder, ResidualDiscriminator, JointResidualDiscriminator),
-        *(DigitGenerator, DigitDiscriminator, JointDigitDiscriminator),
-    )
+QUARTER = 16
+"""Width of a DCGAN encoder where the method asks for a quarter of IVGAN's Table 1."""
+
+
+def channels(width: int) -> dict[str, Any]:
+    """The widths of a convolutional network, from that of the layer next to the image."""
+    return {"width": width}
+
+
+def hidden(layers: int) -> Callable[[int], dict[str, Any]]:
+    """The widths of a fully connected network with so many hidden layers, from that of one."""
+    return lambda width: {"hidden": (width,) * layers}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network of a preset is made."""
+
+    network: type[OwnNetwork]
+    width: int = 0
+    """What it is without a choice of the user's."""
+    widths: Callable[[int], Mapping[str, Any]] | None = channels
+    """A width as arguments of `network`; None: `arguments` hold the paper's widths, and none can be chosen."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    as_generator: bool = False
+    """Whether it is as wide as the user wants the generator, where nothing is said of it alone."""
+    quarter: bool = False
+    """Whether a method may ask for `QUARTER` instead."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row of the table: where it is from, and its networks by role."""
+
+    source: str
+    networks: Mapping[str, Recipe]
+    points: bool = False
+    """Whether it is for points alone."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of the square images it is for; none where it takes data of any shape."""
+        return self.networks["generator"].network.sides
+
+
+def _connected(generator: Recipe, discriminator: Recipe) -> dict[str, Recipe]:
+    """Fully connected networks, of which G and E, and all discriminators, are alike but for their ends."""
+    ends = {
+        "generator": (mlp.MLPGenerator, generator, False),
+        "encoder": (mlp.MLPEncoder, generator, True),
+        "discriminator": (mlp.MLPDiscriminator, discriminator, False),
+        "latent discriminator": (mlp.MLPDiscriminator, discriminator, True),
+        "joint discriminator": (mlp.JointMLPDiscriminator, discriminator, False),
+    }
+    return {
+        role: Recipe(network, like.width, like.widths, like.arguments, as_generator)
+        for role, (network, like, as_generator) in ends.items()
+    }
+
+
+def _perceptron(layers: int, width: int, activation: str = "relu", **more: Any) -> Recipe:
+    return Recipe(mlp.MLPGenerator, width, hidden(layers), {"activation": activation, **more})
+
+
+_DCGAN = {
+    "generator": Recipe(dcgan.DCGANGenerator, 64),
+    "encoder": Recipe(dcgan.DCGANEncoder, 64, as_generator=True),
+    "discriminator": Recipe(dcgan.DCGANDiscriminator, 64),
+    "joint discriminator": Recipe(dcgan.JointDCGANDiscriminator, 64),
+    "latent discriminator": Recipe(mlp.MLPDiscriminator, 512, hidden(4)),  # IVAAE, Table 4
 }
-"""The networks that `from_config` knows, by class name."""
+_WAE = {
+    "generator": Recipe(wae.WAEGenerator, 128),
+    "encoder": Recipe(wae.WAEEncoder, 128, as_generator=True),
+}
+_RESIDUAL = {
+    "generator": Recipe(residual.ResidualGenerator, 32),
+    "encoder": Recipe(residual.ResidualEncoder, 32, as_generator=True),
+    "discriminator": Recipe(residual.ResidualDiscriminator, 32),
+    "joint discriminator": Recipe(residual.JointResidualDiscriminator, 32),
+    "latent discriminator": _DCGAN["latent discriminator"],
+}
 
-NORMS = ("batch", "none", "spectral")
-"""Of discriminators."""
 
-ROLES = ("generator", "encoder", "discriminator", "latent discriminator", "joint discriminator")
+def _finest_first(width: int) -> dict[str, Any]:
+    return {"channels": (width, 2 * width, 4 * width, 8 * width)}
 
 
-@held()
+def _coarsest_first(width: int) -> dict[str, Any]:
+    return {"channels": (8 * width, 4 * width, 2 * width, width)}
+
+
+_DIGITS = {
+    "generator": Recipe(dcgan.DigitGenerator, 64, _coarsest_first),
+    "encoder": Recipe(mlp.MLPEncoder, 1024, hidden(1)),  # LDMGAN's MLP of two layers
+    "discriminator": Recipe(dcgan.DigitDiscriminator, 64, _finest_first),
+    "joint discriminator": Recipe(dcgan.JointDigitDiscriminator, 64, _finest_first),
+    "latent discriminator": _DCGAN["latent discriminator"],
+}
+
+
+def _shrunken(x: int) -> dict[str, Recipe]:
+    """The nets of Metz et al. 2017 whose discriminator has x, 2x and 4x channels."""
+    generator = {"channels": (64, 32, 16, 8), "kernel": 3, "last_doubles": False}
+    discriminator = {"channels": (x, 2 * x, 4 * x), "kernel": 3, "slope": 0.3, "first_norm": True}
+    return {
+        **_DIGITS,
+        "generator": Recipe(dcgan.DigitGenerator, widths=None, arguments=generator),
+        "discriminator": Recipe(dcgan.DigitDiscriminator, widths=None, arguments=discriminator),
+        "joint discriminator": Recipe(dcgan.JointDigitDiscriminator, widths=None, arguments=discriminator),
+    }
+
+
+PRESETS: dict[str, Preset] = {
+    "mlp": Preset(
+        "fully connected, 2x128 ReLU throughout",
+        _connected(_perceptron(2, 128), _perceptron(2, 128)),
+    ),
+    "mlp-tanh": Preset(
+        "fully connected, 2x128: G and E ReLU, D tanh, whose slope has no kinks for penalties on gradients",
+        _connected(_perceptron(2, 128), _perceptron(2, 128, "tanh")),
+    ),
+    "dcgan": Preset(
+        "IVGAN, Table 1 (DCGAN): see modecover.networks.dcgan",
+        {**_DCGAN, "encoder": Recipe(dcgan.DCGANEncoder, 64, as_generator=True, quarter=True)},
+    ),
+    "dcgan-wide-encoder": Preset(
+        "DCGAN with E as wide as D: IVGAN's Table 1 as printed; MDGAN's Appendix B, where E is the inverse of G", _DCGAN
+    ),
+    "wae": Preset(
+        "WAE (Tolstikhin et al. 2018), IVAAE Table 4: see modecover.networks.wae; discriminators of images as dcgan",
+        {**_DCGAN, **_WAE},
+    ),
+    "residual": Preset(
+        "Residual networks without normalisation, after R3GAN (Huang et al. 2024): see modecover.networks.residual",
+        _RESIDUAL,
+    ),
+    "dcgan28": Preset(
+        "DCGAN at 28x28 as PacGAN and VEEGAN ran it; E as LDMGAN's section 5.3, an MLP of two layers (width 1024 ours)",
+        _DIGITS,
+    ),
+    "unrolled-quarter": Preset(
+        "Unrolled GAN (Metz et al. 2017), stacked MNIST, D with K = 1/4 of G's size; E (ours) an MLP of two layers",
+        _shrunken(2),
+    ),
+    "unrolled-half": Preset(
+        "Unrolled GAN (Metz et al. 2017), stacked MNIST, D with K = 1/2 of G's size; E (ours) an MLP of two layers",
+        _shrunken(4),
+    ),
+    "ivaae-mnist": Preset(
+        "IVAAE, Table 3, MNIST at 64x64: 2x1024 ReLU throughout",
+        _connected(_perceptron(2, 1024), _perceptron(2, 1024)),
+    ),
+    "veegan": Preset(
+        "VEEGAN (Srivastava et al. 2017), mixtures: G and E 2x128 ReLU, D 1x128 ReLU",
+        _connected(_perceptron(2, 128), _perceptron(1, 128)),
+        points=True,
+    ),
+    "pacgan": Preset(
+        "PacGAN (Lin et al. 2018), mixtures: G 4x400 batch norm ReLU, D 3x200 maxout of 5; E (ours) as G",
+        _connected(_perceptron(4, 400, batch_norm=True), _perceptron(3, 200, "maxout", pieces=5)),
+        points=True,
+    ),
+    "ldmgan": Preset(
+        "LDMGAN, ring and grid: G and E 2x64 ReLU, D 1x64 ReLU",
+        _connected(_perceptron(2, 64), _perceptron(1, 64)),
+        points=True,
+    ),
+    "mdgan": Preset(
+        "MDGAN (Che et al. 2017), circle of 6: G 2x128 ReLU, D 1x128 ReLU; E the inverse of G",
+        _connected(_perceptron(2, 128), _perceptron(1, 128)),
+        points=True,
+    ),
+    "unrolled": Preset(
+        "Unrolled GAN (Metz et al. 2017), ring: G and D 2x128 tanh; E (ours) as G",
+        _connected(_perceptron(2, 128, "tanh"), _perceptron(2, 128, "tanh")),
+        points=True,
+    ),
+}
+"""The presets by name. `source` says what each holds and where it is from."""
+
+
+@held(latent=1, classes=0, packing=1, width=1, encoder_width=1, discriminator_width=1)
 def build(
     roles: Mapping[str, str],
     shape: Sequence[int],
@@ -67,7 +226,7 @@ def build(
     """New networks for the named roles, their weights drawn from torch's global generator in the order of `roles`.
 
     Args:
-        roles: name to one of `ROLES`, as `Method.roles()` gives them.
+        roles: name to role, as `Method.roles()` gives them.
         shape: of one sample of the data.
         latent: the latent dimension.
         preset: a name in `PRESETS`, or "auto": "dcgan" for images, "mlp" for all else.
@@ -89,32 +248,48 @@ def build(
     Raises:
         UserError: an unknown preset or role, a preset that cannot make this data, or an option it does not have.
     """
-    if discriminator_norm not in NORMS:
-        raise UserError(f"discriminator_norm is {shown(discriminator_norm)}: choose {joined(NORMS)}.")
-    options = Options(
-        shape=sizes("shape", shape),
-        latent=size("latent", latent),
-        classes=count("classes", classes),
-        split_statistics=split_statistics,
-        stochastic_codes=stochastic_codes,
-        packing=size("packing", packing),
-        input_affine=input_affine,
+    shape, norm = sizes("shape", shape), checked("discriminator_norm", discriminator_norm, Norm)
+    name = choose_preset(preset, shape)
+    recipes = PRESETS[name].networks
+    if dropout and PRESETS[name].sides:
+        raise UserError(f'The network preset "{name}" has no dropout: leave dropout at 0, or use the preset "mlp".')
+    widths = {"generator": width, "encoder": encoder_width, "latent discriminator": discriminator_width}
+    given = {
+        "shape": shape,
+        "latent": latent,
+        "classes": classes,
+        "split_statistics": split_statistics,
+        "input_affine": input_affine,
         # Normalised log variances would be no variances.
-        encoder_normalize=encoder_normalize and not stochastic_codes,
-        quarter_encoder=quarter_encoder,
-        prior=prior,
-        dropout=dropout,
-        discriminator_norm=discriminator_norm,
-        widths=_widths(width, encoder_width, discriminator_width),
-    )
-    name = choose_preset(preset, options.shape)
+        "normalize": encoder_normalize and not stochastic_codes,
+        "law": checked("prior", prior, Law),
+        "spectral": norm == "spectral",
+        # Images live in [-1, 1]; points anywhere.
+        "output": "tanh" if len(shape) == 3 else "none",
+    }
+    given_to: dict[str, dict[str, Any]] = {
+        "encoder": {"latent": 2 * latent if stochastic_codes else latent},
+        "discriminator": {"shape": (shape[0] * packing, *shape[1:]), "dropout": dropout},
+        "latent discriminator": {"shape": (latent,)},
+    }
+    made: dict[str, nn.Module] = {}
     for network, role in roles.items():
-        if role not in ROLES:
-            raise UserError(f"{network} has the role {role!r}; a network is one of {', '.join(ROLES)}.")
-    chosen = PRESETS[name]
-    if chosen.convolutional is not None:
-        return {network: chosen.convolutional(role, options) for network, role in roles.items()}
-    return {network: fully_connected(role, chosen, options) for network, role in roles.items()}
+        if role not in recipes:
+            raise UserError(f"{network} has the role {role!r}; a network is one of {', '.join(recipes)}.")
+        recipe = recipes[role]
+        chosen = widths.get(role, width if discriminator_width is None else discriminator_width)
+        if recipe.widths is None and chosen is not None:
+            raise UserError(f'The network preset "{name}" has the widths of its paper: leave the width out.')
+        if chosen is None:
+            quarter = recipe.quarter and quarter_encoder
+            chosen = QUARTER if quarter else (width if recipe.as_generator else None) or recipe.width
+        arguments = {**given, **given_to.get(role, {}), **recipe.arguments}
+        arguments |= recipe.widths(chosen) if recipe.widths else {}
+        kinds = fields_of(recipe.network)
+        # Residual networks have no batch norm.
+        arguments["norm"] = norm if norm in get_args(kinds.get("norm")) else "none"
+        made[network] = recipe.network(**{key: value for key, value in arguments.items() if key in kinds})
+    return made
 
 
 def choose_preset(preset: str, shape: Sequence[int]) -> str:
@@ -125,8 +300,8 @@ def choose_preset(preset: str, shape: Sequence[int]) -> str:
     if preset not in PRESETS:
         raise UserError(f"There is no network preset {preset!r}; choose auto or one of {', '.join(PRESETS)}.")
     if PRESETS[preset].sides:
-        image_shape(shape, PRESETS[preset].sides, preset.upper())
-    if PRESETS[preset].data == "points" and len(shape) != 1:
+        require_image(shape, PRESETS[preset].sides, preset.upper())
+    if PRESETS[preset].points and len(shape) != 1:
         cure = 'use the preset "dcgan" or "mlp"' if images else 'use the preset "mlp"'
         raise UserError(
             f"The network preset {preset!r} is for points, but a sample of this data has shape {tuple(shape)}: {cure}."
@@ -157,12 +332,3 @@ def from_config(config: Mapping[str, Any]) -> nn.Module:
         raise UserError(f"The description of a {name} does not fit this version: {error}") from error
     except Exception as error:  # values of the right kinds that do not go together: the description is to blame
         raise UserError(f"The description of a {name} does not fit this version: {first_line(error)}.") from error
-
-
-def _widths(width: int | None, encoder: int | None, discriminator: int | None) -> dict[str, int | None]:
-    named = {"width": width, "encoder_width": encoder, "discriminator_width": discriminator}
-    for name, value in named.items():
-        if value is not None:
-            size(name, value)
-    judges = dict.fromkeys(("discriminator", "joint discriminator"), width if discriminator is None else discriminator)
-    return {"generator": width, "encoder": encoder, "latent discriminator": discriminator, **judges}

@@ -18,23 +18,38 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
-from modecover.errors import UserError
-from modecover.networks.arguments import Configured, size
-from modecover.networks.dcgan import image_shape
-from modecover.networks.heads import HeadedDiscriminator
-from modecover.networks.joint import JointImageDiscriminator
-from modecover.networks.normalization import CoordinateAffine, normalized_codes, unknown_kind
+from modecover.networks.network import (
+    SLOPE,
+    BaseDiscriminator,
+    BaseEncoder,
+    BaseGenerator,
+    JointImageDiscriminator,
+    OwnNetwork,
+    network,
+)
+from modecover.networks.normalization import Law
 from modecover.networks.spectral import SpectralConv2d
 
-SIDES = (16, 32, 64, 128)
-SLOPE = 0.2
 EXPANSION = 2
 GROUP_WIDTH = 16
 MOST = 8
 """Channels at the coarse end are at most this many times the width."""
+GAIN = math.sqrt(2 / (1 + SLOPE**2))
+"""Of the leaky ReLU: keeps the variance of what passes through it (He et al. 2015)."""
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+def started(layer: Layer, gain: float = 1.0) -> Layer:
+    """A layer with first weights: normal with standard deviation gain / sqrt(inputs of a unit), biases 0."""
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 class ResidualBlock(nn.Module):
@@ -46,22 +61,21 @@ class ResidualBlock(nn.Module):
         spectral: spectral normalisation of the convolutions; the block then does not start as the identity.
     """
 
+    row_wise = True
+
     def __init__(self, channels: int, blocks: int, spectral: bool = False):
         super().__init__()
         hidden = channels * EXPANSION
         groups = next(g for g in range(max(1, hidden // GROUP_WIDTH), 0, -1) if hidden % g == 0)
         convolution = SpectralConv2d if spectral else nn.Conv2d
-        layers = [
-            convolution(channels, hidden, 1),
-            convolution(hidden, hidden, 3, padding=1, groups=groups),
-            convolution(hidden, channels, 1, bias=False),
-        ]
-        for layer in layers:
+        first = convolution(channels, hidden, 1)
+        middle = convolution(hidden, hidden, 3, padding=1, groups=groups)
+        last = convolution(hidden, channels, 1, bias=False)
+        for layer in (first, middle, last):
             # Zhang et al. 2019 (fix-up): L^(-1 / (2m - 2)) with m = 3 layers in each of L blocks.
-            _initialize(layer, _GAIN * blocks**-0.25)
+            started(layer, GAIN * blocks**-0.25)
         if not spectral:
-            nn.init.zeros_(layers[2].weight)
-        first, middle, last = layers
+            nn.init.zeros_(last.weight)
         self.layers = nn.Sequential(first, nn.LeakyReLU(SLOPE), middle, nn.LeakyReLU(SLOPE), last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +83,39 @@ class ResidualBlock(nn.Module):
         return x + change
 
 
-class ResidualGenerator(Configured, nn.Module):
+class _Residual(OwnNetwork):
+    sides = (16, 32, 64, 128)
+    family = "Residual"
+    width: int
+    blocks: int
+    norm: Literal["none", "spectral"] = "none"
+
+    def channels(self) -> list[int]:
+        """Of the maps with sides side, side/2, ..., 4: doubled at each halving, up to `MOST` times the width."""
+        return [self.width * min(MOST, 2**stage) for stage in range((self.shape[1] // 4).bit_length())]
+
+    def stage(self, channels: int) -> list[nn.Module]:
+        """The blocks at one side."""
+        total = self.blocks * len(self.channels())
+        return [ResidualBlock(channels, total, self.norm == "spectral") for _ in range(self.blocks)]
+
+    def change(self, here: int, after: int) -> list[nn.Module]:
+        """A 1x1 convolution where the number of channels changes."""
+        convolution = SpectralConv2d if self.norm == "spectral" else nn.Conv2d
+        return [] if here == after else [started(convolution(here, after, 1, bias=False))]
+
+    def trunk(self) -> tuple[list[nn.Module], int]:
+        """From the image down to one number for each channel of the 4x4 map, (B, F, 1, 1)."""
+        channels, convolution = self.channels(), SpectralConv2d if self.norm == "spectral" else nn.Conv2d
+        layers = [started(convolution(self.shape[0], self.width, 1)), *self.stage(self.width)]
+        for here, after in pairwise(channels):
+            layers += [nn.AvgPool2d(2), *self.change(here, after), *self.stage(after)]
+        basis = convolution(channels[-1], channels[-1], 4, groups=channels[-1], bias=False)
+        return [*layers, started(basis)], channels[-1]
+
+
+@network
+class ResidualGenerator(_Residual, BaseGenerator):
     """Latent rows (B, latent) to images (B, channels, side, side) in [-1, 1].
 
     It has no batch statistics: `kind` is taken, and makes no difference.
@@ -82,31 +128,27 @@ class ResidualGenerator(Configured, nn.Module):
         input_affine: begin with a learned scale and shift of every latent coordinate.
     """
 
-    def __init__(self, latent: int, shape: Sequence[int], width: int = 32, blocks: int = 1, input_affine: bool = False):
-        super().__init__()
-        self.latent, self.shape, self.width = size("latent", latent), _image_shape(shape), size("width", width)
-        self.blocks, self.input_affine = size("blocks", blocks), input_affine
-        channels = _channel_plan(self.shape[1], width)[::-1]
-        total = blocks * len(channels)
-        layers: list[nn.Module] = [CoordinateAffine(latent)] if input_affine else []
-        layers += [_initialize(nn.Linear(latent, channels[0])), nn.Unflatten(1, (channels[0], 1, 1))]
-        basis = nn.ConvTranspose2d(channels[0], channels[0], 4, groups=channels[0], bias=False)
+    latent: int
+    shape: Sequence[int]
+    width: int = 32
+    blocks: int = 1
+    input_affine: bool = False
+
+    def body(self) -> list[nn.Module]:
+        channels = self.channels()[::-1]
+        coarse = channels[0]
+        layers: list[nn.Module] = [started(nn.Linear(self.latent, coarse)), nn.Unflatten(1, (coarse, 1, 1))]
+        basis = nn.ConvTranspose2d(coarse, coarse, 4, groups=coarse, bias=False)
         nn.init.normal_(basis.weight)
-        layers += [basis, *_blocks(channels[0], blocks, total)]
+        layers += [basis, *self.stage(coarse)]
         for here, after in pairwise(channels):
-            layers += _change(here, after)
-            layers += [nn.Upsample(scale_factor=2, mode="bilinear"), *_blocks(after, blocks, total)]
-        layers += [_initialize(nn.Conv2d(width, self.shape[0], 1)), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, z: Tensor, kind: str = "prior") -> Tensor:
-        if kind not in ("prior", "code"):
-            raise unknown_kind(kind)
-        image: Tensor = self.layers(z)
-        return image
+            layers += self.change(here, after)
+            layers += [nn.Upsample(scale_factor=2, mode="bilinear"), *self.stage(after)]
+        return [*layers, started(nn.Conv2d(self.width, self.shape[0], 1)), nn.Tanh()]
 
 
-class ResidualEncoder(Configured, nn.Module):
+@network
+class ResidualEncoder(_Residual, BaseEncoder):
     """Images (B, channels, side, side) to latent rows (B, latent).
 
     Args:
@@ -114,30 +156,20 @@ class ResidualEncoder(Configured, nn.Module):
         normalize, law: as for `MLPEncoder`.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int,
-        width: int = 32,
-        blocks: int = 1,
-        normalize: bool = True,
-        law: str = "normal",
-    ):
-        super().__init__()
-        self.shape, self.latent, self.width = _image_shape(shape), size("latent", latent), size("width", width)
-        self.blocks, self.normalize, self.law = size("blocks", blocks), normalize, law
-        layers = [*_trunk(self.shape, width, blocks), nn.Flatten()]
-        layers.append(_initialize(nn.Linear(_features(self.shape, width), latent, bias=not normalize)))
-        if normalize:
-            layers += normalized_codes(latent, law)
-        self.layers = nn.Sequential(*layers)
+    shape: Sequence[int]
+    latent: int
+    width: int = 32
+    blocks: int = 1
+    normalize: bool = True
+    law: Law = "normal"
 
-    def forward(self, x: Tensor) -> Tensor:
-        code: Tensor = self.layers(x)
-        return code
+    def body(self) -> list[nn.Module]:
+        layers, features = self.trunk()
+        return [*layers, nn.Flatten(), started(nn.Linear(features, self.latent, bias=not self.normalize))]
 
 
-class ResidualDiscriminator(Configured, HeadedDiscriminator):
+@network
+class ResidualDiscriminator(_Residual, BaseDiscriminator):
     """Images (B, channels, side, side) to scores (B,), class logits (B, classes) or features (B, F).
 
     The features are one number for each channel of the 4x4 map, F = 8 * width (4 * width at a side of 16).
@@ -148,13 +180,18 @@ class ResidualDiscriminator(Configured, HeadedDiscriminator):
         norm: "none", or "spectral" for spectral normalisation of every layer, the heads included.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 32, blocks: int = 1, classes: int = 0, norm: str = "none"):
-        trunk = nn.Sequential(*_trunk(_image_shape(shape), size("width", width), size("blocks", blocks), norm))
-        super().__init__(trunk, _features(shape, width), classes, _initialize, spectral=norm == "spectral")
-        self.shape, self.width, self.blocks, self.norm = _image_shape(shape), width, blocks, norm
+    shape: Sequence[int]
+    width: int = 32
+    blocks: int = 1
+    classes: int = 0
+    norm: Literal["none", "spectral"] = "none"
+
+    def head(self, features: int, outputs: int) -> nn.Linear:
+        return started(super().head(features, outputs))
 
 
-class JointResidualDiscriminator(Configured, JointImageDiscriminator):
+@network
+class JointResidualDiscriminator(_Residual, JointImageDiscriminator):
     """Images (B, channels, side, side) with latent rows (B, latent) to scores (B,).
 
     Args:
@@ -163,64 +200,9 @@ class JointResidualDiscriminator(Configured, JointImageDiscriminator):
         norm: as for `ResidualDiscriminator`.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int,
-        width: int = 32,
-        blocks: int = 1,
-        joint: int = 512,
-        norm: str = "none",
-    ):
-        of_x = nn.Sequential(*_trunk(_image_shape(shape), size("width", width), size("blocks", blocks), norm))
-        super().__init__(of_x, _features(shape, width), latent, joint, spectral=norm == "spectral")
-        self.shape, self.width, self.blocks, self.norm = _image_shape(shape), width, blocks, norm
-
-
-def _trunk(shape: Sequence[int], width: int, blocks: int, norm: str = "none") -> list[nn.Module]:
-    """From the image down to one number for each channel of the 4x4 map, (B, F, 1, 1)."""
-    if norm not in ("none", "spectral"):
-        raise UserError(f'norm is {norm!r}; residual discriminators have "none" or "spectral".')
-    spectral, channels = norm == "spectral", _channel_plan(shape[1], width)
-    convolution, total = SpectralConv2d if spectral else nn.Conv2d, blocks * len(channels)
-    layers = [_initialize(convolution(shape[0], width, 1)), *_blocks(width, blocks, total, spectral)]
-    for here, after in pairwise(channels):
-        layers += [nn.AvgPool2d(2), *_change(here, after, spectral), *_blocks(after, blocks, total, spectral)]
-    basis = convolution(channels[-1], channels[-1], 4, groups=channels[-1], bias=False)
-    return [*layers, _initialize(basis)]
-
-
-def _blocks(channels: int, count: int, total: int, spectral: bool = False) -> list[nn.Module]:
-    return [ResidualBlock(channels, total, spectral) for _ in range(count)]
-
-
-def _change(here: int, after: int, spectral: bool = False) -> list[nn.Module]:
-    """A 1x1 convolution where the number of channels changes."""
-    convolution = SpectralConv2d if spectral else nn.Conv2d
-    return [] if here == after else [_initialize(convolution(here, after, 1, bias=False))]
-
-
-def _channel_plan(side: int, width: int) -> list[int]:
-    """Channels of the maps with sides side, side/2, ..., 4: doubled at each halving, up to `MOST` times the width."""
-    return [width * min(MOST, 2**stage) for stage in range((side // 4).bit_length())]
-
-
-def _features(shape: Sequence[int], width: int) -> int:
-    return _channel_plan(shape[1], width)[-1]
-
-
-def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    return image_shape(shape, SIDES, "Residual")
-
-
-_GAIN = math.sqrt(2 / (1 + SLOPE**2))
-"""Of the leaky ReLU: keeps the variance of what passes through it (He et al. 2015)."""
-
-
-def _initialize(layer: nn.Module, gain: float = 1.0) -> nn.Module:
-    """First weights of one layer: normal with standard deviation gain / sqrt(inputs of a unit), biases 0."""
-    assert isinstance(layer, nn.Conv2d | nn.Linear)
-    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
+    shape: Sequence[int]
+    latent: int
+    width: int = 32
+    blocks: int = 1
+    joint: int = 512
+    norm: Literal["none", "spectral"] = "none"

@@ -38,6 +38,7 @@ def is_spectral(module: nn.Module) -> bool:
 class SpectralLinear(nn.Linear):
     """A linear layer whose matrix has spectral norm 1. Buffer `u`: the state of the power iteration, (outputs,)."""
 
+    row_wise = True
     u: Tensor
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True):
@@ -54,6 +55,7 @@ class SpectralConv2d(nn.Conv2d):
     Takes the arguments of `nn.Conv2d` by position up to `padding`, `groups` and `bias`. Buffer `u`: (channels out,).
     """
 
+    row_wise = True
     u: Tensor
 
     def __init__(

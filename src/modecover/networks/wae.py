@@ -17,16 +17,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from torch import Tensor, nn
+from torch import nn
 
-from modecover.networks.arguments import Configured, size
-from modecover.networks.dcgan import image_shape
-from modecover.networks.normalization import CoordinateAffine, batch_norm, normalized_codes, run_layers
-
-SIDES = (16, 28, 32, 64, 128)
+from modecover.networks.network import BaseEncoder, BaseGenerator, OwnNetwork, network
+from modecover.networks.normalization import Law, batch_norm
 
 
-class WAEGenerator(Configured, nn.Module):
+class _WAE(OwnNetwork):
+    sides = (16, 28, 32, 64, 128)
+    family = "WAE"
+    width: int
+
+    def channels(self) -> list[int]:
+        """Of the maps, doubled whenever the side halves, down to the generator's first map, 8x8 or 7x7."""
+        return [self.width << stage for stage in range((self.shape[1] // 7).bit_length())]
+
+    @staticmethod
+    def initialize(layer: nn.Module) -> None:
+        """The first weights of the authors' code."""
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, 0.01)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+@network
+class WAEGenerator(_WAE, BaseGenerator):
     """Latent rows (B, latent) to images (B, channels, side, side) in [-1, 1].
 
     Args:
@@ -37,35 +53,25 @@ class WAEGenerator(Configured, nn.Module):
         input_affine: begin with a learned scale and shift of every latent coordinate.
     """
 
-    def __init__(
-        self,
-        latent: int,
-        shape: Sequence[int],
-        width: int = 128,
-        split_statistics: bool = False,
-        input_affine: bool = False,
-    ):
-        super().__init__()
-        self.latent, self.shape, self.width = size("latent", latent), _image_shape(shape), size("width", width)
-        self.split_statistics, self.input_affine = split_statistics, input_affine
-        stages = _doublings(self.shape[1])
-        start = self.shape[1] >> stages
-        channels = [width << stage for stage in reversed(range(stages + 1))]
-        layers: list[nn.Module] = [CoordinateAffine(latent)] if input_affine else []
-        layers += [nn.Linear(latent, channels[0] * start * start), nn.Unflatten(1, (channels[0], start, start))]
-        layers += [nn.ReLU()]
+    latent: int
+    shape: Sequence[int]
+    width: int = 128
+    split_statistics: bool = False
+    input_affine: bool = False
+
+    def body(self) -> list[nn.Module]:
+        channels = self.channels()[::-1]
+        start = self.shape[1] >> (len(channels) - 1)
+        layers: list[nn.Module] = [nn.Linear(self.latent, channels[0] * start * start)]
+        layers += [nn.Unflatten(1, (channels[0], start, start)), nn.ReLU()]
         for here, after in pairwise(channels):
             layers += [nn.ConvTranspose2d(here, after, 5, 2, 2, output_padding=1, bias=False)]
-            layers += [batch_norm(after, 2, split_statistics), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(width, self.shape[0], 5, 1, 2), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
-        self.apply(_initialize)
-
-    def forward(self, z: Tensor, kind: str = "prior") -> Tensor:
-        return run_layers(self.layers, z, kind)
+            layers += [batch_norm(after, 2, self.split_statistics), nn.ReLU()]
+        return [*layers, nn.ConvTranspose2d(self.width, self.shape[0], 5, 1, 2), nn.Tanh()]
 
 
-class WAEEncoder(Configured, nn.Module):
+@network
+class WAEEncoder(_WAE, BaseEncoder):
     """Images (B, channels, side, side) to latent rows (B, latent).
 
     Args:
@@ -73,39 +79,14 @@ class WAEEncoder(Configured, nn.Module):
         normalize, law: as for `MLPEncoder`.
     """
 
-    def __init__(
-        self, shape: Sequence[int], latent: int, width: int = 128, normalize: bool = False, law: str = "normal"
-    ):
-        super().__init__()
-        self.shape, self.latent, self.width = _image_shape(shape), size("latent", latent), size("width", width)
-        self.normalize, self.law = normalize, law
-        channels = [width << stage for stage in range(_doublings(self.shape[1]) + 1)]
+    shape: Sequence[int]
+    latent: int
+    width: int = 128
+    normalize: bool = False
+    law: Law = "normal"
+
+    def body(self) -> list[nn.Module]:
         layers: list[nn.Module] = []
-        for here, after in pairwise([self.shape[0], *channels]):
+        for here, after in pairwise([self.shape[0], *self.channels()]):
             layers += [nn.Conv2d(here, after, 5, 2, 2, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        layers += [nn.Flatten(), nn.Linear(channels[-1] * 4 * 4, latent, bias=not normalize)]
-        if normalize:
-            layers += normalized_codes(latent, law)
-        self.layers = nn.Sequential(*layers)
-        self.apply(_initialize)
-
-    def forward(self, x: Tensor) -> Tensor:
-        code: Tensor = self.layers(x)
-        return code
-
-
-def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    return image_shape(shape, SIDES, "WAE")
-
-
-def _doublings(side: int) -> int:
-    """How often the side doubles from the generator's first map, which is 8x8 or 7x7."""
-    return (side // 7).bit_length() - 1
-
-
-def _initialize(module: nn.Module) -> None:
-    """The first weights of the authors' code, for one layer."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, 0.0, 0.01)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        return [*layers, nn.Flatten(), nn.Linear(self.channels()[-1] * 4 * 4, self.latent, bias=not self.normalize)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,13 +17,10 @@ from torch.nn import functional as F
 from modecover.data import Dataset, StackedDigits
 from modecover.data.mixtures import Mixture
 from modecover.limits import require_memory
-from modecover.metrics.classifier import DigitClassifier
-from modecover.metrics.classifier_training import cached_digit_classifier
+from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
-from modecover.metrics.stacked import SAMPLES, stacked_modes
 from modecover.metrics.transport import wasserstein
-from modecover.networks.arguments import elements
 from modecover.random import derive_seed
 
 Progress = Callable[[int, int], None]
@@ -123,7 +121,7 @@ def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progre
     For stacked digits a classifier of single digits is trained the first time, and kept in `cache_folder()`.
     """
     if samples is not None:
-        require_memory(f"Evaluations of {samples:,} samples", 8 * samples * elements(dataset.shape), "choose fewer")
+        require_memory(f"Evaluations of {samples:,} samples", 8 * samples * math.prod(dataset.shape), "choose fewer")
     if dataset.mixture is not None:
         return MixtureEvaluator(dataset.mixture, samples or 2048)
     if isinstance(dataset, StackedDigits):

@@ -7,6 +7,7 @@ fitted; what a run takes beyond that is told where it comes up (`modecover.limit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,6 @@ from modecover.data.pictures import StreamedImages
 from modecover.errors import UserError
 from modecover.limits import explained, free_memory, readable, require_memory
 from modecover.methods.base import Method
-from modecover.networks.arguments import elements
 from modecover.networks.check import ROWS
 from modecover.runs.settings import Settings
 
@@ -88,7 +88,7 @@ def require_fit(
         settings: resolved.
         networks: of one seed, by name.
     """
-    latent, row, seeds, batch = settings.latent or 1, elements(dataset.shape), settings.seeds, settings.batch
+    latent, row, seeds, batch = settings.latent or 1, math.prod(dataset.shape), settings.seeds, settings.batch
     weights = sum(p.numel() for network in networks.values() for p in network.parameters())
     kept = sum(_kept(networks[name], latent) for name, role in method.roles().items() if role == "generator")
     copies = 2 + _STATES[settings.optimizer] + (settings.ema > 0)

@@ -25,7 +25,7 @@ from modecover.kinds import checked, shown
 from modecover.limits import require_memory, within_limits
 from modecover.metrics.arrays import readable_tensor
 from modecover.networks.copies import detached_copy
-from modecover.networks.registry import CLASSES
+from modecover.networks.network import CLASSES
 from modecover.pictures.drawing import to_pixels
 from modecover.random import derive_seed
 from modecover.runs.model_files import CONFIG, FORMAT, WEIGHTS, fill, read_config, read_weights, rebuilt

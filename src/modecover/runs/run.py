@@ -23,7 +23,7 @@ from modecover.errors import UserError
 from modecover.limits import within_limits
 from modecover.methods import registry
 from modecover.methods.base import Method
-from modecover.networks.presets import PRESETS
+from modecover.networks import PRESETS
 from modecover.runs.arguments import require_kinds, require_samples
 from modecover.runs.build import OwnNetworks, build_engine
 from modecover.runs.evaluation import Evaluator, evaluator_for
