@@ -198,7 +198,7 @@ def _tile(image: Rows, words: str) -> str:
 
 
 def _picture(image: Rows, words: str) -> str:
-    from modecover.pictures.drawing import image_grid
+    from modecover.pictures.images import image_grid
 
     picture = image_grid(image[None], scale=1)
     small = max(picture.size) < _LARGEST_TILE

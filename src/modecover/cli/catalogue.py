@@ -21,7 +21,7 @@ def run_list(words: list[str]) -> int:
     from modecover.data import NAMES, mixtures
     from modecover.interventions import INTERVENTIONS
     from modecover.networks import PRESETS
-    from modecover.runs.protocols import PROTOCOLS
+    from modecover.runs.resolve import PROTOCOLS
 
     Parser("modecover list", description="Name all there is to choose from.").parse(words)
     parameters = _parameters(mixtures.PRESETS)

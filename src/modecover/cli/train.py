@@ -57,7 +57,7 @@ Train a method on data. Running the same command again resumes; it ends at the w
 
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
-    from modecover.runs.protocols import PROTOCOLS, settings_of
+    from modecover.runs.resolve import PROTOCOLS, settings_of
     from modecover.runs.settings import Settings
 
     parser = Parser(

@@ -18,16 +18,16 @@ from modecover.engine.engine import Engine
 from modecover.engine.recorded import stepper
 from modecover.files import write_json
 from modecover.methods.roles import is_discriminator
-from modecover.pictures.drawing import curves_picture, save_png_atomic
-from modecover.pictures.snapshots import prepare_pictures, samples_picture
+from modecover.pictures.curves import curves_picture
+from modecover.pictures.images import save_png_atomic
+from modecover.pictures.saving import prepare_pictures, samples_picture
 from modecover.runs import checkpoint
 from modecover.runs.evaluation import Evaluator
 from modecover.runs.interludes import SHARE, Interlude
 from modecover.runs.listener import Listener
 from modecover.runs.log import JsonLines, TensorBoardSink, read_log, with_numbers
 from modecover.runs.model import GenerativeModel
-from modecover.runs.provenance import git_commit, hardware, versions
-from modecover.runs.records import RunFolder
+from modecover.runs.records import RunFolder, git_commit, hardware, versions
 from modecover.runs.settings import Settings
 from modecover.runs.stopping import asked_to_stop
 

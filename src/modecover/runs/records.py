@@ -1,7 +1,8 @@
-"""What a run leaves behind: a folder that describes itself, and its log.
+"""What a run leaves behind: a folder that describes itself, held by one process at a time.
 
 run.json       method, data, settings, and for each start: time, versions, git commit, hardware
 log.jsonl      one JSON object a line
+summary.json   what the run came to
 curves.png     the log as a picture
 samples/       pictures
 checkpoints/   see `modecover.runs.checkpoint`
@@ -10,26 +11,34 @@ model/         see `modecover.runs.model`
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import warnings
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from modecover.errors import UserError
-from modecover.files import is_partial, reason, remove_partial, require_file, write_json
+from modecover.files import is_partial, read_json, reason, remove_partial, write_json, writing
 from modecover.kinds import shown
-from modecover.runs.lock import FolderLock
 from modecover.runs.log import JsonLines
-from modecover.runs.provenance import git_commit, hardware, versions
 
 FORMAT = 1
 """The version of `run.json`."""
 
 ADDED = {"standardize": "off"}
 """Settings that runs of earlier versions did not have, with the value that says what they did."""
+
+LOCK = ".lock"
 
 _ABSENT = "(not set)"
 
@@ -47,8 +56,15 @@ class Description:
     opened: Mapping[str, Any] | None = None
     """What opens the data again (see `Dataset.opened`). Not compared: one data set may be found in two ways."""
 
+    def as_json(self) -> dict[str, Any]:
+        """As `run.json` holds it, so that it compares equal to one read back."""
+        data = {"name": self.data, "fingerprint": self.fingerprint, "opened": self.opened and dict(self.opened)}
+        facts = {"program": "modecover", "format": FORMAT, "method": self.method, "data": data}
+        described: dict[str, Any] = json.loads(json.dumps({**facts, "settings": dict(self.settings)}))
+        return described
 
-class RunFolder:
+
+class RunFolder(AbstractContextManager["RunFolder"]):
     """A run's folder, held by this process until `close` (or the end of a `with` block).
 
     Attributes:
@@ -58,6 +74,8 @@ class RunFolder:
 
     def __init__(self, path: Path, resumed: bool, lock: FolderLock):
         self.path, self.resumed, self._lock = path, resumed, lock
+        self.samples, self.checkpoints = path / "samples", path / "checkpoints"
+        self.model = path / "model"  # not made before there is a model
 
     @classmethod
     def open(cls, path: Path | str, description: Description, *, may_differ: Collection[str] = ()) -> RunFolder:
@@ -72,43 +90,33 @@ class RunFolder:
             UserError: the folder belongs to something else, to a run with other settings or to a live process, or it
                 cannot be written. Nothing in it has then been changed.
         """
-        path = Path(path)
-        described = _as_json(description)
-        try:
+        path, now = Path(path), description.as_json()
+        with writing(f"The run folder {path}", "make it writable, or choose another with --out"):
             _refuse_foreign(path)
             path.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(path)
             try:
                 before = read_run(path) if (path / "run.json").exists() else None
+                start: dict[str, Any] = {
+                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "git": git_commit(),
+                    "versions": versions(),
+                    "hardware": hardware(),
+                }
                 if before is not None:
-                    _refuse_differences(path, before, described, may_differ)
+                    _refuse_differences(path, before, now, may_differ)
+                    changed = _changes(before["settings"], now["settings"])
+                    start["changed"] = {name: [old, new] for name, old, new in changed}
                 run = cls(path, before is not None, lock)
                 run._remove_partial()
-                write_json(path / "run.json", _with_this_start(before, described))
-                for name in ("samples", "checkpoints"):
-                    (path / name).mkdir(exist_ok=True)
+                starts = [] if before is None else before["starts"]
+                write_json(path / "run.json", {**now, "starts": [*starts, start]})
+                run.samples.mkdir(exist_ok=True)
+                run.checkpoints.mkdir(exist_ok=True)
             except BaseException:
                 lock.release()
                 raise
-        except OSError as error:
-            raise UserError(
-                f"The run folder {path} cannot be written: {reason(error)}. Make it writable, or choose another "
-                "with --out."
-            ) from error
         return run
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """Where the model files go; not made before there is a model."""
-        return self.path / "model"
 
     def log(self, *, step: int) -> JsonLines:
         """The log, open at its end. Lines of later steps than `step`, which will be computed again, are dropped."""
@@ -124,12 +132,7 @@ class RunFolder:
     def _remove_partial(self) -> None:
         remove_partial(self.path, self.samples, self.checkpoints, self.model, *self.model.glob("seed-*"))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -141,19 +144,13 @@ def read_run(path: Path | str) -> dict[str, Any]:
     Raises:
         UserError: `path` is no run folder, or one of another format version.
     """
-    path = Path(path)
-    mend = "put it back from a backup, or use another folder"
+    path, mend = Path(path), "put it back from a backup, or use another folder"
     try:
-        require_file(path / "run.json", mend)
-        run = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        run = read_json(path / "run.json", mend)
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
         ) from None
-    except UserError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path / 'run.json'} cannot be read: {reason(error)}. {mend.capitalize()}.") from error
     if not isinstance(run, dict) or run.get("program") != "modecover":
         raise UserError(f"{path} holds a run.json that modecover did not write. Choose another folder with --out.")
     if run.get("format") != FORMAT:
@@ -169,26 +166,6 @@ def read_run(path: Path | str) -> dict[str, Any]:
     return run
 
 
-def _as_json(description: Description) -> dict[str, Any]:
-    """The description as `run.json` holds it, so that it compares equal to one read back."""
-    described: dict[str, Any] = json.loads(
-        json.dumps(
-            {
-                "program": "modecover",
-                "format": FORMAT,
-                "method": description.method,
-                "data": {
-                    "name": description.data,
-                    "fingerprint": description.fingerprint,
-                    "opened": None if description.opened is None else dict(description.opened),
-                },
-                "settings": dict(description.settings),
-            }
-        )
-    )
-    return described
-
-
 def _refuse_foreign(path: Path) -> None:
     """Raise where `path` is something that this module did not make."""
     if path.exists() and not path.is_dir():
@@ -196,10 +173,8 @@ def _refuse_foreign(path: Path) -> None:
     if (path / "run.json").exists():
         read_run(path)
         return
-    if not path.exists():
-        return
-    strangers = [p.name for p in path.iterdir() if p.name != FolderLock.NAME and not is_partial(p.name)]
-    if strangers:
+    inside = path.iterdir() if path.exists() else ()
+    if strangers := [p.name for p in inside if p.name != LOCK and not is_partial(p.name)]:
         raise UserError(
             f"{path} is not empty and is no run folder (it holds {min(strangers)}): nothing in it was changed. Choose "
             "a new or empty folder with --out."
@@ -211,16 +186,17 @@ def _refuse_differences(
 ) -> None:
     """Raise a sentence that names everything in which the run in `path` and the one asked for are not the same."""
     differing = []
-    if before["method"] != now["method"]:
+    other_method = before["method"] != now["method"]
+    if other_method:
         differing.append(f"method was {before['method']} and is now {now['method']}")
     if before["data"]["fingerprint"] != now["data"]["fingerprint"]:
         old, new = before["data"]["name"], now["data"]["name"]
         differing.append(f"data was {old} and is now {new}" if old != new else f"the content of data {old} changed")
     added = {name: value for name, value in ADDED.items() if name in now["settings"]}
-    other_method = before["method"] != now["method"]
-    for name, old, new in _changes({**added, **before["settings"]}, now["settings"]):
+    for name, *values in _changes({**added, **before["settings"]}, now["settings"]):
         if name not in may_differ and not (other_method and name.startswith("method.")):
-            differing.append(f"{name} was {_shown(old)} and is now {_shown(new)}")
+            old, new = (_ABSENT if value == _ABSENT else json.dumps(value, ensure_ascii=False) for value in values)
+            differing.append(f"{name} was {old} and is now {new}")
     if differing:
         raise UserError(
             f"{path} holds a run that differs: {'; '.join(differing)}. Put that back to resume it, or choose another "
@@ -234,19 +210,111 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[st
     return [(name, old, new) for name, old, new in both if json.dumps(old) != json.dumps(new)]
 
 
-def _shown(value: Any) -> str:
-    return _ABSENT if value == _ABSENT else json.dumps(value, ensure_ascii=False)
+class FolderLock:
+    """A file lock on a folder, let go by the system when the process ends, however it ends.
+
+    The locked file says who holds it, for the message alone. A record lock is used where there is one (POSIX): unlike
+    `flock` it is not inherited by data-loading workers, which may outlive a killed run by seconds.
+
+    Raises:
+        UserError: another process holds the folder, or another lock of this one.
+        OSError: the folder cannot be written.
+    """
+
+    _held: ClassVar[set[Path]] = set()
+    """Folders held by this process, whom its own record locks do not stop."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        if self.folder in self._held:
+            raise self._refusal("this very process")
+        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock_exclusively(descriptor)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                holder = os.pread(descriptor, 1000, 0) if hasattr(os, "pread") else b""
+                os.close(descriptor)
+                raise self._refusal(holder.decode(errors="replace").strip() or "another process") from None
+            warnings.warn(
+                f"{self.folder} lies on a file system without locks ({reason(error)}): start no second run in it.",
+                stacklevel=5,
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        self._descriptor: int | None = descriptor
+        self._held.add(self.folder)
+
+    def release(self) -> None:
+        """Let others have the folder; more than once does no harm."""
+        if self._descriptor is not None:
+            self._held.remove(self.folder)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _refusal(self, holder: str) -> UserError:
+        return UserError(
+            f"A run is going on in {self.folder} ({holder}): wait until it ends or stop it, or choose another folder "
+            "with --out."
+        )
 
 
-def _with_this_start(before: Mapping[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
-    """`run.json` for a start made now: the settings in force, and one more entry under `starts`."""
-    start: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": git_commit(),
-        "versions": versions(),
-        "hardware": hardware(),
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_exclusively(descriptor: int) -> None:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte past the text, which stays readable
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _lock_exclusively(descriptor: int) -> None:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what a run's numbers depend on; None where a package is not installed."""
+    import torch
+
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in ("modecover", "torch", "numpy", "safetensors"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return {**found, "cuda": torch.version.cuda}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine, in words."""
+    import torch
+
+    try:
+        facts = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        facts = []  # not Linux
+    named = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
+    return {
+        "system": platform.platform(),
+        "processor": named[0] if named else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
-    if before is None:
-        return {**now, "starts": [start]}
-    start["changed"] = {name: [old, new] for name, old, new in _changes(before["settings"], now["settings"])}
-    return {**now, "starts": [*before["starts"], start]}
+
+
+def git_commit() -> dict[str, Any] | None:
+    """The commit of the checkout this program runs from and whether files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy may lie inside somebody else's checkout
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
