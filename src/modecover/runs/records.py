@@ -97,16 +97,12 @@ class RunFolder(AbstractContextManager["RunFolder"]):
             lock = FolderLock(path)
             try:
                 before = read_run(path) if (path / "run.json").exists() else None
-                start: dict[str, Any] = {
-                    "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "git": git_commit(),
-                    "versions": versions(),
-                    "hardware": hardware(),
-                }
+                start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances("git")}
                 if before is not None:
                     _refuse_differences(path, before, now, may_differ)
                     changed = _changes(before["settings"], now["settings"])
                     start["changed"] = {name: [old, new] for name, old, new in changed}
+                lock.sign()
                 run = cls(path, before is not None, lock)
                 run._remove_partial()
                 starts = [] if before is None else before["starts"]
@@ -240,10 +236,14 @@ class FolderLock:
                 f"{self.folder} lies on a file system without locks ({reason(error)}): start no second run in it.",
                 stacklevel=5,
             )
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._descriptor: int | None = descriptor
         self._held.add(self.folder)
+
+    def sign(self) -> None:
+        """Say in the locked file who holds it."""
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
     def release(self) -> None:
         """Let others have the folder; more than once does no harm."""
@@ -272,6 +272,11 @@ else:
 
     def _lock_exclusively(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def circumstances(commit: str) -> dict[str, Any]:
+    """What numbers depend on beside the settings: the `commit`, by this name, the machine, and versions."""
+    return {commit: git_commit(), "versions": versions(), "hardware": hardware()}
 
 
 def versions() -> dict[str, str | None]:

@@ -10,7 +10,6 @@ from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
 from modecover.kinds import check_fields
 
-
 _LEAST = {
     **dict.fromkeys(("steps", "batch", "seeds", "latent", "width", "accumulate"), 1),
     **dict.fromkeys(("log_every", "checkpoint_every", "evaluate_samples"), 1),
