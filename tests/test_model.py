@@ -346,7 +346,7 @@ def test_an_unwritable_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_wrong_requests_are_sentences() -> None:
-    with pytest.raises(UserError, match="n is 0: give at least 1"):
+    with pytest.raises(UserError, match="0 samples were asked for; ask for at least 1"):
         points().sample(0)
     with pytest.raises(UserError, match=r"n is 2\.5: give a whole number"):
         points().sample(2.5)  # type: ignore[arg-type]

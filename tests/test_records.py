@@ -283,9 +283,8 @@ def test_resuming_drops_later_and_torn_lines(tmp_path: Path, torn: str) -> None:
     path = write_log(tmp_path, torn=torn)
     with RunFolder.open(tmp_path / "run", RUN) as folder:
         path = path.rename(folder.path / "log.jsonl")
-        log = folder.log(step=5)
-        log.write({"step": 6})
-        log.close()
+        folder.open_logs(5)
+        folder.write({"step": 6})
     assert path.read_text() == '{"event": "start"}\n{"step": 1, "x": 0.3333333333333333}\n' + (
         '{"step": 5, "x": 1.6666666666666667}\n{"step": 6}\n'
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,15 +25,27 @@ from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
 from modecover.metrics.stacked import SAMPLES, stacked_modes
 from modecover.metrics.transport import wasserstein
+from modecover.pictures.saving import samples_picture
 from modecover.random import derive_seed
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Progress = Callable[[int, int], None]
 
 Evaluations = list[tuple[int, list[dict[str, float]]]]
 """(step, the numbers of each seed) in order."""
 
+FIRST_PICTURE = 32
+"""The step of the first picture of samples by default."""
+
 SHARE = 0.025
 """Of the time so far, which pictures may have taken, and evaluations as much, where the next one comes by default."""
+
+SKIPPED = (
+    f"evaluations take more than {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has one at every N "
+    "steps"
+)
 
 
 @dataclass
@@ -86,6 +98,13 @@ def samples_of(engine: Engine, scaling: Scaling | None, count: int, key: str, *,
     """
     rows = engine.sample(count, average=average, key=key).cpu()
     return rows if scaling is None else scaling.undo(rows)
+
+
+def picture_of(engine: Engine, scaling: Scaling | None, dataset: Dataset) -> Image:
+    """A picture of samples of all seeds beside `dataset`, which can be drawn; as `samples_of` makes them."""
+    count = 1000 if len(dataset.shape) == 1 else 64 if len(engine.seeds) == 1 else 8
+    samples = samples_of(engine, scaling, count, "picture", average=engine.averaged)
+    return samples_picture(samples, dataset, engine.seeds)
 
 
 class Evaluator(ABC):

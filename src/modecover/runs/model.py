@@ -131,15 +131,17 @@ class GenerativeModel(
     def _in_units(self, rows: Tensor) -> Tensor:
         return rows if self.scaling is None else self.scaling.undo(rows)
 
-    @held(n=1, seed=0)
+    @held(seed=0)
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """The latent rows that `sample` sends through G, (n, d), on the CPU."""
+        if n < 1:
+            raise UserError(f"{n} samples were asked for; ask for at least 1.")
         size = 4 * n * (self.prior.dimension + math.prod(self.shape))
         require_memory(f"{n:,} samples", size, "ask for fewer at a time, with other seeds")
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
         return self.prior.rows(n, torch.device("cpu"), generator)
 
-    @held(n=1, seed=0, batch=1)
+    @held(seed=0, batch=1)
     def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
         """`n` rows, float32 of shape (n, *shape), on the CPU; images have values in [-1, 1].
 

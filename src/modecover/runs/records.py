@@ -18,19 +18,25 @@ import platform
 import socket
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modecover.errors import UserError
 from modecover.files import is_partial, read_json, reason, remove_partial, write_json, writing
 from modecover.kinds import shown
-from modecover.runs.log import JsonLines
+from modecover.pictures.curves import curves_picture
+from modecover.pictures.images import save_png_atomic
+from modecover.runs.log import JsonLines, TensorBoardSink, read_log, with_numbers
+
+if TYPE_CHECKING:
+    from modecover.runs.model import GenerativeModel
 
 FORMAT = 1
 """The version of `run.json`."""
@@ -76,6 +82,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         self.path, self.resumed, self._lock = path, resumed, lock
         self.samples, self.checkpoints = path / "samples", path / "checkpoints"
         self.model = path / "model"  # not made before there is a model
+        self._logs: list[JsonLines | TensorBoardSink] = []
 
     @classmethod
     def open(cls, path: Path | str, description: Description, *, may_differ: Collection[str] = ()) -> RunFolder:
@@ -114,13 +121,42 @@ class RunFolder(AbstractContextManager["RunFolder"]):
                 raise
         return run
 
-    def log(self, *, step: int) -> JsonLines:
-        """The log, open at its end. Lines of later steps than `step`, which will be computed again, are dropped."""
-        return JsonLines(self.path / "log.jsonl", step=step)
+    def open_logs(self, step: int, *, tensorboard: bool = False) -> None:
+        """Open the log at its end, dropping lines of later steps than `step`, which will be computed again."""
+        self._logs.append(JsonLines(self.path / "log.jsonl", step=step))
+        if tensorboard:
+            self._logs.append(TensorBoardSink(self.path / "tensorboard", step=step))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append a row to the open logs."""
+        for log in self._logs:
+            log.write(row)
+
+    def conclude(
+        self, title: str, seeds: Sequence[int], models: Sequence[GenerativeModel], summary: Mapping[str, Any]
+    ) -> None:
+        """Write what comes at the end: curves of the log, a model for each seed, and what says that all is there."""
+        save_png_atomic(curves_picture(read_log(self.path), title, seeds), self.path / "curves.png")
+        for seed, model in zip(seeds, models, strict=True):
+            model.save_pretrained(self.model / f"seed-{seed}" if len(seeds) > 1 else self.model)
+        write_json(self.path / "summary.json", summary)
+
+    def ended(self, step: int, *, judged: bool) -> dict[str, Any] | None:
+        """The summary of a run that has ended at this step, and was judged; None where not all of it was written."""
+        try:
+            summary: dict[str, Any] = with_numbers(read_json(self.path / "summary.json", "let it be written again"))
+            whole = (
+                summary["finished"] is True and summary["steps"] == step and not (judged and "control" not in summary)
+            )
+            return summary if whole else None
+        except (OSError, UserError, LookupError, TypeError):
+            return None
 
     def close(self) -> None:
-        """Let other processes have the folder."""
+        """Close the logs, and let other processes have the folder."""
         try:
+            for log in self._logs:
+                log.close()
             self._remove_partial()  # an interrupt may have come while a file was put away
         finally:
             self._lock.release()
@@ -272,6 +308,24 @@ else:
 
     def _lock_exclusively(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Spent:
+    """Seconds of all starts of a run together, by the clock and of this process on its processor.
+
+    Args:
+        before: those of earlier starts, as `seconds` gave them.
+    """
+
+    def __init__(self, before: Mapping[str, float]):
+        now = self._now()
+        self._offset = {name: before.get(name, 0.0) - now[name] for name in now}
+
+    def seconds(self) -> dict[str, float]:
+        return {name: round(now + self._offset[name], 1) for name, now in self._now().items()}
+
+    def _now(self) -> dict[str, float]:
+        return {"seconds": time.monotonic(), "processor_seconds": time.process_time()}
 
 
 def circumstances(commit: str) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def train(
         run = Run(
             chosen_method,
             resolved,
-            loop.models(),
+            loop.models,
             evaluations=loop.evaluations,
             control=loop.control,
             step=engine.step_number,
