@@ -10,7 +10,7 @@ from pathlib import Path
 
 from turns import Spread
 
-from modecover.runs.provenance import hardware, versions
+from modecover.runs.records import hardware, versions
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = REPOSITORY / "results" / "bench.md"

@@ -177,11 +177,11 @@ def test_data_that_cannot_be_learned(
     ("out", "cause", "cure"),
     [
         ("notes.txt", "notes.txt is a file, not a folder", "Choose another folder with --out"),
-        ("notes.txt/run", "notes.txt/run cannot be written: Not a directory", "choose another with --out"),
+        ("notes.txt/run", "notes.txt/run cannot be written (Not a directory)", "choose another with --out"),
         ("foreign", "no run folder (it holds thesis.tex)", "Choose a new or empty folder with --out"),
         ("other-program", "holds a run.json that modecover did not write", "Choose another folder with --out"),
         ("newer-run", "run folder of format version 99", "choose another folder with --out"),
-        ("damaged-run", "run.json cannot be read", "Put it back from a backup, or use another folder"),
+        ("damaged-run", "run.json is damaged (", "put it back from a backup, or use another folder"),
         ("lacking-run", "run.json is damaged (it lacks settings, starts)", "put it back from a backup"),
         ("newer-checkpoint", "is a checkpoint of format version 99", "start anew in another folder"),
         ("damaged-checkpoints", "Every checkpoint in damaged-checkpoints/checkpoints is damaged", "delete them"),
@@ -194,7 +194,7 @@ def test_run_folders_that_cannot_be_used(out: str, cause: str, cure: str, refusa
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is locked for this user")
 def test_a_folder_without_permission(refusal: Callable[[str], str]) -> None:
-    assert "cannot be written: Permission denied. Make it writable" in refusal(
+    assert "cannot be written (Permission denied): make it writable" in refusal(
         f"train gan --data points.npy {SMALL} --out locked/run"
     )
 

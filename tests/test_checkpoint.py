@@ -19,8 +19,8 @@ from torch import Tensor
 from modecover.errors import UserError
 from modecover.files import Json
 from modecover.runs import checkpoint
+from modecover.runs.checkpoint import digest as tensor_digest
 from modecover.runs.checkpoint import load_newest, save
-from modecover.runs.tensors import digest as tensor_digest
 
 
 def names(folder: Path) -> list[str]:
@@ -248,7 +248,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # as a full disk: a write fails half way
     try:
-        with pytest.raises(UserError, match=r"step 2 could not be written .*Earlier checkpoints are intact"):
+        with pytest.raises(UserError, match=r"step 2 .* cannot be written .*earlier checkpoints are intact"):
             save(tmp_path, 2, {"big": torch.zeros(100_000)}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

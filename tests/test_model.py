@@ -222,7 +222,7 @@ def test_places_without_a_model_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
         load(tmp_path / "file")
-    with pytest.raises(UserError, match=r"no config\.json"):
+    with pytest.raises(UserError, match="holds no model"):
         GenerativeModel.from_pretrained(tmp_path)
 
 
@@ -341,14 +341,14 @@ def test_an_unwritable_folder_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", refuse)
-    with pytest.raises(UserError, match=r"could not be written .* No space left"):
+    with pytest.raises(UserError, match=r"The model in .* cannot be written \(No space left"):
         points().save_pretrained(tmp_path)
 
 
 def test_wrong_requests_are_sentences() -> None:
     with pytest.raises(UserError, match="0 samples were asked for; ask for at least 1"):
         points().sample(0)
-    with pytest.raises(UserError, match=r"number of samples, is 2\.5: give a whole number"):
+    with pytest.raises(UserError, match=r"n is 2\.5: give a whole number"):
         points().sample(2.5)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"10,000,000,000,000 samples do not fit into memory: .* ask for fewer"):
         points().sample(10**13)
@@ -474,7 +474,7 @@ def test_a_config_that_is_no_config(theirs: Path, content: str) -> None:
 def test_a_pipe_is_not_waited_for(theirs: Path, name: str, make: Callable[[Path], None]) -> None:
     (theirs / name).unlink()
     make(theirs / name)
-    with pytest.raises(UserError, match=f"{name} is no plain file"):
+    with pytest.raises(UserError, match=rf"{name} .*is no plain file"):
         load(theirs)
 
 
@@ -564,7 +564,7 @@ def test_wrong_arguments_are_sentences(good: Path, value: Any) -> None:
 
 @pytest.mark.parametrize("path", ["a\0b", "\udcff", "a\0/b"])
 def test_names_that_no_folder_can_have(path: str) -> None:
-    with pytest.raises(UserError, match="can be the name of no folder"):
+    with pytest.raises(UserError, match="does not exist"):
         load(path)
 
 

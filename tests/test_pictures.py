@@ -14,23 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.pictures.drawing import (
-    GOOD,
-    QUIET,
-    STRAY,
+from modecover.pictures.curves import _draw_curves, _panels, _thinned, curves_picture
+from modecover.pictures.images import GOOD, QUIET, STRAY, image_grid, save_png_atomic, to_pixels
+from modecover.pictures.scatters import (
     Landmarks,
-    _draw_curves,
     _limits,
-    _panels,
     _signs,
-    _thinned,
     comparison_picture,
-    curves_picture,
-    image_grid,
     is_high_quality,
     points_picture,
-    save_png_atomic,
-    to_pixels,
 )
 
 CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])

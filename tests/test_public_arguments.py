@@ -73,7 +73,7 @@ def test_features_that_raise_are_told_with_the_shape_they_were_given(function):
 def test_a_model_that_cannot_be_written_is_told(tmp_path):
     run = modecover.train("gan", "ring", steps=1, batch=8, width=4)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="could not be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         run.models[0].save_pretrained(tmp_path / "file")
     run.models[0].save_pretrained(tmp_path / "model")
     assert json.loads((tmp_path / "model" / "config.json").read_text())["library"] == "modecover"

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from modecover.errors import UserError
-from modecover.runs import provenance
+from modecover.runs import records
 from modecover.runs.log import JsonLines, TensorBoardSink, read_log
 from modecover.runs.records import Description, RunFolder, read_run
 
@@ -117,7 +117,7 @@ def test_a_foreign_folder_is_not_touched(tmp_path: Path) -> None:
     [
         ('{"program": "sport"}', "did not write"),
         ("[]", "did not write"),
-        ("", "cannot be read"),
+        ("", "is damaged"),
         ('{"program": "modecover", "format": 7}', "version 7, and this modecover reads version 1"),
     ],
 )
@@ -195,7 +195,7 @@ def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         f"folder = RunFolder.open(sys.argv[1], Description('gan', 'ring', 'abc', {SETTINGS!r}))\n"
         "print('held', flush=True)\nsys.stdin.read()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(provenance.__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(records.__file__).resolve().parents[2])}
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
         env=environment,
@@ -236,17 +236,17 @@ def test_git_commit_is_the_checkouts(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     inside = tmp_path / "installed.py"
     inside.write_text("")
-    monkeypatch.setattr(provenance, "__file__", str(inside))
-    assert provenance.git_commit() is None  # inside a checkout, but no part of it
+    monkeypatch.setattr(records, "__file__", str(inside))
+    assert records.git_commit() is None  # inside a checkout, but no part of it
     identity = ["-c", "user.name=n", "-c", "user.email=e"]
     subprocess.run(["git", "-C", str(tmp_path), "add", "installed.py"], check=True)
     subprocess.run(["git", "-C", str(tmp_path), *identity, "commit", "-qm", "m"], check=True)
     head = subprocess.run(["git", "-C", str(tmp_path), "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
-    assert provenance.git_commit() == {"commit": head.stdout.strip(), "modified": False}
+    assert records.git_commit() == {"commit": head.stdout.strip(), "modified": False}
     inside.write_text("changed")
-    assert provenance.git_commit() == {"commit": head.stdout.strip(), "modified": True}
+    assert records.git_commit() == {"commit": head.stdout.strip(), "modified": True}
     monkeypatch.setenv("PATH", "")
-    assert provenance.git_commit() is None
+    assert records.git_commit() is None
 
 
 def test_log_round_trip_without_json_extensions(tmp_path: Path) -> None:
@@ -283,9 +283,8 @@ def test_resuming_drops_later_and_torn_lines(tmp_path: Path, torn: str) -> None:
     path = write_log(tmp_path, torn=torn)
     with RunFolder.open(tmp_path / "run", RUN) as folder:
         path = path.rename(folder.path / "log.jsonl")
-        log = folder.log(step=5)
-        log.write({"step": 6})
-        log.close()
+        folder.open_logs(5)
+        folder.write({"step": 6})
     assert path.read_text() == '{"event": "start"}\n{"step": 1, "x": 0.3333333333333333}\n' + (
         '{"step": 5, "x": 1.6666666666666667}\n{"step": 6}\n'
     )

@@ -21,7 +21,7 @@ import modecover
 from modecover.data import open_data
 from modecover.engine.finite import NonFiniteError
 from modecover.errors import UserError
-from modecover.runs import checkpoint, interludes
+from modecover.runs import checkpoint, evaluation
 from modecover.runs.listener import Listener
 from modecover.runs.log import read_log, with_numbers
 from modecover.runs.run import train
@@ -135,7 +135,7 @@ def test_looking_and_evaluating_never_change_training(tmp_path: Path) -> None:
 def test_looking_by_default_keeps_to_its_share_of_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, looks: int
 ) -> None:
-    monkeypatch.setattr(interludes, "SHARE", share)
+    monkeypatch.setattr(evaluation, "SHARE", share)
     notes: list[str] = []
 
     class Notes(Listener):
@@ -151,7 +151,7 @@ def test_looking_by_default_keeps_to_its_share_of_the_time(
 
 
 def test_an_interlude_waits_until_it_has_its_share_again() -> None:
-    by_default = interludes.Interlude(every=None, default=5)
+    by_default = evaluation.Interlude(every=None, default=5)
     assert [step for step in range(1, 16) if by_default.falls_on(step)] == [5, 10, 15]
     assert by_default.has_time(0.0)
     with by_default.timed():
@@ -159,13 +159,13 @@ def test_an_interlude_waits_until_it_has_its_share_again() -> None:
     assert 0.05 <= by_default.seconds < 5
     by_default.seconds = 1.0
     assert (by_default.has_time(39.0), by_default.has_time(41.0)) == (False, True)
-    assert interludes.Interlude(every=2, default=5, seconds=9.0).has_time(1.0)
-    assert not any(interludes.Interlude(every=0, default=5).falls_on(step) for step in range(20))
+    assert evaluation.Interlude(every=2, default=5, seconds=9.0).has_time(1.0)
+    assert not any(evaluation.Interlude(every=0, default=5).falls_on(step) for step in range(20))
 
 
 def test_pictures_come_early_by_default_and_not_where_an_interval_is_asked_for() -> None:
     def steps(every: int | None) -> list[int]:
-        return [step for step in range(1, 61) if interludes.Interlude(every, default=25, first=4).falls_on(step)]
+        return [step for step in range(1, 61) if evaluation.Interlude(every, default=25, first=4).falls_on(step)]
 
     assert steps(None) == [4, 8, 16, 25, 50]
     assert steps(20) == [20, 40, 60]

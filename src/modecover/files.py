@@ -15,16 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from modecover.errors import UserError, printable
+from modecover.errors import UserError
+from modecover.limits import within_limits
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
-TEMPORARY = re.compile(r"\..+\.\d+\.partial")
-"""The name of a folder for a file still being written: that of the whole one, and the process. One that is found was
-left by a killed program."""
+is_partial = re.compile(r"\..+\.\d+\.partial").fullmatch
+"""Whether a name is that of a folder for a file still being written: the name of the whole one, and the process. One
+that is found was left by a killed program."""
 
-LONGEST_SHOWN = 200
-"""Characters of a path in a message."""
+
+def _beside(path: Path) -> Path:
+    """Where `path` is written before it takes its name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 @contextmanager
@@ -50,50 +53,53 @@ def replacing(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
+@within_limits()
 def require_writable(path: Path) -> None:
     """Find out before long work whether a file can be written at `path`; folders above it are made.
 
     Raises:
         UserError: it cannot, or something other than a file is there.
     """
-    try:
+    with writing(path, "choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         if path.exists() and not path.is_file():
-            raise FileExistsError(errno.EEXIST, "it is a pipe or a device")
+            raise OSError(errno.EEXIST, "it is a folder" if path.is_dir() else "it is a pipe or a device")
         # A name of the length that `replacing` needs; nobody else's file is touched.
         trial = _beside(path)
         trial.mkdir()
         trial.rmdir()
-    except (OSError, ValueError) as error:  # the second: a name with a zero byte, or that the system cannot encode
-        shown = printable(path).replace("\0", "\\0")
-        shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
-        raise UserError(f"{shown} cannot be written ({reason(error)}): choose another place.") from error
 
 
-def _beside(path: Path) -> Path:
-    """Where `path` is written before it takes its name."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+@contextmanager
+def writing(what: object, cure: str) -> Iterator[None]:
+    """In the block, or a function it decorates, an `OSError` becomes a `UserError` that says it of `what`.
+
+    Args:
+        what: is being written; a path, or in words.
+        cure: what to do about it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what} cannot be written ({reason(error)}): {cure}.") from error
 
 
-def require_file(path: Path, cure: str, largest: float = math.inf) -> None:
-    """Raise unless `path` is a plain file of at most so many bytes: to open a pipe is to wait for its writer, for ever.
+def read_json(path: Path, cure: str, largest: int = 2**26) -> Any:
+    """What the JSON file `path` holds.
 
     Raises:
-        UserError: it is a folder, a pipe, a device, or larger; `cure` says what to do.
-        OSError: it is not there.
+        UserError: it is no plain file of at most so many bytes, or no JSON; `cure` says what to do.
+        FileNotFoundError: it is not there.
     """
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(found.st_mode):  # to open a pipe is to wait for its writer, for ever
         raise UserError(f"{path} is no plain file: {cure}.")
     if found.st_size > largest:
         raise UserError(f"{path} has {found.st_size:,} bytes, and cannot be what its name says: {cure}.")
-
-
-def is_partial(name: str) -> bool:
-    """Whether `replacing` was writing under this name."""
-    return TEMPORARY.fullmatch(name) is not None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({reason(error)}): {cure}.") from error
 
 
 def remove_partial(*folders: Path) -> None:
@@ -139,11 +145,8 @@ def reason(error: BaseException) -> str:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut, where the system can: not on Windows, nor on some networks."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
         with contextlib.suppress(OSError):
             os.fsync(descriptor)
-    finally:
         os.close(descriptor)

@@ -55,7 +55,7 @@ def _plane(audit: Findings, shown: Gallery) -> tuple[str, str]:
 
 def _png(image: npt.NDArray[np.float32]) -> dict[str, object]:
     """An image of at most `_LARGEST_TILE` pixels in base64, and whether it is small enough to be shown enlarged."""
-    from modecover.pictures.drawing import image_grid
+    from modecover.pictures.images import image_grid
 
     picture = image_grid(image[None], scale=1)
     small = max(picture.size) < _LARGEST_TILE

@@ -91,7 +91,7 @@ module:Class, as Python imports it from here. For example:
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
     from modecover.methods import registry
-    from modecover.runs.protocols import PROTOCOLS, settings_of
+    from modecover.runs.resolve import PROTOCOLS, settings_of
     from modecover.runs.settings import Settings
 
     parser = Parser(

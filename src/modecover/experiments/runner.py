@@ -24,9 +24,8 @@ from typing import Any
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.report import counts, full
-from modecover.runs.listener import Listener
+from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.log import with_numbers
-from modecover.runs.stopping import asked_to_stop
 
 News = tuple[str, int, int]
 

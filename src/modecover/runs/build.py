@@ -1,17 +1,19 @@
-"""Networks, optimisers and the engine of a run, from its settings."""
+"""Networks, optimisers and the engine of a run, from its settings; and steps on trial with what others have made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.engine import Batches, Engine, EngineOptions
+from modecover.engine.finite import NonFiniteError
+from modecover.engine.known import is_own
 from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
 from modecover.engine.schedules import Schedule
@@ -22,12 +24,14 @@ from modecover.methods.base import Method
 from modecover.networks.check import check_network
 from modecover.networks.copies import detached_copy
 from modecover.random import derive_seed
-from modecover.runs.fitting import networks_that_fit, require_fit
-from modecover.runs.rehearsal import rehearse
+from modecover.runs.fitting import networks_that_fit, require_fit, require_short_steps
 from modecover.runs.settings import Settings
 
 OwnNetworks = Mapping[str, nn.Module | Callable[[], nn.Module]]
 """A user's own networks by name: a module, or something that makes one (needed where several seeds are stacked)."""
+
+ROWS, SEEDS, STEPS = 4, 2, 2
+"""At most, of a rehearsal: rows of a batch, stacked seeds, steps."""
 
 
 def build_engine(
@@ -49,26 +53,29 @@ def build_engine(
 
     Raises:
         UserError: a network does not fit the data or the method, the data has fewer samples than a batch, a batch has
-            fewer rows than the method needs, or the run does not fit into memory.
+            fewer rows than the method needs, or the run does not fit into memory or onto the device.
     """
+    if settings.capture and device.type != "cuda":
+        raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
+    require_short_steps(method)
+    # Networks of one seed tell whether those of all will fit.
+    seeds = [settings.seed + i for i in range(settings.seeds)]
     with networks_that_fit(settings):
         members = [build_networks(method, settings, dataset.shape, settings.seed, own)]
     require_fit(method, settings, dataset, members[0], device)
-    seeds = [settings.seed + i for i in range(settings.seeds)]
     for number, seed in enumerate(seeds[1:], 2):
         members.append(build_networks(method, settings, dataset.shape, seed, own))
         if progress is not None:
             progress(number, len(seeds))
-    rehearse(method, settings, dataset.shape, members, own or {}, 1 if processes is None else processes.count)
+    _rehearse(method, settings, dataset.shape, members, own or {}, 1 if processes is None else processes.count)
     networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
     roles = method.roles()
-    assert settings.latent is not None and settings.prior is not None, "settings are resolved"
     return Engine(
         method,
         networks,
         {name: _optimizer(network, roles[name], settings, device) for name, network in networks.items()},
         data=Feed(dataset, settings.batch, seeds, device=device, workers=settings.workers, scaling=scaling),
-        prior=Prior(settings.latent, settings.prior),
+        prior=_prior(settings),
         seeds=seeds,
         device=device,
         processes=processes,
@@ -90,25 +97,13 @@ def build_networks(
     method: Method, settings: Settings, shape: tuple[int, ...], seed: int, own: OwnNetworks | None = None
 ) -> dict[str, nn.Module]:
     """The networks of one seed, on the CPU: weights are a pure function of the seed and the name of the network."""
-    own = own or {}
-    roles = method.roles()
+    own, roles, latent = own or {}, method.roles(), _prior(settings).dimension
     if strangers := sorted(set(own) - set(roles)):
         raise UserError(f"The method has no network named {strangers[0]!r}: its networks are {', '.join(roles)}.")
-    assert settings.latent is not None
-    made: dict[str, nn.Module] = {}
-    for name, role in roles.items():
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, "init", name))
-            if name in own:
-                made[name] = _own(name, own[name], settings.seeds)
-            else:
-                made |= rooms.build({name: role}, shape, settings.latent, **_options(method, settings))
-        check_network(name, role, made[name], shape, settings.latent, **method.demands(), practice=name in own)
-    return made
-
-
-def _options(method: Method, settings: Settings) -> dict[str, Any]:
-    return {
+    norm_D = settings.norm_D
+    if norm_D == "auto":
+        norm_D = "none" if method.judged_alone else "batch"
+    options = {
         **method.demands(),
         "preset": settings.networks,
         "width": settings.width,
@@ -116,35 +111,46 @@ def _options(method: Method, settings: Settings) -> dict[str, Any]:
         "encoder_normalize": method.normalized_codes if settings.norm_E == "auto" else settings.norm_E == "batch",
         "quarter_encoder": method.quarter_encoder,
         "prior": settings.prior,
-        "discriminator_norm": _norm_of_discriminators(method, settings),
+        "discriminator_norm": norm_D,
     }
+    made: dict[str, nn.Module] = {}
+    for name, role in roles.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "init", name))
+            if name in own:
+                made[name] = _own(name, own[name], settings.seeds)
+            else:
+                made |= rooms.build({name: role}, shape, latent, **options)
+        check_network(name, role, made[name], shape, latent, **method.demands(), practice=name in own)
+    return made
 
 
-def _norm_of_discriminators(method: Method, settings: Settings) -> str:
-    if settings.norm_D == "auto":
-        return "none" if method.judged_alone else "batch"
-    return settings.norm_D
+def _prior(settings: Settings) -> Prior:
+    assert settings.latent is not None and settings.prior is not None, "settings are resolved"
+    return Prior(settings.latent, settings.prior)
 
 
 def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> nn.Module:
+    """A network of the user's for one seed: a copy of the module given, or what the function given makes."""
+    example = f"for example networks={{{name!r}: lambda: MyNetwork()}}"
     if isinstance(given, nn.Module):
         if seeds > 1:
             raise UserError(
                 f"{name} is one module, and {seeds} seeds need a fresh one each: give a function that makes it, "
-                f"for example networks={{{name!r}: lambda: MyNetwork()}}."
+                f"{example}."
             )
         return detached_copy(given)
     if not callable(given):
         raise UserError(
-            f"The network given for {name} is {shown(given)}: give a torch.nn.Module or a function that makes one, for "
-            f"example networks={{{name!r}: lambda: MyNetwork()}}."
+            f"The network given for {name} is {shown(given)}: give a torch.nn.Module or a function that makes one, "
+            f"{example}."
         )
     try:
         made = given()
     except Exception as error:
         raise UserError(
             f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must make "
-            f"a torch.nn.Module, for example networks={{{name!r}: lambda: MyNetwork()}}."
+            f"a torch.nn.Module, {example}."
         ) from error
     if not isinstance(made, nn.Module):
         raise UserError(f"The function given for {name} made a {type(made).__name__}: it must make a torch.nn.Module.")
@@ -169,3 +175,79 @@ def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.
     if settings.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, rate, weight_decay=decay, capturable=settings.capture)
     return torch.optim.SGD(parameters, rate, weight_decay=decay, fused=True)
+
+
+# ---------------------------------------------------------------- steps on trial
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """Whether a layer of the network takes statistics over the rows of a batch."""
+    return any("BatchNorm" in type(module).__name__ for module in network.modules())
+
+
+def _rehearse(
+    method: Method,
+    settings: Settings,
+    shape: Sequence[int],
+    members: Sequence[Mapping[str, nn.Module]],
+    own: Mapping[str, Any],
+    processes: int,
+) -> None:
+    """Raise `UserError` where steps fail with these networks, or with so few rows as there are.
+
+    Two are taken on noise, with copies, where that is not known: with networks or a method of others, and with a
+    single row.
+
+    Args:
+        members: the networks of each seed.
+        own: those of others, by name.
+        processes: how many share a batch.
+    """
+    rows = settings.batch // settings.accumulate  # batch norm takes those of all processes; losses have fewer
+    prior = _prior(settings)
+    method.check(latent=prior.dimension, batch=max(1, rows // processes))
+    if rows > 1 and not own and is_own(method):
+        return
+    pieces = f" in {settings.accumulate} micro-batches has a single row in each"
+    single = f"A batch of {settings.batch}{pieces if settings.accumulate > 1 else ' is a single row'}"
+    more = f"use a batch of at least {2 * settings.accumulate}{' or fewer micro-batches' * (settings.accumulate > 1)}"
+    few = members[:SEEDS]
+    try:
+        networks = {name: stack([detached_copy(member[name]).cpu() for member in few]) for name in few[0]}
+        optimizers = {name: torch.optim.SGD(network.parameters(), 1e-6) for name, network in networks.items()}
+        options = EngineOptions(batch=min(rows, ROWS))
+        noise = _Noise((len(few) * options.batch, *shape))
+        with torch.random.fork_rng(devices=[]):
+            engine = Engine(
+                method, networks, optimizers, data=noise, prior=prior, seeds=range(len(few)), options=options
+            )
+            for _ in range(STEPS):
+                engine.step()
+    except UserError:
+        raise
+    except NonFiniteError as error:  # with more rows: noise is no data
+        if rows == 1:
+            raise UserError(f"{single}, and the method needs more ({error}): {more}.") from error
+    except (Exception, SystemExit) as error:
+        normalising = [name for name, network in members[0].items() if has_batch_norm(network)]
+        if rows == 1 and normalising:
+            raise UserError(
+                f"{single}, and batch norm in {' and '.join(normalising)} takes statistics over rows: {more}, or "
+                "networks without batch norm."
+            ) from error
+        given = f"your {' and '.join(own)}" if own else f"the method {type(method).__qualname__}"
+        raise UserError(
+            f"A step with {given} fails ({type(error).__name__}: {first_line(error)}): change what "
+            f"{type(method).__qualname__}.step cannot be taken with."
+        ) from error
+
+
+class _Noise(Batches):
+    """Minibatches of noise in place of data."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self._shape = shape
+
+    def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
+        generator = torch.Generator().manual_seed(derive_seed("rehearsal", position))
+        return torch.randn(self._shape, generator=generator).tanh()

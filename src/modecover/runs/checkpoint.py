@@ -1,12 +1,12 @@
-"""Checkpoints: one safetensors file each, whole or absent, verified when read, the last two kept.
+"""Tensors in files that are whole or known to be damaged; and checkpoints, which are such files, the last two kept.
 
-The file's header carries the step, a JSON record, the version of this format, and a SHA-256 digest of all of it. So a
-file that was cut short, or in which one bit has flipped, is known as damaged; the one before it is then taken. Nothing
-in a checkpoint is pickled: reading one runs no code of it.
+A file of tensors holds a SHA-256 digest of all that is in it, so that one that was cut short, or in which one bit has
+flipped, is known as damaged. Nothing in it is pickled: reading it runs no code of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import warnings
@@ -15,18 +15,83 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.files import Json, reason, remove_partial, replacing
-from modecover.runs.tensors import digest, stored
+from modecover.files import Json, reason, remove_partial, replacing, writing
 
 FORMAT = 1
-"""The version of the layout below. Raise it whenever a checkpoint of the old layout could no longer be continued."""
+"""The version of a checkpoint's layout. Raise it whenever one of the old layout could no longer be continued."""
 
 KEPT = 2
 
 _NAME = re.compile(r"checkpoint-(\d{9,})\.safetensors")
+
+
+# ---------------------------------------------------------------- files of tensors
+
+
+class DamagedError(Exception):
+    """This file is not what was written; the text says how that shows."""
+
+
+def digest(tensors: Mapping[str, Tensor], *facts: Json) -> str:
+    """SHA-256 of the facts and of every tensor's name, dtype, shape and bytes, whatever their order.
+
+    The tensors are contiguous and on the CPU.
+    """
+    total = hashlib.sha256(json.dumps(facts).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str], *facts: Json) -> None:
+    """Replace `path` by these tensors, of any device, strides and real dtype, sharing memory or not.
+
+    Args:
+        header: texts to keep beside them.
+        facts: what the digest is of, beside the tensors.
+
+    Raises:
+        OSError: the file cannot be written; the one before it is untouched.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    # The values alone, in memory of their own: safetensors refuses views and shared memory.
+    plain = {name: tensor.detach().resolve_conj().resolve_neg() for name, tensor in tensors.items()}
+    plain = {name: t.to("cpu", copy=True, memory_format=torch.contiguous_format) for name, t in plain.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, metadata={**header, "sha256": digest(plain, *facts)})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors in a file, contiguous, on the CPU, sharing no memory; and its header. No digest is compared.
+
+    Raises:
+        DamagedError: it is missing, or no such file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():  # to open a pipe is to wait for its writer, for ever
+        raise DamagedError("it is no plain file" if path.exists() else "it is missing")
+    try:
+        with safe_open(path, framework="pt") as file:
+            # A copy: tensors of an open file are views of it, and would change or vanish with it.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return tensors, file.metadata() or {}
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DamagedError(reason(error)) from error
+
+
+# ---------------------------------------------------------------- checkpoints
 
 
 @dataclass(frozen=True)
@@ -48,39 +113,31 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
     Args:
         folder: where one run keeps its checkpoints.
         step: how many steps are done, at least 0.
-        tensors: any dtype that safetensors knows (all real ones, bfloat16 and complex64 included), any device, any
-            strides, sharing memory or not: each is stored as its values, contiguous.
+        tensors: as `write_tensors` takes them.
         record: whatever else training needs, as JSON. NaN and infinities are kept.
 
     Raises:
         UserError: the file could not be written (disk full, no permission); the earlier checkpoints are untouched.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     if step < 0:
         raise ValueError(f"a checkpoint's step cannot be {step}")
-    plain = stored(tensors)
-    text = json.dumps(record, sort_keys=True)
-    header = {
-        "modecover_checkpoint": str(FORMAT),
-        "step": str(step),
-        "record": text,
-        "sha256": digest(plain, FORMAT, step, text),
-    }
     folder = Path(folder)
-    path = folder / f"checkpoint-{step:09d}.safetensors"
-    try:
+    newest = folder / f"checkpoint-{step:09d}.safetensors"
+    text = json.dumps(record, sort_keys=True)
+    header = {"modecover_checkpoint": str(FORMAT), "step": str(step), "record": text}
+    cure = (
+        "earlier checkpoints are intact: free disk space or make the folder writable, then run the same command again"
+    )
+    with writing(f"The checkpoint of step {step} in {folder}", cure):
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            save_file(plain, temporary, metadata=header)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"The checkpoint of step {step} could not be written to {folder}: {reason(error)}. Earlier checkpoints are "
-            "intact: free disk space or make the folder writable, then run the same command again to resume."
-        ) from error
-    _remove_others(folder, path)
-    return path
+        write_tensors(newest, tensors, header, FORMAT, step, text)
+    # What else there is goes: all but the newest and the one before it, and what killed programs left half written.
+    paths = _checkpoints(folder)
+    place = paths.index(newest)
+    for path in paths[: max(0, place + 1 - KEPT)] + paths[place + 1 :]:
+        path.unlink(missing_ok=True)
+    remove_partial(folder)
+    return newest
 
 
 def load_newest(folder: Path | str) -> Checkpoint | None:
@@ -96,7 +153,7 @@ def load_newest(folder: Path | str) -> Checkpoint | None:
     for path in reversed(_checkpoints(folder)):
         try:
             checkpoint = _load(path)
-        except _DamagedError as error:
+        except DamagedError as error:
             damaged.append(f"{path.name} ({error})")
             continue
         if damaged:
@@ -113,33 +170,19 @@ def load_newest(folder: Path | str) -> Checkpoint | None:
     return None
 
 
-class _DamagedError(Exception):
-    """This checkpoint is not what was written; the text says how that shows."""
-
-
 def _load(path: Path) -> Checkpoint:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise _DamagedError("it is no plain file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header: dict[str, str] = file.metadata() or {}
-            # A copy: tensors of an open file are views of it, and would change or vanish with it.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
-        raise _DamagedError(reason(error)) from error
-    named = _step_of(path)
+    tensors, header = read_tensors(path)
+    step, version = _step_of(path), header.get("modecover_checkpoint", "")
     # The digest covers the version, so a file whose digest is right under *this* version is of this version.
-    if header.get("sha256") == digest(tensors, FORMAT, named, header.get("record", "")):
-        if header.get("modecover_checkpoint") == str(FORMAT) and header.get("step") == str(named):
-            return Checkpoint(named, tensors, json.loads(header["record"]), path)
-    elif header.get("modecover_checkpoint", "").isdecimal() and header["modecover_checkpoint"] != str(FORMAT):
+    if header.get("sha256") == digest(tensors, FORMAT, step, header.get("record", "")):
+        if version == str(FORMAT) and header.get("step") == str(step):
+            return Checkpoint(step, tensors, json.loads(header["record"]), path)
+    elif version.isdecimal() and version != str(FORMAT):
         raise UserError(
-            f"{path} is a checkpoint of format version {header['modecover_checkpoint']}, and this modecover reads "
-            f"version {FORMAT}: continue the run with the modecover that began it, or start anew in another folder."
+            f"{path} is a checkpoint of format version {version}, and this modecover reads version {FORMAT}: continue "
+            "the run with the modecover that began it, or start anew in another folder."
         )
-    raise _DamagedError("its content does not match its digest")
+    raise DamagedError("its content does not match its digest")
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -149,16 +192,4 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _step_of(path: Path) -> int:
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        raise ValueError(f"{path.name} is not a checkpoint's name")
-    return int(match[1])
-
-
-def _remove_others(folder: Path, newest: Path) -> None:
-    """Delete all but `newest` and the one before it, and what killed programs left half written."""
-    paths = _checkpoints(folder)
-    place = paths.index(newest)
-    for path in paths[: max(0, place + 1 - KEPT)] + paths[place + 1 :]:
-        path.unlink(missing_ok=True)
-    remove_partial(folder)
+    return int(path.stem.removeprefix("checkpoint-"))

@@ -1,14 +1,15 @@
-"""How well samples cover the modes of the data, where the data has modes that are known."""
+"""Looking at a run while it goes on: how often, at which samples, and how well these cover modes that are known."""
 
 from __future__ import annotations
 
-import math
 import os
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,14 +17,92 @@ from torch.nn import functional as F
 
 from modecover.data import Dataset, StackedDigits
 from modecover.data.mixtures import Mixture
-from modecover.limits import require_memory
+from modecover.data.scaling import Scaling
+from modecover.engine.engine import Engine
 from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
 from modecover.metrics.transport import wasserstein
+from modecover.pictures.saving import samples_picture
 from modecover.random import derive_seed
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Progress = Callable[[int, int], None]
+
+Evaluations = list[tuple[int, list[dict[str, float]]]]
+"""(step, the numbers of each seed) in order."""
+
+FIRST_PICTURE = 32
+"""The step of the first picture of samples by default."""
+
+SHARE = 0.025
+"""Of the time so far, which pictures may have taken, and evaluations as much, where the next one comes by default."""
+
+SKIPPED = (
+    f"evaluations take more than {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has one at every N "
+    "steps"
+)
+
+
+@dataclass
+class Interlude:
+    """Work of one kind that a run does between its steps, and that must not hold up training.
+
+    Attributes:
+        every: steps between, as the user wants it; 0: never. None: `default` steps, where there is time.
+        default: steps.
+        first: by default the work also comes at this step and whenever its number has doubled, before the first
+            `default` steps are over; 0: it does not.
+        seconds: that it has taken in this start of the run.
+    """
+
+    every: int | None
+    default: int
+    first: int = 0
+    seconds: float = 0.0
+
+    def falls_on(self, step: int) -> bool:
+        """Whether its interval ends at this step."""
+        if self.every is None and self.first and step < self.default:
+            doublings, rest = divmod(step, self.first)
+            return rest == 0 and doublings.bit_count() == 1
+        every = self.default if self.every is None else self.every
+        return every > 0 and step % every == 0
+
+    def has_time(self, elapsed: float) -> bool:
+        """Whether the work is wanted at any price, or has taken no more than its share of the `elapsed` seconds."""
+        return self.every is not None or self.seconds <= SHARE * elapsed
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """The block is work of this kind."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - start
+
+
+def samples_of(engine: Engine, scaling: Scaling | None, count: int, key: str, *, average: bool) -> Tensor:
+    """Samples of every seed of a run, (S, count, *shape), in the data's units and on the CPU.
+
+    They come from noise that is fixed by seed and key. Call it within `engine.evaluating()`.
+
+    Args:
+        scaling: how the engine sees rows.
+        average: whether of the moving average of the weights.
+    """
+    rows = engine.sample(count, average=average, key=key).cpu()
+    return rows if scaling is None else scaling.undo(rows)
+
+
+def picture_of(engine: Engine, scaling: Scaling | None, dataset: Dataset) -> Image:
+    """A picture of samples of all seeds beside `dataset`, which can be drawn; as `samples_of` makes them."""
+    count = 1000 if len(dataset.shape) == 1 else 64 if len(engine.seeds) == 1 else 8
+    samples = samples_of(engine, scaling, count, "picture", average=engine.averaged)
+    return samples_picture(samples, dataset, engine.seeds)
 
 
 class Evaluator(ABC):
@@ -42,6 +121,26 @@ class Evaluator(ABC):
     @abstractmethod
     def judge(self, samples: Tensor) -> dict[str, float]:
         """Numbers by name, for samples of shape (N, *shape)."""
+
+    def judge_run(self, engine: Engine, scaling: Scaling | None) -> list[dict[str, float]]:
+        """The numbers of each seed of a run; those of moving averages, where they are kept, begin with "ema_"."""
+        raw = samples_of(engine, scaling, self.samples, "evaluation", average=False)
+        numbers = [self.judge(samples) for samples in raw]
+        if engine.averaged:
+            mean = samples_of(engine, scaling, self.samples, "evaluation", average=True)
+            for row, samples in zip(numbers, mean, strict=True):
+                row |= {f"ema_{name}": value for name, value in self.judge(samples).items()}
+        return numbers
+
+    def summary(self, evaluations: Evaluations) -> dict[str, object]:
+        """Of each seed the last numbers, and the best of the curve."""
+        curves = zip(*[[(step, row) for row in rows] for step, rows in evaluations], strict=True)
+        best = [max(curve, key=lambda entry: self.score(entry[1])) for curve in curves]
+        return {
+            "evaluation": self.facts,
+            "last": evaluations[-1][1],
+            "best": [{"step": step, **numbers} for step, numbers in best],
+        }
 
     @abstractmethod
     def score(self, numbers: dict[str, float]) -> tuple[float, ...]:
@@ -120,8 +219,6 @@ def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progre
 
     For stacked digits a classifier of single digits is trained the first time, and kept in `cache_folder()`.
     """
-    if samples is not None:
-        require_memory(f"Evaluations of {samples:,} samples", 8 * samples * math.prod(dataset.shape), "choose fewer")
     if dataset.mixture is not None:
         return MixtureEvaluator(dataset.mixture, samples or 2048)
     if isinstance(dataset, StackedDigits):

@@ -1,4 +1,4 @@
-"""Whether a run fits into memory, from its sizes, before it is allocated.
+"""Whether a run fits into memory, and a step into a minute, from its sizes, before it is allocated.
 
 What is counted is the least that a run takes: weights with their gradients and the optimiser's state, the rows of a
 minibatch, and what the layers of the generator keep of it for the backward pass. So nothing is refused that would have
@@ -31,6 +31,12 @@ NUMBER = 4
 PROCESS = 10_000_000
 """Bytes that a process of Python takes for itself, at least."""
 
+UPDATE = 1e-4
+"""Seconds that an update of a network takes, at least."""
+
+LONGEST_STEP = 60
+"""Seconds of a step: while one is computed nothing is shown or saved, and nothing can be stopped."""
+
 _STATES = {"adam": 2, "rmsprop": 1, "sgd": 0}
 """Numbers that an optimiser keeps for each weight."""
 
@@ -60,14 +66,7 @@ def networks_that_fit(settings: Settings) -> Iterator[None]:
         nonlocal total
         total += parameter.numel()
         if total > most:
-            raise too_large()
-
-    def too_large() -> UserError:
-        size = f" of {total:,} weights and more" if total else ""
-        return UserError(
-            f"Networks{size}{_each(settings)} do not fit into memory, of which {readable(free_memory())} are free: "
-            f"{_smaller(settings)}."
-        )
+            raise MemoryError
 
     try:
         with each_parameter(count):
@@ -76,7 +75,21 @@ def networks_that_fit(settings: Settings) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, UserError) else error  # `build` tells it in words of its own
         if cause is None or isinstance(cause, UserError) or explained(cause) is None:
             raise
-        raise too_large() from error
+        size = f" of {total:,} weights and more" if total else ""
+        raise UserError(
+            f"Networks{size}{_each(settings)} do not fit into memory, of which {readable(free_memory())} are free: "
+            f"{_smaller(settings)}."
+        ) from error
+
+
+def require_short_steps(method: Method) -> None:
+    """Raise `UserError` where one step of the method repeats updates without end: by its settings named `..._steps`."""
+    for name, value in method.settings().items():
+        if name.endswith("_steps") and value * UPDATE > LONGEST_STEP:
+            raise UserError(
+                f"A step with {name} = {value:,} takes {value * UPDATE / 60:,.0f} minutes at least, in which nothing "
+                f"is shown or saved: choose at most {LONGEST_STEP / UPDATE:,.0f}."
+            )
 
 
 def require_fit(
@@ -94,25 +107,25 @@ def require_fit(
     copies = 2 + _STATES[settings.optimizer] + (settings.ema > 0)
     ahead = BLOCK if dataset.size is None and device.type == "cpu" else 1
     evaluated = settings.evaluate_samples or 0
-    piece = batch // settings.accumulate * kept
+    workers = settings.workers if isinstance(dataset, StreamedImages) else 0
+    fewer = "fewer seeds" if seeds > 1 else "cut it into pieces with accumulate"
+    of_a_batch = batch * ((1 + ahead) * row + latent) + batch // settings.accumulate * kept
     parts = [
-        (f"Networks of {weights:,} weights{_each(settings)}", NUMBER * copies * weights * seeds, _smaller(settings)),
+        (NUMBER * copies * weights * seeds, f"Networks of {weights:,} weights{_each(settings)}", _smaller(settings)),
         (
+            NUMBER * seeds * of_a_batch,
             f"Minibatches of {batch:,} rows{_each(settings)}",
-            NUMBER * seeds * (batch * ((1 + ahead) * row + latent) + piece),
-            f"choose a smaller batch or {'fewer seeds' if seeds > 1 else 'cut it into pieces with accumulate'}",
+            f"choose a smaller batch or {fewer}",
         ),
         (
-            f"Evaluations of {evaluated:,} samples",
             NUMBER * evaluated * (2 * row + latent),
+            f"Evaluations of {evaluated:,} samples",
             "choose fewer with evaluate_samples",
         ),
+        (PROCESS * workers, f"{workers:,} processes that read ahead", "choose fewer workers"),
     ]
-    if isinstance(dataset, StreamedImages):
-        workers = settings.workers
-        parts.append((f"{workers:,} processes that read ahead", PROCESS * workers, "choose fewer workers"))
-    what, _, cure = max(parts, key=lambda part: part[1])
-    require_memory(what, sum(size for _, size, _ in parts), cure, device)
+    _, largest, cure = max(parts)
+    require_memory(largest, sum(size for size, *_ in parts), cure, device)
 
 
 def _each(settings: Settings) -> str:
@@ -132,16 +145,16 @@ def _kept(generator: nn.Module, latent: int) -> int:
         if isinstance(output, Tensor) and next(module.parameters(recurse=False), None) is not None:
             made.append(output.numel())
 
-    compiled = torch.jit.ScriptModule  # takes no hooks, so that nothing is counted of it
-    open_modules = (module for module in generator.modules() if not isinstance(module, compiled))
-    hooks = [module.register_forward_hook(count) for module in open_modules]
+    modules = list(generator.modules())
+    # Compiled modules take no hooks, so that nothing is counted of them.
+    hooks = [m.register_forward_hook(count) for m in modules if not isinstance(m, torch.jit.ScriptModule)]
+    training = [module.training for module in modules]
     like = next(generator.parameters(), torch.empty(0))
-    training = [(module, module.training) for module in generator.modules()]
     try:
         generator.eval()(torch.zeros(ROWS, latent, dtype=like.dtype, device=like.device))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in training:
+        for module, mode in zip(modules, training, strict=True):
             module.training = mode
     return sum(made) // ROWS

@@ -1,9 +1,13 @@
-"""What a training run tells while it goes on. The command line prints it; a notebook may plot it."""
+"""What a training run tells while it goes on, and how it is asked to stop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Hears everything and does nothing: override what you want to know."""
+    """Hears everything and does nothing: override what you want to know.
+
+    The command line prints it; a notebook may plot it.
+    """
 
     def note(self, sentence: str) -> None:
         """Something the user should know, in one sentence."""
@@ -50,3 +57,28 @@ class Listener:
 
     def ended(self, run: Run) -> None:
         """All steps are done, or the run was stopped and can be resumed."""
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once.
+
+    Not an exception at once: it could come in the middle of a step, or of a call to another process, whose answer would
+    then be taken for that of the next call.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,11 +6,13 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from modecover.errors import UserError
-from modecover.files import plain, reason, replacing
+from modecover.files import plain, replacing, writing
+from modecover.pictures.curves import numbers_in
 
 
 class JsonLines:
@@ -32,12 +34,14 @@ class JsonLines:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
             raise UserError(f"The log {self.path} is no plain file: move it away, or choose another folder.")
-        try:
+        with self._writing():
             if self.path.exists():
-                _drop_lines_after(self.path, step)
+                kept = [line for row, line in _lines(self.path) if step is None or not _is_after(row, step)]
+                text = "".join(f"{line}\n" for line in kept).encode()
+                if text != self.path.read_bytes():
+                    with replacing(self.path) as temporary:
+                        temporary.write_bytes(text)
             self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
-        except OSError as error:
-            raise self._failure(error) from error
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one line. Values are JSON, or tensors and NumPy values of one element.
@@ -46,20 +50,16 @@ class JsonLines:
             UserError: the disk is full.
         """
         line = json.dumps(plain(row), allow_nan=False, ensure_ascii=False)
-        try:
+        with self._writing():
             self._file.write(line + "\n")
             self._file.flush()
-        except OSError as error:
-            raise self._failure(error) from error
 
     def close(self) -> None:
         self._file.close()
 
-    def _failure(self, error: OSError) -> UserError:
-        return UserError(
-            f"The log {self.path} cannot be written: {reason(error)}. Free disk space or make it writable, then run "
-            "the same command again to resume."
-        )
+    def _writing(self) -> AbstractContextManager[None]:
+        cure = "free disk space or make it writable, then run the same command again to resume"
+        return writing(f"The log {self.path}", cure)
 
 
 def read_log(path: Path | str) -> list[dict[str, Any]]:
@@ -85,14 +85,6 @@ def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
             continue
         if isinstance(row, dict):
             yield row, line
-
-
-def _drop_lines_after(path: Path, step: int | None) -> None:
-    kept = [line for row, line in _lines(path) if step is None or not _is_after(row, step)]
-    text = "".join(f"{line}\n" for line in kept).encode()
-    if text != path.read_bytes():
-        with replacing(path) as temporary:
-            temporary.write_bytes(text)
 
 
 def _is_after(row: Mapping[str, Any], step: int) -> bool:
@@ -136,24 +128,10 @@ class TensorBoardSink:
     def write(self, row: Mapping[str, Any]) -> None:
         """One scalar for each number of `row`; nested ones are named "outer/inner", and "name/place" in a list."""
         step = row.get("step")
-        for name, value in _numbers(row):
-            if name != "step":
-                self._writer.add_scalar(name, value, step)
+        for names, place, value in numbers_in(row):
+            if names != ("step",):
+                self._writer.add_scalar("/".join(names) + place, value, step)
         self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
-
-
-def _numbers(value: Any, name: str = "") -> Iterable[tuple[str, float]]:
-    """("outer/inner", number) of every number in a row; those of a list, one for each seed, are told by their place."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _numbers(item, f"{name}/{key}" if name else str(key))
-    elif isinstance(value, list | tuple):
-        for place, item in enumerate(value):
-            yield from _numbers(item, f"{name}/{place}" if len(value) > 1 else name)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield name, float(value)
-    elif hasattr(value, "item"):
-        yield name, float(value.item())

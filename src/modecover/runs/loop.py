@@ -1,350 +1,199 @@
-"""The loop: step, log, look, evaluate, save; stop when told to, and go on from where a run stopped."""
+"""The loop: train, log, look, judge, keep; and go on from where an earlier start stopped."""
 
 from __future__ import annotations
 
-import json
-import threading
+import math
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from modecover import __version__
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.engine.replay import stepper
-from modecover.files import write_json
-from modecover.methods.roles import is_discriminator
-from modecover.pictures.drawing import curves_picture, save_png_atomic
-from modecover.pictures.snapshots import prepare_pictures, samples_picture
-from modecover.runs import checkpoint
-from modecover.runs.evaluation import Evaluator
-from modecover.runs.interludes import SHARE, Interlude
-from modecover.runs.listener import Listener
-from modecover.runs.log import JsonLines, TensorBoardSink, read_log, with_numbers
-from modecover.runs.model import GenerativeModel
-from modecover.runs.provenance import git_commit, hardware, versions
-from modecover.runs.records import RunFolder
+from modecover.pictures.images import save_png_atomic
+from modecover.pictures.saving import can_be_drawn, prepare_pictures
+from modecover.runs import checkpoint, evaluation
+from modecover.runs.evaluation import Evaluations, Evaluator, Interlude, picture_of
+from modecover.runs.listener import Listener, asked_to_stop
+from modecover.runs.model import GenerativeModel, trained_models
+from modecover.runs.records import RunFolder, Spent, circumstances
 from modecover.runs.settings import Settings
-from modecover.runs.stopping import asked_to_stop
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
-FIRST_PICTURE = 32
-"""The step of the first picture of samples by default."""
 
-
+@dataclass
 class Loop:
-    """Runs an engine to the end of its settings.
+    """Runs an engine, at its first step, to the end of its settings.
 
-    Args:
-        engine: at its first step; it is put where the run stopped, if the folder holds a checkpoint.
-        settings: resolved.
-        dataset: for the target in pictures.
+    Attributes:
+        method: its name, as the registry has it.
+        scaling: how the engine sees rows; undone in all that is shown, judged and kept.
         path: the run folder, None where nothing is written. All processes read it; the first alone writes.
         folder: the open run folder in the process that writes.
         evaluator: judges samples; None where modes are not known.
-        listener: is told of everything.
-        method_name: as the registry has it, for the model files.
-        scaling: how the engine sees rows; undone in all that is shown, judged and kept.
-
-    Attributes:
-        evaluations: (step, numbers of each seed).
-        control: the evaluator's numbers for real data.
-        finished: whether all steps are done.
+        evaluations, control: the evaluator's numbers, and those of real data.
+        finished, interrupted: whether all steps are done; whether a signal ended the training.
+        models: one for each seed, as trained.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        settings: Settings,
-        dataset: Dataset,
-        path: Path | None,
-        folder: RunFolder | None,
-        evaluator: Evaluator | None,
-        listener: Listener,
-        method_name: str = "",
-        scaling: Scaling | None = None,
-    ):
-        self.method_name, self.scaling = method_name, scaling
-        self.engine, self.settings, self.dataset = engine, settings, dataset
-        self.path, self.folder, self.evaluator, self.listener = path, folder, evaluator, listener
-        self.evaluations: list[tuple[int, list[dict[str, float]]]] = []
-        self.control: dict[str, float] | None = None
-        self.finished = self.interrupted = False
-        self._logs: list[JsonLines | TensorBoardSink] = []
-        tenth = max(1, settings.steps // 10)
-        self._log_every = settings.log_every or max(1, min(100, settings.steps // 100))
-        self._pictures = Interlude(settings.sample_every, tenth, first=FIRST_PICTURE)
-        self._judging = Interlude(settings.evaluate_every, tenth)
-        self._skipped = False
-        self._spent_before = {"seconds": 0.0, "processor_seconds": 0.0}
-        self._step = stepper(engine, capture=settings.capture)
-
-    # ------------------------------------------------------------------ the loop
+    engine: Engine
+    settings: Settings
+    dataset: Dataset
+    method: str
+    scaling: Scaling | None
+    path: Path | None
+    folder: RunFolder | None
+    evaluator: Evaluator | None
+    listener: Listener
+    evaluations: Evaluations = field(default_factory=list)
+    control: dict[str, float] | None = None
+    finished: bool = False
+    interrupted: bool = False
+    models: list[GenerativeModel] = field(default_factory=list)
 
     def run(self) -> None:
         """Train until the last step, a signal, or the end of `settings.minutes`."""
-        engine, steps = self.engine, self.settings.steps
+        engine, settings, listener, steps = self.engine, self.settings, self.listener, self.settings.steps
+        several, any_wishes = engine.processes.count > 1, partial(engine.processes.any, device=engine.device)
+        tenth, log_every = max(1, steps // 10), settings.log_every or max(1, min(100, steps // 100))
+        self._pictures = Interlude(settings.sample_every, tenth, first=evaluation.FIRST_PICTURE)
+        self._judging = Interlude(settings.evaluate_every, tenth)
+        told_of_skipping = False
+        train_step = stepper(engine, capture=settings.capture)
+
+        # Go on from where an earlier start stopped; a run that one has ended and written is left as it is.
         self._resume()
-        self._begin = self._last_log = self._last_save = time.monotonic()
-        self._begin_processor = time.process_time()
-        self._logged_step = engine.step_number
-        was_whole = self._agreed(self._is_whole())
-        try:
-            with asked_to_stop() as stop:
-                while engine.step_number < steps:
-                    self._step()
-                    self.listener.stepped(engine.step_number, steps)
-                    self._after_step()
-                    if self._asked_to_stop(stop):
-                        self.interrupted = stop.is_set()
-                        break
-                self.finished = engine.step_number >= steps
-                if not was_whole:
-                    self._finish()
-        finally:
-            for log in self._logs:
-                log.close()
+        begin = last_log = last_save = time.monotonic()
+        logged_step = engine.step_number
+        ended = None if self.folder is None else self.folder.ended(logged_step, judged=self.evaluator is not None)
+        was_ended = any_wishes(ended is not None and logged_step >= steps)
+        self.control = None if ended is None else ended.get("control")
 
-    def _is_whole(self) -> bool:
-        """Whether an earlier start has ended this run and written all of it: then nothing is touched, so that the
-        summary keeps the commit and the machine that its numbers come from."""
-        if self.folder is None or self.engine.step_number < self.settings.steps:
-            return False
-        try:
-            summary = with_numbers(json.loads((self.folder.path / "summary.json").read_text("utf-8")))
-        except (OSError, ValueError):
-            return False
-        whole = summary.get("finished") is True and summary.get("steps") == self.engine.step_number
-        if not whole or (self.evaluator is not None and "control" not in summary):
-            return False
-        self.control = summary.get("control")
-        return True
+        with asked_to_stop() as stop:
+            while engine.step_number < steps:
+                # Train. On a CPU a step looks itself whether its losses and gradients are finite.
+                train_step()
+                step = engine.step_number
+                listener.stepped(step, steps)
 
-    def _after_step(self) -> None:
-        step, settings = self.engine.step_number, self.settings
-        at_log = step % self._log_every == 0 or step == 1
-        if at_log:
-            self._write_log()
-        if step < settings.steps:
-            if self._is_due(self._pictures):
-                self._sample()
-            if self._is_due(self._judging):
-                self._evaluate()
-            elif self._judging.falls_on(step) and not self._skipped:
-                self._skipped = True
-                self.listener.note(
-                    f"evaluations take more than {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has "
-                    "one at every N steps"
-                )
-        if settings.checkpoint_every:
-            if step % settings.checkpoint_every == 0:
-                self._save()
-        elif at_log and self._agreed(time.monotonic() - self._last_save > SECONDS_BETWEEN_CHECKPOINTS):
-            self._save()
+                # Log. On a GPU, where to look is to wait, all steps since are looked at now.
+                at_log = step % log_every == 0 or step == 1
+                if at_log:
+                    engine.check()
+                    losses, now = engine.losses(), time.monotonic()
+                    speed = (step - logged_step) / max(now - last_log, 1e-9)
+                    last_log, logged_step = now, step
+                    if self.folder is not None:
+                        self.folder.write({"step": step, "steps_per_second": round(speed, 3), "losses": losses})
+                    listener.logged(step, losses, speed)
 
-    def _asked_to_stop(self, stop: threading.Event) -> bool:
-        over = self.settings.minutes is not None and time.monotonic() - self._begin > 60 * self.settings.minutes
-        wish = stop.is_set() or over
-        # Several processes must stop at the same step: they vote now and then.
-        if self.engine.processes.count > 1 and self.engine.step_number % 10:
-            return False
-        return self._agreed(wish)
+                # Look at samples and judge them, where there is time; after the last step both come in any case.
+                # Several processes keep to the steps alone: they meet for it, and a clock would decide how often.
+                elapsed = math.inf if several else time.monotonic() - begin
+                if step < steps and self._pictures.falls_on(step) and self._pictures.has_time(elapsed):
+                    self._sample()
+                if step < steps and self._judging.falls_on(step):
+                    if self._judging.has_time(elapsed):
+                        self._evaluate()
+                    elif not told_of_skipping:
+                        told_of_skipping = True
+                        listener.note(evaluation.SKIPPED)
 
-    def _agreed(self, wish: bool) -> bool:
-        return self.engine.processes.any(wish, self.engine.device)
+                # Keep a checkpoint.
+                if settings.checkpoint_every:
+                    is_due = step % settings.checkpoint_every == 0
+                else:
+                    is_due = at_log and any_wishes(time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS)
+                if is_due:
+                    last_save = time.monotonic()
+                    self._save()
 
-    # ------------------------------------------------------------------ log, pictures, numbers
+                # Stop early where a signal or the clock says so. Several processes vote, to stop at the same step.
+                is_over = settings.minutes is not None and time.monotonic() - begin > 60 * settings.minutes
+                if (not several or step % 10 == 0) and any_wishes(stop.is_set() or is_over):
+                    self.interrupted = stop.is_set()
+                    break
 
-    def _write_log(self) -> None:
-        if self.engine.device.type != "cpu":
-            self.engine.check()
-        losses = self.engine.losses()
-        now, step = time.monotonic(), self.engine.step_number
-        speed = (step - self._logged_step) / max(now - self._last_log, 1e-9)
-        self._last_log, self._logged_step = now, step
-        self._write({"step": step, "steps_per_second": round(speed, 3), "losses": losses})
-        self.listener.logged(step, losses, speed)
+            self.finished = engine.step_number >= steps
+            self.models = trained_models(engine, self.method, settings.as_dict(), self.dataset, self.scaling)
+            if not was_ended:
+                self._conclude()
 
-    def _write(self, row: Mapping[str, Any]) -> None:
-        for log in self._logs:
-            log.write(row)
+    def _resume(self) -> None:
+        engine, settings, listener = self.engine, self.settings, self.listener
+        engine.processes.barrier()  # the first process may still be making the folder
+        found = None if self.path is None else checkpoint.load_newest(self.path / "checkpoints")
+        listener.started(engine.method, settings, self.dataset, engine.seeds, engine.device)
+        if found is not None:
+            engine.load(found.tensors)
+            self.evaluations = [(step, rows) for step, rows in found.record["evaluations"]]
+        self._judged_step = self.evaluations[-1][0] if self.evaluations else -1  # is the same in all processes
+        self._spent = Spent({} if found is None else found.record.get("spent", {}))
+        if self.folder is not None:
+            self.folder.open_logs(engine.step_number, tensorboard=settings.tensorboard)
+        if found is None:
+            return
+        before, now, options = found.record["steps"], settings.steps, engine.options
+        if before != now and None in (options.lr_schedule.constant, options.instance_noise.constant):
+            listener.note(
+                f"steps was {before} and is now {now}: schedules are fractions of it, so this run is not what {now} "
+                "steps from the start would have given."
+            )
+        listener.resumed(found.step)
+        if found.step >= now:
+            listener.note(f"{found.step:,} of {now:,} steps were done before: give more steps to train on.")
 
     def _sample(self) -> None:
         """A picture of samples from noise that is the same at every step."""
         self.engine.share_batch_statistics()
-        if self.folder is None:
-            return
-        prepare_pictures(self.dataset)
-        with self._pictures.timed(), self.engine.evaluating():
-            count = 1000 if len(self.dataset.shape) == 1 else (64 if len(self.engine.seeds) == 1 else 8)
-            samples = self._samples(count, "picture", average=self.engine.averaged)
-            picture = samples_picture(samples, self.dataset, self.engine.seeds)
-            if picture is None:
-                return
-            path = save_png_atomic(picture, self.folder.samples / f"step-{self.engine.step_number:09d}.png")
-        self.listener.sampled(self.engine.step_number, path)
-
-    def _samples(self, count: int, key: str, *, average: bool) -> Tensor:
-        """Samples of every seed in the data's units, (S, count, *shape), on the CPU."""
-        rows = self.engine.sample(count, average=average, key=key).cpu()
-        return rows if self.scaling is None else self.scaling.undo(rows)
-
-    def _is_due(self, interlude: Interlude) -> bool:
-        """Whether it comes now. Several processes keep to the steps alone: they join their batch statistics for it,
-        and a clock would decide how often."""
-        timeless = self.engine.processes.count > 1
-        has_time = timeless or interlude.has_time(time.monotonic() - self._begin)
-        return interlude.falls_on(self.engine.step_number) and has_time
+        step = self.engine.step_number
+        if self.folder is not None and can_be_drawn(self.dataset.shape):
+            prepare_pictures(self.dataset)
+            with self._pictures.timed(), self.engine.evaluating():
+                picture = picture_of(self.engine, self.scaling, self.dataset)
+                path = save_png_atomic(picture, self.folder.samples / f"step-{step:09d}.png")
+            self.listener.sampled(step, path)
 
     def _evaluate(self) -> None:
         self.engine.share_batch_statistics()
+        step = self._judged_step = self.engine.step_number
         if self.evaluator is None:
             return
-        step = self.engine.step_number
         with self._judging.timed(), self.engine.evaluating():
-            raw = self._samples(self.evaluator.samples, "evaluation", average=False)
-            numbers = [self.evaluator.judge(samples) for samples in raw]
-            if self.engine.averaged:
-                mean = self._samples(self.evaluator.samples, "evaluation", average=True)
-                for row, samples in zip(numbers, mean, strict=True):
-                    row |= {f"ema_{name}": value for name, value in self.evaluator.judge(samples).items()}
+            numbers = self.evaluator.judge_run(self.engine, self.scaling)
         self.evaluations = [entry for entry in self.evaluations if entry[0] < step] + [(step, numbers)]
-        self._write({"step": step, "evaluation": {name: [row[name] for row in numbers] for name in numbers[0]}})
+        if self.folder is not None:
+            self.folder.write({"step": step, "evaluation": {key: [row[key] for row in numbers] for key in numbers[0]}})
         self.listener.evaluated(step, numbers, self.evaluator.headline)
 
-    # ------------------------------------------------------------------ saving and resuming
-
-    def _resume(self) -> None:
-        self.engine.processes.barrier()  # the first process may still be making the folder
-        engine = self.engine
-        found = None if self.path is None else checkpoint.load_newest(self.path / "checkpoints")
-        self.listener.started(engine.method, self.settings, self.dataset, engine.seeds, engine.device)
-        if found is not None:
-            engine.load(found.tensors)
-            self.evaluations = [(step, rows) for step, rows in found.record["evaluations"]]
-            self._note_other_steps(found.record["steps"])
-            self._spent_before = found.record.get("spent", self._spent_before)
-            self.listener.resumed(found.step)
-            if found.step >= self.settings.steps:
-                self.listener.note(
-                    f"nothing is left to train: {found.step:,} of {self.settings.steps:,} steps were done before. "
-                    "Give more steps to go on."
-                )
-        if self.folder is not None:
-            self._logs.append(self.folder.log(step=self.engine.step_number))
-            if self.settings.tensorboard:
-                self._logs.append(TensorBoardSink(self.folder.path / "tensorboard", step=self.engine.step_number))
-
-    def _note_other_steps(self, before: int) -> None:
-        options = self.engine.options
-        constant = options.lr_schedule.constant is not None and options.instance_noise.constant is not None
-        if before != self.settings.steps and not constant:
-            self.listener.note(
-                f"steps was {before} and is now {self.settings.steps}: schedules are fractions of it, so this run is "
-                f"not what {self.settings.steps} steps from the start would have given."
-            )
-
     def _save(self) -> None:
-        self._last_save = time.monotonic()
         if self.path is None:
             return
-        if self.engine.device.type != "cpu":
-            self.engine.check()
+        self.engine.check()
         self.engine.share_batch_statistics()
         if self.folder is not None:
-            evaluations = [list(entry) for entry in self.evaluations]
-            record: dict[str, Any] = {"evaluations": evaluations, "steps": self.settings.steps, "spent": self._spent()}
-            checkpoint.save(self.folder.checkpoints, self.engine.step_number, self.engine.state(), record)
-            self.listener.saved(self.engine.step_number)
+            steps, step = self.settings.steps, self.engine.step_number
+            record: Any = {"evaluations": self.evaluations, "steps": steps, "spent": self._spent.seconds()}
+            checkpoint.save(self.folder.checkpoints, step, self.engine.state(), record)
+            self.listener.saved(step)
 
-    def _spent(self) -> dict[str, float]:
-        """Seconds of all starts of this run together: by the clock, and of this process on its processor."""
-        now = {
-            "seconds": time.monotonic() - self._begin,
-            "processor_seconds": time.process_time() - self._begin_processor,
-        }
-        return {name: self._spent_before[name] + value for name, value in now.items()}
-
-    def _finish(self) -> None:
-        """Save first: what follows may take long, and may be interrupted."""
+    def _conclude(self) -> None:
+        """What an ended or stopped run leaves. Its checkpoint first: what follows may take long, and be interrupted."""
+        engine, evaluator, folder = self.engine, self.evaluator, self.folder
         self._save()
-        if not self.evaluations or self.evaluations[-1][0] != self.engine.step_number:
+        if self._judged_step != engine.step_number:
             self._evaluate()
             self._save()
         self._sample()
-        if self.folder is not None:
-            self._draw_curves(self.folder)
-            self._write_models(self.folder)
-            self.control = None if self.evaluator is None else self.evaluator.control()
-            write_json(self.folder.path / "summary.json", self._summary())
-        elif self.evaluator is not None:
-            self.control = self.evaluator.control()
-
-    def _draw_curves(self, folder: RunFolder) -> None:
-        """The log as a picture: losses by network and numbers of the evaluations over the steps."""
-        rows = read_log(folder.path)
-        picture = curves_picture(rows, f"{self.method_name} on {self.dataset.name}", self.engine.seeds)
-        save_png_atomic(picture, folder.path / "curves.png")
-
-    def _write_models(self, folder: RunFolder) -> None:
-        models = self.models()
-        for seed, model in zip(self.engine.seeds, models, strict=True):
-            model.save_pretrained(folder.model / f"seed-{seed}" if len(models) > 1 else folder.model)
-
-    def models(self) -> list[GenerativeModel]:
-        """A model for each seed: G, and E where the method has one; averaged weights where an average is kept."""
-        roles = self.engine.method.roles()
-        names = [name for name, role in roles.items() if not is_discriminator(role)]
-        data = {
-            "name": self.dataset.name,
-            "shape": list(self.dataset.shape),
-            "value_range": self.dataset.value_range,
-            "scaling": None if self.scaling is None else self.scaling.facts(),
-            "fingerprint": self.dataset.fingerprint,
-            "opened": self.dataset.opened,
-        }
-        return [
-            GenerativeModel(
-                {name: self.engine.network(name, index, average=self.engine.averaged) for name in names},
-                prior=self.engine.prior,
-                data=data,
-                method={"name": self.method_name, "settings": self.engine.method.settings()},
-                training={
-                    "seed": seed,
-                    "step": self.engine.step_number,
-                    "averaged": self.engine.averaged,
-                    "settings": self.settings.as_dict(),
-                    "modecover": __version__,
-                },
-            )
-            for index, seed in enumerate(self.engine.seeds)
-        ]
-
-    def _summary(self) -> Mapping[str, Any]:
-        """What the run comes to: the last numbers beside the best of the curve, and those of real data."""
-        summary: dict[str, Any] = {
-            "steps": self.engine.step_number,
-            "finished": self.finished,
-            **{name: round(value, 1) for name, value in self._spent().items()},
-            "seeds": list(self.engine.seeds),
-            "schedule": self.engine.schedule(),
-            "commit": git_commit(),
-            "hardware": hardware(),
-            "versions": versions(),
-        }
-        if self.evaluator is not None and self.evaluations:
-            evaluator = self.evaluator
-            curves = [[(step, rows[i]) for step, rows in self.evaluations] for i in range(len(self.engine.seeds))]
-            best = [max(curve, key=lambda entry: evaluator.score(entry[1])) for curve in curves]
-            summary |= {
-                "evaluation": evaluator.facts,
-                "control": self.control,
-                "last": self.evaluations[-1][1],
-                "best": [{"step": step, **numbers} for step, numbers in best],
-            }
-        return summary
+        self.control = None if evaluator is None else evaluator.control()
+        if folder is None:
+            return
+        summary: dict[str, Any] = {"steps": engine.step_number, "finished": self.finished, **self._spent.seconds()}
+        summary |= {"seeds": list(engine.seeds), "schedule": engine.schedule(), **circumstances("commit")}
+        if evaluator is not None:
+            summary |= evaluator.summary(self.evaluations) | {"control": self.control}
+        folder.conclude(f"{self.method} on {self.dataset.name}", engine.seeds, self.models, summary)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -17,20 +16,24 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
+from modecover import __version__
+from modecover.arguments import held
+from modecover.data import Dataset
 from modecover.data.scaling import Scaling
-from modecover.engine.prior import Prior
+from modecover.engine.engine import Engine
+from modecover.engine.prior import LAWS, Prior
 from modecover.errors import UserError
-from modecover.files import reason, replacing, write_json
-from modecover.kinds import checked, shown
-from modecover.limits import require_memory, within_limits
-from modecover.metrics.arrays import readable_tensor
+from modecover.files import write_json, writing
+from modecover.kinds import LARGEST_WHOLE, checked, first_line, shown
+from modecover.limits import explained, require_memory, within_limits
+from modecover.methods.roles import is_discriminator
+from modecover.metrics.arrays import ArrayLike, readable_tensor
 from modecover.networks.copies import detached_copy
 from modecover.networks.network import CLASSES
-from modecover.pictures.drawing import to_pixels
+from modecover.pictures.images import to_pixels
 from modecover.random import derive_seed
-from modecover.runs.model_files import CONFIG, FORMAT, WEIGHTS, fill, read_config, read_weights, rebuilt
-from modecover.runs.model_parts import as_facts, as_networks, as_path, as_prior, at_least, made_by
-from modecover.runs.tensors import digest, stored
+from modecover.runs import model_files
+from modecover.runs.checkpoint import write_tensors
 
 _CARD = """---
 {{ card_data }}
@@ -48,6 +51,20 @@ samples = modecover.load("OWNER/NAME").sample(64, seed=0)
 
 Put this repository's name in place of `OWNER/NAME`. `config.json` tells how the model was trained.
 """
+
+
+_FACTS: dict[str, dict[str, Any]] = {
+    "data": {
+        "name": str,
+        "shape": Sequence[int],
+        "value_range": Sequence[float] | None,
+        "fingerprint": str | None,
+        "opened": dict | None,
+    },
+    "method": {"name": str, "settings": dict},
+    "training": {"seed": int | None},
+}
+"""What entries of a model's facts are, where they are given."""
 
 
 class GenerativeModel(
@@ -86,11 +103,14 @@ class GenerativeModel(
         training: Mapping[str, Any],
     ):
         super().__init__()
-        if "G" not in as_networks(networks):
+        if "G" not in _as_networks(networks):
             raise UserError(f"A generative model needs a network named G; these are {', '.join(networks) or 'none'}.")
         self.networks = nn.ModuleDict({name: detached_copy(network) for name, network in networks.items()})
-        self.prior, self.data = as_prior(prior), as_facts("data", data)
-        self.method, self.training_facts = as_facts("method", method), as_facts("training", training)
+        self.prior = _as_prior(prior)
+        self.data, self.method = _as_facts("data", data), _as_facts("method", method)
+        self.training_facts = _as_facts("training", training)
+        if not self.data.get("shape") or min(self.data["shape"]) < 1:
+            raise UserError(f"data.shape is {shown(self.data.get('shape'))}: give that of one sample, as in [2].")
         self.scaling = Scaling.from_facts(self.data.get("scaling"), self.shape[0]) if len(self.shape) == 1 else None
         self.requires_grad_(False)
         self.eval()
@@ -111,9 +131,9 @@ class GenerativeModel(
     def _in_units(self, rows: Tensor) -> Tensor:
         return rows if self.scaling is None else self.scaling.undo(rows)
 
+    @held(seed=0)
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """The latent rows that `sample` sends through G, (n, d), on the CPU."""
-        n, seed = checked("n, the number of samples,", n, int), at_least("seed", seed, 0)
         if n < 1:
             raise UserError(f"{n} samples were asked for; ask for at least 1.")
         size = 4 * n * (self.prior.dimension + math.prod(self.shape))
@@ -121,6 +141,7 @@ class GenerativeModel(
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
         return self.prior.rows(n, torch.device("cpu"), generator)
 
+    @held(seed=0, batch=1)
     def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
         """`n` rows, float32 of shape (n, *shape), on the CPU; images have values in [-1, 1].
 
@@ -129,8 +150,7 @@ class GenerativeModel(
         Raises:
             UserError: n, seed or batch is out of range, or so many rows do not fit into memory.
         """
-        with within_limits():
-            return self._in_units(self._in_batches("G", self.latents(n, seed), batch, (self.shape,)))
+        return self._in_units(self._in_batches("G", self.latents(n, seed), batch, (self.shape,)))
 
     def sample_images(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
         """`n` images as pixels, uint8 of shape (n, C, H, W).
@@ -142,7 +162,8 @@ class GenerativeModel(
             raise UserError(f"This model generates rows of shape {self.shape}, not images: call sample instead.")
         return to_pixels(self.sample(n, seed, batch))
 
-    def encode(self, x: Tensor, batch: int = 256) -> Tensor:
+    @held(batch=1)
+    def encode(self, x: ArrayLike, batch: int = 256) -> Tensor:
         """Codes of the data rows x (n, *shape), float32 of shape (n, d), on the CPU.
 
         Raises:
@@ -152,18 +173,15 @@ class GenerativeModel(
             raise UserError(
                 f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
             )
-        if not isinstance(x, Tensor):
-            try:
-                x = torch.as_tensor(x)
-            except (TypeError, ValueError, RuntimeError) as error:
-                raise UserError(f"encode was given {shown(x)}; it takes a tensor or an array of data rows.") from error
-        x = readable_tensor(x)
+        try:
+            x = readable_tensor(torch.as_tensor(x))
+        except (TypeError, RuntimeError) as error:
+            raise UserError(f"encode was given {shown(x)}; it takes a tensor or an array of data rows.") from error
         if not x.ndim or tuple(x.shape[1:]) != self.shape or x.is_complex():
             raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
-        with within_limits():
-            rows = x.float() if self.scaling is None else self.scaling.apply(x)
-            # A stochastic encoder tells the means of the codes first, then their log variances.
-            return self._in_batches("E", rows, batch, self._codes)[:, : self.prior.dimension]
+        rows = x.float() if self.scaling is None else self.scaling.apply(x)
+        # A stochastic encoder tells the means of the codes first, then their log variances.
+        return self._in_batches("E", rows, batch, self._codes)[:, : self.prior.dimension]
 
     @property
     def _codes(self) -> tuple[tuple[int, ...], ...]:
@@ -173,23 +191,39 @@ class GenerativeModel(
     @torch.no_grad()
     def _in_batches(self, name: str, rows: Tensor, batch: int, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
         """What a network makes of the rows, which is of one of the `shapes`."""
-        batch = at_least("batch", batch, 1)
         tensors = [*self.parameters(), *self.buffers()]
         device = tensors[0].device if tensors else torch.device("cpu")
         self.eval()
         whole = torch.empty(0)
         for start in range(0, max(len(rows), 1), batch):  # no rows are one empty batch
-            piece = made_by(self.networks[name], name, rows[start : start + batch].to(device), shapes)
+            piece = self._made(name, rows[start : start + batch].to(device), shapes)
             if start == 0:
                 whole = torch.empty(len(rows), *piece.shape[1:])
             whole[start : start + batch] = piece
         return whole
 
+    def _made(self, name: str, rows: Tensor, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
+        """What the network makes of the rows, each of one of the `shapes`, of which a sentence names the first."""
+        cure = "use the network that belongs to this model"
+        try:
+            made = self.networks[name](rows)
+        except Exception as error:
+            if explained(error) is not None:
+                raise
+            taken = tuple(rows.shape[1:])
+            raise UserError(f"{name} cannot take rows of shape {taken} ({first_line(error)}): {cure}.") from error
+        if not isinstance(made, Tensor):
+            raise UserError(f"{name} made a {type(made).__name__}, which is no tensor: {cure}.")
+        if made.is_complex() or made.shape[:1] != rows.shape[:1] or tuple(made.shape[1:]) not in shapes:
+            wanted = (len(rows), *shapes[0])
+            raise UserError(f"{name} made {made.dtype} of shape {tuple(made.shape)}, where {wanted} belongs: {cure}.")
+        return made
+
     def config(self) -> dict[str, Any]:
         """The content of `config.json`."""
         return {
             "library": "modecover",
-            "format": FORMAT,
+            "format": model_files.FORMAT,
             "architecture": {name: _architecture(network) for name, network in self.networks.items()},
             "prior": asdict(self.prior),
             "data": self.data,
@@ -207,23 +241,14 @@ class GenerativeModel(
         Raises:
             UserError: the folder cannot be made or written.
         """
-        try:
+        cure = "free disk space, make the folder writable, or choose another"
+        with writing(f"The model in {save_directory}", cure):
             address: str | None = super().save_pretrained(save_directory, **options)
-        except OSError as error:
-            raise _unwritable(save_directory, error) from error
         return address
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
-        weights = stored(self.networks.state_dict())
-        try:
-            with replacing(save_directory / WEIGHTS) as temporary:
-                save_file(weights, temporary, metadata={"format": "pt", "sha256": digest(weights)})
-            write_json(save_directory / CONFIG, self.config())
-        except (OSError, SafetensorError) as error:
-            raise _unwritable(save_directory, error) from error
+        write_tensors(save_directory / model_files.WEIGHTS, self.networks.state_dict(), {"format": "pt"})
+        write_json(save_directory / model_files.CONFIG, self.config())
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """As the mixin's, which gives the address; where the data lies on this machine is not published."""
@@ -236,109 +261,92 @@ class GenerativeModel(
         return address
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
-        """The model in a folder or on the Hub. `modecover.load` finds the folder in a run, too.
+    @within_limits()
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        seed: int | None = None,
+        networks: Mapping[str, nn.Module] | None = None,
+        **options: Any,
+    ) -> Self:
+        """The model in a model folder, in a run folder, or on the Hub. `modecover.load` is another name for it.
 
         Args:
-            pretrained_model_name_or_path: a model folder, or owner/name.
-            options: `networks`, modules by name, for those that are not modecover's own; and the options of
-                `huggingface_hub.ModelHubMixin.from_pretrained`.
+            pretrained_model_name_or_path: a model folder, a run folder, or a Hub name such as "owner/name".
+            seed: which of a run's seeds, where several were trained together; the first if not given.
+            networks: your own modules by name ("G"), for a model whose networks are not modecover's.
+            options: of `huggingface_hub.ModelHubMixin.from_pretrained`.
 
         Raises:
-            UserError: there is no such model, it is damaged, of another version, or a network of the user's is missing.
+            UserError: there is no such model, it is damaged, of another version, or a network of yours is missing.
         """
-        folder = as_path(pretrained_model_name_or_path)
-        networks = options.pop("networks", None)
-        if not folder.is_dir():
-            folder = _download(str(pretrained_model_name_or_path), **options)
         # Not by way of the mixin, which opens the files itself and trusts them.
-        return cls._from_pretrained(model_id=str(folder), networks=networks)
-
-    @classmethod
-    def _from_pretrained(
-        cls, *, model_id: str, networks: Mapping[str, nn.Module] | None = None, **_mixin_options: Any
-    ) -> Self:
-        folder = Path(model_id)
-        config, weights = read_config(folder), read_weights(folder / WEIGHTS)
+        seed = checked("seed", seed, int | None)
+        own = _as_networks({} if networks is None else networks)
+        folder = model_files.find(pretrained_model_name_or_path, seed, **options)
+        config, weights = model_files.read_config(folder), model_files.read_weights(folder / model_files.WEIGHTS)
         facts = {name: config[name] for name in ("prior", "data", "method", "training")}
-        with within_limits():
-            own = as_networks({} if networks is None else networks)
-            model = cls(rebuilt(config["architecture"], own, weights), **facts)
-            fill(model.networks, weights, folder / WEIGHTS)
-            model._require_sound()
+        model = cls(model_files.rebuilt(config["architecture"], own, weights), **facts)
+        trained = model.training_facts.get("seed")
+        if seed is not None and trained not in (None, seed):
+            raise UserError(
+                f"The one model in {folder} was trained with seed {trained}, not {seed}: leave the seed out."
+            )
+        model_files.fill(model.networks, weights, folder / model_files.WEIGHTS)
+        model._require_sound()
         return model
 
+    @torch.no_grad()
     def _require_sound(self) -> None:
         """Raise `UserError` unless G makes finite samples of two rows of the prior, and E finite codes of samples."""
         zeros = torch.zeros(1).expand(2, self.prior.dimension)  # takes no memory, whatever the dimension is said to be
-        with torch.no_grad():
-            made_by(self.networks["G"], "G", zeros, (self.shape,))
-            made = {"G": made_by(self.networks["G"], "G", self.latents(2), (self.shape,))}
-            if "E" in self.networks:
-                made["E"] = made_by(self.networks["E"], "E", made["G"].float(), self._codes)
+        self._made("G", zeros, (self.shape,))
+        made = {"G": self._made("G", self.latents(2), (self.shape,))}
+        if "E" in self.networks:
+            made["E"] = self._made("E", made["G"].float(), self._codes)
         for name, rows in made.items():
             if not rows.isfinite().all():
                 raise UserError(f"{name} makes NaN or infinities: the model is of no use; train it again.")
 
 
-def _unwritable(folder: str | Path, error: Exception) -> UserError:
-    return UserError(
-        f"The model could not be written to {folder}: {reason(error)}. Free disk space, make the folder writable, or "
-        "choose another."
-    )
-
-
 def load(
     path: Path | str, *, seed: int | None = None, networks: Mapping[str, nn.Module] | None = None
 ) -> GenerativeModel:
-    """The model in a model folder, in a run folder, or on the Hugging Face Hub.
+    """The model in a model folder, in a run folder, or on the Hugging Face Hub: `GenerativeModel.from_pretrained`."""
+    return GenerativeModel.from_pretrained(path, seed=seed, networks=networks)
+
+
+def trained_models(
+    engine: Engine, method: str, settings: Mapping[str, Any], dataset: Dataset, scaling: Scaling | None
+) -> list[GenerativeModel]:
+    """A model for each seed: G, and E where the method has one; averaged weights where an average is kept.
 
     Args:
-        path: a model folder, a run folder, or a Hub name such as "owner/name".
-        seed: which of a run's seeds, where several were trained together; the first if not given.
-        networks: your own modules by name ("G"), for a model whose networks are not modecover's.
-
-    Raises:
-        UserError: there is no such model, it is damaged, of another version, or a network of yours is missing.
+        method: as the registry has it.
+        settings: of the training.
+        scaling: how the engine's networks see the rows of `dataset`.
     """
-    place = as_path(path)
-    seed = checked("seed", seed, int | None)
-    if place.is_dir():
-        return GenerativeModel.from_pretrained(_model_folder(place, seed), networks=networks)
-    if place.exists():
-        raise UserError(f"{path} is a file: give the folder of a model or of a run.")
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(place), re.ASCII):
-        raise UserError(f"{path} does not exist: give the folder of a model or of a run, or a Hub name (owner/name).")
-    return GenerativeModel.from_pretrained(str(path), networks=networks)
-
-
-def _model_folder(place: Path, seed: int | None) -> Path:
-    """The folder with the model files in `place`: itself, its `model`, or one seed's folder in that."""
-    for folder in (place, place / "model"):
-        if (folder / CONFIG).exists():
-            _require_seed(folder, seed)
-            return folder
-        seeds = sorted(_seeds(folder).items())
-        if seeds:
-            chosen = dict(seeds).get(seeds[0][0] if seed is None else seed)
-            if chosen is None:
-                raise UserError(f"{place} has no seed {seed}: choose one of {', '.join(str(n) for n, _ in seeds)}.")
-            return chosen
-    if (place / "run.json").exists():
-        raise UserError(f"The run in {place} has no model yet: let it train on, by the command that began it.")
-    raise UserError(f"{place} holds no model: give the folder of a model or of a run.")
-
-
-def _seeds(folder: Path) -> dict[int, Path]:
-    """The folders seed-<n> in `folder` that hold a model, by n."""
-    found = {path: re.fullmatch(r"seed-(\d+)", path.name) for path in folder.glob("seed-*")}
-    return {int(match[1]): path for path, match in found.items() if match and (path / CONFIG).exists()}
-
-
-def _require_seed(folder: Path, seed: int | None) -> None:
-    own = read_config(folder)["training"].get("seed")
-    if seed is not None and own is not None and own != seed:
-        raise UserError(f"The one model in {folder} was trained with seed {own}, not {seed}: leave the seed out.")
+    names = [name for name, role in engine.method.roles().items() if not is_discriminator(role)]
+    data = {
+        "name": dataset.name,
+        "shape": list(dataset.shape),
+        "value_range": dataset.value_range,
+        "scaling": None if scaling is None else scaling.facts(),
+        "fingerprint": dataset.fingerprint,
+        "opened": dataset.opened,
+    }
+    training = {"step": engine.step_number, "averaged": engine.averaged, "settings": dict(settings)}
+    return [
+        GenerativeModel(
+            {name: engine.network(name, index, average=engine.averaged) for name in names},
+            prior=engine.prior,
+            data=data,
+            method={"name": method, "settings": engine.method.settings()},
+            training={"seed": seed, **training, "modecover": __version__},
+        )
+        for index, seed in enumerate(engine.seeds)
+    ]
 
 
 def _architecture(network: nn.Module) -> dict[str, Any]:
@@ -349,18 +357,36 @@ def _architecture(network: nn.Module) -> dict[str, Any]:
     return {"class": f"{type(network).__module__}.{type(network).__qualname__}", "arguments": None}
 
 
-def _download(name: str, **options: Any) -> Path:
-    """The two files of a model on the Hub, in a folder of the Hub's cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
+def _as_networks(networks: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
+    """`networks` where they are modules by names that an attribute can have."""
+    if not isinstance(networks, Mapping):
+        raise UserError(f"networks is {shown(networks)}: give modules by name, as in networks={{'G': MyG()}}.")
+    model_files.require_names(networks)
+    for name, network in networks.items():
+        if not isinstance(network, nn.Module):
+            raise UserError(f"The network {name} is {shown(network)}: give an instance of torch.nn.Module.")
+    return networks
 
-    above = Path(name).parent
-    if above != Path() and (above.is_dir() or name.startswith((".", "/", "~"))):
-        raise UserError(f"{name} does not exist: give the folder of a model or of a run.")
-    try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
-    except (OSError, HFValidationError) as error:
+
+def _as_prior(prior: Prior | Mapping[str, Any]) -> Prior:
+    """`prior`, or what it describes."""
+    given = asdict(prior) if isinstance(prior, Prior) else prior
+    law: Any = given.get("law") if isinstance(given, Mapping) else given
+    dimension: Any = given.get("dimension") if isinstance(given, Mapping) else None
+    whole = isinstance(dimension, int) and not isinstance(dimension, bool)
+    if law not in LAWS or not whole or not 1 <= dimension <= LARGEST_WHOLE:
         raise UserError(
-            f"{name} is no folder here and could not be had from the Hugging Face Hub ({type(error).__name__}): check "
-            "the name, your network, and for a private model your login."
-        ) from error
+            f"The prior is given as law {shown(law)} and dimension {shown(dimension)}; the law must be normal, uniform "
+            "or uniform01, and the dimension a whole number of at least 1."
+        )
+    return Prior(dimension=dimension, law=law)
+
+
+def _as_facts(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts `name` ("data", "method" or "training"), the entries that are relied on being of their kinds."""
+    if not isinstance(facts, Mapping):
+        raise UserError(f"{name} is {shown(facts)}: give facts by name.")
+    for key, kind in _FACTS[name].items():
+        if key in facts:
+            checked(f"{name}.{key}", facts[key], kind)
+    return dict(facts)

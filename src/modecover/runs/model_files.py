@@ -5,7 +5,8 @@ Nothing they hold is opened, imported or run, and nothing larger than the files 
 
 from __future__ import annotations
 
-import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,69 @@ from typing import Any
 from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.files import reason, require_file
+from modecover.files import read_json
 from modecover.kinds import first_line, shown
-from modecover.limits import require_memory, within_limits
+from modecover.limits import require_memory
 from modecover.networks import from_config
+from modecover.runs.checkpoint import DamagedError, digest, read_tensors
 from modecover.runs.fitting import each_parameter
-from modecover.runs.model_parts import require_name
-from modecover.runs.tensors import digest
 
 FORMAT = 1
 """The version of `config.json`."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
-LARGEST_CONFIG = 2**26
-"""Bytes of a `config.json` at most."""
-
 AGAIN = "save or download the model again"
+
+
+def find(path: Path | str, seed: int | None = None, **options: Any) -> Path:
+    """The folder of the model files in a model folder, in a run folder, or of a model on the Hugging Face Hub.
+
+    Args:
+        path: a folder, or owner/name.
+        seed: which of a run's seeds, where there are several; the first if None.
+        options: of the Hub's download.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        place = Path(path)
+    except TypeError:
+        raise UserError(f"{shown(path)} is no path: give the folder of a model or of a run, or owner/name.") from None
+    if not os.path.isdir(place):  # which, unlike Path.is_dir, answers for any text
+        return _download(str(path), place, **options)
+    for folder in (place, place / "model"):
+        if (folder / CONFIG).exists():
+            return folder
+        named = {inner: re.fullmatch(r"seed-(\d+)", inner.name) for inner in folder.glob("seed-*")}
+        seeds = {int(match[1]): inner for inner, match in named.items() if match and (inner / CONFIG).exists()}
+        if seeds:
+            chosen = seeds.get(min(seeds) if seed is None else seed)
+            if chosen is None:
+                raise UserError(f"{place} has no seed {seed}: choose one of {', '.join(map(str, sorted(seeds)))}.")
+            return chosen
+    if (place / "run.json").exists():
+        raise UserError(f"The run in {place} has no model yet: let it train on, by the command that began it.")
+    raise UserError(f"{place} holds no model: give the folder of a model or of a run.")
+
+
+def _download(name: str, place: Path, **options: Any) -> Path:
+    """The two files of a model on the Hub, in a folder of the Hub's cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    if os.path.exists(place):
+        raise UserError(f"{name} is a file: give the folder of a model or of a run.")
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name, re.ASCII) or place.parent.is_dir():
+        raise UserError(f"{name} does not exist: give the folder of a model or of a run, or a Hub name (owner/name).")
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
+    except (OSError, HFValidationError) as error:
+        raise UserError(
+            f"{name} is no folder here and could not be had from the Hugging Face Hub ({type(error).__name__}): check "
+            "the name, your network, and for a private model your login."
+        ) from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -40,12 +87,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        require_file(path, AGAIN, LARGEST_CONFIG)
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path, AGAIN)
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no {CONFIG}: give the folder of a model or of a run.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({reason(error)}): {AGAIN}.") from error
+        raise UserError(f"{path} is missing: {AGAIN}.") from None
     if not isinstance(config, dict) or config.get("library") != "modecover":
         raise UserError(f"{folder} holds a model, but not one that modecover saved: load it with the program it is of.")
     if type(config.get("format")) is not int or config["format"] != FORMAT:
@@ -60,6 +104,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def require_names(names: Mapping[str, Any]) -> None:
+    """Raise `UserError` unless networks can have these names, which become attributes."""
+    for name in names:
+        if not isinstance(name, str) or not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+            raise UserError(f"{shown(name)} is no name for a network: use letters and digits, as in G or E2.")
+
+
 def rebuilt(
     architecture: Mapping[str, Any], own: Mapping[str, nn.Module], weights: Mapping[str, Tensor]
 ) -> dict[str, nn.Module]:
@@ -68,32 +119,31 @@ def rebuilt(
     Raises:
         UserError: a network is missing, cannot be built, or is larger than the `weights` that are to fill it.
     """
+    require_names(architecture)
     if unknown := [name for name in own if name not in architecture]:
-        raise UserError(f"The model has no network {unknown[0]}; it has {', '.join(map(str, architecture))}.")
-    for name in architecture:
-        require_name(name)
-    return {name: own[name] if name in own else _built(name, config, weights) for name, config in architecture.items()}
+        raise UserError(f"The model has no network {unknown[0]}; it has {', '.join(architecture)}.")
+    networks = {}
+    for name, config in architecture.items():
+        if name in own:
+            networks[name] = own[name]
+        elif isinstance(config, Mapping) and config.get("arguments", ...) is None:
+            kind = str(config.get("class"))
+            raise UserError(
+                f"The model's {name} is a network of your own, {kind}, which only you can build: pass it as "
+                f'networks={{"{name}": {kind.rpartition(".")[2]}(...)}}.'
+            )
+        else:
+            left = [len(weights), sum(tensor.numel() for tensor in weights.values())]
 
+            def count(parameter: Tensor, left: list[int] = left) -> None:
+                left[0] -= 1
+                left[1] -= parameter.numel()
+                if min(left) < 0:
+                    raise UserError(f"it is larger than the weights in {WEIGHTS}; {AGAIN}.")
 
-def _built(name: str, config: Any, weights: Mapping[str, Tensor]) -> nn.Module:
-    if isinstance(config, Mapping) and config.get("arguments", ...) is None:
-        kind = config.get("class")
-        if not isinstance(kind, str):
-            raise UserError(f"The network {shown(name)} is of the class {shown(kind)}, which is no name: {AGAIN}.")
-        raise UserError(
-            f"The model's {name} is a network of your own, {kind}, which only you can build: pass it as "
-            f'networks={{"{name}": {kind.rpartition(".")[2]}(...)}}.'
-        )
-    left = [len(weights), sum(tensor.numel() for tensor in weights.values())]
-
-    def count(parameter: Tensor) -> None:
-        left[0] -= 1
-        left[1] -= parameter.numel()
-        if min(left) < 0:
-            raise UserError(f"it is larger than the weights in {WEIGHTS}; {AGAIN}.")
-
-    with each_parameter(count):
-        return from_config(config)
+            with each_parameter(count):
+                networks[name] = from_config(config)
+    return networks
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -102,24 +152,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: it is missing or damaged, does not fit into memory, or holds complex numbers, NaN or infinities.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        require_file(path, AGAIN)
-        require_memory(f"The weights in {path}", path.stat().st_size, "use a machine with more")
-        with within_limits(), safe_open(path, framework="pt") as file:
-            stated = (file.metadata() or {}).get("sha256")
-            # A copy: tensors of an open file are views of it, and would change or vanish with it.
-            weights = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
-            intact = stated in (None, digest(weights))  # other tools, such as converters, keep no digest
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: {AGAIN}.") from None
-    except UserError:
-        raise
-    except (OSError, SafetensorError, ValueError, TypeError, RuntimeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({reason(error)}): {AGAIN}.") from error
-    if not intact:
-        raise UserError(f"{path} is damaged (it does not match its digest): {AGAIN}.")
+        if path.is_file():
+            require_memory(f"The weights in {path}", path.stat().st_size, "use a machine with more")
+        weights, header = read_tensors(path)
+        if header.get("sha256") not in (None, digest(weights)):  # other tools, such as converters, keep no digest
+            raise DamagedError("it does not match its digest")
+    except DamagedError as error:
+        raise UserError(f"{path} is damaged ({error}): {AGAIN}.") from error
     for name, tensor in weights.items():
         if tensor.is_complex():
             raise UserError(f"{path} holds complex numbers in {shown(name)}: weights are real; {AGAIN}.")

@@ -1,7 +1,8 @@
-"""What a run leaves behind: a folder that describes itself, and its log.
+"""What a run leaves behind: a folder that describes itself, held by one process at a time.
 
 run.json       method, data, settings, and for each start: time, versions, git commit, hardware
 log.jsonl      one JSON object a line
+summary.json   what the run came to
 curves.png     the log as a picture
 samples/       pictures
 checkpoints/   see `modecover.runs.checkpoint`
@@ -10,26 +11,40 @@ model/         see `modecover.runs.model`
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Collection, Mapping
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from modecover.errors import UserError
-from modecover.files import is_partial, reason, remove_partial, require_file, write_json
+from modecover.files import is_partial, read_json, reason, remove_partial, write_json, writing
 from modecover.kinds import shown
-from modecover.runs.lock import FolderLock
-from modecover.runs.log import JsonLines
-from modecover.runs.provenance import git_commit, hardware, versions
+from modecover.pictures.curves import curves_picture
+from modecover.pictures.images import save_png_atomic
+from modecover.runs.log import JsonLines, TensorBoardSink, read_log, with_numbers
+
+if TYPE_CHECKING:
+    from modecover.runs.model import GenerativeModel
 
 FORMAT = 1
 """The version of `run.json`."""
 
 ADDED = {"standardize": "off"}
 """Settings that runs of earlier versions did not have, with the value that says what they did."""
+
+LOCK = ".lock"
 
 _ABSENT = "(not set)"
 
@@ -47,8 +62,15 @@ class Description:
     opened: Mapping[str, Any] | None = None
     """What opens the data again (see `Dataset.opened`). Not compared: one data set may be found in two ways."""
 
+    def as_json(self) -> dict[str, Any]:
+        """As `run.json` holds it, so that it compares equal to one read back."""
+        data = {"name": self.data, "fingerprint": self.fingerprint, "opened": self.opened and dict(self.opened)}
+        facts = {"program": "modecover", "format": FORMAT, "method": self.method, "data": data}
+        described: dict[str, Any] = json.loads(json.dumps({**facts, "settings": dict(self.settings)}))
+        return described
 
-class RunFolder:
+
+class RunFolder(AbstractContextManager["RunFolder"]):
     """A run's folder, held by this process until `close` (or the end of a `with` block).
 
     Attributes:
@@ -58,6 +80,9 @@ class RunFolder:
 
     def __init__(self, path: Path, resumed: bool, lock: FolderLock):
         self.path, self.resumed, self._lock = path, resumed, lock
+        self.samples, self.checkpoints = path / "samples", path / "checkpoints"
+        self.model = path / "model"  # not made before there is a model
+        self._logs: list[JsonLines | TensorBoardSink] = []
 
     @classmethod
     def open(cls, path: Path | str, description: Description, *, may_differ: Collection[str] = ()) -> RunFolder:
@@ -72,51 +97,66 @@ class RunFolder:
             UserError: the folder belongs to something else, to a run with other settings or to a live process, or it
                 cannot be written. Nothing in it has then been changed.
         """
-        path = Path(path)
-        described = _as_json(description)
-        try:
+        path, now = Path(path), description.as_json()
+        with writing(f"The run folder {path}", "make it writable, or choose another with --out"):
             _refuse_foreign(path)
             path.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(path)
             try:
                 before = read_run(path) if (path / "run.json").exists() else None
+                start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances("git")}
                 if before is not None:
-                    _refuse_differences(path, before, described, may_differ)
+                    _refuse_differences(path, before, now, may_differ)
+                    changed = _changes(before["settings"], now["settings"])
+                    start["changed"] = {name: [old, new] for name, old, new in changed}
+                lock.sign()
                 run = cls(path, before is not None, lock)
                 run._remove_partial()
-                write_json(path / "run.json", _with_this_start(before, described))
-                for name in ("samples", "checkpoints"):
-                    (path / name).mkdir(exist_ok=True)
+                starts = [] if before is None else before["starts"]
+                write_json(path / "run.json", {**now, "starts": [*starts, start]})
+                run.samples.mkdir(exist_ok=True)
+                run.checkpoints.mkdir(exist_ok=True)
             except BaseException:
                 lock.release()
                 raise
-        except OSError as error:
-            raise UserError(
-                f"The run folder {path} cannot be written: {reason(error)}. Make it writable, or choose another "
-                "with --out."
-            ) from error
         return run
 
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
+    def open_logs(self, step: int, *, tensorboard: bool = False) -> None:
+        """Open the log at its end, dropping lines of later steps than `step`, which will be computed again."""
+        self._logs.append(JsonLines(self.path / "log.jsonl", step=step))
+        if tensorboard:
+            self._logs.append(TensorBoardSink(self.path / "tensorboard", step=step))
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append a row to the open logs."""
+        for log in self._logs:
+            log.write(row)
 
-    @property
-    def model(self) -> Path:
-        """Where the model files go; not made before there is a model."""
-        return self.path / "model"
+    def conclude(
+        self, title: str, seeds: Sequence[int], models: Sequence[GenerativeModel], summary: Mapping[str, Any]
+    ) -> None:
+        """Write what comes at the end: curves of the log, a model for each seed, and what says that all is there."""
+        save_png_atomic(curves_picture(read_log(self.path), title, seeds), self.path / "curves.png")
+        for seed, model in zip(seeds, models, strict=True):
+            model.save_pretrained(self.model / f"seed-{seed}" if len(seeds) > 1 else self.model)
+        write_json(self.path / "summary.json", summary)
 
-    def log(self, *, step: int) -> JsonLines:
-        """The log, open at its end. Lines of later steps than `step`, which will be computed again, are dropped."""
-        return JsonLines(self.path / "log.jsonl", step=step)
+    def ended(self, step: int, *, judged: bool) -> dict[str, Any] | None:
+        """The summary of a run that has ended at this step, and was judged; None where not all of it was written."""
+        try:
+            summary: dict[str, Any] = with_numbers(read_json(self.path / "summary.json", "let it be written again"))
+            whole = (
+                summary["finished"] is True and summary["steps"] == step and not (judged and "control" not in summary)
+            )
+            return summary if whole else None
+        except (OSError, UserError, LookupError, TypeError):
+            return None
 
     def close(self) -> None:
-        """Let other processes have the folder."""
+        """Close the logs, and let other processes have the folder."""
         try:
+            for log in self._logs:
+                log.close()
             self._remove_partial()  # an interrupt may have come while a file was put away
         finally:
             self._lock.release()
@@ -124,12 +164,7 @@ class RunFolder:
     def _remove_partial(self) -> None:
         remove_partial(self.path, self.samples, self.checkpoints, self.model, *self.model.glob("seed-*"))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -141,19 +176,13 @@ def read_run(path: Path | str) -> dict[str, Any]:
     Raises:
         UserError: `path` is no run folder, or one of another format version.
     """
-    path = Path(path)
-    mend = "put it back from a backup, or use another folder"
+    path, mend = Path(path), "put it back from a backup, or use another folder"
     try:
-        require_file(path / "run.json", mend)
-        run = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        run = read_json(path / "run.json", mend)
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
         ) from None
-    except UserError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path / 'run.json'} cannot be read: {reason(error)}. {mend.capitalize()}.") from error
     if not isinstance(run, dict) or run.get("program") != "modecover":
         raise UserError(f"{path} holds a run.json that modecover did not write. Choose another folder with --out.")
     if run.get("format") != FORMAT:
@@ -169,26 +198,6 @@ def read_run(path: Path | str) -> dict[str, Any]:
     return run
 
 
-def _as_json(description: Description) -> dict[str, Any]:
-    """The description as `run.json` holds it, so that it compares equal to one read back."""
-    described: dict[str, Any] = json.loads(
-        json.dumps(
-            {
-                "program": "modecover",
-                "format": FORMAT,
-                "method": description.method,
-                "data": {
-                    "name": description.data,
-                    "fingerprint": description.fingerprint,
-                    "opened": None if description.opened is None else dict(description.opened),
-                },
-                "settings": dict(description.settings),
-            }
-        )
-    )
-    return described
-
-
 def _refuse_foreign(path: Path) -> None:
     """Raise where `path` is something that this module did not make."""
     if path.exists() and not path.is_dir():
@@ -196,10 +205,8 @@ def _refuse_foreign(path: Path) -> None:
     if (path / "run.json").exists():
         read_run(path)
         return
-    if not path.exists():
-        return
-    strangers = [p.name for p in path.iterdir() if p.name != FolderLock.NAME and not is_partial(p.name)]
-    if strangers:
+    inside = path.iterdir() if path.exists() else ()
+    if strangers := [p.name for p in inside if p.name != LOCK and not is_partial(p.name)]:
         raise UserError(
             f"{path} is not empty and is no run folder (it holds {min(strangers)}): nothing in it was changed. Choose "
             "a new or empty folder with --out."
@@ -211,16 +218,17 @@ def _refuse_differences(
 ) -> None:
     """Raise a sentence that names everything in which the run in `path` and the one asked for are not the same."""
     differing = []
-    if before["method"] != now["method"]:
+    other_method = before["method"] != now["method"]
+    if other_method:
         differing.append(f"method was {before['method']} and is now {now['method']}")
     if before["data"]["fingerprint"] != now["data"]["fingerprint"]:
         old, new = before["data"]["name"], now["data"]["name"]
         differing.append(f"data was {old} and is now {new}" if old != new else f"the content of data {old} changed")
     added = {name: value for name, value in ADDED.items() if name in now["settings"]}
-    other_method = before["method"] != now["method"]
-    for name, old, new in _changes({**added, **before["settings"]}, now["settings"]):
+    for name, *values in _changes({**added, **before["settings"]}, now["settings"]):
         if name not in may_differ and not (other_method and name.startswith("method.")):
-            differing.append(f"{name} was {_shown(old)} and is now {_shown(new)}")
+            old, new = (_ABSENT if value == _ABSENT else json.dumps(value, ensure_ascii=False) for value in values)
+            differing.append(f"{name} was {old} and is now {new}")
     if differing:
         raise UserError(
             f"{path} holds a run that differs: {'; '.join(differing)}. Put that back to resume it, or choose another "
@@ -234,19 +242,138 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[st
     return [(name, old, new) for name, old, new in both if json.dumps(old) != json.dumps(new)]
 
 
-def _shown(value: Any) -> str:
-    return _ABSENT if value == _ABSENT else json.dumps(value, ensure_ascii=False)
+class FolderLock:
+    """A file lock on a folder, let go by the system when the process ends, however it ends.
+
+    The locked file says who holds it, for the message alone. A record lock is used where there is one (POSIX): unlike
+    `flock` it is not inherited by data-loading workers, which may outlive a killed run by seconds.
+
+    Raises:
+        UserError: another process holds the folder, or another lock of this one.
+        OSError: the folder cannot be written.
+    """
+
+    _held: ClassVar[set[Path]] = set()
+    """Folders held by this process, whom its own record locks do not stop."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+        if self.folder in self._held:
+            raise self._refusal("this very process")
+        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock_exclusively(descriptor)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+                holder = os.pread(descriptor, 1000, 0) if hasattr(os, "pread") else b""
+                os.close(descriptor)
+                raise self._refusal(holder.decode(errors="replace").strip() or "another process") from None
+            warnings.warn(
+                f"{self.folder} lies on a file system without locks ({reason(error)}): start no second run in it.",
+                stacklevel=5,
+            )
+        self._descriptor: int | None = descriptor
+        self._held.add(self.folder)
+
+    def sign(self) -> None:
+        """Say in the locked file who holds it."""
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+
+    def release(self) -> None:
+        """Let others have the folder; more than once does no harm."""
+        if self._descriptor is not None:
+            self._held.remove(self.folder)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _refusal(self, holder: str) -> UserError:
+        return UserError(
+            f"A run is going on in {self.folder} ({holder}): wait until it ends or stop it, or choose another folder "
+            "with --out."
+        )
 
 
-def _with_this_start(before: Mapping[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
-    """`run.json` for a start made now: the settings in force, and one more entry under `starts`."""
-    start: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": git_commit(),
-        "versions": versions(),
-        "hardware": hardware(),
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_exclusively(descriptor: int) -> None:
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte past the text, which stays readable
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+else:
+    import fcntl
+
+    def _lock_exclusively(descriptor: int) -> None:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Spent:
+    """Seconds of all starts of a run together, by the clock and of this process on its processor.
+
+    Args:
+        before: those of earlier starts, as `seconds` gave them.
+    """
+
+    def __init__(self, before: Mapping[str, float]):
+        now = self._now()
+        self._offset = {name: before.get(name, 0.0) - now[name] for name in now}
+
+    def seconds(self) -> dict[str, float]:
+        return {name: round(now + self._offset[name], 1) for name, now in self._now().items()}
+
+    def _now(self) -> dict[str, float]:
+        return {"seconds": time.monotonic(), "processor_seconds": time.process_time()}
+
+
+def circumstances(commit: str) -> dict[str, Any]:
+    """What numbers depend on beside the settings: the `commit`, by this name, the machine, and versions."""
+    return {commit: git_commit(), "versions": versions(), "hardware": hardware()}
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what a run's numbers depend on; None where a package is not installed."""
+    import torch
+
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in ("modecover", "torch", "numpy", "safetensors"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return {**found, "cuda": torch.version.cuda}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine, in words."""
+    import torch
+
+    try:
+        facts = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        facts = []  # not Linux
+    named = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
+    return {
+        "system": platform.platform(),
+        "processor": named[0] if named else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
-    if before is None:
-        return {**now, "starts": [start]}
-    start["changed"] = {name: [old, new] for name, old, new in _changes(before["settings"], now["settings"])}
-    return {**now, "starts": [*before["starts"], start]}
+
+
+def git_commit() -> dict[str, Any] | None:
+    """The commit of the checkout this program runs from and whether files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy may lie inside somebody else's checkout
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

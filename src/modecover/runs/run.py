@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,17 @@ from modecover.data.room import MEMORY_LIMIT
 from modecover.data.scaling import Scaling
 from modecover.engine.processes import choose_device, join
 from modecover.errors import UserError
+from modecover.kinds import shown
 from modecover.limits import within_limits
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks import PRESETS
-from modecover.runs.arguments import require_kinds, require_samples
-from modecover.runs.build import OwnNetworks, build_engine
-from modecover.runs.evaluation import Evaluator, evaluator_for
+from modecover.runs.build import OwnNetworks, build_engine, has_batch_norm
+from modecover.runs.evaluation import evaluator_for
 from modecover.runs.listener import Listener
 from modecover.runs.loop import Loop
 from modecover.runs.model import GenerativeModel
 from modecover.runs.records import Description, RunFolder
-from modecover.runs.rehearsal import has_batch_norm
 from modecover.runs.resolve import resolve
 from modecover.runs.settings import MAY_CHANGE, Settings
 
@@ -54,12 +54,12 @@ class Run:
     method: Method
     settings: Settings
     models: list[GenerativeModel]
-    evaluations: list[tuple[int, list[dict[str, float]]]] = field(default_factory=list)
-    control: dict[str, float] | None = None
-    step: int = 0
-    finished: bool = True
-    interrupted: bool = False
-    folder: Path | None = None
+    evaluations: list[tuple[int, list[dict[str, float]]]]
+    control: dict[str, float] | None
+    step: int
+    finished: bool
+    interrupted: bool
+    folder: Path | None
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]."""
@@ -105,7 +105,7 @@ def train(
         data: whatever `open_data` takes: a name, a path, an array, a tensor.
         out: the run folder; None writes nothing.
         preset: one of the method's own presets.
-        protocol: a benchmark protocol of the literature (see `modecover.runs.protocols`), or "none".
+        protocol: a benchmark protocol of the literature (see `modecover.runs.resolve`), or "none".
         networks: a preset of networks by name; or your own modules by the method's names, for example
             `{"G": my_generator}`.
         size, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`. Images of a
@@ -117,24 +117,33 @@ def train(
         UserError: something in the input is wrong; nothing was lost.
         NonFiniteError: a loss or gradient became infinite or NaN; the last checkpoint is kept.
     """
-    require_kinds(out=out, preset=preset, protocol=protocol, networks=networks, listener=listener)
-    require_samples(data)
+    # What is wrong is told before anything is opened.
+    for argument, given, kind, give in (
+        ("out", out, os.PathLike | str, "the path of a folder"),
+        ("preset", preset, str, "the name of one of the method's presets"),
+        ("protocol", protocol, str, "the name of a protocol"),
+        ("networks", networks, Mapping | str, "the name of a preset, or your modules by the method's names for them"),
+        ("listener", listener, Listener, "an instance of modecover.runs.listener.Listener"),
+    ):
+        if given is not None and not isinstance(given, kind):
+            raise UserError(f"{argument} is {shown(given)}: give {give}, or leave it out.")
+    _require_samples(data)
+    listener = listener or Listener()
     name = registry.name_of(method)
     if isinstance(method, Method):
         settings = {**method.settings(), **settings}
     if isinstance(settings.get("device"), torch.device):
         settings["device"] = str(settings["device"])
-    listener = listener or Listener()
     if isinstance(networks, str):
         settings["networks"] = networks
     own = networks if isinstance(networks, Mapping) else None
+
+    # The data decide on settings, and both on the networks.
     opening: dict[str, Any] = {"channels": channels, "data_dir": data_dir, "split": split, "key": key, "labels": labels}
     opening |= {"layout": layout, "value_range": value_range, "memory_limit": memory_limit}
     dataset = open_for_networks(name, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
     chosen_method, resolved = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
-    if resolved.capture and device.type != "cuda":
-        raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     processes = join(device)
     scaling = scaling_of(dataset, resolved.standardize, listener)
     engine = build_engine(
@@ -152,26 +161,63 @@ def train(
             f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not the whole batch: "
             f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
         )
-    folder = None
-    if out is not None and processes.first:
-        description = Description(
-            name, dataset.name, dataset.fingerprint, _described(chosen_method, resolved), dataset.opened
+
+    # The first process alone writes and judges.
+    with ExitStack() as stack:
+        folder = evaluator = None
+        if out is not None and processes.first:
+            own_settings = {f"method.{key}": value for key, value in chosen_method.settings().items()}
+            described = {**resolved.as_dict(), **own_settings}
+            description = Description(name, dataset.name, dataset.fingerprint, described, dataset.opened)
+            folder = stack.enter_context(RunFolder.open(out, description, may_differ=MAY_CHANGE))
+        if processes.first:
+            evaluator = evaluator_for(
+                dataset,
+                resolved.evaluate_samples,
+                lambda done, total: listener.preparing("digit classifier for the evaluation", done, total),
+            )
+        loop = Loop(
+            engine=engine,
+            settings=resolved,
+            dataset=dataset,
+            method=name,
+            scaling=scaling,
+            path=Path(out) if out else None,
+            folder=folder,
+            evaluator=evaluator,
+            listener=listener,
         )
-        folder = RunFolder.open(out, description, may_differ=MAY_CHANGE)
-    try:
-        evaluator = _evaluator(dataset, resolved, listener) if processes.first else None
-        run = Run(chosen_method, resolved, [], folder=None if folder is None else folder.path)
-        place = Path(out) if out else None
-        loop = Loop(engine, resolved, dataset, place, folder, evaluator, listener, name, scaling)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loop.run()
-        run.evaluations, run.finished, run.control = loop.evaluations, loop.finished, loop.control
-        run.models, run.step, run.interrupted = loop.models(), engine.step_number, loop.interrupted
-    finally:
-        if folder is not None:
-            folder.close()
+        run = Run(
+            chosen_method,
+            resolved,
+            loop.models,
+            evaluations=loop.evaluations,
+            control=loop.control,
+            step=engine.step_number,
+            finished=loop.finished,
+            interrupted=loop.interrupted,
+            folder=None if folder is None else folder.path,
+        )
     listener.ended(run)
     return run
+
+
+def _require_samples(data: Any) -> None:
+    """Raise `UserError` where `data` is what a training loop of torch would take: minibatches are drawn here."""
+    cure = "give all samples as one array or tensor, for example data=torch.{}, or the path of the files they come from"
+    if isinstance(data, torch.utils.data.DataLoader):
+        cure = cure.format("cat([x for x, *_ in loader])")
+        raise UserError(f"data is a DataLoader, and modecover draws minibatches itself: {cure}.")
+    if isinstance(data, torch.utils.data.Dataset) and not type(data).__module__.startswith("datasets."):
+        cure = cure.format("stack([x for x, *_ in dataset])")
+        raise UserError(f"data is a torch Dataset ({type(data).__name__}), whose items can be anything: {cure}.")
+    empty = isinstance(data, str) and not data.strip()
+    if data is None or empty or isinstance(data, bool | int | float | complex | bytes | type) or callable(data):
+        raise UserError(
+            f"data is {shown(data)}: give a name, for example 'ring', a path, or the samples as an array or tensor."
+        )
 
 
 def scaling_of(dataset: Dataset, standardize: str, listener: Listener) -> Scaling | None:
@@ -232,15 +278,3 @@ def open_for_networks(
     side = min(preset.sides, key=lambda side: abs(math.log(side / min(height, width))))
     listener.note(f"images of {height}x{width} are resized to {side}x{side} (--size chooses another side)")
     return resized_to(side, dataset, memory_limit, listener.preparing)
-
-
-def _evaluator(dataset: Dataset, settings: Settings, listener: Listener) -> Evaluator | None:
-    def progress(done: int, total: int) -> None:
-        listener.preparing("digit classifier for the evaluation", done, total)
-
-    return evaluator_for(dataset, settings.evaluate_samples, progress)
-
-
-def _described(method: Method, settings: Settings) -> Mapping[str, Any]:
-    own = {f"method.{name}": value for name, value in method.settings().items()}
-    return {**dataclasses.asdict(settings), **own}

@@ -10,6 +10,17 @@ from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
 from modecover.kinds import check_fields
 
+_LEAST = {
+    **dict.fromkeys(("steps", "batch", "seeds", "latent", "width", "accumulate"), 1),
+    **dict.fromkeys(("log_every", "checkpoint_every", "evaluate_samples"), 1),
+    **dict.fromkeys(("seed", "workers", "freeze_bn_from", "sample_every", "evaluate_every"), 0),
+    **dict.fromkeys(("clip", "weight_decay_E"), 0),
+}
+"""Settings with the least that they may be."""
+
+_POSITIVE = {"minutes": "10", **dict.fromkeys(("lr", "lr_G", "lr_D", "lr_E"), "2e-4")}
+"""Settings above 0, each with an example."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -98,33 +109,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name, least in (
-            ("steps", 1),
-            ("batch", 1),
-            ("seed", 0),
-            ("seeds", 1),
-            ("accumulate", 1),
-            ("workers", 0),
-            ("freeze_bn_from", 0),
-        ):
-            _require_at_least(name, getattr(self, name), least)
-        for name in ("latent", "width", "log_every", "checkpoint_every", "evaluate_samples"):
-            if (value := getattr(self, name)) is not None:
-                _require_at_least(name, value, 1)
-        for name in ("sample_every", "evaluate_every"):
-            if (value := getattr(self, name)) is not None:
-                _require_at_least(name, value, 0)
-        if self.minutes is not None and self.minutes <= 0:
-            raise UserError(f"minutes is {self.minutes}: give a positive number, for example 10.")
-        for name in ("lr", "lr_G", "lr_D", "lr_E"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UserError(f"{name} is {value}: a learning rate is a positive number, for example 2e-4.")
+        for name, least in _LEAST.items():
+            if (value := getattr(self, name)) is not None and value < least:
+                raise UserError(f"{name} is {value}: it must be at least {least}.")
+        for name, example in _POSITIVE.items():
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise UserError(f"{name} is {value}: give a positive number, for example {example}.")
         for name in ("beta1", "beta2", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must lie in [0, 1).")
-        if self.clip < 0 or self.weight_decay_E < 0:
-            raise UserError("clip and weight_decay_E cannot be negative: use 0 to switch them off.")
         if self.batch % self.accumulate:
             raise UserError(
                 f"A batch of {self.batch} cannot be cut into {self.accumulate} equal micro-batches: "
@@ -151,8 +144,3 @@ MAY_CHANGE = frozenset(
 )
 """Settings that may differ when a run is resumed: they say how far, how often and where. Schedules are in fractions of
 `steps`, so that with one of them a longer run is not the run that a longer one from the start would have been."""
-
-
-def _require_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UserError(f"{name} is {value}: it must be at least {least}.")

@@ -1,0 +1,126 @@
+"""Images in a grid, and what every picture is made of: pixels, figures, colours and words.
+
+Colours are those of Okabe and Ito, which people with any common colour vision tell apart.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from modecover.errors import UserError
+from modecover.files import replacing, writing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+Samples = Tensor | ArrayLike
+
+GOOD, STRAY, QUIET = "#0072B2", "#D55E00", "#8C8C8C"
+"""High-quality samples, all others, and what is only there for reference."""
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+FRAME = "#BBBBBB"
+
+GAP = 2
+"""White pixels between the images of a grid."""
+
+_GRID_WIDTH = 720
+_DOTS_PER_INCH = 110
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8 pixels of the same shape: -1 is 0, 1 is 255, the nearest between; NaN is black."""
+    return images.float().nan_to_num(nan=-1.0).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def image_grid(images: Samples, columns: int | None = None, scale: int | None = None) -> Image:
+    """The images in rows, the first at the top left.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1], N at least 1. One channel is grey and three are colour; any other number is
+            laid out as that many grey panels side by side, without a gap.
+        columns: images in a row. Default: what makes the grid nearly square.
+        scale: whole factor by which every pixel is enlarged. Default: what makes the grid at most 720 pixels wide.
+
+    Raises:
+        UserError: the images are of another shape.
+    """
+    from PIL import Image
+
+    tensor = torch.as_tensor(images).detach().cpu()
+    if tensor.ndim != 4 or not tensor.numel():
+        raise UserError(f"A grid needs images of shape (N, C, H, W); these are of shape {tuple(tensor.shape)}.")
+    count, channels, height, width = tensor.shape
+    # Tiles are (N, H, W, 1 or 3); where channels are panels, (N, H, C*W, 1).
+    tiles = to_pixels(tensor).permute(0, 2, 3, 1).numpy()
+    if channels not in (1, 3):
+        width *= channels
+        tiles = tiles.transpose(0, 1, 3, 2).reshape(count, height, width, 1)
+    columns = min(count, columns or max(1, round(math.sqrt(count * height / width))))
+    scale = scale or max(1, min(8, _GRID_WIDTH // (columns * width)))
+    tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
+    rows, height, width = math.ceil(count / columns), height * scale, width * scale
+    page = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, tiles.shape[3]), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = (number // columns) * (height + GAP), (number % columns) * (width + GAP)
+        page[top : top + height, left : left + width] = tile
+    return Image.fromarray(page[:, :, 0] if page.shape[2] == 1 else page)
+
+
+def save_png_atomic(image: Image, path: Path | str) -> Path:
+    """Write `image` as PNG, whole or not at all; its folder is made if absent. Returns the path.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = Path(path)
+    with writing(f"The picture {path}", "free disk space, make its folder writable, or choose another place"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            image.save(temporary, format="PNG")
+    return path
+
+
+def as_points(samples: Samples) -> NDArray[np.float64]:
+    """Points of the plane as an array (N, 2).
+
+    Raises:
+        UserError: the samples are of another shape.
+    """
+    points = torch.as_tensor(samples).detach().cpu().double().numpy()
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise UserError(f"A scatter needs points of shape (N, 2); these are of shape {points.shape}.")
+    return points
+
+
+def drawable(text: str) -> str:
+    """A text as fonts can write it, whatever it is the name of: nothing unprintable, no formula, at most a line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:80]).replace("$", r"\$")
+
+
+def empty_figure(width: float, height: float, gap: float = 0.04) -> Figure:
+    """An empty figure, apart from pyplot, whose figures outlive their use. Sizes and the gap of rows in inches."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(h_pad=gap)
+    return Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout=layout, facecolor="white")
+
+
+def drawn(figure: Figure) -> Image:
+    """The figure as an image."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib is typed in part
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
