@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from modecover.data.room import byte_count, require_memory
 
 from modecover.cli import main
 from modecover.data import Images, Points, open_data
-from modecover.data.room import byte_count, require_memory
 from modecover.errors import UserError
 from modecover.limits import free_memory
 

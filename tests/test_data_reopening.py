@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from modecover.data.folders import FolderPictures
+from modecover.data.resizing import resized_to
 from numpy.typing import NDArray
 from PIL import Image
 
 from modecover.data import StreamedImages, open_data
-from modecover.data.folders import FolderPictures
-from modecover.data.resizing import resized_to
 from modecover.errors import UserError
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from modecover.data.asked import usable_device, whole
+from modecover.data.base import usable_device
 from modecover.data.opening import OPTIONS
-from modecover.data.options import nearest
-from modecover.data.room import byte_count
 from modecover.errors import UserError
 from modecover.features import Extractor
+from modecover.kinds import checked, nearest
+from modecover.limits import byte_count
 
 FEWEST = 10
 """Samples of each kind that an audit needs at least."""
@@ -37,10 +37,10 @@ def require_arguments(
     progress: Any,
 ) -> None:
     """Raise `UserError` for the first argument of `audit` that cannot be what it is; sources are seen to later."""
-    if whole("samples", samples, f"of each side, at least {FEWEST}") < FEWEST:
+    if checked("samples", samples, int) < FEWEST:
         raise UserError(f"samples is {samples}: an audit needs at least {FEWEST} of each side.")
     for name, value in (("seed", seed), *(() if of_seed is None else (("of_seed", of_seed),))):
-        if not 0 <= whole(name, value, "of every random choice, such as 0") <= LARGEST_SEED:
+        if not 0 <= checked(name, value, int) <= LARGEST_SEED:
             raise UserError(f"{name} is {value}: it must be at least 0, and below 2^63.")
     if not isinstance(features, str | Extractor) and not callable(features):
         raise UserError(f"features must be the name of one, an extractor or a function of samples; got {features!r}.")
@@ -65,7 +65,7 @@ def memory_in_bytes(memory: Any) -> int:
             return byte_count(memory)
         except UserError as error:
             raise UserError(f"memory: {error}") from error
-    count = whole("memory", memory, "in bytes, or words such as '1GB'")
+    count = checked("memory", memory, int)
     if count < 1:
         raise UserError(f"memory is {count}: give a positive number of bytes, or words such as '1GB'.")
     return count

@@ -47,7 +47,7 @@ def check(source: str, out: str | None, options: dict[str, object]) -> None:
         warnings.simplefilter("ignore", UserWarning)  # the notes are lines of the report
         dataset = open_data(source, progress=display.preparing, **options)  # type: ignore[arg-type]  # as the flags say
         if isinstance(dataset, StreamedImages):
-            dataset.require_readable(display.preparing)
+            dataset.decode_all(False, display.preparing)
         summary = check(dataset, samples=2048 if len(dataset.shape) == 1 else 64)
     if out is not None and not can_be_drawn(dataset.shape):
         raise UserError(f"--out is {out}: {summary.name} has no picture; only images and points of the plane have.")

@@ -176,7 +176,7 @@ def _without_nan(value: Any) -> Any:
 
 def load_all(place: str) -> list[GenerativeModel]:
     """The model in `place`, or the models of all its seeds."""
-    from modecover.data.places import require_name
+    from modecover.data.names import require_name
     from modecover.runs.model import load
 
     require_name(place)

@@ -63,7 +63,7 @@ def save(model: GenerativeModel, out: Path, count: int, seed: int) -> Path:
 def _mixture(model: GenerativeModel) -> Mixture | None:
     """The built-in mixture that the data of the model are by name; nothing that a model names is ever opened."""
     from modecover.data.mixtures import PRESETS, preset
-    from modecover.data.options import parse_options
+    from modecover.data.names import parse_options
 
     name, _, options = str(model.data.get("name")).partition(":")
     if model.shape != (2,) or name not in PRESETS:

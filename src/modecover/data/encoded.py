@@ -1,24 +1,34 @@
-"""Encoded pictures (PNG, JPEG, ...): where they come from, how one is opened, and what is said of a broken one."""
+"""Encoded pictures (PNG, JPEG, ...): in folders and in columns of tables, how one is opened, and what is left out."""
 
 from __future__ import annotations
 
 import io
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
-from modecover.data.folders import picture_formats
+from modecover.data.names import require_openable, special
 from modecover.data.pixels import Bytes, picture_pixels
-from modecover.data.places import require_openable
 from modecover.errors import UserError, printable
+from modecover.kinds import first_line
 
 if TYPE_CHECKING:
     from PIL import Image
 
+SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 NAMED = 3
 """Broken pictures that a message names."""
+
+_NOT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+"""Formats that Pillow only recognises, or hands to another program."""
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""What operating systems leave in every folder: not worth a word."""
 
 
 class Pictures(Protocol):
@@ -66,7 +76,7 @@ class TablePictures:
         return len(self.column)
 
     def name(self, index: int) -> str:
-        return f"row {index} of {printable(self.origin)}"
+        return f"row {index} of {self.origin}"
 
     def content(self, index: int) -> Path | io.BytesIO | Image.Image:
         row: Any = self.column[index]
@@ -84,6 +94,138 @@ class TablePictures:
 
     def identity(self) -> str:
         return self._identity
+
+
+class FolderPictures:
+    """The image files under a folder, in sorted order, found however deep they lie; links are followed.
+
+    Where no image lies directly in the folder and there are two or more subfolders, these are the classes, numbered
+    in sorted order. A folder whose subfolders are named train, test, ... stands for the one named `split`. What is
+    left out is counted in `notes`.
+
+    Raises:
+        UserError: where there is no image, no such split, or a folder in it may not be read.
+    """
+
+    def __init__(self, folder: Path, split: str = "train"):
+        notes = []
+        subfolders = {entry.name: entry for entry in folder.iterdir() if not _hidden(entry.name) and entry.is_dir()}
+        if subfolders and all(name in SPLIT_NAMES for name in subfolders):
+            if split not in subfolders:
+                raise UserError(f"{folder} has no split {split!r}; it has {', '.join(sorted(subfolders))}.")
+            if others := sorted(name for name in subfolders if name != split):
+                notes.append(f"{folder} is read as its split {split!r}, without {', '.join(others)} (split=)")
+            folder = subfolders[split]
+        elif split != "train":
+            raise UserError(f"{folder} has no split {split!r}: it has no subfolder of that name.")
+        self.folder = folder
+        self.left_out: Counter[str] = Counter()
+        # A link to a folder above this one would lead into everything beside it.
+        above = {(place.st_dev, place.st_ino) for place in (parent.stat() for parent in folder.resolve().parents)}
+        self.paths = sorted(self._walk(folder, above))
+        if not self.paths:
+            instead = f" (but {_listed(self.left_out)})" if self.left_out else ""
+            raise UserError(
+                f"{folder} holds no images{instead}; expected files that end in .png, .jpg, .webp, .gif, .tiff or in "
+                "another ending that Pillow reads."
+            )
+        # Subfolders are classes, unless images lie beside them.
+        parents = [(*path.relative_to(folder).parts[:-1], "")[0] for path in self.paths]
+        classes = {name: number for number, name in enumerate(sorted(set(parents)))}
+        known = len(classes) > 1 and "" not in classes
+        self.labels = torch.tensor([classes[name] for name in parents]) if known else None
+        if len(classes) > 1 and not known:
+            notes.append(f"images lie in {folder} and in its subfolders, so that these are no classes")
+        self.notes = (*map(printable, notes), *left_out_note(folder, self.left_out))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+    def content(self, index: int) -> Path:
+        return self.paths[index]
+
+    def identity(self) -> str:
+        return "\n".join(f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}" for path in self.paths)
+
+    def _walk(self, folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+        """The images under `folder`; everything else is counted. `seen`: the folders that were walked already."""
+        place = folder.stat()
+        seen.add((place.st_dev, place.st_ino))
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise UserError(f"{folder} cannot be read: {error.strerror}. Mend that, or move it away.") from error
+        for name in names:
+            path = folder / name
+            if name in _LITTER:
+                continue
+            if _hidden(name):
+                self.left_out["hidden entry|hidden entries"] += 1
+                continue
+            try:
+                noun, found = special(path), path.stat()
+            except OSError:
+                self.left_out["link that leads nowhere|links that lead nowhere"] += 1
+                continue
+            if noun is not None:
+                self.left_out[f"{noun}|{noun}s"] += 1
+            elif not path.is_dir():
+                if path.suffix.lower() in picture_suffixes():
+                    yield path
+                else:
+                    self.left_out[_files_like(path)] += 1
+            elif (found.st_dev, found.st_ino) in seen:
+                self.left_out["link to a folder above or read already|links to folders above or read already"] += 1
+            else:
+                yield from self._walk(path, seen)
+
+
+def beside(folder: Path, used: set[Path]) -> tuple[str, ...]:
+    """A note of the files and folders directly in `folder` that are not `used`; empty where there are none."""
+    rest = (path for path in folder.iterdir() if path not in used and not _hidden(path.name))
+    return left_out_note(
+        folder,
+        Counter("folder|folders" if path.is_dir() else _files_like(path) for path in rest if path.name not in _LITTER),
+    )
+
+
+def left_out_note(folder: Path, counts: Counter[str]) -> tuple[str, ...]:
+    return (printable(f"left out of {folder}: {_listed(counts)}"),) if counts else ()
+
+
+def _files_like(path: Path) -> str:
+    kind = printable(path.suffix) or "unnamed"
+    return f"{kind} file|{kind} files"
+
+
+def _listed(counts: Counter[str]) -> str:
+    """Counts of things, each named as "singular|plural"."""
+    return ", ".join(f"{count:,} {name.split('|')[count > 1]}" for name, count in sorted(counts.items()))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+@lru_cache(maxsize=1)
+def picture_formats() -> tuple[str, ...]:
+    """The formats that Pillow can read here, by its names."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _NOT_PIXELS)
+
+
+@lru_cache(maxsize=1)
+def picture_suffixes() -> frozenset[str]:
+    """The endings of file names, in small letters, that stand for a format of `picture_formats`."""
+    from PIL import Image
+
+    formats = set(picture_formats())
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
 
 def open_picture(pictures: Pictures, index: int) -> Image.Image:
@@ -128,10 +270,10 @@ def require_whole(errors: Sequence[UserError], count: int) -> None:
 
 
 def damaged(pictures: Pictures, index: int, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    if type(error).__name__ == "UnidentifiedImageError":
-        reason = "no image that Pillow knows"
-    return UserError(f"{pictures.name(index)} cannot be read ({printable(reason)}); repair or remove it.")
+    """What to say of a picture that Pillow's readers raised `error` for."""
+    unknown = type(error).__name__ == "UnidentifiedImageError"
+    reason = "no image that Pillow knows" if unknown else first_line(error)
+    return UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.")
 
 
 def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[int]) -> UserError:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from modecover.data.base import Dataset, digest
-from modecover.data.options import Value, parse_options
+from modecover.data.names import OptionValue, parse_options
 from modecover.errors import UserError
 from modecover.kinds import checked, first_line
 
@@ -153,7 +153,7 @@ _RING = {"modes": 8, "radius": 1.0, "std": 0.01}
 _GRID = {"side": 5, "step": 2.0, "std": 0.05}
 _CIRCLE = {"modes": 6, "radius": 5.0, "std": 0.1}
 
-PRESETS: dict[str, dict[str, Value]] = {
+PRESETS: dict[str, dict[str, OptionValue]] = {
     "ring": {**_RING},
     "ring-pacgan": {**_RING},
     "ring-veegan": {**_RING},
