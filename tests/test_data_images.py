@@ -286,7 +286,7 @@ def test_bad_arrays_are_refused_in_a_sentence(array, words):
         ({"labels": [1, 2]}, "6 samples need labels"),
         ({"labels": [0.5] * 6}, "whole numbers or words"),
         ({"size": 0}, "at least 1"),
-        ({"channels": 2}, "1 .grey. or 3"),
+        ({"channels": 2}, "channels is 2: choose 1 or 3"),
         ({"layout": "HWC"}, "layout must be"),
         ({"device": "abacus"}, "device 'abacus' is not usable"),
     ],

@@ -191,12 +191,13 @@ def usable_device(device: torch.device | str) -> torch.device:
     return found
 
 
-def needs(module: str, purpose: str, package: str | None = None) -> Any:
-    """The imported `module`. Raises `UserError` with the command that installs it where it is missing."""
+def needs(module: str, purpose: str) -> Any:
+    """The imported `module`. Raises `UserError` with the command that installs its package where that is missing."""
+    package = module.partition(".")[0]
     try:
+        importlib.import_module(package)
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        package = package or module.partition(".")[0]
         raise UserError(f"{purpose} needs the package {package}: install it with `pip install {package}`.") from error
 
 

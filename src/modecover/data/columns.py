@@ -265,7 +265,7 @@ def array_of(column: Any, name: str, origin: str) -> Array:
     """
     if isinstance(column, np.ndarray):
         return column
-    compute = needs("pyarrow.compute", "reading tables", "pyarrow")
+    compute = needs("pyarrow.compute", "reading tables")
     array, shape = _flat(column), []
     shape.append(len(array))
     while _is_list(array.type):

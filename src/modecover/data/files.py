@@ -147,7 +147,7 @@ def _numbers(file: IO[bytes], what: str, header: _Header, length: int | None, st
         more = " (one file holds one array; .npz holds several)" if longer else ""
         raise UserError(
             f"{what} is damaged: it announces {kind} of shape {shape}, {whole:,} bytes in all, and has {has}{more}; "
-            "write or fetch it again."
+            "write it again."
         )
 
     if length is not None and whole != length:

@@ -63,7 +63,7 @@ def load_hub(name: str, split: str, progress: Progress = silent) -> Table:
 
 def hub_answers() -> bool:
     """Whether the Hub takes a connection within `SECONDS`; through a proxy it is believed to."""
-    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub", "huggingface_hub")
+    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
     if constants.HF_HUB_OFFLINE:
         return False
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
@@ -88,7 +88,7 @@ def hub_answers() -> bool:
 @contextmanager
 def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
     """Within the block, where it is `wanted`, the Hub's client takes what its cache holds and asks nobody."""
-    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub", "huggingface_hub")
+    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
     flags = [(module, module.HF_HUB_OFFLINE) for module in (constants, getattr(datasets, "config", None)) if module]
     try:
         for module, before in flags:
@@ -126,7 +126,7 @@ class _Stored:
     def __init__(self, table: Any, origin: str):
         self.table, self.origin, self.identity = table, origin, f"{origin} {table._fingerprint}"
         kinds = kinds_of(table.features.arrow_schema)
-        self.kinds: Mapping[str, str] = {name: kinds[name] for name in table.format["columns"]}
+        self.kinds = {name: kinds[name] for name in table.format["columns"]}
 
     def __len__(self) -> int:
         return len(self.table)
@@ -179,7 +179,7 @@ class _Transformed:
                 row = sum(_size(cells[0]) for cells in self.values.values())
                 require_memory(f"The rows of {origin} through its transform", len(table) * row, "take a part of it")
             progress("rows of the data set", stop, len(table))
-        self.kinds: Mapping[str, str] = {name: _kind_of(cells[0]) for name, cells in self.values.items()}
+        self.kinds = {name: _kind_of(cells[0]) for name, cells in self.values.items()}
 
     def __len__(self) -> int:
         return len(next(iter(self.values.values())))

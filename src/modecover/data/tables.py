@@ -29,7 +29,7 @@ class Table(Protocol):
 
     origin: str
     """The file or data set they come from."""
-    kinds: Mapping[str, str]
+    kinds: dict[str, str]
     """What each column holds, see `columns.kinds_of`."""
     identity: str
     """A text that changes when the table does."""
@@ -102,7 +102,7 @@ class Parquet:
 
     def __init__(self, paths: Sequence[Path], limit: int = MEMORY_LIMIT, progress: Progress = silent):
         self.paths, self.limit, self.progress = paths, limit, progress
-        parquet = needs("pyarrow.parquet", "reading parquet files", "pyarrow")
+        parquet = needs("pyarrow.parquet", "reading parquet files")
         self.origin = str(paths[0])
         self.identity = "\n".join(f"{path.name} {path.stat().st_size}" for path in paths)
         self.files = []
@@ -124,7 +124,7 @@ class Parquet:
     def __len__(self) -> int:
         return sum(file.metadata.num_rows for file in self.files)
 
-    def read(self, names: Sequence[str]) -> Any:
+    def read(self, names: Sequence[str]) -> Mapping[str, Any]:
         arrow = needs("pyarrow", "reading parquet files")
         at_once = PICTURE_ROWS if any(self.kinds[name] == PICTURE for name in names) else ROWS
         stored, batches, done = sum(path.stat().st_size for path in self.paths), [], 0
@@ -142,7 +142,8 @@ class Parquet:
                     self.progress("rows of the table", done, len(self))
         with told(self.origin):
             schema = arrow.schema([self.schema.field(name) for name in names])
-            return arrow.Table.from_batches(batches, schema=schema)
+            table = arrow.Table.from_batches(batches, schema=schema)
+        return {name: table[name] for name in names}
 
     def pictures(self, name: str) -> Column:
         column: Column = self.read([name])[name]
@@ -159,7 +160,7 @@ def _bits(kind: Any) -> int:
 
 def _bytes_of(column: Any) -> int:
     """The bytes of a column's values; of one that a dictionary codes, as if each were written out."""
-    arrow, compute = (needs(name, "reading parquet files", "pyarrow") for name in ("pyarrow", "pyarrow.compute"))
+    arrow, compute = (needs(name, "reading parquet files") for name in ("pyarrow", "pyarrow.compute"))
     if arrow.types.is_dictionary(column.type) and not _bits(column.type.value_type):
         lengths = compute.binary_length(column.dictionary)
         return int(compute.sum(lengths.take(column.indices)).as_py() or 0)
