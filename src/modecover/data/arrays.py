@@ -79,38 +79,30 @@ def as_array(source: ArrayLike | Tensor, what: str) -> Array:
         UserError: for tensors that are sparse, quantised, nested or hold no data (meta), for masked values, and for
             lists whose rows differ in length.
     """
-    if isinstance(source, Tensor):
-        return _tensor_as_array(source, what)
     if isinstance(source, np.ma.MaskedArray):
         if (hidden := int(np.ma.getmaskarray(source).sum())) > 0:
             raise UserError(f"{what}: {hidden:,} of its values are masked; fill them, or leave out their rows.")
-        return np.asarray(source.data)
+        source = source.data
+    if isinstance(source, Tensor):
+        for wrong, kind, cure in (
+            (source.is_nested, "nested", "give rows of one shape"),
+            (source.device.type == "meta", "on the device meta, which holds no data", "give it data"),
+            (source.is_quantized, "quantised", "give tensor.dequantize()"),
+            (not source.is_nested and source.layout != torch.strided, "sparse", "give tensor.to_dense()"),
+            (source.is_complex(), "complex", "give torch.view_as_real(tensor), or its absolute values"),
+        ):
+            if wrong:
+                raise UserError(f"{what}: the tensor is {kind}; {cure}.")
+        require_memory(f"The numbers of {what} of shape {tuple(source.shape)}", source.numel(), "give fewer rows")
     try:
-        return np.asarray(source)
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise UserError(f"{what}: its rows differ in length or are no numbers; give an array of one shape.") from error
-
-
-def _tensor_as_array(tensor: Tensor, what: str) -> Array:
-    for wrong, kind, cure in (
-        (tensor.is_nested, "nested", "give rows of one shape"),
-        (tensor.device.type == "meta", "on the device meta, which holds no data", "give it data"),
-        (tensor.is_quantized, "quantised", "give tensor.dequantize()"),
-        (not tensor.is_nested and tensor.layout != torch.strided, "sparse", "give tensor.to_dense()"),
-        (tensor.is_complex(), "complex", "give torch.view_as_real(tensor), or its absolute values"),
-    ):
-        if wrong:
-            raise UserError(f"{what}: the tensor is {kind}; {cure}.")
-    require_memory(f"The numbers of {what} of shape {tuple(tensor.shape)}", tensor.numel(), "give fewer rows")
-    try:
-        tensor = tensor.detach()
-        if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-            tensor = tensor.float()
-        array: Array = tensor.cpu().resolve_neg().numpy()
+        if not isinstance(source, Tensor):
+            return np.asarray(source)
+        rare = source.is_floating_point() and source.dtype not in (torch.float16, torch.float32, torch.float64)
+        array: Array = (source.float() if rare else source).detach().cpu().resolve_neg().numpy()
         return array
-    except (RuntimeError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         reason = first_line(error)
-        raise UserError(f"{what}: a tensor of type {tensor.dtype} cannot be read ({reason}); give floats.") from error
+        raise UserError(f"{what}: its rows differ in length or are no numbers ({reason}); give an array.") from error
 
 
 def from_array(
@@ -135,29 +127,22 @@ def from_array(
             shape, type or range.
     """
     progress("array", 0, 1)
-    if array.ndim == 2 and layout not in (None, POINTS):
-        raise UserError(
-            f"{name}: layout={layout!r} is one of images, and an array of shape {array.shape} is points; leave it out."
-        )
     span = _checked_span(array, name, layout)
     classes = None if labels is None else class_labels(labels, len(array), name)
     data: Points | Images
     if array.ndim == 2 or layout == POINTS:
-        if size is not None or channels is not None:
-            raise UserError(
-                f"{name}: an array of shape {array.shape} is points, not images; leave out size and channels."
-            )
+        if size or channels or layout not in (None, POINTS):
+            raise UserError(f"{name}: shape {array.shape} is points, not images; leave out size, channels and layout.")
         data = Points(_points(array, name, layout, span), classes, name)
         if layout is None and (shape := _flattened_images(array, *span)):
-            data.notes = (
-                f"{name}: rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})",
-            )
+            note = f"{name}: rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})"
+            data.notes = (note,)
     else:
         pixels, notes = _channels_first(array, layout, name)
         channels = channels or (1 if pixels.shape[1] == 1 else 3)
         if size is not None:
-            taken = len(array) * channels * size * size
-            require_memory(f"The pixels of {name} at {size}x{size}", taken, "say a smaller size=")
+            resized = len(array) * channels * size * size
+            require_memory(f"The pixels of {name} at {size}x{size}", resized, "say a smaller size=")
         pixels = with_channels(levels(pixels, name, value_range), channels)
         data = Images(own_tensor(images_resized(pixels, size, progress)), classes, name, modes)
         if array.dtype.kind in "iu" and array.dtype != np.uint8:

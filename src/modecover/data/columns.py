@@ -38,16 +38,17 @@ def kinds_of(schema: Any) -> dict[str, str]:
         declared = {name: str(feature["_type"]) for name, feature in features.items() if isinstance(feature, dict)}
     except (KeyError, TypeError, ValueError, AttributeError):
         declared = {}
-    return {field.name: _kind(field.type, declared.get(field.name, "")) for field in schema}
+    return {field.name: holds(field.type, declared.get(field.name, "")) for field in schema}
 
 
-def _kind(kind: Any, declared: str) -> str:
+def holds(kind: Any, declared: str = "") -> str:
+    """What a column of an Arrow type holds, `declared` as a feature of Hugging Face or as none."""
     kind = _storage(kind)
     kind = kind.value_type if _is(kind, "dictionary") else kind
     if declared == "ClassLabel" and _is(kind, "integer"):
         return CLASSES
     if _is(kind, "struct"):
-        holds_bytes = any(child.name == "bytes" and _kind(child.type, "") == PICTURE for child in kind)
+        holds_bytes = any(child.name == "bytes" and holds(child.type) == PICTURE for child in kind)
         return PICTURE if holds_bytes and declared in ("", "Image") else declared.lower() or "records"
     if _is_list(kind):
         leaf = kind

@@ -50,26 +50,18 @@ class Pictures(Protocol):
         """A text that changes when the pictures do, found without decoding them."""
 
 
-class Column(Protocol):
-    """Cells by index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
-
-
 class TablePictures:
     """A column of encoded pictures: each row holds bytes, or a mapping with "bytes" and "path" as the Hub stores it.
 
     Args:
-        column: rows by index; an open Pillow image may stand for its bytes.
+        column: has a length and cells by index; an open Pillow image may stand for its bytes.
         origin: the file or data set they come from; relative paths in the rows start at its folder.
         identity: a text that changes when the pictures do.
     """
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, column: Column, labels: Tensor | None, origin: str, identity: str):
+    def __init__(self, column: Any, labels: Tensor | None, origin: str, identity: str):
         self.column, self.labels, self.origin, self._identity = column, labels, origin, identity
 
     def __len__(self) -> int:
@@ -88,9 +80,7 @@ class TablePictures:
             return io.BytesIO(content)
         if content is None and isinstance(row, dict) and isinstance(row.get("path"), str) and row["path"]:
             return Path(self.origin).parent / row["path"]
-        if content is None:
-            raise UserError(f"{self.name(index)} holds no picture; remove the row.")
-        raise UserError(f"{self.name(index)} holds {type(content).__name__} where a picture's bytes belong; repair it.")
+        raise UserError(f"{self.name(index)} holds {type(content).__name__} where a picture's bytes belong; remove it.")
 
     def identity(self) -> str:
         return self._identity

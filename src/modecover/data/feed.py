@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -130,11 +131,12 @@ class _Ahead:
     def at(self, position: int) -> Tensor:
         """The bytes of minibatch `position`, uint8 (rows, C, H, W); cheap where it follows the one before."""
         if position != self.position:
+            keys = (self.feed.keys(number, self.part, self.parts) for number in itertools.count(position))
             self.batches = iter(
                 DataLoader(
                     _Reading(self.dataset),
                     batch_size=None,
-                    sampler=_KeysFrom(self.feed, position, self.part, self.parts),
+                    sampler=keys,
                     num_workers=self.feed.workers,
                     pin_memory=self.dataset.device.type == "cuda",
                     generator=torch.Generator(),  # else the loader draws from the global one
@@ -158,16 +160,3 @@ class _Reading(TorchDataset[Tensor | UserError]):
             return self.dataset.read(keys)
         except UserError as error:
             return error
-
-
-class _KeysFrom:
-    """The keys of minibatch `position`, `position` + 1, ... without end."""
-
-    def __init__(self, feed: Feed, position: int, part: int, parts: int):
-        self.feed, self.position, self.part, self.parts = feed, position, part, parts
-
-    def __iter__(self) -> Iterator[Tensor]:
-        position = self.position
-        while True:
-            yield self.feed.keys(position, self.part, self.parts)
-            position += 1

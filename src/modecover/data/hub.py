@@ -17,7 +17,6 @@ import torch
 from modecover.data.arrays import as_array
 from modecover.data.base import Progress, needs, silent
 from modecover.data.columns import LIST, NUMBER, PICTURE, SWITCH, WORDS, kinds_of
-from modecover.data.encoded import Column
 from modecover.data.tables import Table
 from modecover.errors import UserError
 from modecover.kinds import first_line
@@ -135,7 +134,7 @@ class _Stored:
         rows = self.table.with_format("arrow")
         return {name: rows.select_columns([name])[:][name] for name in names}
 
-    def pictures(self, name: str) -> Column:
+    def pictures(self, name: str) -> Any:
         datasets = needs("datasets", "opening a Hugging Face data set")
         encoded = self.table.with_format(None).select_columns([name])
         if isinstance(self.table.features[name], datasets.Image):
@@ -187,7 +186,7 @@ class _Transformed:
     def read(self, names: Sequence[str]) -> Mapping[str, Any]:
         return {name: self._column(name) for name in names}
 
-    def pictures(self, name: str) -> Column:
+    def pictures(self, name: str) -> Any:
         return self.values[name]
 
     def _column(self, name: str) -> Any:

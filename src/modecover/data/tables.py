@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 
 from modecover.data.arrays import are_whole, class_labels
 from modecover.data.base import MEMORY_LIMIT, Progress, needs, silent
-from modecover.data.columns import CLASSES, PICTURE, Roles, choose_roles, kinds_of, side_by_side, values_of
-from modecover.data.encoded import SPLIT_NAMES, Column, TablePictures
+from modecover.data.columns import (
+    CLASSES,
+    PICTURE,
+    WORDS,
+    Roles,
+    choose_roles,
+    holds,
+    kinds_of,
+    side_by_side,
+    values_of,
+)
+from modecover.data.encoded import SPLIT_NAMES, TablePictures
 from modecover.data.files import require_unfolded, told
 from modecover.data.names import counted, require_openable
 from modecover.errors import UserError
@@ -40,8 +50,8 @@ class Table(Protocol):
     def read(self, names: Sequence[str]) -> Mapping[str, Any]:
         """These columns, as Arrow or NumPy has them."""
 
-    def pictures(self, name: str) -> Column:
-        """A column of pictures, row by row."""
+    def pictures(self, name: str) -> Any:
+        """A column of pictures, for `TablePictures`."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +138,6 @@ class Parquet:
         arrow = needs("pyarrow", "reading parquet files")
         at_once = PICTURE_ROWS if any(self.kinds[name] == PICTURE for name in names) else ROWS
         stored, batches, done = sum(path.stat().st_size for path in self.paths), [], 0
-        # The number of rows alone may say that columns of numbers unfold to too much; else it shows in reading them.
-        bits = sum(_bits(self.schema.field(name).type) for name in names)
-        require_unfolded(len(self) * bits // 8, stored, self.origin, self.limit)
         unfolded = 0
         for path, file in zip(self.paths, self.files, strict=True):
             with told(path):
@@ -145,23 +152,15 @@ class Parquet:
             table = arrow.Table.from_batches(batches, schema=schema)
         return {name: table[name] for name in names}
 
-    def pictures(self, name: str) -> Column:
-        column: Column = self.read([name])[name]
-        return column
-
-
-def _bits(kind: Any) -> int:
-    """The bits that one value of an Arrow type takes; 0 where they differ."""
-    try:
-        return int(kind.bit_width)
-    except ValueError:
-        return 0
+    def pictures(self, name: str) -> Any:
+        return self.read([name])[name]
 
 
 def _bytes_of(column: Any) -> int:
     """The bytes of a column's values; of one that a dictionary codes, as if each were written out."""
-    arrow, compute = (needs(name, "reading parquet files") for name in ("pyarrow", "pyarrow.compute"))
-    if arrow.types.is_dictionary(column.type) and not _bits(column.type.value_type):
-        lengths = compute.binary_length(column.dictionary)
-        return int(compute.sum(lengths.take(column.indices)).as_py() or 0)
-    return int(column.nbytes)
+    if not hasattr(column, "dictionary"):
+        return int(column.nbytes)
+    values, compute = column.dictionary, needs("pyarrow.compute", "reading parquet files")
+    if holds(values.type) not in (PICTURE, WORDS):  # each as long as any other
+        return len(column) * int(values.nbytes) // max(1, len(values))
+    return int(compute.sum(compute.binary_length(values).take(column.indices)).as_py() or 0)
