@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST = 1000
 """Characters of a sentence, at most: it may quote a name, a value or a list that has no end."""
 
@@ -28,3 +31,17 @@ def printable(text: object) -> str:
     """A name as one line that every terminal, file and picture can hold: line breaks, bytes that are no UTF-8 and all
     else that does not print stand there by their codes."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
+
+
+@contextmanager
+def about(subject: object) -> Iterator[None]:
+    """In the block, every `UserError` begins with what it is about, a file or a column: "it is empty" becomes "x.npy is
+    empty", and any other sentence stands behind "x.npy: ". One that begins so already is left as it is."""
+    try:
+        yield
+    except UserError as error:
+        name, sentence = printable(subject), str(error)
+        if sentence.startswith((f"{name} ", f"{name}: ")):
+            raise
+        said = sentence.removeprefix("it ")
+        raise UserError(f"{name}: {said}" if said == sentence else f"{name} {said}") from error

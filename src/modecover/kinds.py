@@ -165,7 +165,24 @@ def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
     return {name: checked(name, value, hints[name]) for name, value in arguments.items()}
 
 
-Bounds = int | tuple[int, int] | list[Any]
+Bounds = int | tuple[float, float] | list[Any]
+
+
+def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
+    """`value`, if it lies within bounds, see `held`; None lies within any. Raises `UserError` where it does not."""
+    if value is None or bounds is None:
+        return value
+    if isinstance(bounds, list):
+        return checked(name, value, Literal[tuple(bounds)])
+    least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
+    if not least <= value <= most:
+        above = "" if most == math.inf else f" and at most {_amount(most)}"
+        raise UserError(f"{name} is {shown(value)}: give at least {_amount(least)}{above}.")
+    return value
+
+
+def _amount(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
@@ -194,7 +211,7 @@ def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[A
             for name, kind in _plain_kinds(function).items():
                 if name in given.arguments:
                     value = checked(name, given.arguments[name], kind)
-                    given.arguments[name] = _bounded(name, value, bounds.get(name))
+                    given.arguments[name] = bounded(name, value, bounds.get(name))
             return function(*given.args, **given.kwargs)
 
         return door
@@ -205,18 +222,6 @@ def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[A
 def _gathers(signature: inspect.Signature) -> bool:
     """Whether a function takes arguments of any name."""
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-
-
-def _bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
-    if value is None or bounds is None:
-        return value
-    if isinstance(bounds, list):
-        return checked(name, value, Literal[tuple(bounds)])
-    least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
-    if not least <= value <= most:
-        above = "" if most == math.inf else f" and at most {most:,}"
-        raise UserError(f"{name} is {shown(value)}: give at least {least:,}{above}.")
-    return value
 
 
 @functools.cache

@@ -70,7 +70,7 @@ class Images(Dataset):
         return Images(own_tensor(images_resized(self.pixels.numpy(), side, progress)), self.labels, self.name)
 
 
-def as_array(source: ArrayLike | Tensor, what: str) -> Array:
+def as_array(source: ArrayLike | Tensor) -> Array:
     """Anything array-like as an array, without a copy where there need be none.
 
     Tensors of types that NumPy lacks (bfloat16, float8) become float32.
@@ -81,7 +81,7 @@ def as_array(source: ArrayLike | Tensor, what: str) -> Array:
     """
     if isinstance(source, np.ma.MaskedArray):
         if (hidden := int(np.ma.getmaskarray(source).sum())) > 0:
-            raise UserError(f"{what}: {hidden:,} of its values are masked; fill them, or leave out their rows.")
+            raise UserError(f"{hidden:,} of its values are masked; fill them, or leave out their rows.")
         source = source.data
     if isinstance(source, Tensor):
         for wrong, kind, cure in (
@@ -92,8 +92,8 @@ def as_array(source: ArrayLike | Tensor, what: str) -> Array:
             (source.is_complex(), "complex", "give torch.view_as_real(tensor), or its absolute values"),
         ):
             if wrong:
-                raise UserError(f"{what}: the tensor is {kind}; {cure}.")
-        require_memory(f"The numbers of {what} of shape {tuple(source.shape)}", source.numel(), "give fewer rows")
+                raise UserError(f"the tensor is {kind}; {cure}.")
+        require_memory(f"Numbers of shape {tuple(source.shape)}", source.numel(), "give fewer rows")
     try:
         if not isinstance(source, Tensor):
             return np.asarray(source)
@@ -102,7 +102,7 @@ def as_array(source: ArrayLike | Tensor, what: str) -> Array:
         return array
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         reason = first_line(error)
-        raise UserError(f"{what}: its rows differ in length or are no numbers ({reason}); give an array.") from error
+        raise UserError(f"its rows differ in length or are no numbers ({reason}); give an array.") from error
 
 
 def from_array(
@@ -127,29 +127,29 @@ def from_array(
             shape, type or range.
     """
     progress("array", 0, 1)
-    span = _checked_span(array, name, layout)
-    classes = None if labels is None else class_labels(labels, len(array), name)
+    span = _checked_span(array, layout)
+    classes = None if labels is None else class_labels(labels, len(array))
     data: Points | Images
     if array.ndim == 2 or layout == POINTS:
         if size or channels or layout not in (None, POINTS):
-            raise UserError(f"{name}: shape {array.shape} is points, not images; leave out size, channels and layout.")
-        data = Points(_points(array, name, layout, span), classes, name)
+            raise UserError(f"shape {array.shape} is points, not images; leave out size, channels and layout.")
+        data = Points(_points(array, layout, span), classes, name)
         if layout is None and (shape := _flattened_images(array, *span)):
             note = f"{name}: rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})"
             data.notes = (note,)
     else:
-        pixels, notes = _channels_first(array, layout, name)
+        pixels, notes = _channels_first(array, layout)
         channels = channels or (1 if pixels.shape[1] == 1 else 3)
         if size is not None:
             resized = len(array) * channels * size * size
-            require_memory(f"The pixels of {name} at {size}x{size}", resized, "say a smaller size=")
-        pixels = with_channels(levels(pixels, name, value_range), channels)
+            require_memory(f"Its pixels at {size}x{size}", resized, "say a smaller size=")
+        pixels = with_channels(levels(pixels, value_range), channels)
         data = Images(own_tensor(images_resized(pixels, size, progress)), classes, name, modes)
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
-            notes += (f"{name}: whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
-        data.notes = notes
+            notes += (f"whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
+        data.notes = tuple(f"{name}: {note}" for note in notes)
         if array.dtype.kind == "f":
-            data.read_as = value_range or value_range_of(*span, name)
+            data.read_as = value_range or value_range_of(*span)
     data.source_range = span
     return data
 
@@ -159,7 +159,7 @@ def own_tensor(pixels: Bytes) -> Tensor:
     return torch.from_numpy(np.array(pixels, order="C"))
 
 
-def class_labels(labels: Array, count: int, what: str) -> Tensor:
+def class_labels(labels: Array, count: int) -> Tensor:
     """Labels as int64 (count,). Whole numbers stay as they are; words are numbered in sorted order.
 
     Raises:
@@ -168,14 +168,14 @@ def class_labels(labels: Array, count: int, what: str) -> Tensor:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (count,):
-        raise UserError(f"{what}: {count} samples need labels of shape ({count},); got {labels.shape}.")
+        raise UserError(f"{count} samples need labels of shape ({count},); got {labels.shape}.")
     if labels.dtype == object and all(isinstance(label, str) for label in labels):
         labels = labels.astype(str)
     if labels.dtype.kind in "US":
         labels = np.unique(labels, return_inverse=True)[1]
     if not (whole := are_whole(labels)).all():
         kind = f"of type {labels.dtype}" if labels.dtype.kind not in "fiu" else f"such as {labels[~whole][0]:g}"
-        raise UserError(f"{what}: labels must be whole numbers or words; there are some {kind}.")
+        raise UserError(f"labels must be whole numbers or words; there are some {kind}.")
     return torch.from_numpy(labels.astype(np.int64))
 
 
@@ -189,53 +189,52 @@ def are_whole(labels: Array) -> NDArray[np.bool_]:
     return np.full(labels.shape, labels.dtype.kind in "iub")
 
 
-def _checked_span(array: Array, what: str, layout: str | None) -> tuple[float, float]:
+def _checked_span(array: Array, layout: str | None) -> tuple[float, float]:
     """Smallest and largest number of an array that can be learned; `UserError` where it cannot be."""
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{what}: an array of type {array.dtype} holds no numbers to learn; give floats or uint8.")
+        raise UserError(f"an array of type {array.dtype} holds no numbers to learn; give floats or uint8.")
     if array.ndim not in (2, 3, 4) and not (layout == POINTS and array.ndim > 4):
         cure = "give (N, 1) for one number each" if array.ndim == 1 else "or say layout='points' to learn all numbers"
         raise UserError(
-            f"{what}: shape {array.shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); "
-            f"{cure}."
+            f"shape {array.shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); {cure}."
         )
     if array.size == 0:
-        raise UserError(f"{what} is empty (shape {array.shape}): give at least one sample.")
+        raise UserError(f"it is empty (shape {array.shape}): give at least one sample.")
     # Of float32 points, and of uint8 pixels; an array may be larger than memory where it repeats itself (strides of 0).
     kept = array.size * (4 if array.ndim == 2 or layout == POINTS else 1)
-    require_memory(f"The numbers of {what} of shape {array.shape}", kept, "give fewer rows")
+    require_memory(f"Numbers of shape {array.shape}", kept, "give fewer rows")
     low, high = float(array.min()), float(array.max())  # a NaN comes through
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = ~np.isfinite(_as_rows(array)).all(axis=1)
         if bad.any():
             raise UserError(
-                f"{what}: row {int(bad.argmax())} is the first of {int(bad.sum())} with NaN or infinity; "
+                f"row {int(bad.argmax())} is the first of {int(bad.sum())} with NaN or infinity; "
                 "remove or repair these rows."
             )
     return low, high
 
 
-def require_exact(array: Array, what: str) -> None:
+def require_exact(array: Array) -> None:
     """Raise `UserError` where whole numbers are too large for any float: they are names of something, no measure."""
     if array.dtype.kind not in "iu" or not array.size:
         return
     low, high = float(array.min()), float(array.max())
     if max(-low, high) > 2.0**53:
         raise UserError(
-            f"{what}: whole numbers from {low:g} to {high:g} are beyond 2^53 and no float holds them; "
+            f"whole numbers from {low:g} to {high:g} are beyond 2^53 and no float holds them; "
             "leave them out, or convert them to floats if they are measures."
         )
 
 
-def _points(array: Array, what: str, layout: str | None, span: tuple[float, float]) -> Tensor:
+def _points(array: Array, layout: str | None, span: tuple[float, float]) -> Tensor:
     if array.dtype == np.uint8 and layout is None:
         raise UserError(
-            f"{what}: uint8 rows of {array.shape[1]} numbers look like flattened images; reshape them to (N, H, W), "
+            f"uint8 rows of {array.shape[1]} numbers look like flattened images; reshape them to (N, H, W), "
             "or say layout='points' if they are points."
         )
-    require_exact(array, what)
+    require_exact(array)
     if max(-span[0], span[1]) > LARGEST:
-        raise UserError(f"{what}: some numbers are too large for float32; rescale them.")
+        raise UserError("some numbers are too large for float32; rescale them.")
     rows = _as_rows(array)
     points = torch.from_numpy(np.array(rows, dtype=np.float32))
     if array.dtype not in (np.float16, np.float32):
@@ -262,7 +261,7 @@ def known_layout(layout: str) -> str:
     raise UserError(f"layout must be {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}, not {layout!r}.")
 
 
-def _channels_first(array: Array, layout: str | None, what: str) -> tuple[Array, tuple[str, ...]]:
+def _channels_first(array: Array, layout: str | None) -> tuple[Array, tuple[str, ...]]:
     """(N, H, W), (N, H, W, C) or (N, C, H, W), C one of 1, 3, 4, as (N, C, H, W); and notes of what was guessed.
 
     Without `layout` the channel axis is the one of 1, 3 or 4; where both ends could be it, the reading that makes the
@@ -270,48 +269,46 @@ def _channels_first(array: Array, layout: str | None, what: str) -> tuple[Array,
     """
     shape = array.shape
     if layout is not None and len(layout) != array.ndim:
-        raise UserError(
-            f"{what}: layout={layout!r} has {len(layout)} axes, and the array has shape {shape}; say another."
-        )
+        raise UserError(f"layout={layout!r} has {len(layout)} axes, and the array has shape {shape}; say another.")
     if array.ndim == 3:
         if layout is None and shape[2] in (3, 4) and shape[1] > 4:
             raise UserError(
-                f"{what}: shape {shape} looks like one colour image; give many, of shape (N, H, W, C), or say "
+                f"shape {shape} looks like one colour image; give many, of shape (N, H, W, C), or say "
                 "layout='points' for series, layout='NHW' for grey images."
             )
-        return array[:, None], () if layout else _shape_notes(array, what, "NHW")
+        return array[:, None], () if layout else _shape_notes(array, "NHW")
     last = shape[3] in (1, 3, 4) and layout in (None, "NHWC")
     first = shape[1] in (1, 3, 4) and layout in (None, "NCHW")
     notes: tuple[str, ...] = ()
     if last and first:
         last, first = shape[1] == shape[2], shape[2] == shape[3]
         if last == first:
-            raise UserError(f"{what}: shape {shape} can be read in two ways; say layout='NHWC' or 'NCHW'.")
+            raise UserError(f"shape {shape} can be read in two ways; say layout='NHWC' or 'NCHW'.")
         taken, other = ("NHWC", "NCHW") if last else ("NCHW", "NHWC")
-        notes = (f"{what}: shape {shape} is read as {taken}, which makes the images square (or layout={other!r})",)
+        notes = (f"shape {shape} is read as {taken}, which makes the images square (or layout={other!r})",)
     if not last and not first:
         raise UserError(
-            f"{what}: shape {shape} is no batch of images; expected (N, H, W), (N, H, W, C) or (N, C, H, W) "
+            f"shape {shape} is no batch of images; expected (N, H, W), (N, H, W, C) or (N, C, H, W) "
             "with C = 1, 3 or 4, or layout='points' to learn the numbers of each row as they are."
         )
     array = array.transpose(0, 3, 1, 2) if last else array
     if layout is None and array.shape[1] == 1:
-        notes += _shape_notes(array[:, 0], what, "NHWC" if last else "NCHW")
+        notes += _shape_notes(array[:, 0], "NHWC" if last else "NCHW")
     return array, notes
 
 
-def _shape_notes(array: Array, what: str, layout: str) -> tuple[str, ...]:
+def _shape_notes(array: Array, layout: str) -> tuple[str, ...]:
     """A note where floats (N, H, W) are images only by a guess; `UserError` where they look like series."""
     height, width = array.shape[1:]
     if array.dtype.kind != "f" or height == width:
         return ()
     if max(height, width) > LONGEST * min(height, width):
         raise UserError(
-            f"{what}: floats of shape {array.shape} may be series of {height} steps or grey images; say "
+            f"floats of shape {array.shape} may be series of {height} steps or grey images; say "
             f"layout='points' to learn each as {height * width} numbers, or layout={layout!r} for images."
         )
     return (
-        f"{what}: floats of shape {array.shape} are read as grey images, {height} high and {width} wide "
+        f"floats of shape {array.shape} are read as grey images, {height} high and {width} wide "
         f"(layout='points' learns each as {height * width} numbers)",
     )
 

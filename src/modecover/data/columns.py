@@ -14,7 +14,7 @@ from modecover.data.arrays import require_exact
 from modecover.data.base import NO_LABELS, needs
 from modecover.data.files import LABEL_KEYS
 from modecover.data.names import counted
-from modecover.errors import UserError
+from modecover.errors import UserError, about
 
 Array = NDArray[Any]
 
@@ -103,7 +103,6 @@ def choose_roles(
     kinds: Mapping[str, str],
     key: Sequence[str] | None,
     label_key: str | None,
-    origin: str,
     are_classes: Callable[[str], bool],
 ) -> Roles:
     """The roles of a table's columns.
@@ -117,7 +116,6 @@ def choose_roles(
         kinds: column to what it holds; a kind that is not in `USABLE` is a description.
         key: the columns to learn, one name for each, or one text with commas; None: they are chosen.
         label_key: the column of classes; `NO_LABELS`: there is none; None: it is chosen.
-        origin: the table's name in messages.
         are_classes: whether a column's values are whole numbers or words.
 
     Raises:
@@ -127,40 +125,40 @@ def choose_roles(
         key = key[0].split(",")
     for name in (*(key or ()), *([] if label_key in (None, NO_LABELS) else [str(label_key)])):
         if name not in kinds:
-            raise UserError(f"{origin} has no column {name!r}; it has {counted(kinds)}.")
+            raise UserError(f"it has no column {name!r}; it has {counted(kinds)}.")
     if key is not None and label_key in key:
-        raise UserError(f"{origin}: the column {label_key!r} cannot be learned and hold the classes too; say another.")
+        raise UserError(f"the column {label_key!r} cannot be learned and hold the classes too; say another.")
     guessed = label_key is None
     label = None if label_key == NO_LABELS else label_key
     if guessed:
-        label = _guessed_label(kinds, key, origin, are_classes)
-    columns = _learned(kinds, key, label, origin)
+        label = _guessed_label(kinds, key, are_classes)
+    columns = _learned(kinds, key, label)
     told = {name: "learned" if name in columns else "classes" if name == label else "not used" for name in kinds}
     notes = []
     table = all(kinds[name] in _SINGLE for name in columns)
     if guessed and label is not None and table:
-        notes.append(f"{origin}: the column {label!r} is taken as classes (labels='none' learns it like the others)")
+        notes.append(f"the column {label!r} is taken as classes (labels='none' learns it like the others)")
     if guessed and key is None and table:
         notes += [
-            f"{origin}: the column {name!r} is learned like the others (labels={name!r} takes it as classes)"
+            f"the column {name!r} is learned like the others (labels={name!r} takes it as classes)"
             for name in columns
             if name.lower() in LABEL_KEYS and are_classes(name)
         ]
     unused = [f"{name} ({kinds[name]})" for name in kinds if told[name] == "not used"]
     if unused and key is None:
-        notes.append(f"{origin}: columns that are not used: {counted(unused)} (key= names those to learn)")
+        notes.append(f"columns that are not used: {counted(unused)} (key= names those to learn)")
     return Roles(columns, label, {name: f"{role} ({kinds[name]})" for name, role in told.items()}, tuple(notes))
 
 
 def _guessed_label(
-    kinds: Mapping[str, str], key: Sequence[str] | None, origin: str, are_classes: Callable[[str], bool]
+    kinds: Mapping[str, str], key: Sequence[str] | None, are_classes: Callable[[str], bool]
 ) -> str | None:
     usable = [name for name, kind in kinds.items() if kind in USABLE]
     single = [name for name in usable if kinds[name] in _SINGLE and usable != [name]]
     for name in usable if key is None else ():
         if name.lower() in _PLAINLY_LABELS and usable != [name] and not (name in single and are_classes(name)):
             raise UserError(
-                f"{origin}: the column {name!r} holds {kinds[name]} that are no classes (whole numbers or words); say "
+                f"the column {name!r} holds {kinds[name]} that are no classes (whole numbers or words); say "
                 "labels='none' to treat it like the others, or name another column of classes."
             )
     candidates = [name for name in single if name not in (key or ())]
@@ -172,33 +170,31 @@ def _guessed_label(
     return declared[0] if len(declared) == 1 else None
 
 
-def _learned(kinds: Mapping[str, str], key: Sequence[str] | None, label: str | None, origin: str) -> tuple[str, ...]:
+def _learned(kinds: Mapping[str, str], key: Sequence[str] | None, label: str | None) -> tuple[str, ...]:
     if key is not None:
         for name in key:
             if kinds[name] not in USABLE:
-                raise UserError(f"{origin}: the column {name!r} holds {kinds[name]}, which cannot be learned.")
+                raise UserError(f"the column {name!r} holds {kinds[name]}, which cannot be learned.")
             if kinds[name] == PICTURE and len(key) > 1:
-                raise UserError(f"{origin}: a column of pictures is learned alone; give one name as key=.")
+                raise UserError("a column of pictures is learned alone; give one name as key=.")
         return tuple(dict.fromkeys(key))
     for wanted in (PICTURE, LIST):
         found = [name for name, kind in kinds.items() if kind == wanted and name != label]
         if len(found) > 1:
-            raise UserError(f"{origin} has several columns of data ({counted(found)}): say key={found[0]!r}.")
+            raise UserError(f"it has several columns of data ({counted(found)}): say key={found[0]!r}.")
         if found:
             return tuple(found)
     single = tuple(name for name, kind in kinds.items() if kind in _SINGLE and name != label)
     if not single:
         kept = counted(f"{name} ({kind})" for name, kind in kinds.items())
-        raise UserError(f"{origin} has no column of pictures or numbers to learn; it has {kept}.")
+        raise UserError(f"it has no column of pictures or numbers to learn; it has {kept}.")
     return single
 
 
 # ---------------------------------------------------------------- the numbers in a column
 
 
-def side_by_side(
-    columns: Mapping[str, Any], kinds: Mapping[str, str], origin: str
-) -> tuple[Array, tuple[str, ...] | None]:
+def side_by_side(columns: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[Array, tuple[str, ...] | None]:
     """Columns as one array, and the names of its coordinates.
 
     A single column of arrays keeps their shape and type, (N, ...), and has no names. Several columns become (N, d):
@@ -208,38 +204,37 @@ def side_by_side(
     Raises:
         UserError: where cells are empty, rows of a column of arrays differ in length, or words are too many.
     """
-    if len(columns) == 1 and kinds[name := next(iter(columns))] == LIST:
-        return array_of(columns[name], name, origin), None
     blocks: list[Array] = []
     names: list[str] = []
     for name, column in columns.items():
-        if kinds[name] == LIST:
-            rows = array_of(column, name, origin)
-            if rows.ndim != 2:
-                raise UserError(
-                    f"{origin}: the column {name!r} holds arrays of shape {rows.shape[1:]}; learn it alone."
-                )
-            blocks.append(rows)
-            names += [f"{name}[{place}]" for place in range(rows.shape[1])]
-            continue
-        values = values_of(column, name, origin)
-        if kinds[name] in (NUMBER, SWITCH):
-            require_exact(values, f"{origin}, column {name!r}")
-            blocks.append(values[:, None])
-            names.append(name)
-            continue
-        words = np.unique(values)
-        if len(words) > MOST_WORDS or 2 * len(words) > len(values):
-            raise UserError(
-                f"{origin}: the column {name!r} holds {len(words):,} different words in {len(values):,} rows, too many "
-                "for a coordinate each; name the columns to learn with key=, as in key='a,b'."
-            )
-        blocks.append(values[:, None] == words)
-        names += [f"{name}={word}" for word in words]
+        with about(f"the column {name!r}"):
+            if kinds[name] == LIST:
+                rows = array_of(column)
+                if len(columns) == 1:
+                    return rows, None
+                if rows.ndim != 2:
+                    raise UserError(f"it holds arrays of shape {rows.shape[1:]}; learn it alone.")
+                blocks.append(rows)
+                names += [f"{name}[{place}]" for place in range(rows.shape[1])]
+            elif kinds[name] in (NUMBER, SWITCH):
+                values = values_of(column)
+                require_exact(values)
+                blocks.append(values[:, None])
+                names.append(name)
+            else:
+                values = values_of(column)
+                words = np.unique(values)
+                if len(words) > MOST_WORDS or 2 * len(words) > len(values):
+                    raise UserError(
+                        f"it holds {len(words):,} different words in {len(values):,} rows, too many for a coordinate "
+                        "each; name the columns to learn with key=, as in key='a,b'."
+                    )
+                blocks.append(values[:, None] == words)
+                names += [f"{name}={word}" for word in words]
     return np.concatenate([block.astype(np.float64) for block in blocks], axis=1), tuple(names)
 
 
-def values_of(column: Any, name: str, origin: str) -> Array:
+def values_of(column: Any) -> Array:
     """A column of single values as an array (N,): numbers, truth values, or words as NumPy's text.
 
     Raises:
@@ -249,8 +244,8 @@ def values_of(column: Any, name: str, origin: str) -> Array:
     if column.null_count:
         first = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         raise UserError(
-            f"{origin}: the column {name!r} is empty in {column.null_count:,} rows (row {first} is the first); fill "
-            "them, or name the columns to learn with key=."
+            f"it is empty in {column.null_count:,} rows (row {first} is the first); fill them, or name the columns to "
+            "learn with key=."
         )
     if _is(column.type, "decimal"):
         column = column.cast(needs("pyarrow", "reading tables").float64())
@@ -258,7 +253,7 @@ def values_of(column: Any, name: str, origin: str) -> Array:
     return values.astype(str) if values.dtype == object else values
 
 
-def array_of(column: Any, name: str, origin: str) -> Array:
+def array_of(column: Any) -> Array:
     """A column of arrays, however they are nested, as one array (N, ...) of their own type.
 
     Raises:
@@ -267,23 +262,20 @@ def array_of(column: Any, name: str, origin: str) -> Array:
     if isinstance(column, np.ndarray):
         return column
     compute = needs("pyarrow.compute", "reading tables")
-    array, shape = _flat(column), []
-    shape.append(len(array))
+    array = _flat(column)
+    shape = [len(array)]
     while _is_list(array.type):
         if array.null_count:
-            raise UserError(f"{origin}: some rows of the column {name!r} hold no array; remove them.")
+            raise UserError("some of its rows hold no array; remove them.")
         lengths = [getattr(array.type, "list_size", 0)]
         if not _is(array.type, "fixed_size_list"):
             lengths = np.unique(compute.list_value_length(array).to_numpy(zero_copy_only=False)).tolist()
         if len(lengths) > 1:
-            raise UserError(
-                f"{origin}: the arrays of the column {name!r} differ in length ({lengths[0]} to {lengths[-1]}); "
-                "give arrays of one shape."
-            )
+            raise UserError(f"its arrays differ in length ({lengths[0]} to {lengths[-1]}); give arrays of one shape.")
         shape.append(int(lengths[0]) if lengths else 0)
         array = _flat(array.flatten())
     if array.null_count:
-        raise UserError(f"{origin}: some arrays of the column {name!r} have empty places; fill them.")
+        raise UserError("some of its arrays have empty places; fill them.")
     values: Array = array.to_numpy(zero_copy_only=False)
     if len(shape) == 2 and hasattr(column.type, "permutation"):  # Arrow's own tensors, kept flat
         order = column.type.permutation or range(len(column.type.shape))

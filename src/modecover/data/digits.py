@@ -22,7 +22,7 @@ from modecover.data.names import OptionValue, parse_options
 from modecover.data.pictures import StreamedImages, open_pictures
 from modecover.data.pixels import decoded
 from modecover.data.tables import Parquet, read_table
-from modecover.errors import UserError
+from modecover.errors import UserError, about
 from modecover.kinds import held
 from modecover.limits import MOST_BYTES, require_memory
 from modecover.random import derive_seed
@@ -52,7 +52,8 @@ def benchmark(name: str, asked: Asked) -> Images | StreamedImages:
             labels = idx_labels(images)
             if labels is None:
                 raise UserError(f"{images} stands without its file of labels; put it beside it.")
-            pixels, classes = (read_idx(path, asked.memory_limit) for path in (images, labels))
+            with about(images):
+                pixels, classes = (read_idx(path, asked.memory_limit) for path in (images, labels))
             return _from_arrays(pixels, classes, f"mnist {split}", asked)
         content = read_table(Parquet(tables, asked.memory_limit, asked.progress), None, asked.label_key).data
         if not isinstance(content, TablePictures):
@@ -110,24 +111,9 @@ def stacked(name: str, options: str, asked: Asked) -> StackedDigits:
     if base not in ("digits", "mnist"):
         raise UserError(f"{name} stacks base=digits or base=mnist, not {base!r}.")
     count = None if chosen["fresh"] else int(chosen["count"])
-    k, seed = int(chosen["k"]), int(chosen["seed"])
-    _require_possible(k, count, seed)
     digits = benchmark(base, replace(asked, channels=1, memory_limit=MOST_BYTES))
     assert isinstance(digits, Images), "no set is streamed under this limit"
-    return StackedDigits(digits, k, count, seed)
-
-
-def _require_possible(k: int, count: int | None, seed: int) -> None:
-    """Raise `UserError` where there can be no stacks of these numbers, before anything is drawn."""
-    if not 1 <= k <= 9:
-        raise UserError(f"stacks hold 1 to 9 digits; got k={k}.")
-    if not 0 <= seed < 2**63:
-        raise UserError(f"the seed of stacks must be at least 0 and below 2^63; got seed={seed}.")
-    if count is not None:
-        if count < 1:
-            raise UserError(f"a fixed set of stacks needs count >= 1; got count={count}.")
-        # The indices and the labels, int64, and as much again while they are drawn.
-        require_memory(f"{count:,} stacks", 2 * 8 * (k + 1) * count, "give a smaller count=, or `fresh`")
+    return StackedDigits(digits, int(chosen["k"]), count, int(chosen["seed"]))
 
 
 class StackedDigits(Dataset):
@@ -148,11 +134,12 @@ class StackedDigits(Dataset):
 
     value_range = (-1.0, 1.0)
 
-    @held()
+    @held(k=(1, 9), count=1, seed=0)
     def __init__(self, base: Images, k: int = 3, count: int | None = DEFAULT_COUNT, seed: int = 0):
         if base.labels is None or base.shape[0] != 1 or not 0 <= int(base.labels.min()) <= int(base.labels.max()) <= 9:
             raise UserError(f"{base.name} cannot be stacked: stacks need grey images with labels 0 to 9.")
-        _require_possible(k, count, seed)
+        if count is not None:  # the indices and the labels, int64, and as much again while they are drawn
+            require_memory(f"{count:,} stacks", 2 * 8 * (k + 1) * count, "give a smaller count=, or `fresh`")
         self.base, self.k, self.size, self.seed, self.modes = base, k, count, seed, 10**k
         self.shape = (k, *base.shape[1:])
         self.name = f"stacked-mnist ({k} of {base.name}, {'fresh' if count is None else f'{count} fixed, seed {seed}'})"

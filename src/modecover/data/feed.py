@@ -15,6 +15,7 @@ from modecover.data.pictures import StreamedImages
 from modecover.data.pixels import decoded
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
+from modecover.kinds import held
 from modecover.random import derive_seed
 
 BLOCK = 32
@@ -42,6 +43,7 @@ class Feed:
         UserError: where the set has fewer samples than a minibatch.
     """
 
+    @held(batch=1, workers=0)
     def __init__(
         self,
         dataset: Dataset,
@@ -51,12 +53,11 @@ class Feed:
         workers: int = 0,
         scaling: Scaling | None = None,
     ):
-        if batch < 1 or not seeds:
-            raise UserError(f"a feed needs a batch of at least 1 and at least one seed; got {batch} and {len(seeds)}.")
-        if dataset.size is not None and batch > dataset.size:
+        if not seeds:
+            raise UserError("a feed needs at least one seed; got none.")
+        if (size := dataset.size) is not None and batch > size:
             raise UserError(
-                f"{dataset.name} has {dataset.size} samples, too few for a batch of {batch}; "
-                f"take a batch of at most {dataset.size}."
+                f"{dataset.name} has {size} samples, too few for a batch of {batch}; take a batch of at most {size}."
             )
         self.dataset = dataset.to(device)
         self.batch_size, self.seeds, self.workers, self.scaling = batch, tuple(seeds), workers, scaling

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from modecover.data.base import NO_LABELS
 from modecover.data.names import counted
-from modecover.errors import UserError
+from modecover.errors import UserError, about
 from modecover.kinds import first_line
 from modecover.limits import readable, require_memory
 
@@ -32,7 +32,7 @@ LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes", "class")
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-_Header = Callable[[IO[bytes], str], tuple[tuple[int, ...], bool, "np.dtype[Any]"]]
+_Header = Callable[[IO[bytes]], tuple[tuple[int, ...], bool, "np.dtype[Any]"]]
 """Reads a header: the shape of the numbers that follow it, whether the first axis runs fastest, and their type."""
 
 
@@ -55,20 +55,16 @@ def read_array_file(
         UserError: where the file is damaged, holds no numbers, or announces more than there is or memory holds.
     """
     if path.suffix == ".npz":
-        with told(path), zipfile.ZipFile(path) as archive:
+        with told(), zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            wanted = _npz_names(names, key, label_key, split, path)
-            arrays = [_member(archive, f"{name}.npy", f"{name!r} in {path}", limit) for name in wanted]
+            arrays = [_member(archive, name, limit) for name in _npz_names(names, key, label_key, split)]
         return arrays[0], arrays[1] if len(arrays) > 1 else None
     if named := [name for name in (key, label_key) if name not in (None, NO_LABELS)]:
-        raise UserError(
-            f"{path} holds one array and no names, so there is no {named[0]!r} in it; leave out key and labels, or "
-            "give labels as an array."
-        )
+        raise UserError(f"it holds one array and has no names for its parts, so there is no {named[0]!r} in it.")
     if path.suffix == ".npy":
         length = path.stat().st_size
-        with told(path), open(path, "rb") as file:
-            return _numbers(file, str(path), _npy_header, length, length, limit), None
+        with told(), open(path, "rb") as file:
+            return _numbers(file, _npy_header, length, length, limit), None
     labels = None if label_key == NO_LABELS else idx_labels(path)
     return read_idx(path, limit), None if labels is None else read_idx(labels, limit)
 
@@ -79,14 +75,14 @@ def read_idx(path: Path, limit: int) -> Array:
     Raises `UserError` where the file is cut short or is no idx file.
     """
     stored = path.stat().st_size
-    with told(path), open(path, "rb") as plain:
+    with told(), open(path, "rb") as plain:
         folded = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         file: IO[bytes] = gzip.GzipFile(fileobj=plain) if folded else plain  # type: ignore[assignment]  # reads alike
-        return _numbers(file, str(path), _idx_header, None if folded else stored, stored, limit)
+        return _numbers(file, _idx_header, None if folded else stored, stored, limit)
 
 
-def _npz_names(names: list[str], key: str | None, label_key: str | None, split: str, path: Path) -> list[str]:
+def _npz_names(names: list[str], key: str | None, label_key: str | None, split: str) -> list[str]:
     """The array of a .npz file to learn and, where there are some, that of its labels.
 
     Without `key` the data is the only array that is not labels, or the one named x_SPLIT, X_SPLIT or SPLIT_images.
@@ -94,122 +90,115 @@ def _npz_names(names: list[str], key: str | None, label_key: str | None, split: 
     is `NO_LABELS`.
     """
     if not names:
-        raise UserError(f"{path} holds no arrays; write it with numpy.savez.")
+        raise UserError("it holds no arrays; write it with numpy.savez.")
     label_names = (*LABEL_KEYS, f"y_{split}", f"{split}_labels")
     if key is None:
         of_split = [name for name in (f"x_{split}", f"X_{split}", f"{split}_images") if name in names]
         if not of_split and split != "train":
-            raise UserError(f"{path} has no array of the split {split!r}; it holds {counted(names)}.")
+            raise UserError(f"it has no array of the split {split!r}; it holds {counted(names)}.")
         candidates = of_split[:1] or [name for name in names if name not in label_names]
         if not candidates:
-            raise UserError(f"{path} holds no array of samples; save one into it.")
+            raise UserError("it holds no array of samples; save one into it.")
         key = candidates[0]
         if len(candidates) > 1:
-            raise UserError(f"{path} holds several arrays ({counted(candidates)}): say which one with key={key!r}.")
+            raise UserError(f"it holds several arrays ({counted(candidates)}): say which one with key={key!r}.")
     if label_key is None:
         label_key = next((name for name in label_names if name in names and name != key), NO_LABELS)
     if label_key == key:
-        raise UserError(f"{path}: the array {key!r} cannot be learned and hold the classes too; say another.")
+        raise UserError(f"the array {key!r} cannot be learned and hold the classes too; say another.")
     wanted = [key] if label_key == NO_LABELS else [key, label_key]
     for name in wanted:
         if name not in names:
-            raise UserError(f"{path} has no array {name!r}; it holds {counted(names)}.")
+            raise UserError(f"it has no array {name!r}; it holds {counted(names)}.")
     return wanted
 
 
-def _member(archive: zipfile.ZipFile, name: str, what: str, limit: int) -> Array:
+def _member(archive: zipfile.ZipFile, name: str, limit: int) -> Array:
     """One array of a .npz file."""
-    info = archive.getinfo(name)
-    if info.flag_bits & 1:
-        raise UserError(f"{what} is encrypted; write it again without a password.")
-    with archive.open(info) as file:
-        return _numbers(file, what, _npy_header, info.file_size, info.compress_size, limit)
+    info = archive.getinfo(f"{name}.npy")
+    with about(f"the array {name!r}"):
+        if info.flag_bits & 1:
+            raise UserError("it is encrypted; write it again without a password.")
+        with archive.open(info) as file:
+            return _numbers(file, _npy_header, info.file_size, info.compress_size, limit)
 
 
-def _numbers(file: IO[bytes], what: str, header: _Header, length: int | None, stored: int, limit: int) -> Array:
+def _numbers(file: IO[bytes], header: _Header, length: int | None, stored: int, limit: int) -> Array:
     """The numbers that follow a header.
 
     Args:
         file: at its beginning.
-        what: it is, in messages.
         header: reads the header.
         length: bytes that the file unfolds to, where that is known beforehand.
         stored: bytes that it takes on the disk.
         limit: bytes that it may unfold to, if these are more than it takes on the disk.
     """
-    shape, fortran, kind = header(file, what)
+    shape, fortran, kind = header(file)
     if kind.hasobject:
-        raise UserError(f"{what} holds pickled Python objects, which are never loaded; save it as a plain array.")
+        raise UserError("it holds pickled Python objects, which are never loaded; save it as a plain array.")
     size = kind.itemsize * math.prod(shape)
     whole = file.tell() + size
-
-    def require_length(has: str, longer: bool) -> None:
-        more = " (one file holds one array; .npz holds several)" if longer else ""
-        raise UserError(
-            f"{what} is damaged: it announces {kind} of shape {shape}, {whole:,} bytes in all, and has {has}{more}; "
-            "write it again."
-        )
-
+    announced = f"it is damaged: it announces {kind} of shape {shape}, {whole:,} bytes in all, and has"
     if length is not None and whole != length:
-        require_length(f"{length:,}", whole < length)
-    require_unfolded(whole, stored, what, limit)
-    require_memory(f"The numbers of {what}, {kind} of shape {shape},", size, "give a part of it")
+        more = " (one file holds one array; .npz holds several)" if whole < length else ""
+        raise UserError(f"{announced} {length:,}{more}; write it again.")
+    require_unfolded(whole, stored, limit)
+    require_memory(f"Numbers of type {kind} and shape {shape}", size, "give a part of them")
     # One byte more than announced tells a file that is too long, and unfolds no bomb to the end.
     numbers = file.read(size + 1)
     if len(numbers) != size:
-        require_length("more" if len(numbers) > size else "fewer", len(numbers) > size)
+        raise UserError(f"{announced} {'more' if len(numbers) > size else 'fewer'}; write it again.")
     flat = np.frombuffer(numbers, dtype=kind).astype(kind.newbyteorder("="), copy=False)
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _npy_header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     start = file.read(len(npy.MAGIC_PREFIX))
     if not start:
         raise EOFError("it is empty")
     if start != npy.MAGIC_PREFIX:
-        raise UserError(f"{what} is no .npy file, whatever its name says: save the array with numpy.save.")
+        raise UserError("it is no .npy file, whatever its name says: save the array with numpy.save.")
     readers = {b"\1\0": npy.read_array_header_1_0, b"\2\0": npy.read_array_header_2_0}
     if (version := file.read(2)) not in readers:
-        raise UserError(f"{what} is of a version of the format that is not for plain numbers; save it with numpy.save.")
+        raise UserError("it is of a version of the format that is not for plain numbers; save it with numpy.save.")
     shape, fortran, kind = readers[version](file)
     if any(isinstance(axis, bool) or axis < 0 for axis in shape):
         raise ValueError(f"its header announces the shape {shape}")
     return shape, fortran, kind
 
 
-def _idx_header(file: IO[bytes], what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _idx_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Two zero bytes, a type byte, the number of axes, each axis as a big-endian 32-bit count.
 
     The format: http://yann.lecun.com/exdb/mnist.
     """
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES:
-        raise UserError(f"{what} is no idx file: its first bytes are not those of the format; check the download.")
+        raise UserError("it is no idx file: its first bytes are not those of the format; check the download.")
     if not 1 <= start[3] <= 4:
-        raise UserError(f"{what} announces {start[3]} axes; samples have one to four: check the download.")
+        raise UserError(f"it announces {start[3]} axes; samples have one to four: check the download.")
     return struct.unpack(f">{start[3]}I", file.read(4 * start[3])), False, np.dtype(_IDX_TYPES[start[2]])
 
 
 @contextmanager
-def told(what: object) -> Iterator[None]:
+def told() -> Iterator[None]:
     """Within the block, whatever a damaged file makes of its readers is told as one sentence."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:  # NumPy, zipfile, the decompressors and Arrow raise a score of unrelated types
-        reason = first_line(error)
-        raise UserError(f"{what} is damaged or not what its name says ({reason}); write it again.") from error
+        raise UserError(f"it is damaged or not what its name says ({first_line(error)}); write it again.") from error
 
 
-def require_unfolded(count: int, stored: int, what: object, limit: int) -> None:
+def require_unfolded(count: int, stored: int, limit: int) -> None:
     """Raise `UserError` where a compressed file of `stored` bytes unfolds to more than `limit`.
 
     What takes no more room than its file (here: half as much again) was not folded, and is no matter of this limit.
     """
     if count > limit and count > 1.5 * stored:
         raise UserError(
-            f"{what} unfolds from {readable(stored)} to {readable(count)}, more than the {readable(limit)} that "
+            f"it unfolds from {readable(stored)} to {readable(count)}, more than the {readable(limit)} that "
             f"memory_limit allows; if it is to be trusted, say memory_limit='{count // 10**9 + 1}GB'."
         )
 

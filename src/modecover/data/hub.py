@@ -204,7 +204,7 @@ class _Transformed:
 def _plain(cell: Any) -> Any:
     """A cell as a picture, an array, a number, a word or what else it is."""
     if isinstance(cell, torch.Tensor | np.ndarray | list | tuple):
-        array = as_array(cell, "a cell of the data set")
+        array = as_array(cell)
         return array.item() if array.ndim == 0 else array
     return cell.item() if isinstance(cell, np.generic) else cell
 

@@ -22,7 +22,7 @@ from modecover.data.names import exists, names_in, parse_options, require_openab
 from modecover.data.pictures import open_pictures, surveyed
 from modecover.data.pixels import VALUE_RANGES
 from modecover.data.tables import Parquet, Table, read_table, tables_of_split
-from modecover.errors import UserError, printable
+from modecover.errors import UserError, about, printable
 from modecover.kinds import held, nearest, shown
 from modecover.limits import bytes_of
 
@@ -166,7 +166,8 @@ class _Opening:
         if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
             name = "tensor" if isinstance(source, torch.Tensor) else "array"
             self.require_nameless(name)
-            return self.array(as_array(source, name), None, name)
+            with about(name):
+                return self.array(as_array(source), None, name)
         raise UserError(f"cannot open a {type(source).__name__}; give a name, a path, an array or a tensor.")
 
     def require_nameless(self, name: object, of_split: bool = False) -> None:
@@ -232,8 +233,9 @@ class _Opening:
         if asked.key is not None and len(asked.key) > 1:
             raise UserError(f"{path} is learned from one array; give one name as key=.")
         key = None if asked.key is None else asked.key[0]
-        array, found = files.read_array_file(path, key, asked.label_key, asked.split, asked.memory_limit)
-        return self.array(array, found, str(path))
+        with about(path):
+            array, found = files.read_array_file(path, key, asked.label_key, asked.split, asked.memory_limit)
+            return self.array(array, found, str(path))
 
     def folder(self, folder: Path) -> Dataset:
         asked = self.asked
@@ -256,9 +258,10 @@ class _Opening:
         if isinstance(content.data, TablePictures):
             data = self.pictures(content.data, name)
         else:
-            data = self.array(content.data, content.labels, name)
-        data.columns, data.roles = content.columns, content.roles.told
-        data.notes = (*content.roles.notes, *data.notes)
+            with about(name):
+                data = self.array(content.data, content.labels, name)
+        data.columns, data.roles = content.columns, content.roles
+        data.notes = (*content.notes, *data.notes)
         return data
 
     def pictures(self, pictures: Pictures, name: str) -> Dataset:
@@ -269,9 +272,9 @@ class _Opening:
         if asked.label_key == NO_LABELS:
             pictures.labels = None
         elif asked.labels is not None and asked.label_key is None:
-            given = as_array(asked.labels, "labels")
+            given = as_array(asked.labels)
             each_frame = len(given.shape) > 0 and len(given) == survey.count
-            pictures.labels = class_labels(given, survey.count if each_frame else len(pictures), name)
+            pictures.labels = class_labels(given, survey.count if each_frame else len(pictures))
         return open_pictures(pictures, name, asked.size, asked.channels, asked.memory_limit, survey, asked.progress)
 
     def array(self, array: NDArray[Any], found: NDArray[Any] | None, name: str) -> Dataset:
@@ -279,7 +282,8 @@ class _Opening:
         if asked.label_key == NO_LABELS:
             found = None
         elif asked.labels is not None and asked.label_key is None:
-            found = as_array(asked.labels, "labels")
+            with about("labels"):
+                found = as_array(asked.labels)
         return from_array(
             array,
             found,

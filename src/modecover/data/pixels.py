@@ -45,7 +45,7 @@ DARK = -0.5
 a slip in pictures of [0, 1]."""
 
 
-def value_range_of(low: float, high: float, what: str) -> str:
+def value_range_of(low: float, high: float) -> str:
     """Which of `VALUE_RANGES` float pixels from `low` to `high` run through.
 
     Raises:
@@ -53,20 +53,20 @@ def value_range_of(low: float, high: float, what: str) -> str:
     """
     if low < -1 - ROUNDING or high > 1 + ROUNDING:
         raise UserError(
-            f"{what}: float pixels must lie in [0, 1] or [-1, 1], but run from {low:g} to {high:g}; "
+            f"float pixels must lie in [0, 1] or [-1, 1], but run from {low:g} to {high:g}; "
             "rescale them or convert them to uint8 (0..255)."
         )
     if low >= -ROUNDING:
         return UNIT
     if low > DARK:
         raise UserError(
-            f"{what}: float pixels run from {low:g} to {high:g}, which is neither [0, 1] nor surely [-1, 1]; clip them "
+            f"float pixels run from {low:g} to {high:g}, which is neither [0, 1] nor surely [-1, 1]; clip them "
             f"to [0, 1], or say value_range='{SIGNED}'."
         )
     return SIGNED
 
 
-def levels(array: NDArray[Any], what: str, value_range: str | None = None) -> Bytes:
+def levels(array: NDArray[Any], value_range: str | None = None) -> Bytes:
     """An array of pixels as uint8 levels.
 
     uint8 stays as it is, and so do other whole numbers from 0 to at most 255; booleans become 0 and 255; floats are
@@ -84,13 +84,13 @@ def levels(array: NDArray[Any], what: str, value_range: str | None = None) -> By
         if low >= 0 and 1 < high <= 255:
             return array.astype(np.uint8)
         raise UserError(
-            f"{what}: pixels of type {array.dtype}, from {low:g} to {high:g}, have no known range; convert them to "
+            f"pixels of type {array.dtype}, from {low:g} to {high:g}, have no known range; convert them to "
             "uint8 (0..255)."
         )
-    span = value_range or value_range_of(low, high, what)
+    span = value_range or value_range_of(low, high)
     if low < (0 if span == UNIT else -1) - ROUNDING or high > 1 + ROUNDING:
         raise UserError(
-            f"{what}: pixels run from {low:g} to {high:g}, outside the range {span} in which they are to be read; "
+            f"pixels run from {low:g} to {high:g}, outside the range {span} in which they are to be read; "
             "clip or rescale them."
         )
     unit = array if span == UNIT else (array + 1) / 2

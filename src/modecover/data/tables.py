@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,6 @@ from modecover.data.columns import (
     CLASSES,
     PICTURE,
     WORDS,
-    Roles,
     choose_roles,
     holds,
     kinds_of,
@@ -26,7 +25,7 @@ from modecover.data.columns import (
 from modecover.data.encoded import SPLIT_NAMES, TablePictures
 from modecover.data.files import require_unfolded, told
 from modecover.data.names import counted, require_openable
-from modecover.errors import UserError
+from modecover.errors import UserError, about
 
 Array = NDArray[Any]
 
@@ -64,32 +63,39 @@ class Content:
     """Of numbers, (N,)."""
     columns: tuple[str, ...] | None
     """Names of the coordinates of numbers (N, d)."""
-    roles: Roles
+    roles: Mapping[str, str]
+    """Of every column, its role in words."""
+    notes: tuple[str, ...]
+    """What was guessed or left out, with the way to say otherwise."""
 
 
 def read_table(table: Table, key: Sequence[str] | None, label_key: str | None) -> Content:
     """The rows of a table, its columns chosen by `choose_roles`."""
-    kinds, origin = table.kinds, table.origin
+    kinds = table.kinds
 
     @lru_cache(maxsize=8)
     def are_classes(name: str) -> bool:
         if kinds[name] == CLASSES:
             return True
         try:
-            values = values_of(table.read([name])[name], name, origin)
+            values = values_of(table.read([name])[name])
         except UserError:  # empty cells
             return False
         return values.dtype.kind == "U" or bool(are_whole(values).all())
 
-    roles = choose_roles(kinds, key, label_key, origin, are_classes)
-    roles = replace(roles, notes=(*roles.notes, *table.notes))
-    label, first = roles.label, roles.columns[0]
-    labels = None if label is None else values_of(table.read([label])[label], label, origin)
-    if kinds[first] == PICTURE:
-        classes = None if labels is None else class_labels(labels, len(table), origin)
-        return Content(TablePictures(table.pictures(first), classes, origin, table.identity), None, None, roles)
-    numbers, names = side_by_side(table.read(roles.columns), kinds, origin)
-    return Content(numbers, labels, names, roles)
+    with about(table.origin):
+        roles = choose_roles(kinds, key, label_key, are_classes)
+        notes = (*(f"{table.origin}: {note}" for note in roles.notes), *table.notes)
+        labels = None
+        if roles.label is not None:
+            with about(f"the column {roles.label!r}"):
+                labels = values_of(table.read([roles.label])[roles.label])
+        if kinds[first := roles.columns[0]] == PICTURE:
+            classes = None if labels is None else class_labels(labels, len(table))
+            pictures = TablePictures(table.pictures(first), classes, table.origin, table.identity)
+            return Content(pictures, None, None, roles.told, notes)
+        numbers, names = side_by_side(table.read(roles.columns), kinds)
+        return Content(numbers, labels, names, roles.told, notes)
 
 
 def tables_of_split(paths: Sequence[Path], split: str, folder: Path) -> list[Path]:
@@ -118,7 +124,7 @@ class Parquet:
         self.files = []
         for path in paths:
             require_openable(path)
-            with told(path):
+            with about(path), told():
                 self.files.append(parquet.ParquetFile(path, memory_map=True))
             names, first = self.files[-1].schema_arrow.names, self.files[0].schema_arrow.names
             if names != first:
@@ -140,14 +146,14 @@ class Parquet:
         stored, batches, done = sum(path.stat().st_size for path in self.paths), [], 0
         unfolded = 0
         for path, file in zip(self.paths, self.files, strict=True):
-            with told(path):
+            with about(path), told():
                 for batch in file.iter_batches(at_once, columns=list(names)):
                     unfolded += sum(map(_bytes_of, batch.columns))
-                    require_unfolded(unfolded, stored, path, self.limit)
+                    require_unfolded(unfolded, stored, self.limit)
                     batches.append(batch.select(names))
                     done += len(batch)
                     self.progress("rows of the table", done, len(self))
-        with told(self.origin):
+        with told():
             schema = arrow.schema([self.schema.field(name) for name in names])
             table = arrow.Table.from_batches(batches, schema=schema)
         return {name: table[name] for name in names}
