@@ -353,7 +353,7 @@ def test_every_array_can_be_learned_as_points(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("shape", "layout", "words"),
     [
-        ((4, 2), "zz", "layout must be"),
+        ((4, 2), "zz", "choose NHWC, NCHW, NHW or points"),
         ((4, 2), "NHWC", "is points, not images; leave out"),
         ((4, 5, 6), "NCHW", "has 4 axes"),
         ((4, 5, 6, 3), "NHW", "has 3 axes"),
@@ -368,7 +368,7 @@ def test_layouts_that_do_not_fit(shape: tuple[int, ...], layout: str | None, wor
 
 @pytest.mark.parametrize("source", ["ring", "digits", "folder"])
 def test_an_unknown_layout_is_refused_of_everything(source: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="layout must be"):
+    with pytest.raises(UserError, match="choose NHWC, NCHW, NHW or points"):
         open_data(tmp_path if source == "folder" else source, layout="zz")
 
 

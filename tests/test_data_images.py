@@ -287,7 +287,7 @@ def test_bad_arrays_are_refused_in_a_sentence(array, words):
         ({"labels": [0.5] * 6}, "whole numbers or words"),
         ({"size": 0}, "at least 1"),
         ({"channels": 2}, "channels is 2: choose 1 or 3"),
-        ({"layout": "HWC"}, "layout must be"),
+        ({"layout": "HWC"}, "layout is 'HWC': choose NHWC, NCHW, NHW or points"),
         ({"device": "abacus"}, "device 'abacus' is not usable"),
     ],
 )

@@ -41,7 +41,7 @@ def about(subject: object) -> Iterator[None]:
         yield
     except UserError as error:
         name, sentence = printable(subject), str(error)
-        if sentence.startswith((f"{name} ", f"{name}: ")):
+        if sentence.startswith((f"{name} ", f"{name}:", f"{name}/")):
             raise
         said = sentence.removeprefix("it ")
         raise UserError(f"{name}: {said}" if said == sentence else f"{name} {said}") from error

@@ -1,10 +1,9 @@
-"""Values held against annotations: fields of settings, what files hold, and the arguments of public functions."""
+"""Values held against annotations and bounds: one check for settings, methods, networks and what files hold."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import inspect
 import math
 import numbers
@@ -13,13 +12,12 @@ import reprlib
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar, Union
+from typing import Any, Literal, Union
 
 from modecover.errors import UserError
-from modecover.limits import within_limits
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+Bounds = int | tuple[float, float] | list[Any]
+"""Of a value: the smallest number, or (smallest, largest), or all that can be chosen, letters of either case."""
 
 LARGEST_WHOLE = 2**63 - 1
 """What torch can count to."""
@@ -151,6 +149,26 @@ def check_fields(instance: Any) -> None:
             object.__setattr__(instance, name, value)  # also where the dataclass is frozen
 
 
+def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
+    """`value`, if it lies within bounds; None lies within any. Raises `UserError` where it does not."""
+    if value is None or bounds is None:
+        return value
+    if isinstance(bounds, list):
+        for choice in bounds:
+            if str(choice).lower() == str(value).lower():
+                return choice
+        raise UserError(f"{name} is {shown(value)}: choose {joined(bounds)}.")
+    least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
+    if not least <= value <= most:
+        above = "" if most == math.inf else f" and at most {_amount(most)}"
+        raise UserError(f"{name} is {shown(value)}: give at least {_amount(least)}{above}.")
+    return value
+
+
+def _amount(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
 def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """`arguments`, by name, as the annotations of `function` (or of a class's constructor) declare them.
 
@@ -163,81 +181,3 @@ def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
     if strangers := [name for name in arguments if name not in hints]:
         raise UserError(f"{shown(strangers[0])} is none of its arguments, which are {', '.join(hints)}.")
     return {name: checked(name, value, hints[name]) for name, value in arguments.items()}
-
-
-Bounds = int | tuple[float, float] | list[Any]
-
-
-def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
-    """`value`, if it lies within bounds, see `held`; None lies within any. Raises `UserError` where it does not."""
-    if value is None or bounds is None:
-        return value
-    if isinstance(bounds, list):
-        return checked(name, value, Literal[tuple(bounds)])
-    least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
-    if not least <= value <= most:
-        above = "" if most == math.inf else f" and at most {_amount(most)}"
-        raise UserError(f"{name} is {shown(value)}: give at least {_amount(least)}{above}.")
-    return value
-
-
-def _amount(number: float) -> str:
-    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
-
-
-def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
-    """Decorates a public function, and is the first that looks at its arguments: numbers, texts, paths, functions,
-    dictionaries and objects are held against their annotations; arrays and sequences are its own to look at.
-
-    An argument of a name that it does not have, and what memory cannot hold, are told in a sentence too.
-
-    Args:
-        bounds: by the argument's name, the smallest value of a number, or (smallest, largest), or a list of all that
-            can be chosen.
-    """
-
-    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        signature = inspect.signature(function)
-
-        @functools.wraps(function)
-        @within_limits()
-        def door(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-            names = [name for name in signature.parameters if name != "self"]
-            for name in () if _gathers(signature) else kwargs:
-                if name not in names:
-                    hint = nearest(name, names)
-                    raise UserError(f"{function.__name__} has no option {name!r}{hint}; it has {', '.join(names)}.")
-            given = signature.bind(*args, **kwargs)
-            for name, kind in _plain_kinds(function).items():
-                if name in given.arguments:
-                    value = checked(name, given.arguments[name], kind)
-                    given.arguments[name] = bounded(name, value, bounds.get(name))
-            return function(*given.args, **given.kwargs)
-
-        return door
-
-    return decorate
-
-
-def _gathers(signature: inspect.Signature) -> bool:
-    """Whether a function takes arguments of any name."""
-    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-
-
-@functools.cache
-def _plain_kinds(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations, by argument, that a value can be held against without a look into it."""
-    parameters = inspect.signature(function).parameters
-    gathered = [name for name, parameter in parameters.items() if parameter.kind.name.startswith("VAR_")]
-    hints = typing.get_type_hints(function).items()
-    return {name: kind for name, kind in hints if _is_plain(kind) and name not in (*gathered, "return")}
-
-
-def _is_plain(kind: Any) -> bool:
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType):
-        return all(map(_is_plain, typing.get_args(kind)))
-    cls = origin or kind
-    sequence = isinstance(cls, type) and issubclass(cls, Sequence) and cls is not str
-    foreign = sequence or cls is Any or getattr(cls, "_is_protocol", False)
-    return origin is Literal or (isinstance(cls, type) and not foreign)

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.files import plain, reason, replacing
-from modecover.kinds import held
 
 FORMAT = 1
 """The version of the JSON. It grows when a field changes its meaning or goes."""

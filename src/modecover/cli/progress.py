@@ -16,9 +16,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from modecover.arguments import held
 from modecover.cli.tables import heading, summary
 from modecover.data import Dataset
-from modecover.kinds import held
 from modecover.methods.base import Method
 from modecover.runs.listener import Listener
 from modecover.runs.settings import Settings

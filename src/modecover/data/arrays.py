@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from modecover.data.base import Dataset, Progress, digest, silent
+from modecover.data.base import Asked, Dataset, Progress, digest
 from modecover.data.pixels import Bytes, decoded, images_resized, levels, value_range_of, with_channels
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
@@ -55,11 +55,10 @@ class Images(Dataset):
     read_as: str | None = None
     """In which of `pixels.VALUE_RANGES` float pixels were read; None where there were none."""
 
-    def __init__(self, pixels: Tensor, labels: Tensor | None = None, name: str = "images", modes: int | None = None):
+    def __init__(self, pixels: Tensor, labels: Tensor | None = None, name: str = "images"):
         self.name = name
         self.pixels = pixels
         self.labels = labels
-        self.modes = modes
         self.shape, self.size = tuple(pixels.shape[1:]), len(pixels)
         self.fingerprint = digest("images", pixels, labels)
 
@@ -105,51 +104,40 @@ def as_array(source: ArrayLike | Tensor) -> Array:
         raise UserError(f"its rows differ in length or are no numbers ({reason}); give an array.") from error
 
 
-def from_array(
-    array: Array,
-    labels: Array | None = None,
-    *,
-    name: str = "array",
-    size: int | None = None,
-    channels: int | None = None,
-    layout: str | None = None,
-    value_range: str | None = None,
-    modes: int | None = None,
-    progress: Progress = silent,
-) -> Points | Images:
+def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> Points | Images:
     """Points from an array of shape (N, d), images from one of 3 or 4 axes (see `pixels` for the accepted forms).
 
-    `layout`: one of `LAYOUTS`, or None for what the shape tells. `value_range`: in which of `pixels.VALUE_RANGES`
-    floats are read, or None for what they tell. What was guessed stands in the set's `notes`.
+    What was guessed stands in the set's `notes`.
 
     Raises:
         UserError: where the array is empty, holds objects, NaN or infinity, does not fit into memory, or has an unknown
             shape, type or range.
     """
-    progress("array", 0, 1)
+    asked.progress("array", 0, 1)
+    size, channels, layout = asked.size, asked.channels, asked.layout
     span = _checked_span(array, layout)
     classes = None if labels is None else class_labels(labels, len(array))
     data: Points | Images
+    notes: tuple[str, ...] = ()
     if array.ndim == 2 or layout == POINTS:
         if size or channels or layout not in (None, POINTS):
             raise UserError(f"shape {array.shape} is points, not images; leave out size, channels and layout.")
         data = Points(_points(array, layout, span), classes, name)
         if layout is None and (shape := _flattened_images(array, *span)):
-            note = f"{name}: rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})"
-            data.notes = (note,)
+            notes = (f"rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})",)
     else:
         pixels, notes = _channels_first(array, layout)
         channels = channels or (1 if pixels.shape[1] == 1 else 3)
         if size is not None:
             resized = len(array) * channels * size * size
             require_memory(f"Its pixels at {size}x{size}", resized, "say a smaller size=")
-        pixels = with_channels(levels(pixels, value_range), channels)
-        data = Images(own_tensor(images_resized(pixels, size, progress)), classes, name, modes)
+        pixels = with_channels(levels(pixels, asked.value_range), channels)
+        data = Images(own_tensor(images_resized(pixels, size, asked.progress)), classes, name)
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
             notes += (f"whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
-        data.notes = tuple(f"{name}: {note}" for note in notes)
         if array.dtype.kind == "f":
-            data.read_as = value_range or value_range_of(*span)
+            data.read_as = asked.value_range or value_range_of(*span)
+    data.notes = tuple(f"{name}: {note}" for note in notes)
     data.source_range = span
     return data
 
@@ -251,14 +239,6 @@ def _as_rows(array: Array) -> Array:
 
 
 # ---------------------------------------------------------------- which axis is what
-
-
-def known_layout(layout: str) -> str:
-    """`layout` as `LAYOUTS` spells it. Raises `UserError` where it is none of them."""
-    for name in LAYOUTS:
-        if layout.lower() == name.lower():
-            return name
-    raise UserError(f"layout must be {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}, not {layout!r}.")
 
 
 def _channels_first(array: Array, layout: str | None) -> tuple[Array, tuple[str, ...]]:

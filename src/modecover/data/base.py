@@ -15,8 +15,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import first_line, held
+from modecover.kinds import first_line
 from modecover.limits import bytes_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ class Asked:
     def label_key(self) -> str | None:
         """The name of the column of labels, `NO_LABELS`, or None where no name was given."""
         return self.labels if isinstance(self.labels, str) else None
+
+    def require_nameless(self, of_split: bool = False) -> None:
+        """Raise `UserError` where a part, or an unusual split, was named of a source that has no names for any."""
+        if self.split != "train" and not of_split:
+            raise UserError(f"it has no split {self.split!r}, nor any other; leave out split.")
+        if self.key or self.label_key not in (None, NO_LABELS):
+            named = self.key[0] if self.key else self.label_key
+            raise UserError(f"it has no names for its parts, so there is no {named!r} in it; leave it out.")
 
     def recorded(self) -> dict[str, Any]:
         """The options that are not the default, in values that JSON can hold and `open_data` takes."""

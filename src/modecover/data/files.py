@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from modecover.data.base import NO_LABELS
+from modecover.data.base import NO_LABELS, Asked
 from modecover.data.names import counted
 from modecover.errors import UserError, about
 from modecover.kinds import first_line
@@ -41,26 +41,22 @@ def is_idx(path: Path) -> bool:
     return re.search(r"(\bidx\d?|-ubyte)", path.name) is not None
 
 
-def read_array_file(
-    path: Path, key: str | None, label_key: str | None, split: str, limit: int
-) -> tuple[Array, Array | None]:
+def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
     """Data and labels (None: there are none) of a .npy, .npz or idx file.
-
-    Args:
-        path: the file.
-        key, label_key, split: which arrays of a .npz file, see `_npz_names`.
-        limit: bytes that a compressed array may unfold to.
 
     Raises:
         UserError: where the file is damaged, holds no numbers, or announces more than there is or memory holds.
     """
+    key, label_key, limit = asked.key, asked.label_key, asked.memory_limit
+    if key is not None and len(key) > 1:
+        raise UserError("it is learned from one array; give one name as key=.")
     if path.suffix == ".npz":
         with told(), zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            arrays = [_member(archive, name, limit) for name in _npz_names(names, key, label_key, split)]
+            wanted = _npz_names(names, key[0] if key else None, label_key, asked.split)
+            arrays = [_member(archive, name, limit) for name in wanted]
         return arrays[0], arrays[1] if len(arrays) > 1 else None
-    if named := [name for name in (key, label_key) if name not in (None, NO_LABELS)]:
-        raise UserError(f"it holds one array and has no names for its parts, so there is no {named[0]!r} in it.")
+    asked.require_nameless(of_split=path.suffix != ".npy")
     if path.suffix == ".npy":
         length = path.stat().st_size
         with told(), open(path, "rb") as file:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from modecover.data.arrays import as_array
-from modecover.data.base import Progress, needs, silent
+from modecover.data.base import Progress, needs
 from modecover.data.columns import LIST, NUMBER, PICTURE, SWITCH, WORDS, kinds_of
 from modecover.data.tables import Table
 from modecover.errors import UserError
@@ -35,7 +35,7 @@ _FORMATS = frozenset(
 """What `datasets` would read from the working folder, instead of a data set of that name."""
 
 
-def load_hub(name: str, split: str, progress: Progress = silent) -> Table:
+def load_hub(name: str, split: str, progress: Progress) -> Table:
     """Split `split` of the Hugging Face data set `name`, downloaded or taken from the Hub's cache.
 
     Raises:
@@ -57,7 +57,7 @@ def load_hub(name: str, split: str, progress: Progress = silent) -> Table:
             f"{name!r} is no file or folder here, and no data set that the Hugging Face Hub gave "
             f"({first_line(error)}); {cure}."
         ) from error
-    return hub_table(table, f"hf:{name}:{split}", progress=progress)
+    return hub_table(table, f"hf:{name}:{split}", split, progress)
 
 
 def hub_answers() -> bool:
@@ -98,7 +98,7 @@ def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
             module.HF_HUB_OFFLINE = before
 
 
-def hub_table(table: Any, origin: str, split: str = "train", progress: Progress = silent) -> Table:
+def hub_table(table: Any, origin: str, split: str, progress: Progress) -> Table:
     """A `datasets.Dataset`, or a `DatasetDict`'s `split`, as a table.
 
     A transform that the user has set is applied, once to each row. Raises `UserError` for data sets that can only be
@@ -117,10 +117,8 @@ def hub_table(table: Any, origin: str, split: str = "train", progress: Progress 
     return _Transformed(table, origin, progress) if custom else _Stored(table, origin)
 
 
-class _Stored:
-    """A data set as it is stored; a `Table`."""
-
-    notes: tuple[str, ...] = ()
+class _Stored(Table):
+    """A data set as it is stored."""
 
     def __init__(self, table: Any, origin: str):
         self.table, self.origin, self.identity = table, origin, f"{origin} {table._fingerprint}"
@@ -155,8 +153,8 @@ class _Cells:
         return self.table[index][self.name]
 
 
-class _Transformed:
-    """The rows as the user's own transform makes them, read once; a `Table`."""
+class _Transformed(Table):
+    """The rows as the user's own transform makes them, read once."""
 
     def __init__(self, table: Any, origin: str, progress: Progress):
         self.origin, self.identity = origin, f"{origin} {table._fingerprint}"

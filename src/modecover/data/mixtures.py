@@ -24,10 +24,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.data.base import Dataset, digest
 from modecover.data.names import OptionValue, parse_options
 from modecover.errors import UserError
-from modecover.kinds import bounded, checked, first_line, held
+from modecover.kinds import bounded, checked, first_line
 
 MOST_MODES = 100_000
 LARGEST = 1e12

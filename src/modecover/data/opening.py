@@ -6,6 +6,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,20 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from modecover.arguments import held
 from modecover.data import digits, files, mixtures
-from modecover.data.arrays import POINTS, as_array, class_labels, from_array, known_layout
+from modecover.data.arrays import LAYOUTS, POINTS, Images, Points, as_array, class_labels, from_array
 from modecover.data.base import MEMORY_LIMIT, NO_LABELS, Asked, Dataset, Progress, silent, usable_device
+from modecover.data.columns import PICTURE, side_by_side, values_of
 from modecover.data.encoded import FolderPictures, Pictures, TablePictures, beside, picture_suffixes
 from modecover.data.hub import hub_table, load_hub
-from modecover.data.names import exists, names_in, parse_options, require_openable, user_path
+from modecover.data.names import OptionValue, exists, names_in, parse_options, require_openable, user_path
 from modecover.data.pictures import open_pictures, surveyed
 from modecover.data.pixels import VALUE_RANGES
-from modecover.data.tables import Parquet, Table, read_table, tables_of_split
+from modecover.data.tables import Parquet, Table, tables_of_split
 from modecover.errors import UserError, about, printable
-from modecover.kinds import held, nearest, shown
-from modecover.limits import bytes_of
+from modecover.kinds import nearest, shown
+from modecover.limits import MOST_BYTES, bytes_of
 
 Source = Any
 """A name, a path, a NumPy array, a tensor, a `datasets.Dataset`, or a `Dataset` of ours."""
@@ -42,7 +45,7 @@ LARGEST_SIDE = 8192
 """In pixels, to which images can be resized."""
 
 
-@held(size=(1, LARGEST_SIDE), channels=[1, 3], value_range=[*VALUE_RANGES])
+@held(size=(1, LARGEST_SIDE), channels=[1, 3], layout=[*LAYOUTS], value_range=[*VALUE_RANGES])
 def open_data(
     source: Source,
     *,
@@ -109,7 +112,7 @@ def open_data(
         split=split,
         key=None if names is None else tuple(names),
         labels=NO_LABELS if isinstance(labels, str) and labels.lower() == NO_LABELS else labels,
-        layout=None if layout is None else known_layout(layout),
+        layout=layout,
         value_range=value_range,
         memory_limit=bytes_of("memory_limit", memory_limit),
         progress=progress or silent,
@@ -153,49 +156,63 @@ class _Opening:
         self.asked = asked
 
     def open(self, source: Source) -> Dataset:
+        asked = self.asked
         if isinstance(source, str | os.PathLike):
             path, text = user_path(source), os.fspath(source)
             name, _, options = text.partition(":")
             if isinstance(source, os.PathLike):
                 return self.path(path)
             if name in NAMES:
-                return self.built_in(name, options)
+                with about(name):
+                    return self.built_in(name, options)
             return self.hub(options) if name == "hf" else self.path_or_hub(path, text)
         if type(source).__module__.partition(".")[0] == "datasets":
-            return self.table(hub_table(source, "data set", self.asked.split, self.asked.progress), "data set")
+            return self.table(hub_table(source, "data set", asked.split, asked.progress), "data set")
         if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
             name = "tensor" if isinstance(source, torch.Tensor) else "array"
-            self.require_nameless(name)
             with about(name):
+                asked.require_nameless()
                 return self.array(as_array(source), None, name)
         raise UserError(f"cannot open a {type(source).__name__}; give a name, a path, an array or a tensor.")
-
-    def require_nameless(self, name: object, of_split: bool = False) -> None:
-        """Raise `UserError` where a column, or an unusual split, was named of a source that has none."""
-        asked = self.asked
-        if asked.split != "train" and not of_split:
-            raise UserError(f"{name} has no split {asked.split!r}, nor any other; leave out split.")
-        named = asked.key[0] if asked.key else asked.label_key
-        if named is not None and (asked.key or named != NO_LABELS):
-            raise UserError(f"{name} has no names for its parts, so there is no {named!r} in it; leave it out.")
 
     def built_in(self, name: str, options: str) -> Dataset:
         asked, points = self.asked, name in mixtures.PRESETS
         if asked.layout == POINTS and not points:
-            raise UserError(f"{name} holds images, which are no points; leave out layout.")
+            raise UserError("it holds images, which are no points; leave out layout.")
         left_out = asked.label_key == NO_LABELS and name in digits.BENCHMARKS
         if asked.key is not None or (asked.labels is not None and not left_out):
-            raise UserError(f"{name} has labels of its own; leave out key and labels.")
+            raise UserError("it has labels of its own; leave out key and labels.")
         if points:
             if asked.size is not None or asked.channels is not None:
-                raise UserError(f"{name} is points in the plane, not images; leave out size and channels.")
+                raise UserError("it is points in the plane, not images; leave out size and channels.")
             return mixtures.MixtureData(mixtures.preset(name, options), f"{name}:{options}" if options else name)
         if name == "stacked-mnist":
-            return digits.stacked(name, options, asked)
+            return self.stacked(options)
         parse_options(name, options, {})
         if name == "digits" and asked.split != "train":
-            raise UserError(f"digits has no split {asked.split!r}; leave out split, or use mnist.")
-        return digits.benchmark(name, asked)
+            raise UserError(f"it has no split {asked.split!r}; leave out split, or use mnist.")
+        return self.benchmark(name)
+
+    def benchmark(self, name: str) -> Dataset:
+        found, called = digits.benchmark(name, self.asked), name if name == "digits" else f"{name} {self.asked.split}"
+        data = self.table(found, called) if isinstance(found, Parquet) else self.array(*found, called)
+        if len(data.shape) != 3:
+            raise UserError(f"its table has no column of pictures; give {name} as the Hugging Face Hub stores it.")
+        data.modes = 10
+        return data
+
+    def stacked(self, options: str) -> Dataset:
+        defaults: dict[str, OptionValue] = {"k": 3, "count": 128_000, "seed": 0, "fresh": False, "base": ""}
+        chosen = parse_options("stacked-mnist", options, defaults)
+        if self.asked.channels is not None:
+            raise UserError("its channels are its k digits; leave out channels and give stacked-mnist:k=...")
+        base = str(chosen["base"]) or ("mnist" if digits.has_mnist(self.asked.data_dir) else "digits")
+        if base not in ("digits", "mnist"):
+            raise UserError(f"stacks are made of base=digits or base=mnist, not {base!r}.")
+        count = None if chosen["fresh"] else int(chosen["count"])
+        images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES)).benchmark(base)
+        assert isinstance(images, Images), "no set is streamed under this limit"
+        return digits.StackedDigits(images, int(chosen["k"]), count, int(chosen["seed"]))
 
     def path_or_hub(self, path: Path, text: str) -> Dataset:
         if exists(path):
@@ -216,26 +233,16 @@ class _Opening:
 
     def path(self, path: Path) -> Dataset:
         require_openable(path)
-        if path.is_dir():
-            return self.folder(path)
-        if path.suffix == ".parquet":
-            return self.table(Parquet([path], self.asked.memory_limit, self.asked.progress), str(path))
-        if path.suffix in (".npy", ".npz") or files.is_idx(path):
-            return self.array_file(path)
-        one = path.suffix.lower() in picture_suffixes()
-        kind = "one image; give the folder it lies in" if one else "of no known kind"
-        raise UserError(f"{path} is {kind} (known: .npy, .npz, idx, .parquet, a folder of images).")
-
-    def array_file(self, path: Path) -> Dataset:
-        asked = self.asked
-        if path.suffix == ".npy":
-            self.require_nameless(path)
-        if asked.key is not None and len(asked.key) > 1:
-            raise UserError(f"{path} is learned from one array; give one name as key=.")
-        key = None if asked.key is None else asked.key[0]
         with about(path):
-            array, found = files.read_array_file(path, key, asked.label_key, asked.split, asked.memory_limit)
-            return self.array(array, found, str(path))
+            if path.is_dir():
+                return self.folder(path)
+            if path.suffix == ".parquet":
+                return self.table(Parquet([path], self.asked), str(path))
+            if path.suffix in (".npy", ".npz") or files.is_idx(path):
+                return self.array(*files.read_array_file(path, self.asked), str(path))
+            one = path.suffix.lower() in picture_suffixes()
+            kind = "one image; give the folder it lies in" if one else "of no known kind"
+            raise UserError(f"it is {kind} (known: .npy, .npz, idx, .parquet, a folder of images).")
 
     def folder(self, folder: Path) -> Dataset:
         asked = self.asked
@@ -244,30 +251,40 @@ class _Opening:
             return self.path(images)
         found = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
         if found:
-            chosen = tables_of_split(found, asked.split, folder)
-            data = self.table(Parquet(chosen, asked.memory_limit, asked.progress), str(folder))
+            chosen = tables_of_split(found, asked.split)
+            data = self.table(Parquet(chosen, asked), str(folder))
             data.notes = (*beside(found[0].parent, set(chosen)), *data.notes)
             return data
         asked.progress("list of the files", 0, 1)
         pictures = FolderPictures(folder, asked.split)
-        self.require_nameless(folder, of_split=True)
+        asked.require_nameless(of_split=True)
         return self.pictures(pictures, str(folder))
 
     def table(self, table: Table, name: str) -> Dataset:
-        content = read_table(table, self.asked.key, self.asked.label_key)
-        if isinstance(content.data, TablePictures):
-            data = self.pictures(content.data, name)
-        else:
-            with about(name):
-                data = self.array(content.data, content.labels, name)
-        data.columns, data.roles = content.columns, content.roles
-        data.notes = (*content.notes, *data.notes)
+        with about(table.origin):
+            roles, labels = table.roles(self.asked), None
+            if roles.label is not None:
+                with about(f"the column {roles.label!r}"):
+                    labels = values_of(table.read([roles.label])[roles.label])
+            data: Dataset
+            if table.kinds[first := roles.columns[0]] == PICTURE:
+                classes = None if labels is None else class_labels(labels, len(table))
+                pictures = TablePictures(table.pictures(first), classes, table.origin, table.identity)
+                data = self.pictures(pictures, name)
+            else:
+                numbers, columns = side_by_side(table.read(roles.columns), table.kinds)
+                data = self.array(numbers, labels, name)
+                data.columns = columns
+        data.roles = roles.told
+        data.notes = (*(f"{table.origin}: {note}" for note in roles.notes), *table.notes, *data.notes)
         return data
 
     def pictures(self, pictures: Pictures, name: str) -> Dataset:
         asked = self.asked
         if asked.layout == POINTS:
-            raise UserError(f"{name} holds pictures, which are no points; leave out layout.")
+            raise UserError("it holds pictures, which are no points; leave out layout.")
+        if not len(pictures):
+            raise UserError("it is empty: give at least one picture.")
         survey = surveyed(pictures, asked.progress)
         if asked.label_key == NO_LABELS:
             pictures.labels = None
@@ -275,22 +292,11 @@ class _Opening:
             given = as_array(asked.labels)
             each_frame = len(given.shape) > 0 and len(given) == survey.count
             pictures.labels = class_labels(given, survey.count if each_frame else len(pictures))
-        return open_pictures(pictures, name, asked.size, asked.channels, asked.memory_limit, survey, asked.progress)
+        return open_pictures(pictures, name, asked, survey)
 
-    def array(self, array: NDArray[Any], found: NDArray[Any] | None, name: str) -> Dataset:
-        asked = self.asked
-        if asked.label_key == NO_LABELS:
+    def array(self, array: NDArray[Any], found: NDArray[Any] | None, name: str) -> Points | Images:
+        if self.asked.label_key == NO_LABELS:
             found = None
-        elif asked.labels is not None and asked.label_key is None:
-            with about("labels"):
-                found = as_array(asked.labels)
-        return from_array(
-            array,
-            found,
-            name=name,
-            size=asked.size,
-            channels=asked.channels,
-            layout=asked.layout,
-            value_range=asked.value_range,
-            progress=asked.progress,
-        )
+        elif self.asked.labels is not None and self.asked.label_key is None:
+            found = as_array(self.asked.labels)
+        return from_array(array, found, name, self.asked)

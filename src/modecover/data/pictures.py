@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modecover.data.arrays import Images
-from modecover.data.base import Dataset, Progress, digest, silent
+from modecover.data.base import Asked, Dataset, Progress, digest, silent
 from modecover.data.encoded import Pictures, damaged, mixed_sizes, open_picture, read_frames, require_whole
 from modecover.data.pixels import Bytes, decoded, is_grey, on_its_side, resized, with_channels
 from modecover.errors import UserError
@@ -174,8 +174,9 @@ class StreamedImages(Dataset):
     value_range = (-1.0, 1.0)
     streamed = True
 
-    def __init__(self, pictures: Pictures, survey: Survey, channels: int, size: int | None, name: str):
-        self.pictures, self.survey, self.channels, self.side = pictures, survey, channels, size
+    def __init__(self, pictures: Pictures, survey: Survey, name: str, asked: Asked):
+        self.pictures, self.survey, self.asked = pictures, survey, asked
+        channels, size = asked.channels or (1 if survey.grey else 3), asked.size
         self.shape = (channels, *(survey.size if size is None else (size, size)))
         self.name, self.size = name, survey.count
         self.labels = survey.repeated(pictures.labels)
@@ -221,48 +222,38 @@ class StreamedImages(Dataset):
         """The frames of a picture from the `first` on, each uint8 (C, H, W) as the set has it."""
         last = int(self.survey.ends[picture]) - self.survey.start(picture)
         for frame, image in enumerate(read_frames(self.pictures, picture, first, last), first):
-            pixels = with_channels(image, self.channels)
-            pixels = pixels if self.side is None else resized(pixels, self.side)
+            pixels = with_channels(image, self.shape[0])
+            pixels = pixels if self.asked.size is None else resized(pixels, self.asked.size)
             if pixels.shape != self.shape:
                 name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
                 raise mixed_sizes(self.pictures.name(0), self.shape[1:], name, pixels.shape[1:])
             yield pixels
 
     def _at_side(self, side: int, memory_limit: int, progress: Progress) -> Images | StreamedImages:
-        return open_pictures(self.pictures, self.name, side, self.channels, memory_limit, self.survey, progress)
+        asked = replace(self.asked, size=side, channels=self.shape[0], memory_limit=memory_limit, progress=progress)
+        return open_pictures(self.pictures, self.name, asked, self.survey)
 
 
-def open_pictures(
-    pictures: Pictures,
-    name: str,
-    size: int | None,
-    channels: int | None,
-    memory_limit: int,
-    survey: Survey | None = None,
-    progress: Progress = silent,
-) -> Images | StreamedImages:
-    """The pictures as one data set: in memory where they take at most `memory_limit` bytes decoded, else streamed.
+def open_pictures(pictures: Pictures, name: str, asked: Asked, survey: Survey) -> Images | StreamedImages:
+    """The pictures as one data set: in memory where they take no more than the limit decoded, else streamed.
 
-    Without `channels` the images are grey where all of them are, else colour. Without `size` all must be of one
-    size. `survey`: of these pictures, where it was made before. Raises `UserError` where sizes differ, or where
-    pictures cannot be read: how many, and the first of them by name.
+    Without `asked.channels` the images are grey where all of them are, else colour. Without `asked.size` all must be of
+    one size. Raises `UserError` where sizes differ, or where pictures cannot be read: how many, and the first of them
+    by name.
     """
-    if not len(pictures):
-        raise UserError(f"{name} is empty: give at least one picture.")
-    survey = survey or surveyed(pictures, progress)
     if len(survey.broken) == len(pictures):
         require_whole(list(survey.broken.values()), len(pictures))
-    if size is None and survey.mixed is not None:
+    if asked.size is None and survey.mixed is not None:
         raise survey.mixed
-    streamed = StreamedImages(pictures, survey, channels or (1 if survey.grey else 3), size, name)
+    streamed = StreamedImages(pictures, survey, name, asked)
     sample = int(np.prod(streamed.shape))
     require_memory(f"Pictures of {streamed.shape[2]}x{streamed.shape[1]} pixels", 16 * sample, "say a smaller size=")
-    keep = survey.count * sample <= memory_limit
+    keep = survey.count * sample <= asked.memory_limit
     if keep:
         cure = "lower memory_limit, so that they are streamed"
         require_memory(f"The pictures of {name}", survey.count * sample, cure)
     # What is streamed is read once all the same where some is broken: the message counts all that are.
-    pixels = streamed.decode_all(keep, progress) if keep or survey.broken else None
+    pixels = streamed.decode_all(keep, asked.progress) if keep or survey.broken else None
     if pixels is None:
         return streamed
     data = Images(pixels, streamed.labels, name)

@@ -52,7 +52,8 @@ class Scaling:
         """
         if facts is None:
             return None
-        center, scale = (), ()
+        center: tuple[float, ...] = ()
+        scale: tuple[float, ...] = ()
         with contextlib.suppress(UserError, KeyError, TypeError):
             center, scale = (checked(name, facts[name], tuple[float, ...]) for name in ("center", "scale"))
         beyond = any(s <= 0 or abs(c) + 100 * s > LARGEST for c, s in zip(center, scale, strict=False))

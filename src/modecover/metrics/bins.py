@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels
 from modecover.metrics.rows import as_rows, parts
 

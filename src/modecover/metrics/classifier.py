@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.metrics.arrays import ArrayLike, Integers, as_tensor, readable_tensor
 
 SIDE = 28

@@ -14,8 +14,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.metrics.arrays import ArrayLike, as_labels, as_tensor
 from modecover.metrics.classifier import DIGITS, SIDE, DigitClassifier, Record, digit_network
 from modecover.optimizers import eager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modecover.kinds import held
+from modecover.arguments import held
 from modecover.limits import require_memory
 from modecover.metrics.arrays import ArrayLike, Floats, as_labels
 from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts

@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.metrics.arrays import ArrayLike, Floats, as_labels
 from modecover.metrics.bins import fit_bins
 from modecover.metrics.rows import as_pair

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.limits import require_memory
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
 from modecover.metrics.divergence import as_law, kl_of_counts, reverse_kl_of_counts

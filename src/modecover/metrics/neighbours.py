@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.metrics.arrays import ArrayLike, Floats, Integers
 from modecover.metrics.kernel import KernelDistance, KernelSums
 from modecover.metrics.nearest import Candidates, Found

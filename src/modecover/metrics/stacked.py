@@ -7,7 +7,7 @@ labels and for the classifier's errors: the row of real stacks says what it does
 
 from __future__ import annotations
 
-from modecover.kinds import held
+from modecover.arguments import held
 from modecover.metrics.arrays import ArrayLike
 from modecover.metrics.classifier import DIGITS, DigitClassifier, stacked_numbers
 from modecover.metrics.labels import LabelModes, label_modes

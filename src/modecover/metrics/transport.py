@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import held
 from modecover.metrics.arrays import ArrayLike, Floats, as_floats
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import checked_arguments, first_line, held, joined, shown
+from modecover.kinds import checked_arguments, first_line, joined, shown
 from modecover.limits import within_limits
 from modecover.networks.arguments import count, size, sizes
 from modecover.networks.dcgan import DCGANDiscriminator, DCGANEncoder, DCGANGenerator, image_shape
