@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 import modecover
+from modecover.arguments import held
 from modecover.data import Mixture, StackedDigits, check
 from modecover.errors import UserError
 from modecover.features import by_function
 from modecover.interventions import BlockSubstitution
-from modecover.kinds import held
 from modecover.methods.registry import get
 from modecover.networks import build
 

@@ -19,12 +19,15 @@ def run(words: list[str]) -> int:
     parser.add_argument("--workers", type=int, metavar="N", help="runs at a time [one for each core]")
     given = vars(parser.parse(words))
     name, out = given["name"], Path(given["out"]) / given["name"]
+    place = Path(given["results"]) / f"{name}.md"
 
     from modecover.cli.progress import Display
     from modecover.experiments.report import page
     from modecover.experiments.rows import write_rows
     from modecover.experiments.runner import run_experiment
+    from modecover.files import require_writable
 
+    require_writable(place)  # before hours of work
     if name == search.NAME:
         print(search.QUESTION)
         with Display() as display:
@@ -35,8 +38,6 @@ def run(words: list[str]) -> int:
         with Display() as display:
             results = run_experiment(chosen, out, display, given["workers"])
         text = page(chosen, results)
-    place = Path(given["results"]) / f"{name}.md"
-    place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
     write_rows(place.with_suffix(".jsonl"), results)
     print(text)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from modecover.data import Mixture
 from modecover.errors import UserError
+from modecover.files import require_writable
 from modecover.pictures.drawing import Landmarks, image_grid, points_picture, save_png_atomic, to_pixels
 
 SHOWN = 256
@@ -40,6 +41,7 @@ def save_array(samples: Tensor, path: Path) -> Path:
     """`samples` as a NumPy file, float32; images in [-1, 1]."""
     import numpy as np
 
+    require_writable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, samples.numpy(), allow_pickle=False)

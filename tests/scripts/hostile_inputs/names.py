@@ -257,7 +257,6 @@ def _words() -> Iterator[Input]:
         ),
         *("train ivgan --data ring --k 3", "train ivgan --data ring --latent 1", "train ivlsgan --data ring --k 0"),
         *(
-            "train pacgan --data ring --batch 7",
             "train wgan-gp --data ring --norm-D batch=",
             "train gan --data ring --device=",
         ),
