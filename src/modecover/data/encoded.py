@@ -6,6 +6,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor
 
 from modecover.data.names import require_openable, special
-from modecover.data.pixels import Bytes, picture_pixels
 from modecover.errors import UserError, printable
 from modecover.kinds import first_line
 
@@ -218,35 +218,23 @@ def picture_suffixes() -> frozenset[str]:
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
 
 
-def open_picture(pictures: Pictures, index: int) -> Image.Image:
-    from PIL import Image
+@contextmanager
+def opened(pictures: Pictures, index: int) -> Iterator[Image.Image]:
+    """Picture `index`, open within the block; whatever its reader makes of a damaged one is told with its name."""
+    from PIL import Image, UnidentifiedImageError
 
-    content = pictures.content(index)
-    if isinstance(content, Image.Image):
-        return content.copy()
-    if isinstance(content, Path):
-        require_openable(content)
     try:
-        return Image.open(content, formats=picture_formats())
-    except Exception as error:
-        raise damaged(pictures, index, error) from error
-
-
-def read_frames(pictures: Pictures, index: int, first: int, last: int) -> Iterator[Bytes]:
-    """The frames `first` .. `last` - 1 of picture `index`, each uint8 (C, H, W).
-
-    Raises:
-        UserError: with the picture's name, where it is cut short or no image.
-    """
-    with open_picture(pictures, index) as picture:
-        for frame in range(first, last):
-            try:
-                if last > 1:
-                    picture.seek(frame)
-                pixels = picture_pixels(picture)
-            except Exception as error:
-                raise damaged(pictures, index, error) from error
-            yield pixels
+        content = pictures.content(index)
+        if isinstance(content, Path):
+            require_openable(content)
+        given = content.copy() if isinstance(content, Image.Image) else None
+        with given or Image.open(content, formats=picture_formats()) as picture:  # type: ignore[arg-type]
+            yield picture
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever a scrambled file makes of them
+        reason = "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else first_line(error)
+        raise UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.") from error
 
 
 def require_whole(errors: Sequence[UserError], count: int) -> None:
@@ -257,13 +245,6 @@ def require_whole(errors: Sequence[UserError], count: int) -> None:
         named = " ".join(str(error) for error in errors[:NAMED])
         more = f" {len(errors) - NAMED:,} more are like these." if len(errors) > NAMED else ""
         raise UserError(f"{len(errors):,} of {count:,} pictures cannot be used: {named}{more}")
-
-
-def damaged(pictures: Pictures, index: int, error: Exception) -> UserError:
-    """What to say of a picture that Pillow's readers raised `error` for."""
-    unknown = type(error).__name__ == "UnidentifiedImageError"
-    reason = "no image that Pillow knows" if unknown else first_line(error)
-    return UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.")
 
 
 def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[int]) -> UserError:

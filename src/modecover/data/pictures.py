@@ -15,8 +15,8 @@ from torch import Tensor
 
 from modecover.data.arrays import Images
 from modecover.data.base import Asked, Dataset, Progress, digest, silent
-from modecover.data.encoded import Pictures, damaged, mixed_sizes, open_picture, read_frames, require_whole
-from modecover.data.pixels import Bytes, decoded, is_grey, on_its_side, resized, with_channels
+from modecover.data.encoded import Pictures, mixed_sizes, opened, require_whole
+from modecover.data.pixels import Bytes, decoded, is_grey, on_its_side, picture_pixels, resized, with_channels
 from modecover.errors import UserError
 from modecover.limits import require_memory
 
@@ -84,12 +84,10 @@ def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
 
     def look(index: int) -> _Look | UserError:
         try:
-            with open_picture(pictures, index) as picture:
+            with opened(pictures, index) as picture:
                 return _look(picture)
         except UserError as error:
             return error
-        except Exception as error:  # Pillow's readers raise whatever a scrambled file makes of them
-            return damaged(pictures, index, error)
 
     looks = _in_threads(look, len(pictures), "survey of the pictures", progress)
     whole = {index: found for index, found in enumerate(looks) if isinstance(found, _Look)}
@@ -221,13 +219,16 @@ class StreamedImages(Dataset):
     def _frames(self, picture: int, first: int = 0) -> Iterator[Bytes]:
         """The frames of a picture from the `first` on, each uint8 (C, H, W) as the set has it."""
         last = int(self.survey.ends[picture]) - self.survey.start(picture)
-        for frame, image in enumerate(read_frames(self.pictures, picture, first, last), first):
-            pixels = with_channels(image, self.shape[0])
-            pixels = pixels if self.asked.size is None else resized(pixels, self.asked.size)
-            if pixels.shape != self.shape:
-                name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
-                raise mixed_sizes(self.pictures.name(0), self.shape[1:], name, pixels.shape[1:])
-            yield pixels
+        with opened(self.pictures, picture) as image:
+            for frame in range(first, last):
+                if last > 1:
+                    image.seek(frame)
+                pixels = with_channels(picture_pixels(image), self.shape[0])
+                pixels = pixels if self.asked.size is None else resized(pixels, self.asked.size)
+                if pixels.shape != self.shape:
+                    name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
+                    raise mixed_sizes(self.pictures.name(0), self.shape[1:], name, pixels.shape[1:])
+                yield pixels
 
     def _at_side(self, side: int, memory_limit: int, progress: Progress) -> Images | StreamedImages:
         asked = replace(self.asked, size=side, channels=self.shape[0], memory_limit=memory_limit, progress=progress)
