@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modecover.cli.parser import Parser
+from modecover.errors import UserError
 
 
 def run(words: list[str]) -> int:
@@ -18,16 +19,15 @@ def run(words: list[str]) -> int:
     parser.add_argument("--results", default="results", metavar="DIR", help="where the page goes [results]")
     parser.add_argument("--workers", type=int, metavar="N", help="runs at a time [one for each core]")
     given = vars(parser.parse(words))
-    name, out = given["name"], Path(given["out"]) / given["name"]
-    place = Path(given["results"]) / f"{name}.md"
+    name, out, results_folder = given["name"], Path(given["out"]) / given["name"], Path(given["results"])
+    if results_folder.exists() and not results_folder.is_dir():  # before hours of work
+        raise UserError(f"--results is {results_folder}, which is a file: give a folder.")
 
     from modecover.cli.progress import Display
     from modecover.experiments.report import page
     from modecover.experiments.rows import write_rows
     from modecover.experiments.runner import run_experiment
-    from modecover.files import require_writable
 
-    require_writable(place)  # before hours of work
     if name == search.NAME:
         print(search.QUESTION)
         with Display() as display:
@@ -38,6 +38,8 @@ def run(words: list[str]) -> int:
         with Display() as display:
             results = run_experiment(chosen, out, display, given["workers"])
         text = page(chosen, results)
+    place = results_folder / f"{name}.md"
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
     write_rows(place.with_suffix(".jsonl"), results)
     print(text)

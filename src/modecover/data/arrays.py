@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from modecover.data.base import Asked, Dataset, Progress, digest
-from modecover.data.pixels import Bytes, decoded, images_resized, levels, value_range_of, with_channels
+from modecover.data.pixels import Array, Bytes, decoded, images_resized, levels, with_channels
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.kinds import LARGEST, first_line
 from modecover.limits import require_memory
-
-Array = NDArray[Any]
 
 POINTS = "points"
 LAYOUTS = ("NHWC", "NCHW", "NHW", POINTS)
@@ -131,12 +128,12 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
         if size is not None:
             resized = len(array) * channels * size * size
             require_memory(f"Its pixels at {size}x{size}", resized, "say a smaller size=")
-        pixels = with_channels(levels(pixels, asked.value_range), channels)
-        data = Images(own_tensor(images_resized(pixels, size, asked.progress)), classes, name)
+        pixels, read_as = levels(pixels, span, asked.value_range)
+        pixels = images_resized(with_channels(pixels, channels), size, asked.progress)
+        data = Images(own_tensor(pixels), classes, name)
+        data.read_as = read_as
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
             notes += (f"whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
-        if array.dtype.kind == "f":
-            data.read_as = asked.value_range or value_range_of(*span)
     data.notes = tuple(f"{name}: {note}" for note in notes)
     data.source_range = span
     return data

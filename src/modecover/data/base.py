@@ -266,23 +266,18 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
         count += values.shape[1]
         total, squares = total + values.sum(1), squares + values.square().sum(1)
     mean = total / count
+    facts = ("name", "shape", "source_range", "modes", "memory", "streamed", "fingerprint")
     sizes = None if dataset.labels is None else torch.unique(dataset.labels, return_counts=True)[1]
     return DataSummary(
-        name=dataset.name,
-        shape=dataset.shape,
         count=dataset.size,
         examined=len(keys),
-        source_range=dataset.source_range,
         range=(low.min().item(), high.max().item()),
         ranges=tuple(zip(low.tolist(), high.tolist(), strict=True)),
         mean=tuple(mean.tolist()),
         std=tuple((squares / count - mean.square()).clamp(min=0).sqrt().tolist()),
         classes=None if sizes is None else len(sizes),
         class_sizes=None if sizes is None else (int(sizes.min()), int(sizes.max())),
-        modes=dataset.modes,
-        memory=dataset.memory,
-        streamed=dataset.streamed,
-        fingerprint=dataset.fingerprint,
+        **{name: getattr(dataset, name) for name in facts},
         samples=dataset.fetch(keys[_spaced(len(keys), samples).to(keys.device)]).cpu(),
     )
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modecover.data.arrays import require_exact
 from modecover.data.base import NO_LABELS, needs
 from modecover.data.files import LABEL_KEYS
 from modecover.data.names import counted
+from modecover.data.pixels import Array
 from modecover.errors import UserError, about
-
-Array = NDArray[Any]
 
 PICTURE, LIST, NUMBER, SWITCH, WORDS, CLASSES = "pictures", "arrays", "numbers", "truth values", "words", "classes"
 """What a column can hold and be learned from: see `choose_roles`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from modecover.data.names import require_openable, special
-from modecover.errors import UserError, printable
+from modecover.errors import UserError
 from modecover.kinds import first_line
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Pictures(Protocol):
     labels: Tensor | None
     """Of each picture."""
     notes: tuple[str, ...]
+    identity: str
+    """A text that changes when the pictures do, found without decoding them."""
 
     def __len__(self) -> int: ...
 
@@ -45,9 +48,6 @@ class Pictures(Protocol):
 
     def content(self, index: int) -> Path | io.BytesIO | Image.Image:
         """The encoded picture; or an open one."""
-
-    def identity(self) -> str:
-        """A text that changes when the pictures do, found without decoding them."""
 
 
 class TablePictures:
@@ -62,7 +62,7 @@ class TablePictures:
     notes: tuple[str, ...] = ()
 
     def __init__(self, column: Any, labels: Tensor | None, origin: str, identity: str):
-        self.column, self.labels, self.origin, self._identity = column, labels, origin, identity
+        self.column, self.labels, self.origin, self.identity = column, labels, origin, identity
 
     def __len__(self) -> int:
         return len(self.column)
@@ -81,9 +81,6 @@ class TablePictures:
         if content is None and isinstance(row, dict) and isinstance(row.get("path"), str) and row["path"]:
             return Path(self.origin).parent / row["path"]
         raise UserError(f"{self.name(index)} holds {type(content).__name__} where a picture's bytes belong; remove it.")
-
-    def identity(self) -> str:
-        return self._identity
 
 
 class FolderPictures:
@@ -108,17 +105,15 @@ class FolderPictures:
             folder = subfolders[split]
         elif split != "train":
             raise UserError(f"{folder} has no split {split!r}: it has no subfolder of that name.")
-        self.folder = folder
         self.left_out: Counter[str] = Counter()
         # A link to a folder above this one would lead into everything beside it.
         above = {(place.st_dev, place.st_ino) for place in (parent.stat() for parent in folder.resolve().parents)}
-        self.paths = sorted(self._walk(folder, above))
+        sizes = dict(sorted(self._walk(folder, above)))
+        self.paths = list(sizes)
+        self.identity = "\n".join(f"{path.relative_to(folder).as_posix()} {size}" for path, size in sizes.items())
         if not self.paths:
             instead = f" (but {_listed(self.left_out)})" if self.left_out else ""
-            raise UserError(
-                f"{folder} holds no images{instead}; expected files that end in .png, .jpg, .webp, .gif, .tiff or in "
-                "another ending that Pillow reads."
-            )
+            raise UserError(f"{folder} holds no images{instead}; expected files that end in .png or as Pillow reads.")
         # Subfolders are classes, unless images lie beside them.
         parents = [(*path.relative_to(folder).parts[:-1], "")[0] for path in self.paths]
         classes = {name: number for number, name in enumerate(sorted(set(parents)))}
@@ -126,7 +121,7 @@ class FolderPictures:
         self.labels = torch.tensor([classes[name] for name in parents]) if known else None
         if len(classes) > 1 and not known:
             notes.append(f"images lie in {folder} and in its subfolders, so that these are no classes")
-        self.notes = (*map(printable, notes), *left_out_note(folder, self.left_out))
+        self.notes = (*notes, *left_out_note(folder, self.left_out))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -137,11 +132,8 @@ class FolderPictures:
     def content(self, index: int) -> Path:
         return self.paths[index]
 
-    def identity(self) -> str:
-        return "\n".join(f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}" for path in self.paths)
-
-    def _walk(self, folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-        """The images under `folder`; everything else is counted. `seen`: the folders that were walked already."""
+    def _walk(self, folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, int]]:
+        """The images under `folder` and their sizes; everything else is counted. `seen`: the folders walked already."""
         place = folder.stat()
         seen.add((place.st_dev, place.st_ino))
         try:
@@ -150,44 +142,44 @@ class FolderPictures:
             raise UserError(f"{folder} cannot be read: {error.strerror}. Mend that, or move it away.") from error
         for name in names:
             path = folder / name
+            try:
+                found = path.stat()
+            except OSError:
+                found = None
             if name in _LITTER:
                 continue
             if _hidden(name):
-                self.left_out["hidden entry|hidden entries"] += 1
-                continue
-            try:
-                noun, found = special(path), path.stat()
-            except OSError:
-                self.left_out["link that leads nowhere|links that lead nowhere"] += 1
-                continue
-            if noun is not None:
-                self.left_out[f"{noun}|{noun}s"] += 1
-            elif not path.is_dir():
-                if path.suffix.lower() in picture_suffixes():
-                    yield path
-                else:
-                    self.left_out[_files_like(path)] += 1
-            elif (found.st_dev, found.st_ino) in seen:
-                self.left_out["link to a folder above or read already|links to folders above or read already"] += 1
-            else:
+                left_out = "hidden entry|hidden entries"
+            elif found is None:
+                left_out = "link that leads nowhere|links that lead nowhere"
+            elif (noun := special(found.st_mode)) is not None:
+                left_out = f"{noun}|{noun}s"
+            elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in seen:
                 yield from self._walk(path, seen)
+                continue
+            elif stat.S_ISDIR(found.st_mode):
+                left_out = "link to a folder above or read already|links to folders above or read already"
+            elif path.suffix.lower() in picture_suffixes():
+                yield path, found.st_size
+                continue
+            else:
+                left_out = _files_like(path)
+            self.left_out[left_out] += 1
 
 
 def beside(folder: Path, used: set[Path]) -> tuple[str, ...]:
     """A note of the files and folders directly in `folder` that are not `used`; empty where there are none."""
     rest = (path for path in folder.iterdir() if path not in used and not _hidden(path.name))
-    return left_out_note(
-        folder,
-        Counter("folder|folders" if path.is_dir() else _files_like(path) for path in rest if path.name not in _LITTER),
-    )
+    kinds = ("folder|folders" if path.is_dir() else _files_like(path) for path in rest if path.name not in _LITTER)
+    return left_out_note(folder, Counter(kinds))
 
 
 def left_out_note(folder: Path, counts: Counter[str]) -> tuple[str, ...]:
-    return (printable(f"left out of {folder}: {_listed(counts)}"),) if counts else ()
+    return (f"left out of {folder}: {_listed(counts)}",) if counts else ()
 
 
 def _files_like(path: Path) -> str:
-    kind = printable(path.suffix) or "unnamed"
+    kind = path.suffix or "unnamed"
     return f"{kind} file|{kind} files"
 
 

@@ -18,15 +18,13 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 
 from modecover.data.base import NO_LABELS, Asked
 from modecover.data.names import counted
+from modecover.data.pixels import Array
 from modecover.errors import UserError, about
 from modecover.kinds import first_line
 from modecover.limits import readable, require_memory
-
-Array = NDArray[Any]
 
 LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes", "class")
 

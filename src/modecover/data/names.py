@@ -22,12 +22,10 @@ def counted(names: Iterable[str], most: int = 20) -> str:
     return ", ".join(listed[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def special(path: Path) -> str | None:
-    """What `path` is, "pipe", "socket" or "device", where it is neither file nor folder; None where it is one.
-
-    A pipe would be waited for without end. Raises `OSError` where nothing is there, or it cannot be looked at.
-    """
-    return _SPECIAL.get(stat.S_IFMT(path.stat().st_mode))
+def special(mode: int) -> str | None:
+    """What has a `st_mode`, "pipe", "socket" or "device", if it is neither file nor folder: it is never opened, as a
+    pipe would be waited for without end."""
+    return _SPECIAL.get(stat.S_IFMT(mode))
 
 
 def require_name(text: str) -> None:
@@ -76,7 +74,7 @@ def require_openable(path: Path) -> None:
     """Raise `UserError` where `path` is missing, or is a pipe, a socket or a device."""
     if not exists(path):
         raise UserError(f"there is no file or folder {path}; check the path.")
-    if (noun := special(path)) is not None:
+    if (noun := special(path.stat().st_mode)) is not None:
         raise UserError(f"{path} is a {noun}, neither file nor folder; save the samples in a file first.")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from modecover.arguments import held
 from modecover.data import digits, files, mixtures
@@ -23,7 +23,7 @@ from modecover.data.encoded import FolderPictures, Pictures, TablePictures, besi
 from modecover.data.hub import hub_table, load_hub
 from modecover.data.names import OptionValue, exists, names_in, parse_options, require_openable, user_path
 from modecover.data.pictures import open_pictures, surveyed
-from modecover.data.pixels import VALUE_RANGES
+from modecover.data.pixels import VALUE_RANGES, Array
 from modecover.data.tables import Parquet, Table, tables_of_split
 from modecover.errors import UserError, about, printable
 from modecover.kinds import nearest, shown
@@ -311,7 +311,7 @@ class _Opening:
             pictures.labels = class_labels(given, survey.count if each_frame else len(pictures))
         return open_pictures(pictures, name, asked, survey)
 
-    def array(self, array: NDArray[Any], found: NDArray[Any] | None, name: str) -> Points | Images:
+    def array(self, array: Array, found: Array | None, name: str) -> Points | Images:
         if self.asked.label_key == NO_LABELS:
             found = None
         elif self.asked.labels is not None and self.asked.label_key is None:

@@ -179,7 +179,7 @@ class StreamedImages(Dataset):
         self.name, self.size = name, survey.count
         self.labels = survey.repeated(pictures.labels)
         form = (channels, size) if self.size == len(pictures) else (channels, size, self.size)
-        self.fingerprint = digest("pictures", pictures.identity(), repr(form), self.labels)
+        self.fingerprint = digest("pictures", pictures.identity, repr(form), self.labels)
         self.notes = (*pictures.notes, *survey.notes)
 
     def read(self, keys: Tensor) -> Tensor:

@@ -8,8 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from modecover.data.arrays import are_whole
 from modecover.data.base import Asked, needs
 from modecover.data.columns import CLASSES, PICTURE, WORDS, Roles, choose_roles, holds, kinds_of, values_of
@@ -17,8 +15,6 @@ from modecover.data.encoded import SPLIT_NAMES
 from modecover.data.files import require_unfolded, told
 from modecover.data.names import counted, require_openable
 from modecover.errors import UserError, about
-
-Array = NDArray[Any]
 
 ROWS, PICTURE_ROWS = 65_536, 256
 """Rows that are unfolded at a time, of plain values and of pictures."""
