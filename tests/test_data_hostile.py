@@ -108,6 +108,19 @@ def test_npz_files_without_arrays(tmp_path: Path) -> None:
         open_data(tmp_path / "x.npz")
 
 
+def test_one_array_is_not_learned_and_classes_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.arange(6)[:, None], y=np.arange(6))
+    for options in ({"key": "x", "labels": "x"}, {"labels": "x"}):
+        with pytest.raises(UserError, match="'x' cannot be learned and hold the classes too"):
+            open_data(tmp_path / "x.npz", **options)  # type: ignore[arg-type]  # names of arrays
+
+
+@pytest.mark.filterwarnings("error")
+def test_half_floats_may_be_labels() -> None:
+    labels = open_data(POINTS, labels=np.arange(6).astype(np.float16)).labels
+    assert labels is not None and labels.tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def bomb(kind: str, path: Path) -> Path:
     """Zeros: 16 million in some 20 kB."""
     if kind == "npz":
@@ -264,6 +277,8 @@ def test_arrays_of_every_type_of_number_are_learned() -> None:
         ([1, 2, 3, 4, 5, None], "type object"),
         (np.ma.masked_equal(np.arange(6), 2), "masked"),
         (torch.zeros(6).to_sparse(), "sparse"),
+        (np.full(6, 0.5, np.float16), "such as 0.5"),
+        (torch.ones(6, dtype=torch.complex64), "labels: the tensor is complex"),
         (5, "need labels of shape"),
         ({}, "need labels of shape"),
         ("kinds", "no names for its parts"),

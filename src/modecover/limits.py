@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modecover.errors import UserError
+from modecover.errors import UserError, about
 
 if TYPE_CHECKING:
     import torch
@@ -78,10 +78,8 @@ def byte_count(text: str) -> int:
 
 def bytes_of(name: str, given: int | str, least: int = 0) -> int:
     """The argument `name` in bytes: a number of them, or words. Raises `UserError` where it is no amount of memory."""
-    try:
+    with about(name):
         count = byte_count(given) if isinstance(given, str) else given
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from error
     if not least <= count <= MOST_BYTES:
         raise UserError(f"{name} is {count:.3g}: give at least {least} and at most {MOST_BYTES:,} bytes, or as in 1GB.")
     return count

@@ -303,17 +303,22 @@ class _Opening:
         if not len(pictures):
             raise UserError("it is empty: give at least one picture.")
         survey = surveyed(pictures, asked.progress)
+        given = self.given_labels()
         if asked.label_key == NO_LABELS:
             pictures.labels = None
-        elif asked.labels is not None and asked.label_key is None:
-            given = as_array(asked.labels)
+        elif given is not None:
             each_frame = len(given.shape) > 0 and len(given) == survey.count
             pictures.labels = class_labels(given, survey.count if each_frame else len(pictures))
         return open_pictures(pictures, name, asked, survey)
 
     def array(self, array: Array, found: Array | None, name: str) -> Points | Images:
-        if self.asked.label_key == NO_LABELS:
-            found = None
-        elif self.asked.labels is not None and self.asked.label_key is None:
-            found = as_array(self.asked.labels)
-        return from_array(array, found, name, self.asked)
+        given = self.given_labels()
+        labels = None if self.asked.label_key == NO_LABELS else found if given is None else given
+        return from_array(array, labels, name, self.asked)
+
+    def given_labels(self) -> Array | None:
+        """The classes, where they were given as an array."""
+        if self.asked.labels is None or self.asked.label_key is not None:
+            return None
+        with about("labels"):
+            return as_array(self.asked.labels)

@@ -173,7 +173,8 @@ class StreamedImages(Dataset):
     streamed = True
 
     def __init__(self, pictures: Pictures, survey: Survey, name: str, asked: Asked):
-        self.pictures, self.survey, self.asked = pictures, survey, asked
+        self.pictures, self.survey = pictures, survey
+        self.asked = replace(asked, progress=silent)  # who is told stays behind when processes read ahead
         channels, size = asked.channels or (1 if survey.grey else 3), asked.size
         self.shape = (channels, *(survey.size if size is None else (size, size)))
         self.name, self.size = name, survey.count
