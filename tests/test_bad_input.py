@@ -51,6 +51,7 @@ def _make_arrays() -> None:
     Path("words.npy").write_text("not numbers")
     np.save("objects.npy", np.array([{}, None], dtype=object))
     Path("notes.txt").write_text("to do")
+    os.mkfifo("pipe.npy")
     Path("few.py").write_text("import numpy\ndef few(count): return numpy.zeros((count - 1, 2))\n")
 
 
@@ -221,6 +222,8 @@ def test_a_run_of_another_method_is_told_in_one_breath(refusal: Callable[[str], 
         ("sample foreign", "foreign holds no model", "give the folder of a model or of a run"),
         ("sample newer-model", "a model of format version 99", "load it with the modecover that saved it"),
         ("sample cut-model", "model.safetensors is damaged", "save or download the model again"),
+        ("sample run --out pipe.npy", "pipe.npy cannot be written", "choose another place"),
+        ("reproduce ring-ldmgan --results notes.txt", "--results is notes.txt, which is a file", "give a folder"),
         ("sample run --out notes.txt/x.png", "notes.txt/x.png cannot be written", "make its folder writable"),
         ("evaluate run --data digits", "samples of shape (2,), and digits has (1, 28, 28)", "say with --data"),
         ("sample run --count 99999999999", "99,999,999,999 samples do not fit into memory", "ask for fewer"),

@@ -1,5 +1,7 @@
 """Feeds: pure functions of (seed, position), whole epochs, parts and stacks bitwise, streamed or not."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,12 @@ def test_workers_read_ahead_what_the_feed_reads_alone(folder):
     assert torch.equal(ahead.batch(2), plain.batch(2))
     assert torch.equal(torch.get_rng_state(), state)
     ahead.close()
+
+
+def test_a_streamed_set_can_be_sent_to_a_process_that_was_not_forked(folder):
+    data = open_data(folder, memory_limit=0, progress=lambda *told: None)  # a function that no pickle holds
+    again = pickle.loads(pickle.dumps(data))
+    assert torch.equal(again.read(torch.arange(11)), data.read(torch.arange(11)))
 
 
 def test_worker_hands_over_a_damaged_picture_as_one_sentence(folder):

@@ -215,8 +215,8 @@ def test_stacked_mnist_by_name():
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        ("stacked-mnist:k=0", {}, "1 to 9 digits"),
-        ("stacked-mnist:count=0", {}, "count >= 1"),
+        ("stacked-mnist:k=0", {}, "k is 0: give at least 1 and at most 9"),
+        ("stacked-mnist:count=0", {}, "count is 0: give at least 1"),
         ("stacked-mnist:fresh=maybe", {}, "is a switch"),
         ("stacked-mnist:base=letters", {}, "base=digits or base=mnist"),
         ("stacked-mnist", {"channels": 1}, "leave out channels"),
@@ -286,8 +286,8 @@ def test_bad_arrays_are_refused_in_a_sentence(array, words):
         ({"labels": [1, 2]}, "6 samples need labels"),
         ({"labels": [0.5] * 6}, "whole numbers or words"),
         ({"size": 0}, "at least 1"),
-        ({"channels": 2}, "1 .grey. or 3"),
-        ({"layout": "HWC"}, "layout must be"),
+        ({"channels": 2}, "channels is 2: choose 1 or 3"),
+        ({"layout": "HWC"}, "layout is 'HWC': choose NHWC, NCHW, NHW or points"),
         ({"device": "abacus"}, "device 'abacus' is not usable"),
     ],
 )

@@ -110,10 +110,10 @@ def test_fingerprint_is_of_the_definition():
     [
         ("ring:mode=3", "did you mean 'modes'"),
         ("ring:modes=many", "must be a whole number"),
-        ("ring:std=0", "positive std"),
-        ("ring:modes=0", "modes >= 1"),
-        ("ring:radius=nan", "radius > 0"),
-        ("grid:side=0", "side >= 1"),
+        ("ring:std=0", "std is 0.0: give at least 1e-12"),
+        ("ring:modes=0", "modes is 0: give at least 1"),
+        ("ring:radius=nan", "radius is nan"),
+        ("grid:side=0", "side is 0: give at least 1"),
     ],
 )
 def test_bad_parameters_are_named(source, words):

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modecover.data import StreamedImages, open_data
-from modecover.data.folders import FolderPictures
-from modecover.data.resizing import resized_to
+from modecover.data.encoded import FolderPictures
 from modecover.errors import UserError
 
 
@@ -32,7 +31,7 @@ def folder(pixels: NDArray[np.uint8], tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("source", ["digits", "stacked-mnist:count=50,seed=4", "stacked-mnist:k=2,fresh"])
 def test_resizing_a_named_set_gives_what_opening_it_at_that_side_gives(source: str) -> None:
-    late, early = resized_to(16, open_data(source)), open_data(source, size=16)
+    late, early = open_data(source).resized(16), open_data(source, size=16)
     assert late.shape == early.shape == (late.shape[0], 16, 16)
     assert late.fingerprint == early.fingerprint
     assert (late.name, late.size, late.modes, late.opened) == (early.name, early.size, early.modes, early.opened)
@@ -44,7 +43,7 @@ def test_resizing_arrays_and_folders_gives_what_opening_them_at_that_side_gives(
 ) -> None:
     for source in (pixels, folder):
         late, early = (
-            resized_to(16, open_data(source, channels=channels)),
+            open_data(source, channels=channels).resized(16),
             open_data(source, channels=channels, size=16),
         )
         rows = torch.arange(6)
@@ -55,7 +54,7 @@ def test_resizing_arrays_and_folders_gives_what_opening_them_at_that_side_gives(
 def test_a_streamed_set_stays_streamed_only_where_it_must(folder: Path) -> None:
     streamed = open_data(folder, memory_limit=6 * 3 * 16 * 16)
     assert isinstance(streamed, StreamedImages)
-    small, large = (resized_to(side, streamed, 6 * 3 * 16 * 16) for side in (16, 17))
+    small, large = (streamed.resized(side, 6 * 3 * 16 * 16) for side in (16, 17))
     assert not isinstance(small, StreamedImages) and isinstance(large, StreamedImages)
     assert torch.equal(small.fetch(torch.arange(6)), open_data(folder, size=16).fetch(torch.arange(6)))
     assert large.fingerprint == open_data(folder, size=17, memory_limit=6 * 3 * 16 * 16).fingerprint
@@ -68,12 +67,12 @@ def test_resizing_decodes_no_picture_again(folder: Path, monkeypatch: pytest.Mon
         raise AssertionError("the picture was opened again")
 
     monkeypatch.setattr(FolderPictures, "content", content)
-    assert resized_to(16, data).shape == (3, 16, 16)
+    assert data.resized(16).shape == (3, 16, 16)
 
 
 def test_points_cannot_be_resized() -> None:
     with pytest.raises(UserError, match=r"ring of shape .* cannot be resized"):
-        resized_to(16, open_data("ring"))
+        open_data("ring").resized(16)
 
 
 def test_what_was_recorded_opens_the_same_data_from_any_folder(

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from modecover.cli import main as command
-from modecover.errors import LONGEST, UserError
+from modecover.errors import LONGEST, UserError, about
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,21 @@ def test_a_command_quotes_a_long_or_broken_word_on_one_line(capsys):
         error = capsys.readouterr().err
         assert error.startswith("modecover: ") and error.count("\n") == 1 and len(error) <= LONGEST + 20
         assert "\x1b" not in error
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("it is empty; give rows.", "x/y is empty; give rows."),
+        ("the column 'a' is empty.", "x/y: the column 'a' is empty."),
+        ("x/y is empty.", "x/y is empty."),
+        ("x/y/7.png cannot be read.", "x/y/7.png cannot be read."),
+        ("x/yz is empty.", "x/y: x/yz is empty."),
+    ],
+)
+def test_what_a_sentence_is_about_is_said_once(sentence, told):
+    with pytest.raises(UserError) as caught, about("x/y"):
+        raise UserError(sentence)
+    assert str(caught.value) == told
+    with pytest.raises(KeyError), about("x"):
+        raise KeyError("other errors pass")

@@ -1,44 +1,48 @@
-"""Public functions hold what they are given against their annotations, before anything else."""
+"""Public functions hold what they are given against their annotations, and against bounds, before anything else."""
 
 from __future__ import annotations
 
-import collections.abc
 import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar, Union
 
 from modecover.errors import UserError
-from modecover.kinds import checked, shown
+from modecover.kinds import Bounds, bounded, checked, nearest
 from modecover.limits import within_limits
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-def held(**least: int) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
-    """Decorates a function: its numbers, texts, mappings and objects are held against their annotations before it runs,
-    and what memory cannot hold is told in a sentence. Arrays, sequences and functions are its own to look at.
+def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Decorates a public function, and is the first that looks at its arguments: numbers, texts, paths, functions,
+    dictionaries and objects are held against their annotations; arrays and sequences are its own to look at.
+
+    An argument of a name that it does not have, and what memory cannot hold, are told in a sentence too.
 
     Args:
-        least: the smallest value of a number, by the argument's name.
+        bounds: by the argument's name; see `kinds.Bounds`.
     """
 
     def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         signature = inspect.signature(function)
+        names = [name for name in signature.parameters if name != "self"]
+        gathers = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
 
         @functools.wraps(function)
         @within_limits()
         def door(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            if strangers := [name for name in kwargs if name not in names and not gathers]:
+                unknown = f"{strangers[0]!r}{nearest(strangers[0], names)}"
+                raise UserError(f"{function.__name__} has no option {unknown}; it has {', '.join(names)}.")
             given = signature.bind(*args, **kwargs)
-            for name, kind in _kinds(function).items():
-                if name not in given.arguments:
-                    continue
-                value = given.arguments[name] = checked(name, given.arguments[name], kind)
-                if name in least and value is not None and value < least[name]:
-                    raise UserError(f"{name} is {shown(value)}: give at least {least[name]}.")
+            for name, kind in _plain_kinds(function).items():
+                if name in given.arguments:
+                    value = checked(name, given.arguments[name], kind)
+                    given.arguments[name] = bounded(name, value, bounds.get(name))
             return function(*given.args, **given.kwargs)
 
         return door
@@ -47,19 +51,19 @@ def held(**least: int) -> Callable[[Callable[Arguments, Result]], Callable[Argum
 
 
 @functools.cache
-def _kinds(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations, by argument, that are classes or mappings, or a choice of these or None."""
-    kinds = {name: _without_content(kind) for name, kind in typing.get_type_hints(function).items() if name != "return"}
-    return {name: kind for name, kind in kinds.items() if _is_plain(kind)}
-
-
-def _without_content(kind: Any) -> Any:
-    """`Mapping[str, int]` as `Mapping`."""
-    return collections.abc.Mapping if typing.get_origin(kind) is collections.abc.Mapping else kind
+def _plain_kinds(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations, by argument, that a value can be held against without a look into it."""
+    parameters = inspect.signature(function).parameters
+    gathered = [name for name, parameter in parameters.items() if parameter.kind.name.startswith("VAR_")]
+    hints = typing.get_type_hints(function).items()
+    return {name: kind for name, kind in hints if _is_plain(kind) and name not in (*gathered, "return")}
 
 
 def _is_plain(kind: Any) -> bool:
-    if typing.get_origin(kind) is types.UnionType:
-        options = typing.get_args(kind)
-        return len(options) == 2 and all(map(_is_plain, options))
-    return isinstance(kind, type) and typing.get_origin(kind) is None and kind is not Any
+    origin = typing.get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return all(map(_is_plain, typing.get_args(kind)))
+    cls = origin or kind
+    sequence = isinstance(cls, type) and issubclass(cls, Sequence) and cls is not str
+    foreign = sequence or cls is Any or getattr(cls, "_is_protocol", False)
+    return origin is Literal or (isinstance(cls, type) and not foreign)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST = 1000
 """Characters of a sentence, at most: it may quote a name, a value or a list that has no end."""
 
@@ -9,7 +12,8 @@ LONGEST = 1000
 class UserError(ValueError):
     """Bad input. The message is one clear sentence (or two) naming the cause and the cure, on one line.
 
-    The command line prints the message alone and exits with code 2; Python callers catch it as a `ValueError`.
+    Whatever is quoted in it need not be printable, nor have an end: see `one_line`. The command line prints the message
+    alone and exits with code 2; Python callers catch it as a `ValueError`.
     """
 
     def __init__(self, sentence: str):
@@ -17,17 +21,27 @@ class UserError(ValueError):
 
 
 def one_line(sentence: str) -> str:
-    """`sentence` as a terminal can show it: line breaks and other characters that do not print by their codes, and
-    what is too long cut in the middle, since the cause stands first and the cure last."""
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in sentence)
+    """`sentence` as a terminal can show it: `printable`, and what is too long cut in the middle, since the cause stands
+    first and the cure last."""
+    text = printable(sentence)
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[5 - LONGEST // 2 :]}"
 
 
 def printable(text: object) -> str:
-    """A name as one line that every terminal, file and picture can hold: what cannot be printed is escaped.
+    """A name as one line that every terminal, file and picture can hold: line breaks, bytes that are no UTF-8 and all
+    else that does not print stand there by their codes."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
 
-    So are line breaks, and bytes that are no UTF-8 (as \\udcNN).
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
-    )
+
+@contextmanager
+def about(subject: object) -> Iterator[None]:
+    """In the block, every `UserError` begins with what it is about, a file or a column: "it is empty" becomes "x.npy is
+    empty", and any other sentence stands behind "x.npy: ". One that begins so already is left as it is."""
+    try:
+        yield
+    except UserError as error:
+        name, sentence = printable(subject), str(error)
+        if sentence.startswith((f"{name} ", f"{name}:", f"{name}/")):
+            raise
+        said = sentence.removeprefix("it ")
+        raise UserError(f"{name}: {said}" if said == sentence else f"{name} {said}") from error

@@ -1,25 +1,31 @@
-"""Values of the kind that their annotation declares: one check for settings, methods, networks and what files hold."""
+"""Values held against annotations and bounds: one check for settings, methods, networks and what files hold."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import math
 import numbers
+import os
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union
 
 from modecover.errors import UserError
+
+Bounds = int | tuple[float, float] | list[Any]
+"""Of a value: the smallest number, or (smallest, largest), or all that can be chosen, letters of either case."""
 
 LARGEST_WHOLE = 2**63 - 1
 """What torch can count to."""
 LARGEST = (2 - 2**-23) * 2.0**127
 """The largest number of float32, in which losses are computed."""
 
-_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+_WORDS |= {os.PathLike: "a path", Callable: "a function", Mapping: "a dictionary"}
 
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = 60
@@ -35,12 +41,12 @@ def shown(value: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says in its first line, or its class, without a full stop at the end."""
+    """What an error says in its first line, 200 letters of it, or its class, without a full stop at the end."""
     try:
         lines = str(error).strip().splitlines()
     except Exception:  # of an error whose own __str__ raises
         lines = []
-    return (lines or [type(error).__name__])[0].rstrip(".:")
+    return (lines or [type(error).__name__])[0][:200].rstrip(".:")
 
 
 def joined(choices: Sequence[Any]) -> str:
@@ -49,14 +55,20 @@ def joined(choices: Sequence[Any]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """ " (did you mean X?)" for the choice most like `word`; empty where none is like it."""
+    near = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
 def checked(name: str, value: Any, kind: Any) -> Any:
     """`value` as the annotation `kind` declares it: NumPy's numbers become Python's, whole numbers may be floats.
 
     Args:
         name: of the field or argument, for the sentence.
         value: anything.
-        kind: int, float, bool, str or another class; a `Literal`; a tuple or sequence of one of these; any of these
-            or None. Whole numbers lie within 64 bits and numbers within float32; neither is a truth value.
+        kind: int, float, bool, str or another class; a `Literal`; a tuple or sequence of one of these; a choice of any
+            of these and None. Whole numbers lie within 64 bits and numbers within float32; neither is a truth value.
 
     Raises:
         UserError: it is of another kind, NaN, infinite or too large.
@@ -68,12 +80,13 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         others = [option for option in options if option is not type(None)]
         if value is None and len(others) < len(options):
             return None
-        for option in others[:-1]:
+        for option in others:
             try:
                 return checked(name, value, option)
             except UserError:
-                continue
-        return checked(name, value, others[-1])
+                if len(others) == 1:
+                    raise
+        raise UserError(f"{name} is {shown(value)}: give {joined(list(dict.fromkeys(map(_words, others))))}.")
     if origin is Literal:
         if not any(type(value) is type(option) and value == option for option in options):
             raise UserError(f"{name} is {shown(value)}: choose {joined(options)}.")
@@ -82,13 +95,31 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise UserError(f"{name} is {shown(value)}: give a list or tuple, each entry {_words(options[0])}.")
         return tuple(checked(f"an entry of {name}", entry, options[0]) for entry in value)
-    if kind is int:
-        return _whole(name, value)
-    if kind is float:
-        return _number(name, value)
-    if isinstance(kind, type) and not isinstance(value, kind):
+    if kind in (int, float):
+        return _number(name, value, kind)
+    if isinstance(origin or kind, type) and not isinstance(value, origin or kind):
         raise UserError(f"{name} is {shown(value)}: give {_words(kind)}.")
     return value
+
+
+def _number(name: str, value: Any, kind: type) -> int | float:
+    wanted = numbers.Integral if kind is int else numbers.Real
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise UserError(f"{name} is {shown(value)}: give {_words(kind)}.")
+    try:
+        number: int | float = kind(value)
+    except OverflowError:
+        number = math.inf
+    if kind is int and abs(number) > LARGEST_WHOLE:
+        raise UserError(f"{name} is {shown(value)}: no machine counts so far; give a number of at most 18 digits.")
+    if kind is float and not abs(number) <= LARGEST:
+        raise UserError(f"{name} is {shown(value)}: give a finite number, at most {LARGEST:.3g}, float32's largest.")
+    return number
+
+
+def _words(kind: Any) -> str:
+    kind = typing.get_origin(kind) or kind
+    return _WORDS.get(kind) or f"a {getattr(kind, '__name__', kind)}"
 
 
 def read_number(text: str) -> float:
@@ -97,6 +128,12 @@ def read_number(text: str) -> float:
     if not text.isascii() or not abs(number) <= LARGEST:
         raise ValueError(f"{shown(text)} is no number that can be computed with")
     return number
+
+
+def fields_of(cls: type) -> Mapping[str, Any]:
+    """Type of each field of a dataclass, by name."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 def check_fields(instance: Any) -> None:
@@ -112,10 +149,24 @@ def check_fields(instance: Any) -> None:
             object.__setattr__(instance, name, value)  # also where the dataclass is frozen
 
 
-def fields_of(cls: type) -> Mapping[str, Any]:
-    """Type of each field of a dataclass, by name."""
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
+    """`value`, if it lies within bounds; None lies within any. Raises `UserError` where it does not."""
+    if value is None or bounds is None:
+        return value
+    if isinstance(bounds, list):
+        for choice in bounds:
+            if str(choice).lower() == str(value).lower():
+                return choice
+        raise UserError(f"{name} is {shown(value)}: choose {joined(bounds)}.")
+    least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
+    if not least <= value <= most:
+        above = "" if most == math.inf else f" and at most {_amount(most)}"
+        raise UserError(f"{name} is {shown(value)}: give at least {_amount(least)}{above}.")
+    return value
+
+
+def _amount(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,30 +181,3 @@ def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]
     if strangers := [name for name in arguments if name not in hints]:
         raise UserError(f"{shown(strangers[0])} is none of its arguments, which are {', '.join(hints)}.")
     return {name: checked(name, value, hints[name]) for name, value in arguments.items()}
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise UserError(f"{name} is {shown(value)}: give a whole number.")
-    whole = int(value)
-    if abs(whole) > LARGEST_WHOLE:
-        raise UserError(f"{name} is {shown(value)}: no machine counts so far; give a number of at most 18 digits.")
-    return whole
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise UserError(f"{name} is {shown(value)}: give a number.")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not abs(number) <= LARGEST:
-        raise UserError(
-            f"{name} is {shown(value)}: give a finite number, at most {LARGEST:.3g}, the largest of float32."
-        )
-    return number
-
-
-def _words(kind: Any) -> str:
-    return _WORDS.get(kind) or f"a {getattr(kind, '__name__', kind)}"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modecover.errors import UserError
+from modecover.errors import UserError, about
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,11 @@ _TOO_LARGE = re.compile(
     re.IGNORECASE,
 )
 """How torch and NumPy say that they have not so much memory, or cannot even count it; neither has one class for it."""
+
+_UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+MOST_BYTES = 2**60
+"""No machine has more, so that a larger number is a slip of the pen."""
 
 _TOO_LONG = re.compile(
     r"without overflow|Overflow when unpacking|int too (large|big)|too large to convert", re.IGNORECASE
@@ -63,6 +68,23 @@ def require_memory(what: str, size: float, cure: str, device: torch.device | Non
         raise UserError(f"{what} do not fit into memory{where}: {needed} at least, and {left} are free; {cure}.")
 
 
+def byte_count(text: str) -> int:
+    """The bytes in words such as "500MB", "1.5GiB" or "2g". Raises `UserError` for words without number or unit."""
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]i?)b?\s*", text.lower())
+    if match is None:
+        raise UserError(f"{text[:40]!r} is no amount of memory; write 500MB or 1GB.")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def bytes_of(name: str, given: int | str, least: int = 0) -> int:
+    """The argument `name` in bytes: a number of them, or words. Raises `UserError` where it is no amount of memory."""
+    with about(name):
+        count = byte_count(given) if isinstance(given, str) else given
+    if not least <= count <= MOST_BYTES:
+        raise UserError(f"{name} is {count:.3g}: give at least {least} and at most {MOST_BYTES:,} bytes, or as in 1GB.")
+    return count
+
+
 def readable(size: float) -> str:
     """Bytes in words: 1.5 GB."""
     exponent = min(max(0, math.floor(math.log10(max(1.0, size)) / 3)), 6)
@@ -78,9 +100,7 @@ def explained(error: BaseException) -> str | None:
     vague = isinstance(error, RuntimeError | TypeError | ValueError)
     if isinstance(error, MemoryError) or (vague and _TOO_LARGE.search(words)):
         return f"This does not fit into memory{_asked(words)}: make it smaller, or use a machine with more."
-    if isinstance(error, OverflowError) or (
-        isinstance(error, RuntimeError | TypeError | ValueError) and _TOO_LONG.search(words)
-    ):
+    if isinstance(error, OverflowError) or (vague and _TOO_LONG.search(words)):
         return "A number is too large to be computed with: give a smaller one."
     if isinstance(error, UnicodeEncodeError) and "surrogates" in words:
         return f"The name {error.object[:80]!a} is not in UTF-8: rename it, or give another."

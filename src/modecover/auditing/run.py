@@ -22,12 +22,12 @@ from modecover.auditing.evidence import Progress, gather
 from modecover.auditing.inputs import FEWEST, SAMPLES, Samples, read_samples, require_alike
 from modecover.auditing.results import FORMAT, ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
-from modecover.data.asked import usable_device
-from modecover.data.room import byte_count
+from modecover.data.base import usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
 from modecover.files import plain, reason, replacing
 from modecover.kinds import checked, shown
+from modecover.limits import byte_count
 from modecover.metrics.arrays import Integers, as_array
 from modecover.metrics.missing import LEVELS
 

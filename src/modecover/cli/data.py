@@ -40,7 +40,7 @@ def run(words: list[str]) -> int:
         warnings.simplefilter("ignore", UserWarning)  # the notes are lines of the report
         dataset = open_data(source, progress=display.preparing, **take_data_options(given))
         if isinstance(dataset, StreamedImages):
-            dataset.require_readable(display.preparing)  # all that cannot be read are counted
+            dataset.decode_all(False, display.preparing)
         summary = check(dataset, samples=2048 if len(dataset.shape) == 1 else 64)
     if out is not None and not can_be_drawn(dataset.shape):
         raise UserError(f"--out is {out}: {summary.name} has no picture; only images and points of the plane have.")

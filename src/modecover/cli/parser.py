@@ -225,7 +225,7 @@ def _float(word: str) -> float:
 
 def memory(word: str, alone: int = 1) -> int:
     """Bytes in words such as 500MB or 2GiB; a number alone counts `alone` bytes."""
-    from modecover.data.room import byte_count
+    from modecover.limits import byte_count
 
     try:
         size = byte_count(word) if math.isnan(_float(word)) else int(min(number(word), 2.0**40) * alone)

@@ -1,13 +1,12 @@
 """Data: `open_data` opens anything as a `Dataset`, a `Feed` gives its minibatches by number, `check` looks at it."""
 
 from modecover.data.arrays import Images, Points
-from modecover.data.base import Dataset
+from modecover.data.base import Dataset, DataSummary, check
+from modecover.data.digits import StackedDigits
 from modecover.data.feed import Feed
 from modecover.data.mixtures import Mixture, MixtureData
 from modecover.data.opening import NAMES, open_data
 from modecover.data.pictures import StreamedImages
-from modecover.data.stacked import StackedDigits
-from modecover.data.summary import DataSummary, check
 
 __all__ = [
     "NAMES",

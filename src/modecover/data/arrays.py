@@ -1,20 +1,26 @@
-"""Finite sets that live in memory: points as floats, images as bytes that are decoded when fetched."""
+"""Arrays as data sets in memory: points as floats, or images as bytes that are decoded when fetched."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from modecover.data.base import Dataset, Progress, digest, silent
-from modecover.data.layouts import as_rows, channels_first, flattened_images, is_points
-from modecover.data.pixels import Bytes, decoded, images_resized, levels, value_range_of, with_channels
-from modecover.data.room import require_memory
+from modecover.data.base import Asked, Dataset, Progress, digest
+from modecover.data.pixels import Array, Bytes, decoded, images_resized, levels, with_channels
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
+from modecover.kinds import LARGEST, first_line
+from modecover.limits import require_memory
+
+POINTS = "points"
+LAYOUTS = ("NHWC", "NCHW", "NHW", POINTS)
+"""Images with channels last or first, grey images without an axis of channels, and rows of numbers of any shape."""
+LONGEST = 2
+"""Floats without an axis of channels, one side more than so many times the other, are more often series than images."""
 
 LOST = 1e-3
 """Of a column's standard deviation: where float32 rounds by more (seconds since 1970), float64 is kept."""
@@ -46,19 +52,21 @@ class Images(Dataset):
     read_as: str | None = None
     """In which of `pixels.VALUE_RANGES` float pixels were read; None where there were none."""
 
-    def __init__(self, pixels: Tensor, labels: Tensor | None = None, name: str = "images", modes: int | None = None):
+    def __init__(self, pixels: Tensor, labels: Tensor | None = None, name: str = "images"):
         self.name = name
         self.pixels = pixels
         self.labels = labels
-        self.modes = modes
         self.shape, self.size = tuple(pixels.shape[1:]), len(pixels)
         self.fingerprint = digest("images", pixels, labels)
 
     def fetch(self, keys: Tensor) -> Tensor:
         return decoded(self.pixels.index_select(0, keys.to(self.device)))
 
+    def _at_side(self, side: int, memory_limit: int, progress: Progress) -> Images:
+        return Images(own_tensor(images_resized(self.pixels.numpy(), side, progress)), self.labels, self.name)
 
-def as_array(source: ArrayLike | Tensor, what: str) -> NDArray[Any]:
+
+def as_array(source: ArrayLike | Tensor) -> Array:
     """Anything array-like as an array, without a copy where there need be none.
 
     Tensors of types that NumPy lacks (bfloat16, float8) become float32.
@@ -67,85 +75,66 @@ def as_array(source: ArrayLike | Tensor, what: str) -> NDArray[Any]:
         UserError: for tensors that are sparse, quantised, nested or hold no data (meta), for masked values, and for
             lists whose rows differ in length.
     """
-    if isinstance(source, Tensor):
-        return _tensor_as_array(source, what)
     if isinstance(source, np.ma.MaskedArray):
         if (hidden := int(np.ma.getmaskarray(source).sum())) > 0:
-            raise UserError(f"{what}: {hidden:,} of its values are masked; fill them, or leave out their rows.")
-        return np.asarray(source.data)
+            raise UserError(f"{hidden:,} of its values are masked; fill them, or leave out their rows.")
+        source = source.data
+    if isinstance(source, Tensor):
+        for wrong, kind, cure in (
+            (source.is_nested, "nested", "give rows of one shape"),
+            (source.device.type == "meta", "on the device meta, which holds no data", "give it data"),
+            (source.is_quantized, "quantised", "give tensor.dequantize()"),
+            (not source.is_nested and source.layout != torch.strided, "sparse", "give tensor.to_dense()"),
+            (source.is_complex(), "complex", "give torch.view_as_real(tensor), or its absolute values"),
+        ):
+            if wrong:
+                raise UserError(f"the tensor is {kind}; {cure}.")
+        require_memory(f"Numbers of shape {tuple(source.shape)}", source.numel(), "give fewer rows")
     try:
-        return np.asarray(source)
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise UserError(f"{what}: its rows differ in length or are no numbers; give an array of one shape.") from error
-
-
-def _tensor_as_array(tensor: Tensor, what: str) -> NDArray[Any]:
-    for wrong, kind, cure in (
-        (tensor.is_nested, "nested", "give rows of one shape"),
-        (tensor.device.type == "meta", "on the device meta, which holds no data", "give it data"),
-        (tensor.is_quantized, "quantised", "give tensor.dequantize()"),
-        (not tensor.is_nested and tensor.layout != torch.strided, "sparse", "give tensor.to_dense()"),
-        (tensor.is_complex(), "complex", "give torch.view_as_real(tensor), or its absolute values"),
-    ):
-        if wrong:
-            raise UserError(f"{what}: the tensor is {kind}; {cure}.")
-    require_memory(tensor.numel(), f"{what} of shape {tuple(tensor.shape)}", "give fewer rows")
-    try:
-        tensor = tensor.detach()
-        if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-            tensor = tensor.float()
-        array: NDArray[Any] = tensor.cpu().resolve_neg().numpy()
+        if not isinstance(source, Tensor):
+            return np.asarray(source)
+        rare = source.is_floating_point() and source.dtype not in (torch.float16, torch.float32, torch.float64)
+        array: Array = (source.float() if rare else source).detach().cpu().resolve_neg().numpy()
         return array
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0][:150]
-        raise UserError(f"{what}: a tensor of type {tensor.dtype} cannot be read ({reason}); give floats.") from error
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        reason = first_line(error)
+        raise UserError(f"its rows differ in length or are no numbers ({reason}); give an array.") from error
 
 
-def from_array(
-    array: NDArray[Any],
-    labels: NDArray[Any] | None = None,
-    *,
-    name: str = "array",
-    size: int | None = None,
-    channels: int | None = None,
-    layout: str | None = None,
-    value_range: str | None = None,
-    modes: int | None = None,
-    progress: Progress = silent,
-) -> Points | Images:
+def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> Points | Images:
     """Points from an array of shape (N, d), images from one of 3 or 4 axes (see `pixels` for the accepted forms).
 
-    `layout`: one of `layouts.LAYOUTS`, or None for what the shape tells. `value_range`: in which of
-    `pixels.VALUE_RANGES` floats are read, or None for what they tell. What was guessed stands in the set's `notes`.
+    What was guessed stands in the set's `notes`.
 
     Raises:
         UserError: where the array is empty, holds objects, NaN or infinity, does not fit into memory, or has an unknown
             shape, type or range.
     """
-    progress("array", 0, 1)
-    span = _checked_span(array, name, layout)
-    classes = None if labels is None else class_labels(labels, len(array), name)
+    asked.progress("array", 0, 1)
+    size, channels, layout = asked.size, asked.channels, asked.layout
+    span = _checked_span(array, layout)
+    classes = None if labels is None else class_labels(labels, len(array))
     data: Points | Images
-    if is_points(array, layout, name):
-        data = Points(_points(array, name, size, channels, layout, span), classes, name)
-        if layout is None and (shape := flattened_images(array, *span)):
-            data.notes = (
-                f"{name}: rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})",
-            )
+    notes: tuple[str, ...] = ()
+    if array.ndim == 2 or layout == POINTS:
+        if size or channels or layout not in (None, POINTS):
+            raise UserError(f"shape {array.shape} is points, not images; leave out size, channels and layout.")
+        data = Points(_points(array, layout, span), classes, name)
+        if layout is None and (shape := _flattened_images(array, *span)):
+            notes = (f"rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})",)
     else:
-        pixels, notes = channels_first(array, layout, name)
+        pixels, notes = _channels_first(array, layout)
         channels = channels or (1 if pixels.shape[1] == 1 else 3)
         if size is not None:
-            require_memory(
-                len(array) * channels * size * size, f"{name} at {size}x{size} pixels", "say a smaller size="
-            )
-        pixels = with_channels(levels(pixels, name, value_range), channels)
-        data = Images(own_tensor(images_resized(pixels, size, progress)), classes, name, modes)
+            resized = len(array) * channels * size * size
+            require_memory(f"Its pixels at {size}x{size}", resized, "say a smaller size=")
+        pixels, read_as = levels(pixels, span, asked.value_range)
+        pixels = images_resized(with_channels(pixels, channels), size, asked.progress)
+        data = Images(own_tensor(pixels), classes, name)
+        data.read_as = read_as
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
-            notes += (f"{name}: whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
-        data.notes = notes
-        if array.dtype.kind == "f":
-            data.read_as = value_range or value_range_of(*span, name)
+            notes += (f"whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
+    data.notes = tuple(f"{name}: {note}" for note in notes)
     data.source_range = span
     return data
 
@@ -155,7 +144,7 @@ def own_tensor(pixels: Bytes) -> Tensor:
     return torch.from_numpy(np.array(pixels, order="C"))
 
 
-def class_labels(labels: NDArray[Any], count: int, what: str) -> Tensor:
+def class_labels(labels: Array, count: int) -> Tensor:
     """Labels as int64 (count,). Whole numbers stay as they are; words are numbered in sorted order.
 
     Raises:
@@ -164,86 +153,147 @@ def class_labels(labels: NDArray[Any], count: int, what: str) -> Tensor:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (count,):
-        raise UserError(f"{what}: {count} samples need labels of shape ({count},); got {labels.shape}.")
+        raise UserError(f"{count} samples need labels of shape ({count},); got {labels.shape}.")
     if labels.dtype == object and all(isinstance(label, str) for label in labels):
         labels = labels.astype(str)
     if labels.dtype.kind in "US":
         labels = np.unique(labels, return_inverse=True)[1]
-    if not are_whole(labels):
-        kind = f"of type {labels.dtype}" if labels.dtype.kind not in "fiu" else f"such as {_odd_one(labels):g}"
-        raise UserError(f"{what}: labels must be whole numbers or words; there are some {kind}.")
+    if not (whole := are_whole(labels)).all():
+        kind = f"of type {labels.dtype}" if labels.dtype.kind not in "fiu" else f"such as {labels[~whole][0]:g}"
+        raise UserError(f"labels must be whole numbers or words; there are some {kind}.")
     return torch.from_numpy(labels.astype(np.int64))
 
 
-def are_whole(labels: NDArray[Any]) -> bool:
-    """Whether all are whole numbers that 64 bits hold."""
+def are_whole(labels: Array) -> NDArray[np.bool_]:
+    """Of each value, whether it is a whole number that 64 bits hold."""
     if labels.dtype.kind == "f":
-        return bool((np.isfinite(labels) & (labels == np.floor(labels)) & (np.abs(labels) < 2.0**63)).all())
-    return labels.dtype.kind in "iub" and (labels.dtype != np.uint64 or bool((labels < 2**63).all()))
+        exact = labels.astype(np.float64)  # 2^63 is beyond what float16 counts to
+        return np.isfinite(exact) & (exact == np.floor(exact)) & (np.abs(exact) < 2.0**63)
+    if labels.dtype == np.uint64:
+        return labels < 2**63
+    return np.full(labels.shape, labels.dtype.kind in "iub")
 
 
-def _odd_one(labels: NDArray[Any]) -> float:
-    """The first label that is no whole number of 64 bits."""
-    return next(float(label) for label in labels if not are_whole(labels.dtype.type(label)[None]))
-
-
-def _checked_span(array: NDArray[Any], what: str, layout: str | None) -> tuple[float, float]:
+def _checked_span(array: Array, layout: str | None) -> tuple[float, float]:
     """Smallest and largest number of an array that can be learned; `UserError` where it cannot be."""
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{what}: an array of type {array.dtype} holds no numbers to learn; give floats or uint8.")
-    if array.ndim not in (2, 3, 4) and not (layout == "points" and array.ndim > 4):
+        raise UserError(f"an array of type {array.dtype} holds no numbers to learn; give floats or uint8.")
+    if array.ndim not in (2, 3, 4) and not (layout == POINTS and array.ndim > 4):
         cure = "give (N, 1) for one number each" if array.ndim == 1 else "or say layout='points' to learn all numbers"
         raise UserError(
-            f"{what}: shape {array.shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); "
-            f"{cure}."
+            f"shape {array.shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); {cure}."
         )
     if array.size == 0:
-        raise UserError(f"{what} is empty (shape {array.shape}): give at least one sample.")
+        raise UserError(f"it is empty (shape {array.shape}): give at least one sample.")
     # Of float32 points, and of uint8 pixels; an array may be larger than memory where it repeats itself (strides of 0).
-    kept = array.size * (4 if array.ndim == 2 or layout == "points" else 1)
-    require_memory(kept, f"{what} of shape {array.shape}", "give fewer rows")
+    kept = array.size * (4 if array.ndim == 2 or layout == POINTS else 1)
+    require_memory(f"Numbers of shape {array.shape}", kept, "give fewer rows")
     low, high = float(array.min()), float(array.max())  # a NaN comes through
     if not (np.isfinite(low) and np.isfinite(high)):
-        bad = ~np.isfinite(as_rows(array)).all(axis=1)
+        bad = ~np.isfinite(_as_rows(array)).all(axis=1)
         if bad.any():
             raise UserError(
-                f"{what}: row {int(bad.argmax())} is the first of {int(bad.sum())} with NaN or infinity; "
+                f"row {int(bad.argmax())} is the first of {int(bad.sum())} with NaN or infinity; "
                 "remove or repair these rows."
             )
     return low, high
 
 
-def require_exact(dtype: np.dtype[Any], span: tuple[float, float], what: str) -> None:
+def require_exact(array: Array) -> None:
     """Raise `UserError` where whole numbers are too large for any float: they are names of something, no measure."""
-    if dtype.kind in "iu" and max(abs(span[0]), abs(span[1])) > 2.0**53:
+    if array.dtype.kind not in "iu" or not array.size:
+        return
+    low, high = float(array.min()), float(array.max())
+    if max(-low, high) > 2.0**53:
         raise UserError(
-            f"{what}: whole numbers from {span[0]:g} to {span[1]:g} are beyond 2^53 and no float holds them; "
+            f"whole numbers from {low:g} to {high:g} are beyond 2^53 and no float holds them; "
             "leave them out, or convert them to floats if they are measures."
         )
 
 
-def _points(
-    array: NDArray[Any],
-    what: str,
-    size: int | None,
-    channels: int | None,
-    layout: str | None,
-    span: tuple[float, float],
-) -> Tensor:
+def _points(array: Array, layout: str | None, span: tuple[float, float]) -> Tensor:
     if array.dtype == np.uint8 and layout is None:
         raise UserError(
-            f"{what}: uint8 rows of {array.shape[1]} numbers look like flattened images; reshape them to (N, H, W), "
+            f"uint8 rows of {array.shape[1]} numbers look like flattened images; reshape them to (N, H, W), "
             "or say layout='points' if they are points."
         )
-    if size is not None or channels is not None:
-        raise UserError(f"{what}: an array of shape {array.shape} is points, not images; leave out size and channels.")
-    require_exact(array.dtype, span, what)
-    if max(abs(span[0]), abs(span[1])) > float(np.finfo(np.float32).max):
-        raise UserError(f"{what}: some numbers are too large for float32; rescale them.")
-    points = torch.from_numpy(np.array(as_rows(array), dtype=np.float32))
+    require_exact(array)
+    if max(-span[0], span[1]) > LARGEST:
+        raise UserError("some numbers are too large for float32; rescale them.")
+    rows = _as_rows(array)
+    points = torch.from_numpy(np.array(rows, dtype=np.float32))
     if array.dtype not in (np.float16, np.float32):
-        exact = torch.from_numpy(np.array(as_rows(array), dtype=np.float64))
+        exact = torch.from_numpy(np.array(rows, dtype=np.float64))
         lost = (points.double() - exact).abs().amax(dim=0)
         if bool((lost > LOST * torch.tensor(Scaling.of(exact).scale)).any()):
             return exact
     return points
+
+
+def _as_rows(array: Array) -> Array:
+    """(N, ...) as (N, d)."""
+    return np.reshape(array, (len(array), -1))
+
+
+# ---------------------------------------------------------------- which axis is what
+
+
+def _channels_first(array: Array, layout: str | None) -> tuple[Array, tuple[str, ...]]:
+    """(N, H, W), (N, H, W, C) or (N, C, H, W), C one of 1, 3, 4, as (N, C, H, W); and notes of what was guessed.
+
+    Without `layout` the channel axis is the one of 1, 3 or 4; where both ends could be it, the reading that makes the
+    images square is taken. Raises `UserError` where the shape fits no layout, or floats look like series.
+    """
+    shape = array.shape
+    if layout is not None and len(layout) != array.ndim:
+        raise UserError(f"layout={layout!r} has {len(layout)} axes, and the array has shape {shape}; say another.")
+    if array.ndim == 3:
+        if layout is None and shape[2] in (3, 4) and shape[1] > 4:
+            raise UserError(
+                f"shape {shape} looks like one colour image; give many, of shape (N, H, W, C), or say "
+                "layout='points' for series, layout='NHW' for grey images."
+            )
+        return array[:, None], () if layout else _shape_notes(array, "NHW")
+    last = shape[3] in (1, 3, 4) and layout in (None, "NHWC")
+    first = shape[1] in (1, 3, 4) and layout in (None, "NCHW")
+    notes: tuple[str, ...] = ()
+    if last and first:
+        last, first = shape[1] == shape[2], shape[2] == shape[3]
+        if last == first:
+            raise UserError(f"shape {shape} can be read in two ways; say layout='NHWC' or 'NCHW'.")
+        taken, other = ("NHWC", "NCHW") if last else ("NCHW", "NHWC")
+        notes = (f"shape {shape} is read as {taken}, which makes the images square (or layout={other!r})",)
+    if not last and not first:
+        raise UserError(
+            f"shape {shape} is no batch of images; expected (N, H, W), (N, H, W, C) or (N, C, H, W) "
+            "with C = 1, 3 or 4, or layout='points' to learn the numbers of each row as they are."
+        )
+    array = array.transpose(0, 3, 1, 2) if last else array
+    if layout is None and array.shape[1] == 1:
+        notes += _shape_notes(array[:, 0], "NHWC" if last else "NCHW")
+    return array, notes
+
+
+def _shape_notes(array: Array, layout: str) -> tuple[str, ...]:
+    """A note where floats (N, H, W) are images only by a guess; `UserError` where they look like series."""
+    height, width = array.shape[1:]
+    if array.dtype.kind != "f" or height == width:
+        return ()
+    if max(height, width) > LONGEST * min(height, width):
+        raise UserError(
+            f"floats of shape {array.shape} may be series of {height} steps or grey images; say "
+            f"layout='points' to learn each as {height * width} numbers, or layout={layout!r} for images."
+        )
+    return (
+        f"floats of shape {array.shape} are read as grey images, {height} high and {width} wide "
+        f"(layout='points' learns each as {height * width} numbers)",
+    )
+
+
+def _flattened_images(array: Array, low: float, high: float) -> str | None:
+    """The shape of the images that the rows of (N, d) floats in [0, 1] may be; None where that is unlikely."""
+    for channels in (1, 3):
+        side = math.isqrt(array.shape[1] // channels)
+        if side >= 16 and channels * side * side == array.shape[1] and low >= 0 and 0.5 < high <= 1:
+            return f"(N, {side}, {side})" if channels == 1 else f"(N, {side}, {side}, 3)"
+    return None

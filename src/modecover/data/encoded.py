@@ -1,24 +1,35 @@
-"""Encoded pictures (PNG, JPEG, ...): where they come from, how one is opened, and what is said of a broken one."""
+"""Encoded pictures (PNG, JPEG, ...): in folders and in columns of tables, how one is opened, and what is left out."""
 
 from __future__ import annotations
 
 import io
+import os
+import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
-from modecover.data.folders import picture_formats
-from modecover.data.pixels import Bytes, picture_pixels
-from modecover.data.places import require_openable
-from modecover.errors import UserError, printable
+from modecover.data.names import require_openable, special
+from modecover.errors import UserError
+from modecover.kinds import first_line
 
 if TYPE_CHECKING:
     from PIL import Image
 
+SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 NAMED = 3
 """Broken pictures that a message names."""
+
+_NOT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+"""Formats that Pillow only recognises, or hands to another program."""
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""What operating systems leave in every folder: not worth a word."""
 
 
 class Pictures(Protocol):
@@ -27,6 +38,8 @@ class Pictures(Protocol):
     labels: Tensor | None
     """Of each picture."""
     notes: tuple[str, ...]
+    identity: str
+    """A text that changes when the pictures do, found without decoding them."""
 
     def __len__(self) -> int: ...
 
@@ -36,37 +49,26 @@ class Pictures(Protocol):
     def content(self, index: int) -> Path | io.BytesIO | Image.Image:
         """The encoded picture; or an open one."""
 
-    def identity(self) -> str:
-        """A text that changes when the pictures do, found without decoding them."""
-
-
-class Column(Protocol):
-    """Cells by index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
-
 
 class TablePictures:
     """A column of encoded pictures: each row holds bytes, or a mapping with "bytes" and "path" as the Hub stores it.
 
     Args:
-        column: rows by index; an open Pillow image may stand for its bytes.
+        column: has a length and cells by index; an open Pillow image may stand for its bytes.
         origin: the file or data set they come from; relative paths in the rows start at its folder.
         identity: a text that changes when the pictures do.
     """
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, column: Column, labels: Tensor | None, origin: str, identity: str):
-        self.column, self.labels, self.origin, self._identity = column, labels, origin, identity
+    def __init__(self, column: Any, labels: Tensor | None, origin: str, identity: str):
+        self.column, self.labels, self.origin, self.identity = column, labels, origin, identity
 
     def __len__(self) -> int:
         return len(self.column)
 
     def name(self, index: int) -> str:
-        return f"row {index} of {printable(self.origin)}"
+        return f"row {index} of {self.origin}"
 
     def content(self, index: int) -> Path | io.BytesIO | Image.Image:
         row: Any = self.column[index]
@@ -78,43 +80,153 @@ class TablePictures:
             return io.BytesIO(content)
         if content is None and isinstance(row, dict) and isinstance(row.get("path"), str) and row["path"]:
             return Path(self.origin).parent / row["path"]
-        if content is None:
-            raise UserError(f"{self.name(index)} holds no picture; remove the row.")
-        raise UserError(f"{self.name(index)} holds {type(content).__name__} where a picture's bytes belong; repair it.")
-
-    def identity(self) -> str:
-        return self._identity
+        raise UserError(f"{self.name(index)} holds {type(content).__name__} where a picture's bytes belong; remove it.")
 
 
-def open_picture(pictures: Pictures, index: int) -> Image.Image:
-    from PIL import Image
+class FolderPictures:
+    """The image files under a folder, in sorted order, found however deep they lie; links are followed.
 
-    content = pictures.content(index)
-    if isinstance(content, Image.Image):
-        return content.copy()
-    if isinstance(content, Path):
-        require_openable(content)
-    try:
-        return Image.open(content, formats=picture_formats())
-    except Exception as error:
-        raise damaged(pictures, index, error) from error
-
-
-def read_frames(pictures: Pictures, index: int, first: int, last: int) -> Iterator[Bytes]:
-    """The frames `first` .. `last` - 1 of picture `index`, each uint8 (C, H, W).
+    Where no image lies directly in the folder and there are two or more subfolders, these are the classes, numbered
+    in sorted order. A folder whose subfolders are named train, test, ... stands for the one named `split`. What is
+    left out is counted in `notes`.
 
     Raises:
-        UserError: with the picture's name, where it is cut short or no image.
+        UserError: where there is no image, no such split, or a folder in it may not be read.
     """
-    with open_picture(pictures, index) as picture:
-        for frame in range(first, last):
+
+    def __init__(self, folder: Path, split: str = "train"):
+        notes = []
+        subfolders = {entry.name: entry for entry in folder.iterdir() if not _hidden(entry.name) and entry.is_dir()}
+        if subfolders and all(name in SPLIT_NAMES for name in subfolders):
+            if split not in subfolders:
+                raise UserError(f"{folder} has no split {split!r}; it has {', '.join(sorted(subfolders))}.")
+            if others := sorted(name for name in subfolders if name != split):
+                notes.append(f"{folder} is read as its split {split!r}, without {', '.join(others)} (split=)")
+            folder = subfolders[split]
+        elif split != "train":
+            raise UserError(f"{folder} has no split {split!r}: it has no subfolder of that name.")
+        self.left_out: Counter[str] = Counter()
+        # A link to a folder above this one would lead into everything beside it.
+        above = {(place.st_dev, place.st_ino) for place in (parent.stat() for parent in folder.resolve().parents)}
+        sizes = dict(sorted(self._walk(folder, above)))
+        self.paths = list(sizes)
+        self.identity = "\n".join(f"{path.relative_to(folder).as_posix()} {size}" for path, size in sizes.items())
+        if not self.paths:
+            instead = f" (but {_listed(self.left_out)})" if self.left_out else ""
+            raise UserError(f"{folder} holds no images{instead}; expected files that end in .png or as Pillow reads.")
+        # Subfolders are classes, unless images lie beside them.
+        parents = [(*path.relative_to(folder).parts[:-1], "")[0] for path in self.paths]
+        classes = {name: number for number, name in enumerate(sorted(set(parents)))}
+        known = len(classes) > 1 and "" not in classes
+        self.labels = torch.tensor([classes[name] for name in parents]) if known else None
+        if len(classes) > 1 and not known:
+            notes.append(f"images lie in {folder} and in its subfolders, so that these are no classes")
+        self.notes = (*notes, *left_out_note(folder, self.left_out))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        return str(self.paths[index])
+
+    def content(self, index: int) -> Path:
+        return self.paths[index]
+
+    def _walk(self, folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, int]]:
+        """The images under `folder` and their sizes; everything else is counted. `seen`: the folders walked already."""
+        place = folder.stat()
+        seen.add((place.st_dev, place.st_ino))
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise UserError(f"{folder} cannot be read: {error.strerror}. Mend that, or move it away.") from error
+        for name in names:
+            path = folder / name
             try:
-                if last > 1:
-                    picture.seek(frame)
-                pixels = picture_pixels(picture)
-            except Exception as error:
-                raise damaged(pictures, index, error) from error
-            yield pixels
+                found = path.stat()
+            except OSError:
+                found = None
+            if name in _LITTER:
+                continue
+            if _hidden(name):
+                left_out = "hidden entry|hidden entries"
+            elif found is None:
+                left_out = "link that leads nowhere|links that lead nowhere"
+            elif (noun := special(found.st_mode)) is not None:
+                left_out = f"{noun}|{noun}s"
+            elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in seen:
+                yield from self._walk(path, seen)
+                continue
+            elif stat.S_ISDIR(found.st_mode):
+                left_out = "link to a folder above or read already|links to folders above or read already"
+            elif path.suffix.lower() in picture_suffixes():
+                yield path, found.st_size
+                continue
+            else:
+                left_out = _files_like(path)
+            self.left_out[left_out] += 1
+
+
+def beside(folder: Path, used: set[Path]) -> tuple[str, ...]:
+    """A note of the files and folders directly in `folder` that are not `used`; empty where there are none."""
+    rest = (path for path in folder.iterdir() if path not in used and not _hidden(path.name))
+    kinds = ("folder|folders" if path.is_dir() else _files_like(path) for path in rest if path.name not in _LITTER)
+    return left_out_note(folder, Counter(kinds))
+
+
+def left_out_note(folder: Path, counts: Counter[str]) -> tuple[str, ...]:
+    return (f"left out of {folder}: {_listed(counts)}",) if counts else ()
+
+
+def _files_like(path: Path) -> str:
+    kind = path.suffix or "unnamed"
+    return f"{kind} file|{kind} files"
+
+
+def _listed(counts: Counter[str]) -> str:
+    """Counts of things, each named as "singular|plural"."""
+    return ", ".join(f"{count:,} {name.split('|')[count > 1]}" for name, count in sorted(counts.items()))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+@lru_cache(maxsize=1)
+def picture_formats() -> tuple[str, ...]:
+    """The formats that Pillow can read here, by its names."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _NOT_PIXELS)
+
+
+@lru_cache(maxsize=1)
+def picture_suffixes() -> frozenset[str]:
+    """The endings of file names, in small letters, that stand for a format of `picture_formats`."""
+    from PIL import Image
+
+    formats = set(picture_formats())
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats)
+
+
+@contextmanager
+def opened(pictures: Pictures, index: int) -> Iterator[Image.Image]:
+    """Picture `index`, open within the block; whatever its reader makes of a damaged one is told with its name."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        content = pictures.content(index)
+        if isinstance(content, Path):
+            require_openable(content)
+        given = content.copy() if isinstance(content, Image.Image) else None
+        with given or Image.open(content, formats=picture_formats()) as picture:  # type: ignore[arg-type]
+            yield picture
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever a scrambled file makes of them
+        reason = "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else first_line(error)
+        raise UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.") from error
 
 
 def require_whole(errors: Sequence[UserError], count: int) -> None:
@@ -125,13 +237,6 @@ def require_whole(errors: Sequence[UserError], count: int) -> None:
         named = " ".join(str(error) for error in errors[:NAMED])
         more = f" {len(errors) - NAMED:,} more are like these." if len(errors) > NAMED else ""
         raise UserError(f"{len(errors):,} of {count:,} pictures cannot be used: {named}{more}")
-
-
-def damaged(pictures: Pictures, index: int, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    if type(error).__name__ == "UnidentifiedImageError":
-        reason = "no image that Pillow knows"
-    return UserError(f"{pictures.name(index)} cannot be read ({printable(reason)}); repair or remove it.")
 
 
 def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[int]) -> UserError:

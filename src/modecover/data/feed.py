@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from modecover.arguments import held
 from modecover.data.base import Dataset
 from modecover.data.pictures import StreamedImages
 from modecover.data.pixels import decoded
@@ -41,6 +43,7 @@ class Feed:
         UserError: where the set has fewer samples than a minibatch.
     """
 
+    @held(batch=1, workers=0)
     def __init__(
         self,
         dataset: Dataset,
@@ -50,12 +53,11 @@ class Feed:
         workers: int = 0,
         scaling: Scaling | None = None,
     ):
-        if batch < 1 or not seeds:
-            raise UserError(f"a feed needs a batch of at least 1 and at least one seed; got {batch} and {len(seeds)}.")
-        if dataset.size is not None and batch > dataset.size:
+        if not seeds:
+            raise UserError("a feed needs at least one seed; got none.")
+        if (size := dataset.size) is not None and batch > size:
             raise UserError(
-                f"{dataset.name} has {dataset.size} samples, too few for a batch of {batch}; "
-                f"take a batch of at most {dataset.size}."
+                f"{dataset.name} has {size} samples, too few for a batch of {batch}; take a batch of at most {size}."
             )
         self.dataset = dataset.to(device)
         self.batch_size, self.seeds, self.workers, self.scaling = batch, tuple(seeds), workers, scaling
@@ -130,11 +132,12 @@ class _Ahead:
     def at(self, position: int) -> Tensor:
         """The bytes of minibatch `position`, uint8 (rows, C, H, W); cheap where it follows the one before."""
         if position != self.position:
+            keys = (self.feed.keys(number, self.part, self.parts) for number in itertools.count(position))
             self.batches = iter(
                 DataLoader(
                     _Reading(self.dataset),
                     batch_size=None,
-                    sampler=_KeysFrom(self.feed, position, self.part, self.parts),
+                    sampler=keys,
                     num_workers=self.feed.workers,
                     pin_memory=self.dataset.device.type == "cuda",
                     generator=torch.Generator(),  # else the loader draws from the global one
@@ -158,16 +161,3 @@ class _Reading(TorchDataset[Tensor | UserError]):
             return self.dataset.read(keys)
         except UserError as error:
             return error
-
-
-class _KeysFrom:
-    """The keys of minibatch `position`, `position` + 1, ... without end."""
-
-    def __init__(self, feed: Feed, position: int, part: int, parts: int):
-        self.feed, self.position, self.part, self.parts = feed, position, part, parts
-
-    def __iter__(self) -> Iterator[Tensor]:
-        position = self.position
-        while True:
-            yield self.feed.keys(position, self.part, self.parts)
-            position += 1

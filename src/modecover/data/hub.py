@@ -6,23 +6,21 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 
-from modecover.data.arrays import as_array, class_labels
-from modecover.data.base import Progress, needs, silent
-from modecover.data.columns import kinds_of, side_by_side, values_of
-from modecover.data.encoded import TablePictures
-from modecover.data.roles import LIST, NUMBER, PICTURE, SWITCH, WORDS, choose_roles
-from modecover.data.room import require_memory
-from modecover.data.tables import Array, Content, holds_classes
+from modecover.data.arrays import as_array
+from modecover.data.base import Progress, needs
+from modecover.data.columns import LIST, NUMBER, PICTURE, SWITCH, WORDS, kinds_of
+from modecover.data.tables import Table
 from modecover.errors import UserError
+from modecover.kinds import first_line
+from modecover.limits import require_memory
 
 SECONDS = 5.0
 """To wait for the Hub to answer at all, before what its cache holds is taken instead."""
@@ -37,9 +35,7 @@ _FORMATS = frozenset(
 """What `datasets` would read from the working folder, instead of a data set of that name."""
 
 
-def load_hub(
-    name: str, split: str, key: Sequence[str] | None, label_key: str | None, progress: Progress = silent
-) -> Content:
+def load_hub(name: str, split: str, progress: Progress) -> Table:
     """Split `split` of the Hugging Face data set `name`, downloaded or taken from the Hub's cache.
 
     Raises:
@@ -56,17 +52,17 @@ def load_hub(
         with _offline(datasets, not answers):
             table = datasets.load_dataset(name, split=split)
     except Exception as error:  # the Hub's client raises a dozen unrelated types; all say why in their first line
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         cure = "check the name and split" if answers else "the Hub does not answer, so check the connection"
         raise UserError(
-            f"{name!r} is no file or folder here, and no data set that the Hugging Face Hub gave ({reason}); {cure}."
+            f"{name!r} is no file or folder here, and no data set that the Hugging Face Hub gave "
+            f"({first_line(error)}); {cure}."
         ) from error
-    return read_hub(table, key, label_key, f"hf:{name}:{split}", progress=progress)
+    return hub_table(table, f"hf:{name}:{split}", split, progress)
 
 
 def hub_answers() -> bool:
     """Whether the Hub takes a connection within `SECONDS`; through a proxy it is believed to."""
-    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub", "huggingface_hub")
+    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
     if constants.HF_HUB_OFFLINE:
         return False
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
@@ -91,7 +87,7 @@ def hub_answers() -> bool:
 @contextmanager
 def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
     """Within the block, where it is `wanted`, the Hub's client takes what its cache holds and asks nobody."""
-    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub", "huggingface_hub")
+    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
     flags = [(module, module.HF_HUB_OFFLINE) for module in (constants, getattr(datasets, "config", None)) if module]
     try:
         for module, before in flags:
@@ -102,29 +98,8 @@ def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
             module.HF_HUB_OFFLINE = before
 
 
-class _Column:
-    """One column of a Hugging Face data set, row by row (the set's own columns may be read whole)."""
-
-    def __init__(self, table: Any, name: str):
-        self.table, self.name = table, name
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.table[index][self.name]
-
-
-def read_hub(
-    table: Any,
-    key: Sequence[str] | None,
-    label_key: str | None,
-    origin: str,
-    *,
-    split: str = "train",
-    progress: Progress = silent,
-) -> Content:
-    """The rows of a `datasets.Dataset`, or of a `DatasetDict`'s `split`, chosen as `read_parquet` chooses them.
+def hub_table(table: Any, origin: str, split: str, progress: Progress) -> Table:
+    """A `datasets.Dataset`, or a `DatasetDict`'s `split`, as a table.
 
     A transform that the user has set is applied, once to each row. Raises `UserError` for data sets that can only be
     read in order, and where the transform fails.
@@ -138,85 +113,96 @@ def read_hub(
         raise UserError(f"{origin}: a {type(table).__name__} cannot be indexed; choose one split and load it whole.")
     if not len(table):
         raise UserError(f"{origin} is empty: give at least one row.")
-    if table.format["type"] == "custom":
-        return _transformed(table, key, label_key, origin, progress)
-    shown = list(table.format["columns"])
-    all_kinds = kinds_of(table.features.arrow_schema)
-    kinds = {name: all_kinds[name] for name in shown}
-    rows = table.with_format("arrow")
-
-    def column(name: str) -> Any:
-        return rows.select_columns([name])[:][name]
-
-    def are_classes(name: str) -> bool:
-        return holds_classes(kinds[name], column(name), name, origin)
-
-    roles = choose_roles(kinds, key, label_key, origin, are_classes)
-    labels = None if roles.label is None else values_of(column(roles.label), roles.label, origin)
-    first = roles.columns[0]
-    if kinds[first] == PICTURE:
-        encoded = table.with_format(None).select_columns([first])
-        if isinstance(table.features[first], datasets.Image):
-            encoded = encoded.cast_column(first, datasets.Image(decode=False))
-        classes = None if labels is None else class_labels(labels, len(table), origin)
-        pictures = TablePictures(_Column(encoded, first), classes, origin, f"{origin} {table._fingerprint}")
-        return Content(pictures, None, None, roles)
-    numbers, names = side_by_side({name: column(name) for name in roles.columns}, kinds, origin)
-    return Content(numbers, labels, names, roles)
+    custom = table.format["type"] == "custom"
+    return _Transformed(table, origin, progress) if custom else _Stored(table, origin)
 
 
-def _transformed(
-    table: Any, key: Sequence[str] | None, label_key: str | None, origin: str, progress: Progress
-) -> Content:
+class _Stored(Table):
+    """A data set as it is stored."""
+
+    def __init__(self, table: Any, origin: str):
+        self.table, self.origin, self.identity = table, origin, f"{origin} {table._fingerprint}"
+        kinds = kinds_of(table.features.arrow_schema)
+        self.kinds = {name: kinds[name] for name in table.format["columns"]}
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def read(self, names: Sequence[str]) -> Mapping[str, Any]:
+        rows = self.table.with_format("arrow")
+        return {name: rows.select_columns([name])[:][name] for name in names}
+
+    def pictures(self, name: str) -> Any:
+        datasets = needs("datasets", "opening a Hugging Face data set")
+        encoded = self.table.with_format(None).select_columns([name])
+        if isinstance(self.table.features[name], datasets.Image):
+            encoded = encoded.cast_column(name, datasets.Image(decode=False))
+        return _Cells(encoded, name)
+
+
+class _Cells:
+    """One column of a Hugging Face data set, row by row (the set's own columns may be read whole)."""
+
+    def __init__(self, table: Any, name: str):
+        self.table, self.name = table, name
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.table[index][self.name]
+
+
+class _Transformed(Table):
     """The rows as the user's own transform makes them, read once."""
-    arrow = needs("pyarrow", "opening a Hugging Face data set")
-    values: dict[str, list[Any]] = {}
-    for start in range(0, len(table), BATCH):
-        stop = min(start + BATCH, len(table))
-        for name, cells in _through(table, start, stop, origin).items():
-            values.setdefault(name, []).extend(_plain(cells[place]) for place in range(stop - start))
-        if start == 0:
-            sizes = (_size(cells[0]) for cells in values.values())
-            require_memory(len(table) * sum(sizes), f"{origin} through its transform", "take a part of it")
-        progress("rows of the data set", stop, len(table))
-    kinds = {name: _kind_of(cells[0]) for name, cells in values.items()}
 
-    def column(name: str) -> Any:
-        return arrow.array([cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in values[name]])
+    def __init__(self, table: Any, origin: str, progress: Progress):
+        self.origin, self.identity = origin, f"{origin} {table._fingerprint}"
+        self.notes = (f"{origin}: its transform is applied to each row once, when it is opened",)
+        self.values: dict[str, list[Any]] = {}
+        for start in range(0, len(table), BATCH):
+            stop = min(start + BATCH, len(table))
+            try:
+                rows = table[start:stop]
+                if not isinstance(rows, dict) or any(len(cells) != stop - start for cells in rows.values()):
+                    raise TypeError("it must return a dictionary of columns, one cell for each row")
+            except Exception as error:
+                raise UserError(
+                    f"{origin}: its transform failed on rows {start} to {stop - 1} ({error}); mend it."
+                ) from error
+            for name, cells in rows.items():
+                self.values.setdefault(name, []).extend(_plain(cells[place]) for place in range(stop - start))
+            if start == 0:
+                row = sum(_size(cells[0]) for cells in self.values.values())
+                require_memory(f"The rows of {origin} through its transform", len(table) * row, "take a part of it")
+            progress("rows of the data set", stop, len(table))
+        self.kinds = {name: _kind_of(cells[0]) for name, cells in self.values.items()}
 
-    def are_classes(name: str) -> bool:
-        return holds_classes(kinds[name], column(name), name, origin)
+    def __len__(self) -> int:
+        return len(next(iter(self.values.values())))
 
-    roles = choose_roles(kinds, key, label_key, origin, are_classes)
-    once = f"{origin}: its transform is applied to each row once, when it is opened"
-    roles = replace(roles, notes=(*roles.notes, once))
-    labels = None if roles.label is None else values_of(column(roles.label), roles.label, origin)
-    first = roles.columns[0]
-    if kinds[first] == PICTURE:
-        classes = None if labels is None else class_labels(labels, len(table), origin)
-        return Content(
-            TablePictures(values[first], classes, origin, f"{origin} {table._fingerprint}"), None, None, roles
-        )
-    if roles.columns == (first,) and kinds[first] == LIST:
-        return Content(_stacked(values[first], first, origin), labels, None, roles)
-    numbers, names = side_by_side({name: column(name) for name in roles.columns}, kinds, origin)
-    return Content(numbers, labels, names, roles)
+    def read(self, names: Sequence[str]) -> Mapping[str, Any]:
+        return {name: self._column(name) for name in names}
 
+    def pictures(self, name: str) -> Any:
+        return self.values[name]
 
-def _through(table: Any, start: int, stop: int, origin: str) -> dict[str, Any]:
-    try:
-        rows = table[start:stop]
-        if not isinstance(rows, dict) or any(len(cells) != stop - start for cells in rows.values()):
-            raise TypeError("it must return a dictionary of columns, one cell for each row")
-    except Exception as error:
-        raise UserError(f"{origin}: its transform failed on rows {start} to {stop - 1} ({error}); mend it.") from error
-    return rows
+    def _column(self, name: str) -> Any:
+        cells = self.values[name]
+        if self.kinds[name] != LIST:
+            return needs("pyarrow", "opening a Hugging Face data set").array(cells)
+        shapes = sorted({np.shape(cell) for cell in cells})
+        if len(shapes) > 1:
+            raise UserError(
+                f"{self.origin}: the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one."
+            )
+        return np.stack(cells)
 
 
 def _plain(cell: Any) -> Any:
     """A cell as a picture, an array, a number, a word or what else it is."""
     if isinstance(cell, torch.Tensor | np.ndarray | list | tuple):
-        array = as_array(cell, "a cell of the data set")
+        array = as_array(cell)
         return array.item() if array.ndim == 0 else array
     return cell.item() if isinstance(cell, np.generic) else cell
 
@@ -233,12 +219,3 @@ def _kind_of(cell: Any) -> str:
         return LIST if cell.dtype.kind in "fiub" else f"lists of {cell.dtype}"
     kinds = ((bool, SWITCH), (int, NUMBER), (float, NUMBER), (str, WORDS))
     return next((kind for cls, kind in kinds if isinstance(cell, cls)), type(cell).__name__)
-
-
-def _stacked(cells: Sequence[Array], name: str, origin: str) -> Array:
-    shapes = sorted({np.shape(cell) for cell in cells})
-    if len(shapes) > 1:
-        raise UserError(
-            f"{origin}: the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one."
-        )
-    return np.stack(cells)

@@ -19,18 +19,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from modecover.arguments import held
 from modecover.data.base import Dataset, digest
-from modecover.data.options import Value, parse_options
+from modecover.data.names import OptionValue, parse_options
 from modecover.errors import UserError
-from modecover.kinds import checked, first_line
+from modecover.kinds import bounded, checked, first_line
 
 MOST_MODES = 100_000
-SMALLEST, LARGEST = 1e-12, 1e12
+LARGEST = 1e12
+WITHIN = (1e-12, LARGEST)
+"""Of lengths, as float32 asks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +58,13 @@ class Mixture:
             centres, weights = torch.as_tensor(self.centres), torch.as_tensor(self.weights)
         except (TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"a mixture needs centres and weights that are numbers ({first_line(error)}).") from error
-        object.__setattr__(self, "std", checked("std", self.std, float))
         if centres.ndim != 2 or not len(centres) or weights.shape != centres.shape[:1]:
-            raise UserError(
-                f"a mixture needs centres of shape (K, d) and K weights; got {tuple(centres.shape)} and "
-                f"{tuple(weights.shape)}."
-            )
-        if len(torch.unique(centres, dim=0)) < len(centres):
-            raise UserError("two centres of the mixture are equal, so it has fewer modes than it says; move one.")
-        if not (math.isfinite(self.std) and self.std > 0 and bool((weights > 0).all())):
-            raise UserError("a mixture needs a positive std and positive weights.")
-        farthest = float(centres.abs().max())
-        if not (math.isfinite(farthest) and farthest <= LARGEST and SMALLEST <= self.std <= LARGEST):
-            raise UserError(
-                f"a mixture's std must lie between {SMALLEST:g} and {LARGEST:g} and its centres within {LARGEST:g} of "
-                f"the origin, as float32 asks; got std={self.std:g} and a coordinate of {farthest:g}."
-            )
+            shapes = f"{tuple(centres.shape)} and {tuple(weights.shape)}"
+            raise UserError(f"a mixture needs centres of shape (K, d) and K weights; got {shapes}.")
+        object.__setattr__(self, "std", bounded("std", checked("std", self.std, float), WITHIN))
+        bounded("a mixture's farthest coordinate", float(centres.abs().max()), (0.0, LARGEST))
+        if not bool((weights > 0).all()):
+            raise UserError("a mixture needs positive weights.")
         if len(torch.unique(centres.float(), dim=0)) < len(centres):
             raise UserError("two centres of the mixture are equal as float32, so it has fewer modes than it says.")
         object.__setattr__(self, "centres", centres.float())
@@ -126,25 +120,16 @@ class MixtureData(Dataset):
         return 4 * (self.mixture.centres.numel() + self.mixture.weights.numel())
 
 
-def _require_few(modes: int, given: str) -> None:
-    if modes > MOST_MODES:
-        raise UserError(f"a mixture has at most {MOST_MODES:,} modes; {given} is too many.")
-
-
+@held(modes=(1, MOST_MODES), radius=WITHIN, std=WITHIN)
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
     """`modes` Gaussians evenly spaced on a circle about the origin, the first on the positive x axis."""
-    if modes < 1 or not radius > 0:
-        raise UserError(f"a ring needs modes >= 1 and radius > 0; got modes={modes}, radius={radius}.")
-    _require_few(modes, f"modes={modes}")
     angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return Mixture.even(radius * torch.stack([angles.cos(), angles.sin()], dim=1), std)
 
 
+@held(side=(1, math.isqrt(MOST_MODES)), step=WITHIN, std=WITHIN)
 def grid(side: int = 5, step: float = 2.0, std: float = 0.05) -> Mixture:
     """`side`^2 Gaussians on a square grid about the origin, neighbours `step` apart."""
-    if side < 1 or not step > 0:
-        raise UserError(f"a grid needs side >= 1 and step > 0; got side={side}, step={step}.")
-    _require_few(side**2, f"side={side}")
     ticks = step * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
     return Mixture.even(torch.cartesian_prod(ticks, ticks), std)
 
@@ -153,7 +138,7 @@ _RING = {"modes": 8, "radius": 1.0, "std": 0.01}
 _GRID = {"side": 5, "step": 2.0, "std": 0.05}
 _CIRCLE = {"modes": 6, "radius": 5.0, "std": 0.1}
 
-PRESETS: dict[str, dict[str, Value]] = {
+PRESETS: dict[str, dict[str, OptionValue]] = {
     "ring": {**_RING},
     "ring-pacgan": {**_RING},
     "ring-veegan": {**_RING},
@@ -171,8 +156,5 @@ PRESETS: dict[str, dict[str, Value]] = {
 
 def preset(name: str, options: str = "") -> Mixture:
     """The mixture of that name; `options` such as "modes=8,radius=2,std=0.05" change its parameters."""
-    chosen = parse_options(name, options, PRESETS[name])
-    std = float(chosen["std"])
-    if name.startswith("grid"):
-        return grid(int(chosen["side"]), float(chosen["step"]), std)
-    return ring(int(chosen["modes"]), float(chosen["radius"]), std)
+    chosen: dict[str, Any] = {**parse_options(name, options, PRESETS[name])}
+    return grid(**chosen) if name.startswith("grid") else ring(**chosen)

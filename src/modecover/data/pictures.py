@@ -1,20 +1,166 @@
-"""Pictures as data sets: decoded once into memory, or streamed."""
+"""Pictures as data sets: surveyed by their headers, then decoded once into memory, or streamed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from modecover.data.arrays import Images
-from modecover.data.base import Dataset, Progress, digest, silent
-from modecover.data.encoded import Pictures, mixed_sizes, read_frames, require_whole
-from modecover.data.pixels import Bytes, decoded, resized, with_channels
-from modecover.data.room import require_memory
-from modecover.data.survey import Survey, in_threads, surveyed
+from modecover.data.base import Asked, Dataset, Progress, digest, silent
+from modecover.data.encoded import Pictures, mixed_sizes, opened, require_whole
+from modecover.data.pixels import Bytes, decoded, is_grey, on_its_side, picture_pixels, resized, with_channels
 from modecover.errors import UserError
+from modecover.limits import require_memory
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 32
+"""Pictures that a thread takes at a time: with one at a time threads would stand in each other's way."""
+ONE_PICTURE = {"MPO": "previews or partners of a stereo pair", "PSD": "layers"}
+"""Formats whose further frames are no samples of their own, and what these are."""
+SAME_THROUGHOUT = {"PNG", "WEBP", "AVIF"}
+"""Formats whose frames all have the size and mode of the first."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the header of one picture tells."""
+
+    size: tuple[int, int]
+    """(height, width), upright."""
+    grey: bool
+    frames: int = 1
+    other_size: tuple[int, int] | None = None
+    """Of the first frame that is not of the size of the first."""
+    more: str = ""
+    """What further images in the file are, where they are no samples."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the headers of all pictures tell."""
+
+    ends: NDArray[np.int64]
+    """Of each picture, the number of samples up to and with its last frame."""
+    size: tuple[int, int]
+    """(height, width) of the first that can be read."""
+    grey: bool
+    """Whether all are."""
+    broken: dict[int, UserError]
+    """Which cannot be read, and why."""
+    mixed: UserError | None
+    """Names two that differ in size, where some do."""
+    notes: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Samples in all."""
+        return int(self.ends[-1])
+
+    def start(self, picture: int) -> int:
+        """The number of samples before those of a picture."""
+        return int(self.ends[picture - 1]) if picture else 0
+
+    def repeated(self, labels: Tensor | None) -> Tensor | None:
+        """Labels of samples, from those of pictures."""
+        if labels is None or len(labels) == self.count:
+            return labels
+        return labels.repeat_interleave(torch.from_numpy(np.diff(self.ends, prepend=0)))
+
+
+def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
+    """What the headers of all pictures tell; those that cannot be read are kept for a message."""
+
+    def look(index: int) -> _Look | UserError:
+        try:
+            with opened(pictures, index) as picture:
+                return _look(picture)
+        except UserError as error:
+            return error
+
+    looks = _in_threads(look, len(pictures), "survey of the pictures", progress)
+    whole = {index: found for index, found in enumerate(looks) if isinstance(found, _Look)}
+    mixed, first = None, next(iter(whole), 0)
+    size = whole[first].size if whole else (0, 0)
+    for index, found in whole.items():
+        if found.size != size:
+            mixed = mixed_sizes(pictures.name(first), size, pictures.name(index), found.size)
+        elif found.other_size is not None:
+            mixed = mixed_sizes(pictures.name(first), size, f"{pictures.name(index)} (a later frame)", found.other_size)
+        if mixed is not None:
+            break
+    return Survey(
+        ends=np.cumsum([found.frames if isinstance(found, _Look) else 1 for found in looks], dtype=np.int64),
+        size=size,
+        grey=all(found.grey for found in whole.values()),
+        broken={index: found for index, found in enumerate(looks) if isinstance(found, UserError)},
+        mixed=mixed,
+        notes=tuple(_notes(list(whole.values()))),
+    )
+
+
+def _notes(looks: Sequence[_Look]) -> Iterator[str]:
+    several = [found.frames for found in looks if found.frames > 1]
+    if several:
+        have = "file has" if len(several) == 1 else "files have"
+        yield f"{len(several):,} {have} several frames or pages: each of these {sum(several):,} is a sample"
+    for what in sorted({found.more for found in looks if found.more}):
+        count = sum(found.more == what for found in looks)
+        yield f"{count:,} {'file has' if count == 1 else 'files have'} further images ({what}): the first alone is read"
+
+
+def _look(picture: Image.Image) -> _Look:
+    size, grey = _upright(picture), is_grey(picture.mode)
+    frames = int(getattr(picture, "n_frames", 1))
+    if frames == 1:
+        return _Look(size, grey)
+    if picture.format in ONE_PICTURE:
+        return _Look(size, grey, more=ONE_PICTURE[picture.format])
+    other = None
+    for frame in range(1, 1 if picture.format in SAME_THROUGHOUT else frames):
+        picture.seek(frame)
+        grey = grey and (is_grey(picture.mode) or _without_colour(picture))
+        if other is None and _upright(picture) != size:
+            other = _upright(picture)
+    return _Look(size, grey, frames, other)
+
+
+def _upright(picture: Image.Image) -> tuple[int, int]:
+    width, height = picture.size
+    return (width, height) if on_its_side(picture) else (height, width)
+
+
+def _without_colour(picture: Image.Image) -> bool:
+    """Whether all pixels of a picture in colour are grey, as Pillow gives the later frames of a grey GIF."""
+    red, green, blue = (np.asarray(channel) for channel in picture.convert("RGB").split())
+    return bool((red == green).all() and (green == blue).all())
+
+
+def _in_threads(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
+    """`work` of 0 .. count - 1, by as many threads as there are cores."""
+    threads = min(16, os.cpu_count() or 1)
+    several = max(1, min(MOST_AT_ONCE, count // (4 * threads)))
+    parts = [range(start, min(start + several, count)) for start in range(0, count, several)]
+    results: list[T] = []
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for part in pool.map(lambda part: [work(index) for index in part], parts):
+            results += part
+            progress(what, len(results), count)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return results
 
 
 class StreamedImages(Dataset):
@@ -24,107 +170,95 @@ class StreamedImages(Dataset):
     """
 
     value_range = (-1.0, 1.0)
+    streamed = True
 
-    def __init__(self, pictures: Pictures, survey: Survey, channels: int, size: int | None, name: str):
-        self.pictures, self.survey, self.channels, self.side = pictures, survey, channels, size
-        self.name, self.shape, self.size = (
-            name,
-            (channels, *(survey.size if size is None else (size, size))),
-            survey.count,
-        )
+    def __init__(self, pictures: Pictures, survey: Survey, name: str, asked: Asked):
+        self.pictures, self.survey = pictures, survey
+        self.asked = replace(asked, progress=silent)  # who is told stays behind when processes read ahead
+        channels, size = asked.channels or (1 if survey.grey else 3), asked.size
+        self.shape = (channels, *(survey.size if size is None else (size, size)))
+        self.name, self.size = name, survey.count
         self.labels = survey.repeated(pictures.labels)
         form = (channels, size) if self.size == len(pictures) else (channels, size, self.size)
-        self.fingerprint = digest("pictures", pictures.identity(), repr(form), self.labels)
+        self.fingerprint = digest("pictures", pictures.identity, repr(form), self.labels)
         self.notes = (*pictures.notes, *survey.notes)
 
     def read(self, keys: Tensor) -> Tensor:
         """The images of these indices, uint8 of shape (n, C, H, W), on the CPU."""
         pixels = np.empty((len(keys), *self.shape), dtype=np.uint8)
         for row, index in enumerate(keys.tolist()):
-            picture, frame = self.survey.place(index)
-            pixels[row] = next(self._frames(picture, frame))
+            picture = int(np.searchsorted(self.survey.ends, index, side="right"))
+            pixels[row] = next(self._frames(picture, index - self.survey.start(picture)))
         return torch.from_numpy(pixels)
 
     def fetch(self, keys: Tensor) -> Tensor:
         return decoded(self.read(keys).to(self.device))
 
-    def all(self, progress: Progress = silent) -> Tensor:
-        """Every image, read by as many threads as there are cores.
+    def decode_all(self, keep: bool, progress: Progress = silent) -> Tensor | None:
+        """Read every image, by as many threads as there are cores, and give them all where they are to be kept.
 
         Raises:
             UserError: some cannot be read: how many, and the first of them by name.
         """
-        pixels = np.empty((self.survey.count, *self.shape), dtype=np.uint8)
-        self._decode(pixels, progress)
-        return torch.from_numpy(pixels)
-
-    def require_readable(self, progress: Progress = silent) -> None:
-        """Read every image and keep none. Raises `UserError` that counts those that cannot be read."""
-        self._decode(None, progress)
-
-    def _decode(self, pixels: Bytes | None, progress: Progress) -> None:
-        known = dict(self.survey.broken)
+        pixels = np.empty((self.survey.count, *self.shape), dtype=np.uint8) if keep else None
 
         def put(picture: int) -> UserError | None:
-            if picture in known:
-                return known[picture]
-            start = int(self.survey.ends[picture - 1]) if picture else 0
+            if picture in self.survey.broken:
+                return self.survey.broken[picture]
             try:
-                for number, image in enumerate(self._frames(picture)):
+                for number, image in enumerate(self._frames(picture), self.survey.start(picture)):
                     if pixels is not None:
-                        pixels[start + number] = image
+                        pixels[number] = image
             except UserError as error:
                 return error
             return None
 
-        errors = in_threads(put, len(self.pictures), "pictures", progress)
+        errors = _in_threads(put, len(self.pictures), "pictures", progress)
         require_whole([error for error in errors if error is not None], len(self.pictures))
+        return None if pixels is None else torch.from_numpy(pixels)
 
     def _frames(self, picture: int, first: int = 0) -> Iterator[Bytes]:
         """The frames of a picture from the `first` on, each uint8 (C, H, W) as the set has it."""
-        last = int(self.survey.ends[picture]) - (int(self.survey.ends[picture - 1]) if picture else 0)
-        for frame, image in enumerate(read_frames(self.pictures, picture, first, last), first):
-            pixels = with_channels(image, self.channels)
-            pixels = pixels if self.side is None else resized(pixels, self.side)
-            if pixels.shape != self.shape:
-                name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
-                raise mixed_sizes(self.pictures.name(0), self.shape[1:], name, pixels.shape[1:])
-            yield pixels
+        last = int(self.survey.ends[picture]) - self.survey.start(picture)
+        with opened(self.pictures, picture) as image:
+            for frame in range(first, last):
+                if last > 1:
+                    image.seek(frame)
+                pixels = with_channels(picture_pixels(image), self.shape[0])
+                pixels = pixels if self.asked.size is None else resized(pixels, self.asked.size)
+                if pixels.shape != self.shape:
+                    name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
+                    raise mixed_sizes(self.pictures.name(0), self.shape[1:], name, pixels.shape[1:])
+                yield pixels
+
+    def _at_side(self, side: int, memory_limit: int, progress: Progress) -> Images | StreamedImages:
+        asked = replace(self.asked, size=side, channels=self.shape[0], memory_limit=memory_limit, progress=progress)
+        return open_pictures(self.pictures, self.name, asked, self.survey)
 
 
-def open_pictures(
-    pictures: Pictures,
-    name: str,
-    size: int | None,
-    channels: int | None,
-    memory_limit: int,
-    *,
-    survey: Survey | None = None,
-    progress: Progress = silent,
-) -> Images | StreamedImages:
-    """The pictures as one data set: in memory where they take at most `memory_limit` bytes decoded, else streamed.
+def open_pictures(pictures: Pictures, name: str, asked: Asked, survey: Survey) -> Images | StreamedImages:
+    """The pictures as one data set: in memory where they take no more than the limit decoded, else streamed.
 
-    Without `channels` the images are grey where all of them are, else colour. Without `size` all must be of one
-    size. `survey`: of these pictures, where it was made before. Raises `UserError` where sizes differ, or where
-    pictures cannot be read: how many, and the first of them by name.
+    Without `asked.channels` the images are grey where all of them are, else colour. Without `asked.size` all must be of
+    one size. Raises `UserError` where sizes differ, or where pictures cannot be read: how many, and the first of them
+    by name.
     """
-    if not len(pictures):
-        raise UserError(f"{name} is empty: give at least one picture.")
-    survey = survey or surveyed(pictures, progress)
-    errors = [error for _, error in survey.broken]
-    if len(errors) == len(pictures):
-        require_whole(errors, len(pictures))
-    if size is None and survey.mixed is not None:
+    if len(survey.broken) == len(pictures):
+        require_whole(list(survey.broken.values()), len(pictures))
+    if asked.size is None and survey.mixed is not None:
         raise survey.mixed
-    streamed = StreamedImages(pictures, survey, channels or (1 if survey.grey else 3), size, name)
+    streamed = StreamedImages(pictures, survey, name, asked)
     sample = int(np.prod(streamed.shape))
-    require_memory(16 * sample, f"a picture of {streamed.shape[2]}x{streamed.shape[1]} pixels", "say a smaller size=")
-    if survey.count * sample > memory_limit:
-        if errors:
-            streamed.require_readable(progress)  # a message counts all that are broken
+    require_memory(f"Pictures of {streamed.shape[2]}x{streamed.shape[1]} pixels", 16 * sample, "say a smaller size=")
+    keep = survey.count * sample <= asked.memory_limit
+    if keep:
+        cure = "lower memory_limit, so that they are streamed"
+        require_memory(f"The pictures of {name}", survey.count * sample, cure)
+    # What is streamed is read once all the same where some is broken: the message counts all that are.
+    pixels = streamed.decode_all(keep, asked.progress) if keep or survey.broken else None
+    if pixels is None:
         return streamed
-    require_memory(survey.count * sample, name, "lower memory_limit, so that its pictures are streamed")
-    data = Images(streamed.all(progress), streamed.labels, name)
-    data.source_range = (float(data.pixels.min()), float(data.pixels.max()))
+    data = Images(pixels, streamed.labels, name)
+    data.source_range = (float(pixels.min()), float(pixels.max()))
     data.notes = streamed.notes
     return data

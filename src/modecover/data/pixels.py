@@ -23,6 +23,7 @@ from modecover.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
+Array = NDArray[Any]
 Bytes = NDArray[np.uint8]
 
 ORIENTATION = 0x0112  # the EXIF mark of how the camera was held; 5 to 8 swap width and height
@@ -45,57 +46,42 @@ DARK = -0.5
 a slip in pictures of [0, 1]."""
 
 
-def value_range_of(low: float, high: float, what: str) -> str:
-    """Which of `VALUE_RANGES` float pixels from `low` to `high` run through.
-
-    Raises:
-        UserError: it is neither, or cannot be told.
-    """
-    if low < -1 - ROUNDING or high > 1 + ROUNDING:
-        raise UserError(
-            f"{what}: float pixels must lie in [0, 1] or [-1, 1], but run from {low:g} to {high:g}; "
-            "rescale them or convert them to uint8 (0..255)."
-        )
-    if low >= -ROUNDING:
-        return UNIT
-    if low > DARK:
-        raise UserError(
-            f"{what}: float pixels run from {low:g} to {high:g}, which is neither [0, 1] nor surely [-1, 1]; clip them "
-            f"to [0, 1], or say value_range='{SIGNED}'."
-        )
-    return SIGNED
-
-
-def levels(array: NDArray[Any], what: str, value_range: str | None = None) -> Bytes:
-    """An array of pixels as uint8 levels.
+def levels(array: Array, span: tuple[float, float], value_range: str | None) -> tuple[Bytes, str | None]:
+    """An array of pixels as uint8 levels; and in which of `VALUE_RANGES` its floats were read, if they are floats.
 
     uint8 stays as it is, and so do other whole numbers from 0 to at most 255; booleans become 0 and 255; floats are
-    read in `value_range`, or in what `value_range_of` says, and rounded to the nearest of the 256 levels.
+    rounded to the nearest of the 256 levels.
+
+    Args:
+        array: the pixels.
+        span: the smallest and the largest of them.
+        value_range: in which floats are read; None: in [0, 1] where none is below 0, else in [-1, 1].
 
     Raises:
-        UserError: for floats outside their range, and for any other type.
+        UserError: for floats outside their range or in a range that cannot be told, and for any other type.
     """
+    low, high = span
     if array.dtype == np.uint8:
-        return array
+        return array, None
     if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    low, high = float(array.min()), float(array.max())
+        return array.astype(np.uint8) * np.uint8(255), None
     if array.dtype.kind in "iu":
         if low >= 0 and 1 < high <= 255:
-            return array.astype(np.uint8)
+            return array.astype(np.uint8), None
+        what = f"pixels of type {array.dtype}, from {low:g} to {high:g}"
+        raise UserError(f"{what}, have no known range; convert them to uint8 (0..255).")
+    read_as = value_range or (UNIT if low >= -ROUNDING else SIGNED)
+    if low < (0 if read_as == UNIT else -1) - ROUNDING or high > 1 + ROUNDING:
+        allowed = "[0, 1] or [-1, 1]" if value_range is None else f"{read_as}, as which they are to be read"
+        cure = "clip or rescale them, or convert them to uint8 (0..255)"
+        raise UserError(f"float pixels must lie in {allowed}, but run from {low:g} to {high:g}; {cure}.")
+    if value_range is None and read_as == SIGNED and low > DARK:
         raise UserError(
-            f"{what}: pixels of type {array.dtype}, from {low:g} to {high:g}, have no known range; convert them to "
-            "uint8 (0..255)."
+            f"float pixels run from {low:g} to {high:g}, which is neither [0, 1] nor surely [-1, 1]; clip them to "
+            f"[0, 1], or say value_range='{SIGNED}'."
         )
-    span = value_range or value_range_of(low, high, what)
-    if low < (0 if span == UNIT else -1) - ROUNDING or high > 1 + ROUNDING:
-        raise UserError(
-            f"{what}: pixels run from {low:g} to {high:g}, outside the range {span} in which they are to be read; "
-            "clip or rescale them."
-        )
-    unit = array if span == UNIT else (array + 1) / 2
-    rounded: Bytes = np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
-    return rounded
+    unit = array if read_as == UNIT else (array + 1) / 2
+    return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8), read_as
 
 
 def with_channels(pixels: Bytes, channels: int) -> Bytes:

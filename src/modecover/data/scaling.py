@@ -6,8 +6,8 @@ no numbers. So networks see every coordinate with mean 0 and standard deviation 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from modecover.errors import UserError
+from modecover.kinds import LARGEST, checked
 
 ROUNDING = 1e-13
 """A standard deviation that is so small beside the numbers is float64's rounding: the column is constant."""
-
-LARGEST = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True)
@@ -53,19 +52,15 @@ class Scaling:
         """
         if facts is None:
             return None
-        parts: list[Any] = [facts.get(n) if isinstance(facts, Mapping) else None for n in ("center", "scale")]
-        for part in parts:
-            listed = isinstance(part, Sequence) and not isinstance(part, str) and len(part) == dimension
-            if not listed or not all(type(x) in (int, float) and abs(x) <= LARGEST for x in part):
-                raise UserError(
-                    f"The model's scaling is no list of {dimension} finite numbers as center, and as scale: save or "
-                    "download the model again."
-                )
-        center, scale = (tuple(float(x) for x in part) for part in parts)
-        if min(scale) <= 0 or any(abs(c) + 100 * s > LARGEST for c, s in zip(center, scale, strict=True)):
+        center: tuple[float, ...] = ()
+        scale: tuple[float, ...] = ()
+        with contextlib.suppress(UserError, KeyError, TypeError):
+            center, scale = (checked(name, facts[name], tuple[float, ...]) for name in ("center", "scale"))
+        beyond = any(s <= 0 or abs(c) + 100 * s > LARGEST for c, s in zip(center, scale, strict=False))
+        if not len(center) == len(scale) == dimension or beyond:
             raise UserError(
-                "The model's scaling has a scale that is not positive, or makes numbers beyond float32: save or "
-                "download the model again."
+                f"The model's scaling is no list of {dimension} finite numbers as center, and of positive ones as "
+                "scale: save or download the model again."
             )
         return cls(center, scale)
 

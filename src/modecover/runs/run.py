@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from modecover.data import Dataset, open_data
+from modecover.data.base import MEMORY_LIMIT
 from modecover.data.opening import Source
-from modecover.data.resizing import resized_to
-from modecover.data.room import MEMORY_LIMIT
 from modecover.data.scaling import Scaling
 from modecover.engine.processes import choose_device, join
 from modecover.errors import UserError
@@ -277,4 +276,4 @@ def open_for_networks(
         return dataset
     side = min(preset.sides, key=lambda side: abs(math.log(side / min(height, width))))
     listener.note(f"images of {height}x{width} are resized to {side}x{side} (--size chooses another side)")
-    return resized_to(side, dataset, memory_limit, listener.preparing)
+    return dataset.resized(side, memory_limit, listener.preparing)

@@ -101,6 +101,7 @@ ARRAYS: dict[str, Callable[[], object]] = {
     "images of no height": lambda: np.zeros((20, 0, 16), np.uint8),
     "images without channels": lambda: np.zeros((20, 16, 16, 0), np.uint8),
     "images 3x3x3 of two readings": lambda: np.zeros((9, 3, 3, 3), np.uint8),
+    "int64 extremes": lambda: np.array([[2**63 - 1, -(2**63)]] * 30),
 }
 """Arrays that cannot be learnt."""
 
@@ -115,7 +116,6 @@ TAKEN: dict[str, Callable[[], object]] = {
     "one column": lambda: np.arange(50.0)[:, None],
     "equal rows only": lambda: np.ones((50, 2)),
     "a constant image": lambda: np.zeros((20, 16, 16), np.uint8),
-    "int64 extremes": lambda: np.array([[2**63 - 1, -(2**63)]] * 30),
     "tiny numbers": lambda: DRAW.normal(size=(50, 2)) * 1e-40,
     "images 1x1": lambda: DRAW.random((20, 1, 1)),
     "pixels within rounding error": lambda: np.clip(DRAW.random((20, 16, 16)), 0, 1) * (1 + 5e-5),
