@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from modecover.engine.engine import Engine
-from modecover.engine.known import are_known, is_own
+from modecover.engine.stacked import is_steady
 from modecover.errors import UserError
+from modecover.methods.registry import is_registered
 
 WARM_UP = 2
 """Eager steps before a trace: they make the optimisers' state."""
@@ -52,7 +53,7 @@ def traceable(engine: Engine) -> bool:
     one = engine.device.type == "cpu" and engine.processes.count == 1
     networks = engine.networks.values()
     small = not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for network in networks for m in network.modules())
-    return one and small and is_own(engine.method) and are_known(networks)
+    return one and small and is_registered(type(engine.method)) and all(map(is_steady, networks))
 
 
 class TracedSteps:

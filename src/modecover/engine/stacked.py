@@ -159,14 +159,34 @@ def _tied(network: nn.Module) -> bool:
     return any(len(list(named())) < len(list(named(remove_duplicate=False))) for named in kinds)
 
 
-def is_untouched(module: nn.Module) -> bool:
+def is_steady(network: nn.Module) -> bool:
+    """Whether every forward of the network in a mode does the same operations, whatever values it is given.
+
+    That is known of torch's own layers and of those that say of themselves how they treat rows; nothing may hang on
+    them, and gradients then flow as autograd says.
+    """
+    modules = state_owner(network).modules()
+    return all(_is_untouched(m) and (_treats_rows(m) is not None or type(m) in _STEADY) for m in modules)
+
+
+def _treats_rows(module: nn.Module) -> bool | None:
+    """What the module's class itself says of it: see `modecover.networks.network`."""
+    says: bool | None = vars(type(module)).get("row_wise")
+    return says
+
+
+_STEADY = {*BATCHED.values(), *(each for each in vars(nn).values() if isinstance(each, type))}
+"""Layers of stacked seeds, and torch's own."""
+
+
+def _is_untouched(module: nn.Module) -> bool:
     """Whether the module does what its class says: no hooks, no parametrizations, no `forward` of its own."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return not (any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations"))
 
 
 def _known(module: nn.Module) -> bool:
-    if not is_untouched(module):
+    if not _is_untouched(module):
         return False
     if type(module) in BATCHED:
         moving = not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or module.momentum is not None
@@ -180,7 +200,7 @@ def _row_by_row(module: nn.Module) -> bool:
         return module.start_dim >= 1
     if isinstance(module, nn.Unflatten):
         return isinstance(module.dim, int) and module.dim >= 1
-    return type(module) in _ROW_BY_ROW or type(module).__module__.startswith("modecover.networks.")
+    return type(module) in _ROW_BY_ROW or _treats_rows(module) is True
 
 
 def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:

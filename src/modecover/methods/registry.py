@@ -57,8 +57,7 @@ def name_of(method: str | Method | type[Method]) -> str:
     cls = method if isinstance(method, type) else type(method)
     if not issubclass(cls, Method):
         raise UserError(f"method is {shown(method)}: give a name that `modecover list` shows, or a Method.")
-    qualified = f"{cls.__module__}:{cls.__qualname__}"
-    if METHODS.get(cls.name) == qualified:
+    if is_registered(cls):
         return cls.name
     try:
         cls.roles()
@@ -71,9 +70,14 @@ def name_of(method: str | Method | type[Method]) -> str:
     for each in dataclasses.fields(cls):
         if each.default is each.default_factory is dataclasses.MISSING:
             raise UserError(f"The setting {each.name} of {cls.__qualname__} has no default: give it one.")
-    name = qualified.replace(":", ".")
+    name = f"{cls.__module__}.{cls.__qualname__}"
     _given[name] = cls
     return name
+
+
+def is_registered(cls: type[Method]) -> bool:
+    """Whether the class is one of modecover's methods itself, not one that was derived from it."""
+    return METHODS.get(cls.name) == f"{cls.__module__}:{cls.__qualname__}"
 
 
 def get(name: str) -> type[Method]:

@@ -13,7 +13,6 @@ from modecover.data import Dataset, Feed
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Batches, Engine, EngineOptions
 from modecover.engine.finite import NonFiniteError
-from modecover.engine.known import is_own
 from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
 from modecover.engine.schedules import Schedule
@@ -21,6 +20,7 @@ from modecover.engine.stacked import stack
 from modecover.errors import UserError
 from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
+from modecover.methods.registry import is_registered
 from modecover.networks.check import check_network
 from modecover.networks.copies import detached_copy
 from modecover.random import derive_seed
@@ -206,7 +206,7 @@ def _rehearse(
     rows = settings.batch // settings.accumulate  # batch norm takes those of all processes; losses have fewer
     prior = _prior(settings)
     method.check(latent=prior.dimension, batch=max(1, rows // processes))
-    if rows > 1 and not own and is_own(method):
+    if rows > 1 and not own and is_registered(type(method)):
         return
     pieces = f" in {settings.accumulate} micro-batches has a single row in each"
     single = f"A batch of {settings.batch}{pieces if settings.accumulate > 1 else ' is a single row'}"
