@@ -155,7 +155,7 @@ def test_what_could_not_be_measured_never_passes():
 @pytest.mark.parametrize(
     ("text", "side", "sentence"),
     [
-        ("covrage=0.5", "under", "no number 'covrage'; did you mean coverage?"),
+        ("covrage=0.5", "under", "no number 'covrage' (did you mean 'coverage'?)"),
         ("xyzzy=0.5", "under", "choose one of missing, frechet, kernel"),
         ("coverage=0.8", "over", "would fail good samples: coverage is better higher, so say --fail-under"),
         ("missing=0.05", "under", "would fail good samples: missing is better lower, so say --fail-over"),
@@ -182,7 +182,7 @@ def test_a_gate_on_what_this_audit_does_not_know_is_refused():
 
 def test_a_gate_on_what_no_audit_has_is_refused_beforehand():
     require_possible([parse_gate("Missing Mass=0.1", "over"), parse_gate("mode_score=2", "under")])
-    with pytest.raises(UserError, match="an audit has no number 'coverag'; did you mean coverage"):
+    with pytest.raises(UserError, match=r"an audit has no number 'coverag' \(did you mean 'coverage'"):
         require_possible([parse_gate("coverag=0.8", "under")])
     assert set(gate_numbers(audits.audit())) <= set(KNOWN)
     assert list(EFFECTS) == [name.replace(" ", "-") for name in NAMES]
