@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import audits
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from modecover.auditing.gates import EFFECTS, KNOWN, Gate, check_gates, gate_numbers, parse_gate, require_possible
 from modecover.auditing.results import FORMAT, Curves, Metric
 from modecover.auditing.run import Audit
-from modecover.auditing.verdicts import NAMES
+from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.errors import UserError
 
 # ---------------------------------------------------------------- JSON
@@ -87,6 +89,16 @@ def test_verdicts_can_be_asked_for_by_name():
         "Audit(generated.npz against digits: MISSING MASS 0.292 (0.004), imbalance 0.03 (0.004), shrink 0.98 (1), "
         "LOW QUALITY 0.113 (0.004), copying 0.001 (0.004))"
     )
+
+
+def test_each_verdict_has_a_file_of_its_name():
+    assert [judge.__module__.rpartition(".")[2] for judge in VERDICTS] == [name.replace(" ", "_") for name in NAMES]
+
+
+def test_results_know_neither_the_page_nor_what_measures_them():
+    code = "import sys, modecover.auditing.results; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"jinja2", "torch", "modecover.auditing.page", "modecover.auditing.run"} & set(loaded)
 
 
 # ---------------------------------------------------------------- thresholds
