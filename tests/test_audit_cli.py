@@ -130,7 +130,7 @@ def test_thresholds_decide_the_exit_code(asked, capsys, words, code, last):
     ("words", "sentence"),
     [
         ("--fail-under coverage", "--fail-under coverage is no threshold"),
-        ("--fail-under covrage=1", "did you mean coverage?"),
+        ("--fail-under covrage=1", "did you mean 'coverage'?"),
         ("--out audit.json", "--out is audit.json: give a name that ends in .html"),
         ("--memory much", "'much' is no amount of memory"),
         ("--json", "a value is missing"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import audits
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from modecover.auditing.gates import EFFECTS, KNOWN, Gate, check_gates, gate_numbers, parse_gate, require_possible
 from modecover.auditing.results import FORMAT, Curves, Metric
 from modecover.auditing.run import Audit
-from modecover.auditing.verdicts import NAMES
+from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.errors import UserError
 
 # ---------------------------------------------------------------- JSON
@@ -89,6 +91,16 @@ def test_verdicts_can_be_asked_for_by_name():
     )
 
 
+def test_each_verdict_has_a_file_of_its_name():
+    assert [judge.__module__.rpartition(".")[2] for judge in VERDICTS] == [name.replace(" ", "_") for name in NAMES]
+
+
+def test_results_know_neither_the_page_nor_what_measures_them():
+    code = "import sys, modecover.auditing.results; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"jinja2", "torch", "modecover.auditing.page", "modecover.auditing.run"} & set(loaded)
+
+
 # ---------------------------------------------------------------- thresholds
 
 
@@ -155,7 +167,7 @@ def test_what_could_not_be_measured_never_passes():
 @pytest.mark.parametrize(
     ("text", "side", "sentence"),
     [
-        ("covrage=0.5", "under", "no number 'covrage'; did you mean coverage?"),
+        ("covrage=0.5", "under", "no number 'covrage' (did you mean 'coverage'?)"),
         ("xyzzy=0.5", "under", "choose one of missing, frechet, kernel"),
         ("coverage=0.8", "over", "would fail good samples: coverage is better higher, so say --fail-under"),
         ("missing=0.05", "under", "would fail good samples: missing is better lower, so say --fail-over"),
@@ -182,7 +194,7 @@ def test_a_gate_on_what_this_audit_does_not_know_is_refused():
 
 def test_a_gate_on_what_no_audit_has_is_refused_beforehand():
     require_possible([parse_gate("Missing Mass=0.1", "over"), parse_gate("mode_score=2", "under")])
-    with pytest.raises(UserError, match="an audit has no number 'coverag'; did you mean coverage"):
+    with pytest.raises(UserError, match=r"an audit has no number 'coverag' \(did you mean 'coverage'"):
         require_possible([parse_gate("coverag=0.8", "under")])
     assert set(gate_numbers(audits.audit())) <= set(KNOWN)
     assert list(EFFECTS) == [name.replace(" ", "-") for name in NAMES]

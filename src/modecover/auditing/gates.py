@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal, NamedTuple
 from modecover.auditing.findings import METRICS
 from modecover.auditing.results import Better, Findings
 from modecover.auditing.verdicts import NAMES, VERDICTS
+from modecover.data.options import nearest
 from modecover.errors import UserError
 
 Side = Literal["under", "over"]
@@ -104,9 +104,8 @@ def _known(gate: Gate, keys: Mapping[str, object], whose: str) -> str:
     """The key of `keys` that a gate names, in whatever spelling; `UserError` where there is none."""
     key = _plain(gate.key)
     if key not in keys:
-        near = difflib.get_close_matches(key, keys, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(keys)}."
-        raise UserError(f"{gate}: {whose} has no number {gate.key!r}; {hint}")
+        hint = f"{nearest(key, keys)}; choose one of {', '.join(keys)}"
+        raise UserError(f"{gate}: {whose} has no number {gate.key!r}{hint}.")
     return key
 
 

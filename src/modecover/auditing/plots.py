@@ -38,20 +38,18 @@ class _Plot:
     parts: list[str] = field(default_factory=list)
 
     def x(self, value: float) -> float:
-        low, high = self.x_range
-        _, right, _, left = self.margins
+        (low, high), (_, right, _, left) = self.x_range, self.margins
         return left + (value - low) / ((high - low) or 1.0) * (self.width - left - right)
 
     def y(self, value: float) -> float:
-        low, high = self.y_range
-        top, _, bottom, _ = self.margins
+        (low, high), (top, _, bottom, _) = self.y_range, self.margins
         return self.height - bottom - (value - low) / ((high - low) or 1.0) * (self.height - top - bottom)
 
     def add(self, tag: str, words: str = "", **attributes: str | float) -> None:
-        names = {"cls": "class"}
-        numbers = {name: value if isinstance(value, str) else f"{value:.1f}" for name, value in attributes.items()}
-        shown = [f'{names.get(name, name.replace("_", "-"))}="{escape(value)}"' for name, value in numbers.items()]
-        head = f"<{tag} {' '.join(shown)}"
+        head = f"<{tag}"
+        for name, value in attributes.items():
+            text = escape(value) if isinstance(value, str) else f"{value:.1f}"
+            head += f' {"class" if name == "cls" else name.replace("_", "-")}="{text}"'
         self.parts.append(f"{head}>{escape(words)}</{tag}>" if words else f"{head}/>")
 
     def text(self, x: float, y: float, words: str, **attributes: str | float) -> None:
@@ -185,32 +183,29 @@ def _scatter(points: Floats, kind: str, marked: Floats, middle: Floats, half: fl
 
 def strip(verdict: Verdict) -> str:
     """A verdict's effect with its interval, above the range that real samples give."""
-    numbers = [n for e in (verdict.effect, verdict.null) for n in (e.value, e.low, e.high) if math.isfinite(n)]
-    if not math.isfinite(verdict.effect.value) or not numbers:
+    if not math.isfinite(verdict.effect.value):
         return ""
-    low, high = min(*numbers, 0.0), max(*numbers, 0.0)
-    if verdict.unit.startswith("share"):
-        low, high = 0.0, ceiling(max(high, 0.1))
-    elif "ratio" in verdict.unit:
-        low, high = 0.0, ceiling(max(high, 1.2))
+    share = verdict.unit.startswith("share")
+    numbers = [n for e in (verdict.effect, verdict.null) for n in (e.value, e.low, e.high) if math.isfinite(n)]
+    high = ceiling(max(*numbers, 0.1 if share else 1.2))
     title = f"{verdict.name}: effect and the range of real samples"
-    plot = _Plot(title, (low, high or 1.0), (0.0, 1.0), 240, 46, (4, 8, 18, 8))
+    plot = _Plot(title, (0.0, high), (0.0, 1.0), 240, 46, (4, 8, 18, 8))
     kind = "alarm" if verdict.fires else "fake"
     middle = plot.y(0.5)
 
     def x(value: float) -> float:
-        return plot.x(min(max(value, low), high))
+        return plot.x(min(max(value, 0.0), high))
 
     if all(map(math.isfinite, (verdict.null.low, verdict.null.high))):
         left, right = x(verdict.null.low), x(verdict.null.high)
         plot.add("rect", x=left - 2, y=middle - 10, width=right - left + 4, height=20, rx=3, cls="null")
-    plot.add("line", x1=x(low), x2=x(high), y1=middle, y2=middle, cls="grid")
+    plot.add("line", x1=x(0.0), x2=x(high), y1=middle, y2=middle, cls="grid")
     whisker = x(verdict.effect.low), x(verdict.effect.high)
     plot.add("line", x1=whisker[0], x2=whisker[1], y1=middle, y2=middle, cls=f"whisker {kind}")
     plot.add("circle", cx=x(verdict.effect.value), cy=middle, r=5, cls=f"dot {kind}")
-    for value, anchor in ((low, "start"), (high, "end")):
-        words = f"{100 * value:.3g}%" if verdict.unit.startswith("share") else f"{value:.3g}"
-        plot.text(plot.x(value), plot.height - 3, words, text_anchor=anchor)
+    for value, anchor in ((0.0, "start"), (high, "end")):
+        words = f"{100 * value:.3g}%" if share else f"{value:.3g}"
+        plot.text(x(value), plot.height - 3, words, text_anchor=anchor)
     return plot.svg()
 
 

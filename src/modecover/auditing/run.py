@@ -1,4 +1,4 @@
-"""The audit: samples in, five verdicts and what they rest on out, as a page or as JSON."""
+"""The audit: samples in, verdicts and what they rest on out, as a page or as JSON."""
 
 from __future__ import annotations
 
@@ -176,8 +176,6 @@ def audit(
     if not levels or not all(0 < level <= LARGEST_LEVEL for level in levels):
         raise UserError(f"noise is {shown(noise)}: give at least one level, above 0 and at most {LARGEST_LEVEL:g}.")
     room = byte_count(memory) if isinstance(memory, str) else memory
-    if room < 1:
-        raise UserError(f"memory is {memory}: give a positive number of bytes, or words such as '1GB'.")
     usable_device(device)
     tell: Progress = progress or (lambda stage, done: None)
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import Flags, Verdict, excess, share
-from modecover.features.kept import Samples, blocks
+from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
-
-Rows = npt.NDArray[np.float32]
 
 LARGEST_SOUND = 0.04
 """What is let pass: the verdict fires where the interval lies beyond this and beyond the null."""
@@ -59,7 +56,7 @@ def odd_detail(evidence: Evidence) -> tuple[Flags, Flags]:
     return flags[0], flags[1]
 
 
-def detail(samples: Samples, means: Rows, cells: Integers) -> Floats:
+def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
     """For each image the strength of its fine detail over that of its coarse content, both beside its bin's mean.
 
     Blur lowers it, noise raises it, and shrinking towards the mean leaves it alone.
@@ -80,7 +77,7 @@ def detail(samples: Samples, means: Rows, cells: Integers) -> Floats:
     return np.asarray(torch.cat(found).double().numpy())
 
 
-def bin_means(samples: Samples, cells: Integers, count: int) -> Rows:
+def bin_means(samples: Samples, cells: Integers, count: int) -> Floats32:
     """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
     sums = torch.zeros(count, math.prod(samples.shape[1:]), dtype=torch.float64)
     for place, block in blocks(samples):

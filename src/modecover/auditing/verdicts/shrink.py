@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from modecover.auditing.evidence import Evidence, groups_of_equals
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
 from modecover.auditing.verdicts.missing_mass import comparable
-from modecover.features.kept import Samples, blocks
+from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Integers
-
-Rows = npt.NDArray[np.float32]
 
 LARGEST_SOUND = 0.9
 """The verdict fires where the interval of the ratio lies below this and below the null."""
@@ -33,7 +30,7 @@ HALVINGS = 10
 def shrink(evidence: Evidence) -> Verdict:
     """How much less the samples vary inside the bins than the data.
 
-    Rows off the manifold do not count: their mere distance would add spread.
+    Floats32 off the manifold do not count: their mere distance would add spread.
     """
     sides = zip((evidence.real, evidence.fake), evidence.cells, comparable(evidence), strict=True)
     (real, real_cells), (fake, fake_cells) = ((coarse(s.kept)[rows], cells[rows]) for s, cells, rows in sides)
@@ -59,7 +56,7 @@ def shrink(evidence: Evidence) -> Verdict:
     return Verdict("shrink", fires, effect, unit, null, sentence)
 
 
-def coarse(samples: Samples) -> Rows:
+def coarse(samples: Samples) -> Floats32:
     """The coarse content of images (n, C, H, W) as rows; points (n, d) as they are."""
     if samples.ndim != 4 or min(samples.shape[2:]) <= COARSE_SIDE:
         return samples[:].reshape(len(samples), -1)
@@ -67,7 +64,7 @@ def coarse(samples: Samples) -> Rows:
     return np.concatenate([functional.adaptive_avg_pool2d(part, COARSE_SIDE).flatten(1).numpy() for part in parts])
 
 
-def spread_ratio(real: Rows, fake: Rows, cells: tuple[Integers, Integers]) -> tuple[float, float]:
+def spread_ratio(real: Floats32, fake: Floats32, cells: tuple[Integers, Integers]) -> tuple[float, float]:
     """The fake rows' standard deviation inside bins over the real ones', and the standard error of its logarithm.
 
     The mean is geometric, over bins with at least five different rows of either side, each with the weight of its
@@ -94,7 +91,7 @@ def spread_ratio(real: Rows, fake: Rows, cells: tuple[Integers, Integers]) -> tu
     return math.exp(mean), error
 
 
-def _variance(rows: Rows, groups: Integers) -> tuple[float, float]:
+def _variance(rows: Floats32, groups: Integers) -> tuple[float, float]:
     """The summed variance of rows of which equal ones are one draw, and the effective number of draws."""
     if len(rows) < 2:
         return 0.0, float(len(rows))
