@@ -50,7 +50,7 @@ class Extractor:
             rows = as_rows(self.function(block), f"what the features {self.name} gave")
             if len(rows) != len(block):
                 raise UserError(
-                    f"the features {self.name} gave {len(rows)} rows for {len(block)} samples; give one each"
+                    f"the features {self.name} gave {len(rows)} rows for {len(block)} samples; give as many"
                 )
             found.append(np.asarray(rows.float().cpu().numpy()))
         return np.concatenate(found)

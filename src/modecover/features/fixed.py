@@ -32,7 +32,7 @@ def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.
     """
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
         raise UserError(
-            f"Random convolutions need images of at least {SMALLEST} x {SMALLEST}, not {shape}: choose pixels."
+            f"Random convolutions need images of at least {SMALLEST} x {SMALLEST}, not {shape}: take pixels."
         )
     random = torch.Generator().manual_seed(derive_seed(seed, "random convolutions", *shape))
     weights = []
