@@ -105,8 +105,7 @@ def by_function(function: Callable[[Any], Any]) -> Extractor:
 
 
 def _of_network(network: nn.Module, samples: Floats32) -> Tensor:
-    first = next(network.parameters(), None)
-    training = network.training
+    first, training = next(network.parameters(), None), network.training
     network.eval()
     try:
         return in_batches(network, samples, "cpu" if first is None else first.device)

@@ -31,9 +31,7 @@ def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.
         UserError: the samples are no images, or smaller.
     """
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
-        raise UserError(
-            f"Random convolutions need images of at least {SMALLEST} x {SMALLEST}, not {shape}: take pixels."
-        )
+        raise UserError(f"Random convolutions need at least {SMALLEST} x {SMALLEST} pixels, not {shape}: use pixels.")
     random = torch.Generator().manual_seed(derive_seed(seed, "random convolutions", *shape))
     weights = []
     for inputs, outputs in zip((shape[0], *WIDTHS), WIDTHS, strict=False):
