@@ -209,7 +209,7 @@ def test_only_the_first_of_several_processes_talks(tmp_path, capsys, monkeypatch
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         assert say(capsys, "train", "gan", "--data", "ring", "--out", tmp_path)[0] == 130
-    assert [type(listener).__name__ for listener in listeners] == ["Display", "Quiet"]
+    assert [type(listener).__name__ for listener in listeners] == ["Display", "Listener"]
 
 
 # ---------------------------------------------------------------- sample and evaluate

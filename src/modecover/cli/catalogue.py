@@ -36,8 +36,12 @@ def run_list(words: list[str]) -> int:
     for family, members in grouped.items():
         rows = ((name, f"{method.title}\n{method.citation}".rstrip()) for name, method in members.items())
         _section(f"Methods: {family}", rows)
-    parameters = _parameters(mixtures.PRESETS)
-    data = {name: f"{text} ({parameters[name]})" if name in parameters else text for name, text in NAMES.items()}
+    data = dict(NAMES)
+    first: dict[str, str] = {}
+    for name, values in mixtures.PRESETS.items():  # with parameters as --data takes them
+        text = ",".join(f"{key}={value}" for key, value in values.items())
+        same = first.setdefault(text, name)
+        data[name] += f" ({text if same == name else f'the same points as {same}'})"
     data |= {"hf:NAME": "a Hugging Face data set"}
     data |= {"PATH": "a folder of images, or a .npy, .npz, idx or parquet file"}
     _section("Data (--data)", data.items())
@@ -47,17 +51,6 @@ def run_list(words: list[str]) -> int:
     _section("Interventions (--intervention)", interventions.items())
     print("`modecover describe METHOD` tells what a method does; `modecover train METHOD --help` names its settings.")
     return 0
-
-
-def _parameters(presets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Each preset's parameters as `--data` takes them, or the first preset that has the same."""
-    first: dict[str, str] = {}
-    shown = {}
-    for name, values in presets.items():
-        text = ",".join(f"{key}={value}" for key, value in values.items())
-        earlier = first.setdefault(text, name)
-        shown[name] = text if earlier == name else f"the same points as {earlier}"
-    return shown
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
@@ -90,14 +83,21 @@ def run_describe(words: list[str]) -> int:
     paragraphs = "\n\n".join(inspect.cleandoc(cls.__doc__) for cls in classes if cls.__doc__).split("\n\n")
 
     networks = [f"{network}  {role}" for network, role in method.roles().items()]
-    if classes_told := usual.classes:
-        networks.append(f"and a second head of the discriminator that tells {classes_told} classes apart")
-    if usual.split_statistics:
-        networks.append("and a generator that keeps batch statistics of prior noise and of codes apart")
-    if usual.stochastic_codes:
-        networks.append("and an encoder that returns a Gaussian for each row, means and log variances")
-    if usual.packing > 1:
-        networks.append(f"and a discriminator that judges {usual.packing} rows at once")
+    asked = {
+        f"a second head of the discriminator that tells {usual.classes} classes apart": usual.classes,
+        "a generator that keeps batch statistics of prior noise and of codes apart": usual.split_statistics,
+        "an encoder that returns a Gaussian for each row, means and log variances": usual.stochastic_codes,
+        f"a discriminator that judges {usual.packing} rows at once": usual.packing > 1,
+    }
+    networks += [f"and {text}" for text, needed in asked.items() if needed]
+
+    # The updates of a step, and those of presets in which they differ.
+    own = {field.name for field in dataclasses.fields(method)}
+    schedules = [schedule(usual)]
+    for preset, values in method.presets.items():
+        other = schedule(method(**{key: value for key, value in values.items() if key in own}))
+        if other != schedules[0]:
+            schedules.append(f"{other}   with --preset {preset}")
 
     settings = []
     for field in dataclasses.fields(method):
@@ -108,27 +108,16 @@ def run_describe(words: list[str]) -> int:
         f"{name}: {method.title}",
         _block("", "\n\n".join(_wrapped(" ".join(paragraph.split())) for paragraph in paragraphs)),
         _block("Objective", textwrap.dedent(method.objective).strip()),
-        _block("Schedule of updates", "\n".join(_schedules(method))),
+        _block("Schedule of updates", "\n".join(schedules)),
         _block("Networks", "\n".join(networks)),
         _block("Settings", "\n".join(settings) or "none of its own"),
         _block("Training settings it prefers", _wrapped(_assignments(method.defaults))),
-        *(_block(f"--preset {preset}", _wrapped(_assignments(own))) for preset, own in method.presets.items()),
+        *(_block(f"--preset {preset}", _wrapped(_assignments(values))) for preset, values in method.presets.items()),
         _block("Citation", _wrapped(method.citation)),
         f"Try it: {own_command()} train {name} --data ring --out runs/{name.replace(':', '.')}",
     ]
     print("\n\n".join(part for part in parts if part))
     return 0
-
-
-def _schedules(method: type[Method]) -> list[str]:
-    """The updates of a step, and those of presets in which they differ."""
-    usual = schedule(method())
-    lines = [usual]
-    for preset, values in method.presets.items():
-        own = {name: value for name, value in values.items() if name in {f.name for f in dataclasses.fields(method)}}
-        if (other := schedule(method(**own))) != usual:
-            lines.append(f"{other}   with --preset {preset}")
-    return lines
 
 
 def schedule(method: Method) -> str:

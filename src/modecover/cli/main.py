@@ -33,7 +33,7 @@ COMMANDS = {
 }
 """Command: its function of the words behind it, as module:name in this package, and what it does."""
 
-EXIT_USER, EXIT_INTERRUPTED = 2, 130
+EXIT_FAILED, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def _told(error: BaseException) -> tuple[str, int] | None:
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted.", EXIT_INTERRUPTED
     if isinstance(error, UserError | Failure):
-        return as_flags(str(error)), error.code if isinstance(error, Failure) else EXIT_USER
+        return as_flags(str(error)), EXIT_FAILED if isinstance(error, Failure) else EXIT_USER
     if isinstance(error, OSError) and error.strerror is not None:  # no permission, no space: seldom a mistake of ours
         what = f"{error.filename} cannot be used" if error.filename else "A file could not be read or written"
         return f"{what}: {error.strerror}. Mend that, or add --traceback to see where it was needed.", EXIT_USER

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import re
 import sys
 from functools import partial
@@ -32,8 +31,8 @@ def run_sample(words: list[str]) -> int:
     parser.add_argument("--count", type=whole_number, metavar="N", help="[64 images, 2048 points]")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
     parser.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
-    text = ".png, .npy, or a folder for single images [RUN/samples.png, or .npy]"
-    parser.add_argument("--out", metavar="FILE", help=text)
+    where = ".png, .npy, or a folder for single images [RUN/samples.png, or .npy]"
+    parser.add_argument("--out", metavar="FILE", help=where)
     given = parser.parse(words)
 
     from modecover.files import require_writable
@@ -97,23 +96,18 @@ def run_evaluate(words: list[str]) -> int:
     from modecover.cli.progress import Display
     from modecover.cli.tables import print_evaluation
     from modecover.files import require_writable
-    from modecover.limits import require_memory
     from modecover.runs.evaluation import evaluator_for
 
     # Everything that can be refused is refused before the work.
     samples: int | None = given.samples
-    if samples is not None and samples < 1:
-        raise UserError(f"--samples is {samples}: ask for at least 1.")
-    if samples is not None and given.audit and samples < FEWEST:
-        raise UserError(f"--samples is {samples}: an audit needs at least {FEWEST}, or leave it out with --no-audit.")
+    if samples is not None and samples < (FEWEST if given.audit else 1):
+        least = f"an audit needs at least {FEWEST}, or leave it out with --no-audit"
+        raise UserError(f"--samples is {samples}: {least if given.audit else 'ask for at least 1'}.")
     if given.data is None and not (Path(given.model) / "run.json").is_file():
         raise UserError(
             f"{given.model} is no run, whose data could be opened again: say with --data what to compare with."
         )
     models = load_all(given.model)
-    if samples is not None:
-        size = 4 * samples * math.prod(next(iter(models.values())).shape)
-        require_memory(f"{samples:,} samples", size, "choose fewer with --samples")
     dataset = open_again(next(iter(models.values())), given.data, take_data_options(vars(given)))
     with Display() as display:
         evaluator = evaluator_for(dataset, samples, partial(display.preparing, "digit classifier for the evaluation"))
@@ -196,22 +190,21 @@ def open_again(model: GenerativeModel, source: str | None, options: dict[str, An
     from modecover.cli.progress import Display
     from modecover.data import open_data
 
-    name, opened = model.data.get("name", "data"), model.data.get("opened")
+    name, opening = model.data.get("name", "data"), model.data.get("opened")
     failed = f"The run's data {name!r} could not be opened again; say with --data what it is."
-    with Display() as display:
-        shown = {**options, "progress": display.preparing}
+    if source is not None:
+        opening = {"source": source, **({"size": model.shape[-1]} if len(model.shape) == 3 else {})}
+    elif opening is None:
+        raise UserError(f"{failed} It came from memory, not from a name or a path.")
+    try:
+        with Display() as display:
+            dataset = open_data(**{**opening, **options, "progress": display.preparing})
+    except UserError as error:
         if source is not None:
-            size = {"size": model.shape[-1]} if len(model.shape) == 3 else {}
-            dataset = open_data(source, **{**size, **shown})
-        elif opened is None:
-            raise UserError(f"{failed} It came from memory, not from a name or a path.")
-        else:
-            try:
-                dataset = open_data(**{**opened, **shown})
-            except UserError as error:
-                raise UserError(f"{failed} {error}") from None
-            except TypeError as error:  # options that no version of ours has written
-                raise UserError(failed) from error
+            raise
+        raise UserError(f"{failed} {error}") from None
+    except TypeError as error:  # options that no version of ours has written
+        raise UserError(failed) from error
     if source is None and dataset.fingerprint != model.data.get("fingerprint"):
         print(f"Note: {name} is no longer what the model was trained on; its content changed.", file=sys.stderr)
     if dataset.shape != model.shape:

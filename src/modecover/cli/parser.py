@@ -24,11 +24,7 @@ Convert = Callable[[str], Any]
 
 
 class Failure(Exception):
-    """Nothing the user typed is wrong, but the work failed. The message is one sentence, `code` the exit code."""
-
-    def __init__(self, sentence: str, code: int = 1):
-        super().__init__(sentence)
-        self.code = code
+    """Nothing the user typed is wrong, but the work failed. The message is one sentence."""
 
 
 def known(word: str, choices: Iterable[str], noun: str, where: str) -> str:
@@ -52,7 +48,15 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments in `words`; a `UserError` where they are not as declared."""
-        arguments, extra = self.parse_known_args(self._joined([self._spelled(word) for word in words]))
+        read: list[str] = []
+        for word in words:
+            # `--memory -1GB` as `--memory=-1GB`: argparse takes a word with a dash for a flag, and misses a value.
+            action = self._option_string_actions.get(read[-1]) if read else None
+            if action is not None and action.nargs is None and re.match(r"-\.?\d", word):
+                read[-1] += f"={word}"
+            else:
+                read.append(self._spelled(word))
+        arguments, extra = self.parse_known_args(read)
         if extra:
             raise UserError(f"{extra[0]!r} is one word too many: `{self.prog} --help` shows what goes where.")
         return arguments
@@ -62,17 +66,6 @@ class Parser(argparse.ArgumentParser):
         message = message.replace("expected one argument", "a value is missing")
         message = message.replace("the following arguments are required:", "missing:")
         raise UserError(f"{message[0].upper()}{message[1:].rstrip('.')}. `{self.prog} --help` shows what goes where.")
-
-    def _joined(self, words: list[str]) -> list[str]:
-        """`--memory -1GB` as `--memory=-1GB`: argparse takes a word with a dash for a flag, and misses a value."""
-        joined: list[str] = []
-        for word in words:
-            action = self._option_string_actions.get(joined[-1]) if joined else None
-            if action is not None and action.nargs is None and re.match(r"-\.?\d", word):
-                joined[-1] += f"={word}"
-            else:
-                joined.append(word)
-        return joined
 
     def _spelled(self, word: str) -> str:
         """`word`, and where it is a flag the flag's own spelling; unknown flags are refused here."""
@@ -228,7 +221,7 @@ def memory(word: str, alone: int = 1) -> int:
     from modecover.limits import byte_count
 
     try:
-        size = byte_count(word) if math.isnan(_float(word)) else int(min(number(word), 2.0**40) * alone)
+        size = byte_count(word) if math.isnan(_float(word)) else int(min(number(word) * alone, 2.0**70))
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
     if size < 1:

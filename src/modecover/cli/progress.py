@@ -29,16 +29,6 @@ WINDOW = 60.0
 """Seconds that the pace is measured over; rich keeps a thousand measurements, enough at one for each `REDRAW`."""
 
 
-class Quiet(Listener):
-    """Hears everything and shows nothing: every process but the first."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        pass
-
-
 class _Live(Progress):
     """The bar, and the losses on a line of their own."""
 
@@ -65,7 +55,7 @@ def duration(seconds: float) -> str:
     return f"{years:.2g} years" if years > 1000 else str(timedelta(seconds=round(seconds)))
 
 
-class Display(Quiet):
+class Display(Listener):
     """A bar with steps per second and time left, the losses by name below it, evaluations and notes above it."""
 
     @held()
@@ -88,6 +78,9 @@ class Display(Quiet):
         self._deadline = math.inf
         self.picture: Path | None = None
         """The newest picture of samples."""
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *raised: object) -> None:
         self.progress.stop()

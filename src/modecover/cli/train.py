@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,19 +46,20 @@ def run(words: list[str]) -> int:
     given = vars(train_parser(words[0], registry.get(name)).parse(words[1:]))
     source, out, dry = given.pop("data"), given.pop("out"), given.pop("dry_run")
     if dry:
-        dry_run(name, source, take_data_options(given), **given)
+        dry_run(name, source, given)
         return 0
     out = out or f"runs/{name}-{re.sub(r'[^a-zA-Z0-9.]+', '-', os.path.basename(source.rstrip('/'))).strip('-.')}"
 
-    from modecover.cli.progress import Display, Quiet
+    from modecover.cli.progress import Display
     from modecover.cli.tables import print_evaluation
     from modecover.engine.finite import NonFiniteError
+    from modecover.runs.listener import Listener
     from modecover.runs.run import train
 
     keep_freed_memory()
-    listener = Display() if os.environ.get("RANK", "0") == "0" else Quiet()
+    first = os.environ.get("RANK", "0") == "0"  # of several processes one talks
     try:
-        with listener:
+        with Display() if first else nullcontext(Listener()) as listener:
             result = train(name, source, out, listener=listener, **given)
     except NonFiniteError as error:
         raise Failure(str(error)) from error
@@ -90,7 +91,6 @@ module:Class, as Python imports it from here. For example:
 
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
-    from modecover.methods import registry
     from modecover.runs.resolve import PROTOCOLS, settings_of
     from modecover.runs.settings import Settings
 
@@ -102,7 +102,7 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     )
     group = parser.add_argument_group("the run")
     group.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
-    group.add_argument("--out", metavar="DIR", help=f"the run's folder [runs/{registry.name_of(method)}-SOURCE]")
+    group.add_argument("--out", metavar="DIR", help="the run's folder [runs/METHOD-SOURCE]")
     presets = f"of the method: {', '.join(method.presets) or 'it has none'}"
     protocols = f"of the literature: {', '.join(PROTOCOLS)}, none [points for points, none for images]"
     add_optional(group, {"preset": (str, "NAME", presets), "protocol": (str, "NAME", protocols)})
@@ -114,19 +114,8 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     return parser
 
 
-def dry_run(
-    name: str,
-    data: Any,
-    opening: Mapping[str, Any],
-    *,
-    preset: str | None = None,
-    protocol: str | None = None,
-    **chosen: Any,
-) -> None:
-    """Print what `train` with these arguments would do at each step, after doing a few steps; nothing is kept.
-
-    `opening`: options of `open_data`; `chosen`: settings of the method and of training.
-    """
+def dry_run(name: str, data: str, given: dict[str, Any]) -> None:
+    """Print what `train` would do at each step with the options that were given, after doing a few; nothing is kept."""
     import torch
 
     from modecover.cli.progress import Display, duration
@@ -136,8 +125,10 @@ def dry_run(
     from modecover.runs.run import open_for_networks
 
     with Display() as display:
-        dataset = open_for_networks(name, data, chosen.get("networks", "auto"), None, display, **opening)
-        method, settings = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=chosen)
+        opening = take_data_options(given)
+        dataset = open_for_networks(name, data, given.get("networks", "auto"), None, display, **opening)
+        named = {layer: given.pop(layer, None) for layer in ("preset", "protocol")}
+        method, settings = resolve(name, dataset.shape, **named, chosen=given)
         device = choose_device(settings.device)
         progress = partial(display.preparing, "networks of each seed")
         engine = build_engine(method, settings, dataset, device=device, progress=progress)

@@ -16,18 +16,9 @@ from modecover.pictures.scatters import comparison_picture
 from modecover.runs.listener import Listener
 from modecover.runs.model import load
 
-EXPERIMENT = Experiment(
-    name="demo",
-    question="Eight Gaussians on a ring: which of them do a plain GAN and an Intervention GAN find?",
-    tables=(
-        Table(
-            name="",
-            data="ring",
-            settings={"seeds": 4, "steps": 3000},
-            arms=(Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True})),
-        ),
-    ),
-)
+QUESTION = "Eight Gaussians on a ring: which of them do a plain GAN and an Intervention GAN find?"
+ARMS = (Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True}))
+EXPERIMENT = Experiment("demo", QUESTION, (Table("", "ring", {"seeds": 4, "steps": 3000}, ARMS),))
 
 POINTS = 1000
 """Drawn of each seed."""
@@ -53,15 +44,14 @@ def demo(out: Path, listener: Listener) -> tuple[list[Result], Path]:
     seeds = results[0].summary["seeds"]
     samples = {r.arm.label: [load(r.folder, seed=seed).sample(POINTS) for seed in seeds] for r in results}
     modes = results[0].summary["evaluation"]["modes"]
-    captions = {
-        r.arm.label: [f"{row['modes_many']:.0f} of {modes} modes" for row in r.summary["last"]] for r in results
-    }
+    last = {r.arm.label: r.summary["last"] for r in results}
+    captions = {arm: [f"{row['modes_many']:.0f} of {modes} modes" for row in rows] for arm, rows in last.items()}
     picture = comparison_picture(
         dataset.sample(POINTS, torch.Generator().manual_seed(0)),
         samples,
         landmarks_of(dataset),
         captions,
         seeds=seeds,
-        title=EXPERIMENT.question,
+        title=QUESTION,
     )
     return results, save_png_atomic(picture, out / "demo.png")

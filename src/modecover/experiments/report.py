@@ -11,8 +11,6 @@ from typing import Any
 from modecover.experiments.declared import Experiment, Result
 from modecover.files import plain
 
-Numbers = Sequence[Mapping[str, float]]
-
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "modes_any": ("modes >= 1", lambda v: f"{v:.1f}"),
     "modes_many": ("modes > 20", lambda v: f"{v:.1f}"),
@@ -92,7 +90,7 @@ def counts(row: Mapping[str, float]) -> tuple[float, float]:
     return row["modes_any"], row["modes_many"] if "modes_many" in row else row["modes_enough"]
 
 
-def full(rows: Numbers, total: int) -> int:
+def full(rows: Sequence[Mapping[str, float]], total: int) -> int:
     """How many seeds have every mode by both counts."""
     return sum(min(counts(row)) == total for row in rows)
 
@@ -185,5 +183,5 @@ def write_rows(path: Path, results: Sequence[Result]) -> None:
     for result in results:
         arm = {"group": result.table, "label": result.arm.label, "method": result.arm.method}
         row = {**arm, "settings": dict(result.arm.settings), "broken": result.broken, "summary": result.summary}
-        lines.append(json.dumps(plain(row), allow_nan=False))
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        lines.append(f"{json.dumps(plain(row), allow_nan=False)}\n")
+    path.write_text("".join(lines), encoding="utf-8")

@@ -13,7 +13,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing.managers import SyncManager
@@ -50,34 +50,27 @@ def run_experiment(
     if workers is not None and workers < 1:
         raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
     tables = experiment.tables
-    if any(arm.candidates for table in tables for arm in table.arms):
-        tables = _with_the_best(tables, experiment.search, out / "search", listener, workers)
-        out = out / "table"
-    return _run_tables(tables, out, listener, workers)
-
-
-def _with_the_best(
-    tables: Sequence[Table], search: Mapping[str, Any], out: Path, listener: Listener, workers: int | None
-) -> tuple[Table, ...]:
-    """The tables, each arm with the best of its candidates for its settings."""
-
     searches = [
         Table(
             f"{table.name}/{arm.label}",
             table.data,
-            {**table.settings, **search},
+            {**table.settings, **experiment.search},
             tuple(Arm(ascii_lowercase[number], arm.method, own) for number, own in enumerate(arm.candidates)),
         )
         for table in tables
         for arm in table.arms
         if arm.candidates
     ]
-    best = iter([choose(results).arm.settings for results in _run_tables(searches, out, listener, workers)])
+    if searches:
+        found = _run_tables(searches, out / "search", listener, workers)
+        best = iter([choose(results).arm.settings for results in found])
 
-    def chosen(arm: Arm) -> Arm:
-        return replace(arm, settings=next(best), candidates=()) if arm.candidates else arm
+        def chosen(arm: Arm) -> Arm:
+            return replace(arm, settings=next(best), candidates=()) if arm.candidates else arm
 
-    return tuple(replace(table, arms=tuple(map(chosen, table.arms))) for table in tables)
+        tables = tuple(replace(table, arms=tuple(map(chosen, table.arms))) for table in tables)
+        out = out / "table"
+    return _run_tables(tables, out, listener, workers)
 
 
 def choose(results: Sequence[Result]) -> Result:
@@ -131,8 +124,7 @@ def _stand_apart() -> None:
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """A run's `summary.json`; numbers that are not finite, which JSON writes as text, are numbers again."""
-    summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
-    return summary
+    return with_numbers(json.loads((folder / "summary.json").read_text()))
 
 
 class _Messenger(Listener):
@@ -169,7 +161,7 @@ def _run_arm(
     try:
         run = train(arm.method, table.data, folder, listener=_Messenger(str(folder), news, stop), **settings)
     except NonFiniteError as error:
-        news.put((str(folder), settings["steps"], settings["steps"]))
+        news.put((str(folder), settings.get("steps", 1), settings.get("steps", 1)))
         return Result(arm, folder, {}, str(error), table.name)
     if not run.finished:
         raise UserError(f"{arm.label} was stopped before its end: the same command goes on from there.")
