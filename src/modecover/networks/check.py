@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,15 +25,8 @@ CALLS = 2
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Call:
-    """How a network is called, and what it must return."""
-
-    options: Mapping[str, str]
-    wanted: Sequence[Shape]
-    """The shapes that will do."""
-    otherwise: Callable[[Shape], str]
-    """What to say of another shape."""
+Call = tuple[Mapping[str, str], Sequence[Shape], Callable[[Shape], str]]
+"""The options of a network's call, the shapes that will do, and what to say of another shape."""
 
 
 def check_network(
@@ -92,14 +84,14 @@ def check_network(
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randn(ROWS, *each, generator=generator).to(device) for each in shapes]
     with _left_as_found(module):
-        for call in calls:
-            output = _called(name, module, rows, given, call.options)
+        for options, wanted, otherwise in calls:
+            output = _called(name, module, rows, given, options)
             found = tuple(output.shape)
             if not output.isfinite().all():
                 raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
-            if found not in call.wanted:
-                head = ' and head="classes"' if "head" in call.options else ""
-                raise UserError(f"{name} returned shape {found} for {given}{head}; {call.otherwise(found)}.")
+            if found not in wanted:
+                head = ' and head="classes"' if "head" in options else ""
+                raise UserError(f"{name} returned shape {found} for {given}{head}; {otherwise(found)}.")
         if practice:
             _practise(name, module, rows, given, calls)
 
@@ -130,7 +122,7 @@ def _check_numbers(name: str, module: nn.Module) -> None:
         )
 
 
-def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> list[_Call]:
+def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> list[Call]:
     told = accepts_option(module, "kind")
     if split and not told and any("running_mean" in part._buffers for part in module.modules()):
         raise UserError(
@@ -144,11 +136,11 @@ def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> li
         other = f" or use size={found[2]}" if square else ""
         return f"the data needs {wanted}: change the last layers of {name}{other}"
 
-    options = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
-    return [_Call(option, [wanted], otherwise) for option in options]
+    options: list[dict[str, str]] = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
+    return [(option, [wanted], otherwise) for option in options]
 
 
-def _of_encoder(name: str, latent: int, stochastic: bool) -> list[_Call]:
+def _of_encoder(name: str, latent: int, stochastic: bool) -> list[Call]:
     wanted = (ROWS, 2 * latent if stochastic else latent)
 
     def otherwise(found: Shape) -> str:
@@ -160,10 +152,10 @@ def _of_encoder(name: str, latent: int, stochastic: bool) -> list[_Call]:
         other = f" or use latent={found[1]}" if len(found) == 2 and found[0] == ROWS else ""
         return f"a latent dimension of {latent} needs {wanted}: change the last layers of {name}{other}"
 
-    return [_Call({}, [wanted], otherwise)]
+    return [({}, [wanted], otherwise)]
 
 
-def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[_Call]:
+def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[Call]:
     if classes and not accepts_option(module, "head"):
         raise UserError(
             f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes no "
@@ -172,9 +164,9 @@ def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[_Call]
         )
     scores, logits = [(ROWS,), (ROWS, 1)], (ROWS, classes)
     score = f"a discriminator returns one score a row, {scores[0]} or {scores[1]}"
-    calls = [_Call({}, scores, lambda found: f"{score}: end {name} with a flatten and a linear layer to 1")]
+    calls: list[Call] = [({}, scores, lambda found: f"{score}: end {name} with a flatten and a linear layer to 1")]
     told = f"the method needs {logits}: give its classifier head {classes} outputs"
-    return [*calls, _Call({"head": "classes"}, [logits], lambda found: told)] if classes else calls
+    return [*calls, ({"head": "classes"}, [logits], lambda found: told)] if classes else calls
 
 
 def _called(
@@ -200,7 +192,7 @@ def _called(
     return output
 
 
-def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[_Call]) -> None:
+def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[Call]) -> None:
     """Raise `UserError` unless a copy of the network can be trained: called several times, and differentiated."""
     if not any(True for _ in module.parameters()):
         raise UserError(f"{name} is a network without parameters, which cannot be trained: give it at least one layer.")
@@ -211,12 +203,12 @@ def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, 
             f"{name} is frozen (requires_grad is False for all of its parameters), and every network of a method is "
             f"trained: call {name}.requires_grad_(True)."
         )
-    for call in calls:
+    for options, _, _ in calls:
         shapes = set()
         for _ in range(CALLS):
             with torch.enable_grad():
                 inputs = [x.clone().requires_grad_() for x in rows]
-                output = _called(name, pupil, inputs, given, call.options, " in training mode")
+                output = _called(name, pupil, inputs, given, options, " in training mode")
                 shapes.add(tuple(output.shape))
                 try:
                     total = output.float().square().sum()

@@ -172,9 +172,7 @@ class JointMLPDiscriminator(_Perceptron):
     """Data rows (B, *shape) with latent rows (B, latent) to scores (B,): fully connected on both, side by side.
 
     Args:
-        shape: of one sample.
-        latent: d, the latent dimension.
-        hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
+        shape, latent, hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
         spectral: spectral normalisation of every layer.
     """
 
