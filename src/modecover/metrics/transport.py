@@ -39,10 +39,7 @@ def wasserstein(samples: ArrayLike, reference: ArrayLike, *, order: int = 1, lim
 
     size = min(len(points), len(targets), limit)
     random = np.random.default_rng(seed)
-    costs: Floats = cdist(_subset(points, size, random), _subset(targets, size, random)) ** order
+    drawn = [each[random.permutation(len(each))[:size]] for each in (points, targets)]
+    costs: Floats = cdist(*drawn) ** order
     rows, columns = linear_sum_assignment(costs)
     return math.pow(float(costs[rows, columns].mean()), 1 / order)
-
-
-def _subset(points: Floats, size: int, random: np.random.Generator) -> Floats:
-    return points[random.permutation(len(points))[:size]]
