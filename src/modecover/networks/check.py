@@ -1,13 +1,12 @@
 """Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence.
 
-First in evaluation mode, as samples are asked for; then a copy is called and differentiated as in a step of training.
+A copy is called in evaluation mode, as samples are asked for, and then called and differentiated as in training.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -44,8 +43,8 @@ def check_network(
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
-    The forward runs in evaluation mode without gradients, then a copy is called as in training; modes, buffers and
-    torch's random state are left as found.
+    A copy runs in evaluation mode without gradients, and then as in training: the network, and torch's random state,
+    are left as found.
 
     Args:
         role: as `Method.roles()` gives it.
@@ -80,12 +79,15 @@ def check_network(
     else:
         calls = _of_discriminator(name, module, 0 if role == "joint discriminator" else classes)
 
+    # On a copy, so that modes and buffers are left as found.
+    pupil = detached_copy(module).eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randn(ROWS, *each, generator=generator).to(device) for each in shapes]
-    with _left_as_found(module):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for options, wanted, otherwise in calls:
-            output = _called(name, module, rows, given, options)
+            with torch.no_grad():
+                output = _called(name, pupil, rows, given, options)
             found = tuple(output.shape)
             if not output.isfinite().all():
                 raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
@@ -93,7 +95,7 @@ def check_network(
                 head = ' and head="classes"' if "head" in options else ""
                 raise UserError(f"{name} returned shape {found} for {given}{head}; {otherwise(found)}.")
         if practice:
-            _practise(name, module, rows, given, calls)
+            _practise(name, pupil.train(), rows, given, calls)
 
 
 def accepts_option(module: nn.Module, name: str) -> bool:
@@ -192,11 +194,10 @@ def _called(
     return output
 
 
-def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[Call]) -> None:
-    """Raise `UserError` unless a copy of the network can be trained: called several times, and differentiated."""
-    if not any(True for _ in module.parameters()):
+def _practise(name: str, pupil: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[Call]) -> None:
+    """Raise `UserError` unless the network can be trained: called several times, and differentiated."""
+    if not any(True for _ in pupil.parameters()):
         raise UserError(f"{name} is a network without parameters, which cannot be trained: give it at least one layer.")
-    pupil = detached_copy(module).train()
     parameters = [p for p in pupil.parameters() if p.requires_grad]
     if not parameters:
         raise UserError(
@@ -206,10 +207,9 @@ def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, 
     for options, _, _ in calls:
         shapes = set()
         for _ in range(CALLS):
+            inputs = [x.clone().requires_grad_() for x in rows]
             with torch.enable_grad():
-                inputs = [x.clone().requires_grad_() for x in rows]
                 output = _called(name, pupil, inputs, given, options, " in training mode")
-                shapes.add(tuple(output.shape))
                 try:
                     total = output.float().square().sum()
                     slopes = torch.autograd.grad(total, parameters, allow_unused=True) if output.requires_grad else ()
@@ -223,30 +223,9 @@ def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, 
                     f"{name}'s output does not depend on its parameters in a way that autograd follows, so that "
                     "nothing would be trained: leave detach, no_grad, .data and NumPy out of its forward."
                 )
+            shapes.add(tuple(output.shape))
         if len(shapes) > 1:
             raise UserError(
                 f"{name} returned the shapes {' and '.join(map(str, sorted(shapes)))} for the same {given}: let "
                 "its forward return one shape at every call."
             )
-
-
-@contextmanager
-def _left_as_found(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; on leaving, modes, buffers and random state are put back."""
-    modes = [(part, part.training) for part in module.modules()]
-    buffers = [
-        (part, key, buffer, buffer.detach().clone())
-        for part in module.modules()
-        for key, buffer in part._buffers.items()
-        if buffer is not None
-    ]
-    devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
-        try:
-            module.eval()
-            yield
-        finally:
-            for part, training in modes:
-                part.training = training
-            for part, key, buffer, value in buffers:
-                part._buffers[key] = buffer.copy_(value)
