@@ -49,7 +49,7 @@ from modecover.networks.network import (
     OwnNetwork,
     network,
 )
-from modecover.networks.normalization import Law, SplitBatchNorm, batch_norm, normalized_codes
+from modecover.networks.normalization import Law, SplitBatchNorm, batch_norm
 from modecover.networks.spectral import SpectralConv2d
 
 
@@ -139,9 +139,6 @@ class DCGANEncoder(_DCGAN, BaseEncoder):
     def body(self) -> list[nn.Module]:
         last = LastConv2d(self.channels()[-1], self.latent, bias=not self.normalize)
         return [*self.trunk()[0], last, nn.Flatten()]
-
-    def codes(self) -> list[nn.Module]:
-        return normalized_codes(self.latent, self.law, self.affine)
 
 
 @network
