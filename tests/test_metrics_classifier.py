@@ -239,5 +239,5 @@ def test_bad_digits_are_named(few: Digits) -> None:
     for some, names, cause in cases:
         with pytest.raises(UserError, match=cause):
             train_digit_classifier(some, names)
-    with pytest.raises(UserError, match="at least one step"):
+    with pytest.raises(UserError, match="steps is 0: give at least 1"):
         train_digit_classifier(images, labels, steps=0)

@@ -146,7 +146,7 @@ def test_pieces_of_any_size_give_the_same(monkeypatch):
 
 def test_the_pivoted_factor_has_the_rank_of_the_matrix():
     half = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 9)))
-    factor = module._factor_by_pivots(half.T @ half)
+    factor = module._factor_of_covariance(half.T @ half)
     assert len(factor) == 4
     torch.testing.assert_close(factor.T @ factor, half.T @ half, rtol=1e-12, atol=1e-12)
 

@@ -80,7 +80,7 @@ def test_progress_ends_at_the_whole():
     ("options", "words"),
     [
         ({"certain": 0.4}, "between 0.5 and 1"),
-        ({"steps": 0}, "steps >= 1"),
+        ({"steps": 0}, "steps is 0: give at least 1"),
         ({"levels": [-1.0]}, "at least 0"),
         ({"levels": []}, "noise levels"),
         ({"regions": [0, 1]}, "2 regions for 30 real rows"),

@@ -79,8 +79,7 @@ def frechet_latent_distance(codes: ArrayLike) -> float:
     rows = as_rows(codes, "codes", fewest=2)
     mean = mean_of(rows)
     factor = _factor_of_rows(rows, mean)
-    dimensions = float(rows.shape[1])
-    squares = float(mean @ mean) + float(factor.square().sum()) + dimensions
+    squares = float(mean @ mean) + float(factor.square().sum()) + rows.shape[1]
     return max(0.0, squares - 2 * _sum_of_singular_values(factor, squares))
 
 
@@ -121,16 +120,8 @@ def _covariance(rows: Tensor, mean: Tensor) -> Tensor:
 
 
 def _factor_of_covariance(covariance: Tensor) -> Tensor:
-    """A of r rows, the numerical rank, with A'A the covariance."""
-    lower, failed = torch.linalg.cholesky_ex(covariance)
-    pivots = lower.diagonal()
-    if not failed and pivots.min() > 1e-5 * pivots.max():
-        return lower.T
-    return _factor_by_pivots(covariance)
-
-
-def _factor_by_pivots(covariance: Tensor) -> Tensor:
-    """The Cholesky factor by descending pivots, cut off where only rounding is left."""
+    """A of r rows, the numerical rank, with A'A the covariance: Cholesky's factor by descending pivots, cut off where
+    only rounding is left."""
     from scipy.linalg.lapack import dpstrf
 
     size = len(covariance)

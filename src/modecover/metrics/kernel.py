@@ -50,14 +50,14 @@ def kernel_distance(real: ArrayLike, fake: ArrayLike) -> float:
     def kernel(products: Tensor) -> float:
         return float((products / x.shape[1] + 1).pow(DEGREE).sum())
 
-    def mean(a: Tensor, b: Tensor) -> float:
-        total = sum(kernel(left.double() @ right.double().T) for _, left in parts(a) for _, right in parts(b))
-        if a is not b:
-            return total / (len(a) * len(b))
-        total -= sum(kernel(part.double().square().sum(1)) for _, part in parts(a))
-        return total / (len(a) * (len(a) - 1))
+    def total(a: Tensor, b: Tensor) -> float:
+        return sum(kernel(left.double() @ right.double().T) for _, left in parts(a) for _, right in parts(b))
 
-    return mean(x, x) + mean(y, y) - 2 * mean(x, y)
+    def within(a: Tensor) -> float:
+        own = sum(kernel(part.double().square().sum(1)) for _, part in parts(a))
+        return (total(a, a) - own) / (len(a) * (len(a) - 1))
+
+    return within(x) + within(y) - 2 * total(x, y) / (len(x) * len(y))
 
 
 class KernelSums:

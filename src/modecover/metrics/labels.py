@@ -53,9 +53,8 @@ def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = 
     Raises:
         UserError: the labels or the reference are not as described.
     """
-    uniform = as_law(None, modes)
     counts = np.bincount(as_labels(labels, modes), minlength=modes).astype(np.int64)
-    law = None if reference is None else as_law(reference, modes)
+    uniform, law = as_law(None, modes), None if reference is None else as_law(reference, modes)
     return LabelModes(
         samples=int(counts.sum()),
         modes=modes,

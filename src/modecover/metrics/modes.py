@@ -64,9 +64,11 @@ def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: A
     Raises:
         UserError: the shapes do not fit, or `std` or a weight is not positive.
     """
-    points, middles = as_floats(samples), as_floats(centres)
-    _check(points, middles, std)
-    law = _mixture_law(weights, len(middles))
+    points, (middles, law) = as_floats(samples), _mixture(centres, std, weights)
+    if points.ndim != 2 or not len(points) or points.shape[1] != middles.shape[1]:
+        raise UserError(
+            f"samples have shape {points.shape}; give at least one row of {middles.shape[1]} numbers, like the centres"
+        )
     mode, square = _nearest(points, middles)
     good = square <= (RADIUS * std) ** 2
     counts = np.bincount(mode[good], minlength=len(middles)).astype(np.int64)
@@ -100,7 +102,7 @@ def truncated_std(dimensions: int) -> float:
     return math.sqrt(_chi_square(dimensions + 2, RADIUS**2) / _chi_square(dimensions, RADIUS**2))
 
 
-@held(seed=0)
+@held(count=1, seed=0)
 def draw_mixture(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> Floats:
@@ -109,13 +111,10 @@ def draw_mixture(
     Raises:
         UserError: the centres are not (K, d), `std` or a weight is not positive, or `count` is below 1.
     """
-    middles = as_floats(centres)
-    if count < 1:
-        raise UserError(f"count is {count}; ask for at least one point")
-    _check(middles, middles, std)
+    middles, law = _mixture(centres, std, weights)
     require_memory(f"{count:,} points", 16.0 * count * middles.shape[1], "ask for fewer")
     random = np.random.default_rng(seed)
-    mode = random.choice(len(middles), size=count, p=_mixture_law(weights, len(middles)))
+    mode = random.choice(len(middles), size=count, p=law)
     return np.asarray(middles[mode] + std * random.standard_normal((count, middles.shape[1])))
 
 
@@ -127,22 +126,17 @@ def ideal_sampler_row(
     return mixture_modes(draw_mixture(centres, std, weights, count=count, seed=seed), centres, std, weights)
 
 
-def _check(points: Floats, centres: Floats, std: float) -> None:
-    if centres.ndim != 2 or not centres.size or not np.isfinite(centres).all():
-        raise UserError(f"centres have shape {centres.shape}; give finite numbers of shape (modes, dimensions)")
-    if points.ndim != 2 or not len(points) or points.shape[1] != centres.shape[1]:
-        raise UserError(
-            f"samples have shape {points.shape}; give at least one row of {centres.shape[1]} numbers, like the centres"
-        )
+def _mixture(centres: ArrayLike, std: float, weights: ArrayLike | None) -> tuple[Floats, Floats]:
+    """Centres (modes, d) and probabilities (modes,) of a mixture; `UserError` where there is none such."""
+    middles = as_floats(centres)
+    if middles.ndim != 2 or not middles.size or not np.isfinite(middles).all():
+        raise UserError(f"centres have shape {middles.shape}; give finite numbers of shape (modes, dimensions)")
     if not (math.isfinite(std) and std > 0):
         raise UserError(f"std is {std}; the modes need a positive standard deviation")
-
-
-def _mixture_law(weights: ArrayLike | None, modes: int) -> Floats:
-    law = as_law(weights, modes)
+    law = as_law(weights, len(middles))
     if (law == 0).any():
         raise UserError("a mode has weight 0; leave its centre out, since nothing is expected there")
-    return law
+    return middles, law
 
 
 def _nearest(points: Floats, centres: Floats) -> tuple[Integers, Floats]:

@@ -125,7 +125,7 @@ def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     return 1 - math.prod((real_count - 1 - j) / (others - j) for j in range(k))
 
 
-@held(seed=0)
+@held(memory=2**20, subsets=1, subset_size=2, seed=0)
 def neighbour_statistics(
     real: ArrayLike,
     fake: ArrayLike,
@@ -150,6 +150,7 @@ def neighbour_statistics(
         train: the rows a generator was trained on, shape (l, d), where `real` was held out: to see copies.
         k: which neighbour a ball reaches to; 1 <= k < min(n, m).
         memory: bytes that may be used beside the inputs, roughly; what does not fit is computed in smaller blocks.
+            A megabyte at least.
         subsets, subset_size: of the kernel distance's random subsets. None is larger than half of a set.
         seed: of the random subsets.
         progress: called after every block.
@@ -164,10 +165,6 @@ def neighbour_statistics(
         raise UserError(
             f"k is {k} and the smaller set has {smallest} rows; choose a k of at least 1 and below that number"
         )
-    if subsets < 1 or subset_size < 2:
-        raise UserError(f"there are {subsets} subsets of {subset_size} rows; ask for at least 1 of at least 2")
-    if memory < 2**20:
-        raise UserError(f"memory is {memory} bytes; allow at least a megabyte")
     x, y, *rest = _points(sets, memory)
     size = max(2, min(subset_size, len(x) // 2, len(y) // 2))
     kernel = KernelSums(x, y, subsets=subsets, size=size, seed=seed)

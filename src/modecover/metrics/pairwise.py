@@ -271,31 +271,23 @@ class Candidates:
         index = self.index.gather(1, places)[:, order - 1]
         settled = (low[:, -1] > ceiling) | (found == 0) | (low.shape[1] >= self.others)
         if self.p.frame.dtype != torch.float64 and not settled.all():
-            again = (~settled).nonzero()[:, 0]
-            for part in again.split(_ROWS_AGAIN):
-                better = self._in_double(part, order)
+            # Bounds by products in float32 are too wide for these rows: they are looked for again in float64.
+            frame = replace(self.p.frame, dtype=torch.float64)
+            q = Points(self.q.rows, frame, keep=False, block=_ROWS_AGAIN)
+            for part in (~settled).nonzero()[:, 0].split(_ROWS_AGAIN):
+                p, own = Points(self.p.rows[part], frame, keep=True, block=_ROWS_AGAIN), self.own
+                again = Candidates(p, q, order, None if own is None else own[part])
+                for i, j, bounds in blocks_between(p, q):
+                    if again.own is not None:
+                        here = ((again.own >= j.start) & (again.own < j.stop)).nonzero()[:, 0]
+                        bounds[here, again.own[here] - j.start] = torch.inf
+                    again.offer(i, j, bounds)
+                better = again.settle(order)
                 index[part], found[part] = better.index, better.squares
         return Found(index, found)
-
-    def _in_double(self, rows: Tensor, order: int) -> Found:
-        frame = replace(self.p.frame, dtype=torch.float64)
-        p = Points(self.p.rows[rows], frame, keep=True, block=_ROWS_AGAIN)
-        q = Points(self.q.rows, frame, keep=False, block=_ROWS_AGAIN)
-        return nearest(p, q, order, None if self.own is None else self.own[rows])
 
     def closer_than(self, limit: float) -> Tensor:
         """How many candidates of each row lie at most at the squared distance `limit`; at most all that are held."""
         rows, columns = places_of(self.low.double() <= limit)
         close = exact_distances(self.p, rows, self.q, self.index[rows, columns]) <= limit
         return torch.bincount(rows[close], minlength=len(self.p))
-
-
-def nearest(p: Points, q: Points, order: int = 1, own: Tensor | None = None) -> Found:
-    """The order-th nearest row of `q` for every row of `p`; `own` as in `Candidates`."""
-    candidates = Candidates(p, q, order, own)
-    for i, j, bounds in blocks_between(p, q):
-        if own is not None:
-            here = ((own[i] >= j.start) & (own[i] < j.stop)).nonzero()[:, 0]
-            bounds[here, own[i][here] - j.start] = torch.inf
-        candidates.offer(i, j, bounds)
-    return candidates.settle(order)

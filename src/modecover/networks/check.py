@@ -1,14 +1,12 @@
 """Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence.
 
-First in evaluation mode, as samples are asked for; then a copy is called and differentiated as in a step of training.
+A copy is called in evaluation mode, as samples are asked for, and then called and differentiated as in training.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,15 +24,8 @@ CALLS = 2
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Call:
-    """How a network is called, and what it must return."""
-
-    options: Mapping[str, str]
-    wanted: Sequence[Shape]
-    """The shapes that will do."""
-    otherwise: Callable[[Shape], str]
-    """What to say of another shape."""
+Call = tuple[Mapping[str, str], Sequence[Shape], Callable[[Shape], str]]
+"""The options of a network's call, the shapes that will do, and what to say of another shape."""
 
 
 def check_network(
@@ -52,8 +43,8 @@ def check_network(
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
-    The forward runs in evaluation mode without gradients, then a copy is called as in training; modes, buffers and
-    torch's random state are left as found.
+    A copy runs in evaluation mode without gradients, and then as in training: the network, and torch's random state,
+    are left as found.
 
     Args:
         role: as `Method.roles()` gives it.
@@ -88,20 +79,23 @@ def check_network(
     else:
         calls = _of_discriminator(name, module, 0 if role == "joint discriminator" else classes)
 
+    # On a copy, so that modes and buffers are left as found.
+    pupil = detached_copy(module).eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randn(ROWS, *each, generator=generator).to(device) for each in shapes]
-    with _left_as_found(module):
-        for call in calls:
-            output = _called(name, module, rows, given, call.options)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for options, wanted, otherwise in calls:
+            with torch.no_grad():
+                output = _called(name, pupil, rows, given, options)
             found = tuple(output.shape)
             if not output.isfinite().all():
                 raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
-            if found not in call.wanted:
-                head = ' and head="classes"' if "head" in call.options else ""
-                raise UserError(f"{name} returned shape {found} for {given}{head}; {call.otherwise(found)}.")
+            if found not in wanted:
+                head = ' and head="classes"' if "head" in options else ""
+                raise UserError(f"{name} returned shape {found} for {given}{head}; {otherwise(found)}.")
         if practice:
-            _practise(name, module, rows, given, calls)
+            _practise(name, pupil.train(), rows, given, calls)
 
 
 def accepts_option(module: nn.Module, name: str) -> bool:
@@ -130,7 +124,7 @@ def _check_numbers(name: str, module: nn.Module) -> None:
         )
 
 
-def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> list[_Call]:
+def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> list[Call]:
     told = accepts_option(module, "kind")
     if split and not told and any("running_mean" in part._buffers for part in module.modules()):
         raise UserError(
@@ -144,11 +138,11 @@ def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> li
         other = f" or use size={found[2]}" if square else ""
         return f"the data needs {wanted}: change the last layers of {name}{other}"
 
-    options = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
-    return [_Call(option, [wanted], otherwise) for option in options]
+    options: list[dict[str, str]] = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
+    return [(option, [wanted], otherwise) for option in options]
 
 
-def _of_encoder(name: str, latent: int, stochastic: bool) -> list[_Call]:
+def _of_encoder(name: str, latent: int, stochastic: bool) -> list[Call]:
     wanted = (ROWS, 2 * latent if stochastic else latent)
 
     def otherwise(found: Shape) -> str:
@@ -160,10 +154,10 @@ def _of_encoder(name: str, latent: int, stochastic: bool) -> list[_Call]:
         other = f" or use latent={found[1]}" if len(found) == 2 and found[0] == ROWS else ""
         return f"a latent dimension of {latent} needs {wanted}: change the last layers of {name}{other}"
 
-    return [_Call({}, [wanted], otherwise)]
+    return [({}, [wanted], otherwise)]
 
 
-def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[_Call]:
+def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[Call]:
     if classes and not accepts_option(module, "head"):
         raise UserError(
             f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes no "
@@ -172,9 +166,9 @@ def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[_Call]
         )
     scores, logits = [(ROWS,), (ROWS, 1)], (ROWS, classes)
     score = f"a discriminator returns one score a row, {scores[0]} or {scores[1]}"
-    calls = [_Call({}, scores, lambda found: f"{score}: end {name} with a flatten and a linear layer to 1")]
+    calls: list[Call] = [({}, scores, lambda found: f"{score}: end {name} with a flatten and a linear layer to 1")]
     told = f"the method needs {logits}: give its classifier head {classes} outputs"
-    return [*calls, _Call({"head": "classes"}, [logits], lambda found: told)] if classes else calls
+    return [*calls, ({"head": "classes"}, [logits], lambda found: told)] if classes else calls
 
 
 def _called(
@@ -200,24 +194,22 @@ def _called(
     return output
 
 
-def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[_Call]) -> None:
-    """Raise `UserError` unless a copy of the network can be trained: called several times, and differentiated."""
-    if not any(True for _ in module.parameters()):
+def _practise(name: str, pupil: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[Call]) -> None:
+    """Raise `UserError` unless the network can be trained: called several times, and differentiated."""
+    if not any(True for _ in pupil.parameters()):
         raise UserError(f"{name} is a network without parameters, which cannot be trained: give it at least one layer.")
-    pupil = detached_copy(module).train()
     parameters = [p for p in pupil.parameters() if p.requires_grad]
     if not parameters:
         raise UserError(
             f"{name} is frozen (requires_grad is False for all of its parameters), and every network of a method is "
             f"trained: call {name}.requires_grad_(True)."
         )
-    for call in calls:
+    for options, _, _ in calls:
         shapes = set()
         for _ in range(CALLS):
+            inputs = [x.clone().requires_grad_() for x in rows]
             with torch.enable_grad():
-                inputs = [x.clone().requires_grad_() for x in rows]
-                output = _called(name, pupil, inputs, given, call.options, " in training mode")
-                shapes.add(tuple(output.shape))
+                output = _called(name, pupil, inputs, given, options, " in training mode")
                 try:
                     total = output.float().square().sum()
                     slopes = torch.autograd.grad(total, parameters, allow_unused=True) if output.requires_grad else ()
@@ -231,30 +223,9 @@ def _practise(name: str, module: nn.Module, rows: Sequence[Tensor], given: str, 
                     f"{name}'s output does not depend on its parameters in a way that autograd follows, so that "
                     "nothing would be trained: leave detach, no_grad, .data and NumPy out of its forward."
                 )
+            shapes.add(tuple(output.shape))
         if len(shapes) > 1:
             raise UserError(
                 f"{name} returned the shapes {' and '.join(map(str, sorted(shapes)))} for the same {given}: let "
                 "its forward return one shape at every call."
             )
-
-
-@contextmanager
-def _left_as_found(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; on leaving, modes, buffers and random state are put back."""
-    modes = [(part, part.training) for part in module.modules()]
-    buffers = [
-        (part, key, buffer, buffer.detach().clone())
-        for part in module.modules()
-        for key, buffer in part._buffers.items()
-        if buffer is not None
-    ]
-    devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
-    with torch.random.fork_rng(devices=list(devices)), torch.no_grad():
-        try:
-            module.eval()
-            yield
-        finally:
-            for part, training in modes:
-                part.training = training
-            for part, key, buffer, value in buffers:
-                part._buffers[key] = buffer.copy_(value)

@@ -49,7 +49,7 @@ from modecover.networks.network import (
     OwnNetwork,
     network,
 )
-from modecover.networks.normalization import Law, SplitBatchNorm, batch_norm, normalized_codes
+from modecover.networks.normalization import Law, SplitBatchNorm, batch_norm
 from modecover.networks.spectral import SpectralConv2d
 
 
@@ -97,11 +97,9 @@ class DCGANGenerator(_DCGAN, BaseGenerator):
     """Latent rows (B, latent) to images (B, channels, side, side) in [-1, 1].
 
     Args:
-        latent: d, the latent dimension.
+        latent, split_statistics, input_affine: as for `MLPGenerator`.
         shape: (channels, side, side), a side of 16, 32, 64 or 128; `UserError` otherwise.
         width: channels of the layer next to the image (DCGAN's ngf).
-        split_statistics: keep running statistics apart for `kind="prior"` and `kind="code"`.
-        input_affine: begin with a learned scale and shift of every latent coordinate.
     """
 
     latent: int
@@ -142,9 +140,6 @@ class DCGANEncoder(_DCGAN, BaseEncoder):
         last = LastConv2d(self.channels()[-1], self.latent, bias=not self.normalize)
         return [*self.trunk()[0], last, nn.Flatten()]
 
-    def codes(self) -> list[nn.Module]:
-        return normalized_codes(self.latent, self.law, self.affine)
-
 
 @network
 class DCGANDiscriminator(_DCGAN, BaseDiscriminator):
@@ -171,9 +166,7 @@ class JointDCGANDiscriminator(_DCGAN, JointImageDiscriminator):
     """Images (B, channels, side, side) with latent rows (B, latent) to scores (B,): ALI's on DCGAN's convolutions.
 
     Args:
-        shape: (channels, side, side), a side of 16, 32, 64 or 128; `UserError` otherwise.
-        latent: d, the latent dimension.
-        width: channels of the layer next to the image.
+        shape, latent, width: as for `DCGANGenerator`.
         joint: width of the two layers on z, and of the two on both.
         norm: "batch" or "none" in the convolutions, or "spectral" in every layer.
     """
@@ -224,13 +217,11 @@ class DigitGenerator(_Digits, BaseGenerator):
     """Latent rows (B, latent) to images (B, channels, side, side) in [-1, 1].
 
     Args:
-        latent: d, the latent dimension.
+        latent, split_statistics, input_affine: as for `MLPGenerator`.
         shape: (channels, side, side), a side of 28 or 32; `UserError` otherwise.
         channels: of the maps, the coarsest first.
         kernel: side of the kernels, an odd number.
         last_doubles: the last layer, to the image, doubles the side; otherwise it is a convolution at the image's side.
-        split_statistics: keep running statistics apart for `kind="prior"` and `kind="code"`.
-        input_affine: begin with a learned scale and shift of every latent coordinate.
     """
 
     latent: int

@@ -172,9 +172,7 @@ class JointMLPDiscriminator(_Perceptron):
     """Data rows (B, *shape) with latent rows (B, latent) to scores (B,): fully connected on both, side by side.
 
     Args:
-        shape: of one sample.
-        latent: d, the latent dimension.
-        hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
+        shape, latent, hidden, activation, batch_norm, pieces: as for `MLPGenerator`.
         spectral: spectral normalisation of every layer.
     """
 
@@ -186,10 +184,9 @@ class JointMLPDiscriminator(_Perceptron):
     pieces: int = 5
     spectral: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def body(self) -> list[nn.Module]:
         layers = self.hidden_layers(math.prod(self.shape) + self.latent, spectral=self.spectral)
-        self.layers = nn.Sequential(*layers, (SpectralLinear if self.spectral else nn.Linear)(self.hidden[-1], 1))
+        return [*layers, (SpectralLinear if self.spectral else nn.Linear)(self.hidden[-1], 1)]
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         score: Tensor = self.layers(torch.cat([x.flatten(1), z], dim=1))

@@ -104,37 +104,42 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
 
 
 class OwnNetwork(nn.Module):
-    """A network that keeps its arguments, and can say how to build it again."""
+    """A network that keeps its arguments, makes its layers of them, and can say how to build it again."""
 
     row_wise: ClassVar[bool]
     sides: ClassVar[tuple[int, ...]] = ()
     """Of the square images that the network is for; none: it takes samples of any shape."""
     family: ClassVar[str] = ""
     shape: Sequence[int]
+    layers: nn.Sequential
 
     def __post_init__(self) -> None:
         super().__init__()
         check_arguments(self)
         if self.sides:
             require_image(self.shape, self.sides, self.family)
+        self.build()
+
+    def build(self) -> None:
+        self.layers = nn.Sequential(*self.body()).apply(self.initialize)
+
+    def body(self) -> list[nn.Module]:
+        """The layers."""
+        raise NotImplementedError
+
+    def trunk(self) -> tuple[list[nn.Module], int]:
+        """A discriminator's layers from data rows (B, *shape) to features, and how many of these a row has."""
+        raise NotImplementedError
+
+    @staticmethod
+    def initialize(layer: nn.Module) -> None:
+        """Sets the first weights of one layer, where PyTorch's own are not wanted."""
 
     def config(self) -> dict[str, Any]:
         """`{"class": name, "arguments": {...}}` in JSON's own types; `modecover.networks.from_config` reads it."""
         arguments = {name: getattr(self, name) for name in fields_of(type(self))}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
         return {"class": type(self).__name__, "arguments": plain}
-
-    @staticmethod
-    def initialize(layer: nn.Module) -> None:
-        """Sets the first weights of one layer, where PyTorch's own are not wanted."""
-
-    def body(self) -> list[nn.Module]:
-        """The layers of a generator behind its affine map, or of an encoder before its codes are normalised."""
-        raise NotImplementedError
-
-    def trunk(self) -> tuple[list[nn.Module], int]:
-        """A discriminator's layers from data rows (B, *shape) to features, and how many of these a row has."""
-        raise NotImplementedError
 
 
 class BaseGenerator(OwnNetwork):
@@ -143,8 +148,7 @@ class BaseGenerator(OwnNetwork):
     latent: int
     input_affine: bool
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def build(self) -> None:
         affine = [CoordinateAffine(self.latent)] if self.input_affine else []
         self.layers = nn.Sequential(*affine, *self.body()).apply(self.initialize)
 
@@ -157,15 +161,12 @@ class BaseEncoder(OwnNetwork):
 
     latent: int
     normalize: bool
+    affine: bool = False
     law: Law
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.layers = nn.Sequential(*self.body(), *(self.codes() if self.normalize else [])).apply(self.initialize)
-
-    def codes(self) -> list[nn.Module]:
-        """The layers that give codes the prior's law."""
-        return normalized_codes(self.latent, self.law)
+    def build(self) -> None:
+        codes = normalized_codes(self.latent, self.law, self.affine) if self.normalize else []
+        self.layers = nn.Sequential(*self.body(), *codes).apply(self.initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         code: Tensor = self.layers(x)
@@ -246,13 +247,13 @@ class BaseDiscriminator(OwnNetwork, HeadedDiscriminator):
 
     classes: int
     norm: str
+    layers: nn.Sequential
 
     @property
     def is_spectral(self) -> bool:
         return self.norm == "spectral"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def build(self) -> None:
         layers, features = self.trunk()
         self.layers = nn.Sequential(*layers).apply(self.initialize)
         self.add_heads(lambda outputs: self.head(features, outputs), self.classes)
@@ -277,8 +278,7 @@ class JointImageDiscriminator(OwnNetwork):
     layers_of_both: ClassVar[int] = 2
     """How many layers there are before the last one."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def build(self) -> None:
         linear = SpectralLinear if self.norm == "spectral" else nn.Linear
 
         def perceptron(inputs: int, count: int) -> nn.Sequential:

@@ -32,10 +32,6 @@ class SplitBatchNorm(nn.Module):
     """
 
     row_wise = False  # in training mode
-    running_mean_prior: Tensor
-    running_var_prior: Tensor
-    running_mean_code: Tensor
-    running_var_code: Tensor
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
@@ -47,12 +43,8 @@ class SplitBatchNorm(nn.Module):
             self.register_buffer(f"running_var_{kind}", torch.ones(features))
 
     def forward(self, x: Tensor, kind: str = "prior") -> Tensor:
-        if kind == "prior":
-            mean, var = self.running_mean_prior, self.running_var_prior
-        elif kind == "code":
-            mean, var = self.running_mean_code, self.running_var_code
-        else:
-            raise _unknown_kind(kind)
+        _check_kind(kind)
+        mean, var = self._buffers[f"running_mean_{kind}"], self._buffers[f"running_var_{kind}"]
         return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
@@ -113,8 +105,9 @@ class CoordinateAffine(nn.Module):
         return x * self.weight + self.bias
 
 
-def _unknown_kind(kind: str) -> UserError:
-    return UserError(f'A generator was called with kind={kind!r}; the kinds of input are "prior" and "code".')
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise UserError(f'A generator was called with kind={kind!r}; the kinds of input are "prior" and "code".')
 
 
 def batch_norm(features: int, dimensions: int, split: bool) -> nn.Module:
@@ -126,8 +119,7 @@ def batch_norm(features: int, dimensions: int, split: bool) -> nn.Module:
 
 def run_layers(layers: nn.Sequential, x: Tensor, kind: str) -> Tensor:
     """Send `x` through `layers` in order, telling `kind` to those that keep statistics by kind."""
-    if kind not in KINDS:
-        raise _unknown_kind(kind)
+    _check_kind(kind)
     if not any(isinstance(layer, SplitBatchNorm) for layer in layers):
         alike: Tensor = layers(x)
         return alike

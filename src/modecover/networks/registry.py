@@ -65,35 +65,34 @@ class Preset:
         return self.networks["generator"].network.sides
 
 
-def _connected(generator: Recipe, discriminator: Recipe) -> dict[str, Recipe]:
-    """Fully connected networks, of which G and E, and all discriminators, are alike but for their ends."""
-    ends = {
-        "generator": (mlp.MLPGenerator, generator, False),
-        "encoder": (mlp.MLPEncoder, generator, True),
-        "discriminator": (mlp.MLPDiscriminator, discriminator, False),
-        "latent discriminator": (mlp.MLPDiscriminator, discriminator, True),
-        "joint discriminator": (mlp.JointMLPDiscriminator, discriminator, False),
+def _connected(source: str, generator: tuple[Any, ...], judge: tuple[Any, ...], points: bool = False) -> Preset:
+    """Fully connected networks, of which G and E, and all discriminators, are alike but for their ends.
+
+    Args:
+        generator, judge: hidden layers, their width, and what more is to be said of them, as arguments by name.
+    """
+
+    def recipe(network: type[OwnNetwork], like: tuple[Any, ...], as_generator: bool = False) -> Recipe:
+        layers, width, *more = like
+        return Recipe(network, width, hidden(layers), dict(*more), as_generator)
+
+    networks = {
+        "generator": recipe(mlp.MLPGenerator, generator),
+        "encoder": recipe(mlp.MLPEncoder, generator, as_generator=True),
+        "discriminator": recipe(mlp.MLPDiscriminator, judge),
+        "latent discriminator": recipe(mlp.MLPDiscriminator, judge, as_generator=True),
+        "joint discriminator": recipe(mlp.JointMLPDiscriminator, judge),
     }
-    return {
-        role: Recipe(network, like.width, like.widths, like.arguments, as_generator)
-        for role, (network, like, as_generator) in ends.items()
-    }
+    return Preset(source, networks, points)
 
 
-def _perceptron(layers: int, width: int, activation: str = "relu", **more: Any) -> Recipe:
-    return Recipe(mlp.MLPGenerator, width, hidden(layers), {"activation": activation, **more})
-
-
+_TANH = {"activation": "tanh"}
 _DCGAN = {
     "generator": Recipe(dcgan.DCGANGenerator, 64),
     "encoder": Recipe(dcgan.DCGANEncoder, 64, as_generator=True),
     "discriminator": Recipe(dcgan.DCGANDiscriminator, 64),
     "joint discriminator": Recipe(dcgan.JointDCGANDiscriminator, 64),
     "latent discriminator": Recipe(mlp.MLPDiscriminator, 512, hidden(4)),  # IVAAE, Table 4
-}
-_WAE = {
-    "generator": Recipe(wae.WAEGenerator, 128),
-    "encoder": Recipe(wae.WAEEncoder, 128, as_generator=True),
 }
 _RESIDUAL = {
     "generator": Recipe(residual.ResidualGenerator, 32),
@@ -134,13 +133,11 @@ def _shrunken(x: int) -> dict[str, Recipe]:
 
 
 PRESETS: dict[str, Preset] = {
-    "mlp": Preset(
-        "fully connected, 2x128 ReLU throughout",
-        _connected(_perceptron(2, 128), _perceptron(2, 128)),
-    ),
-    "mlp-tanh": Preset(
+    "mlp": _connected("fully connected, 2x128 ReLU throughout", (2, 128), (2, 128)),
+    "mlp-tanh": _connected(
         "fully connected, 2x128: G and E ReLU, D tanh, whose slope has no kinks for penalties on gradients",
-        _connected(_perceptron(2, 128), _perceptron(2, 128, "tanh")),
+        (2, 128),
+        (2, 128, _TANH),
     ),
     "dcgan": Preset(
         "IVGAN, Table 1 (DCGAN): see modecover.networks.dcgan",
@@ -151,7 +148,11 @@ PRESETS: dict[str, Preset] = {
     ),
     "wae": Preset(
         "WAE (Tolstikhin et al. 2018), IVAAE Table 4: see modecover.networks.wae; discriminators of images as dcgan",
-        {**_DCGAN, **_WAE},
+        {
+            **_DCGAN,
+            "generator": Recipe(wae.WAEGenerator, 128),
+            "encoder": Recipe(wae.WAEEncoder, 128, as_generator=True),
+        },
     ),
     "residual": Preset(
         "Residual networks without normalisation, after R3GAN (Huang et al. 2024): see modecover.networks.residual",
@@ -169,33 +170,27 @@ PRESETS: dict[str, Preset] = {
         "Unrolled GAN (Metz et al. 2017), stacked MNIST, D with K = 1/2 of G's size; E (ours) an MLP of two layers",
         _shrunken(4),
     ),
-    "ivaae-mnist": Preset(
-        "IVAAE, Table 3, MNIST at 64x64: 2x1024 ReLU throughout",
-        _connected(_perceptron(2, 1024), _perceptron(2, 1024)),
+    "ivaae-mnist": _connected("IVAAE, Table 3, MNIST at 64x64: 2x1024 ReLU throughout", (2, 1024), (2, 1024)),
+    "veegan": _connected(
+        "VEEGAN (Srivastava et al. 2017), mixtures: G and E 2x128 ReLU, D 1x128 ReLU", (2, 128), (1, 128), points=True
     ),
-    "veegan": Preset(
-        "VEEGAN (Srivastava et al. 2017), mixtures: G and E 2x128 ReLU, D 1x128 ReLU",
-        _connected(_perceptron(2, 128), _perceptron(1, 128)),
-        points=True,
-    ),
-    "pacgan": Preset(
+    "pacgan": _connected(
         "PacGAN (Lin et al. 2018), mixtures: G 4x400 batch norm ReLU, D 3x200 maxout of 5; E (ours) as G",
-        _connected(_perceptron(4, 400, batch_norm=True), _perceptron(3, 200, "maxout", pieces=5)),
+        (4, 400, {"batch_norm": True}),
+        (3, 200, {"activation": "maxout", "pieces": 5}),
         points=True,
     ),
-    "ldmgan": Preset(
-        "LDMGAN, ring and grid: G and E 2x64 ReLU, D 1x64 ReLU",
-        _connected(_perceptron(2, 64), _perceptron(1, 64)),
-        points=True,
-    ),
-    "mdgan": Preset(
+    "ldmgan": _connected("LDMGAN, ring and grid: G and E 2x64 ReLU, D 1x64 ReLU", (2, 64), (1, 64), points=True),
+    "mdgan": _connected(
         "MDGAN (Che et al. 2017), circle of 6: G 2x128 ReLU, D 1x128 ReLU; E the inverse of G",
-        _connected(_perceptron(2, 128), _perceptron(1, 128)),
+        (2, 128),
+        (1, 128),
         points=True,
     ),
-    "unrolled": Preset(
+    "unrolled": _connected(
         "Unrolled GAN (Metz et al. 2017), ring: G and D 2x128 tanh; E (ours) as G",
-        _connected(_perceptron(2, 128, "tanh"), _perceptron(2, 128, "tanh")),
+        (2, 128, _TANH),
+        (2, 128, _TANH),
         points=True,
     ),
 }

@@ -121,11 +121,10 @@ class ResidualGenerator(_Residual, BaseGenerator):
     It has no batch statistics: `kind` is taken, and makes no difference.
 
     Args:
-        latent: d, the latent dimension.
+        latent, input_affine: as for `MLPGenerator`.
         shape: (channels, side, side), a side of 16, 32, 64 or 128; `UserError` otherwise.
         width: channels of the maps at the image's side.
         blocks: residual blocks at each side.
-        input_affine: begin with a learned scale and shift of every latent coordinate.
     """
 
     latent: int

@@ -46,11 +46,9 @@ class WAEGenerator(_WAE, BaseGenerator):
     """Latent rows (B, latent) to images (B, channels, side, side) in [-1, 1].
 
     Args:
-        latent: d, the latent dimension.
+        latent, split_statistics, input_affine: as for `MLPGenerator`.
         shape: (channels, side, side), a side of 16, 28, 32, 64 or 128; `UserError` otherwise.
         width: channels of the layer next to the image.
-        split_statistics: keep running statistics apart for `kind="prior"` and `kind="code"`.
-        input_affine: begin with a learned scale and shift of every latent coordinate.
     """
 
     latent: int
