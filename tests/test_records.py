@@ -115,8 +115,8 @@ def test_a_foreign_folder_is_not_touched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"program": "sport"}', "did not write"),
-        ("[]", "did not write"),
+        ('{"program": "sport"}', "of another program than modecover"),
+        ("[]", "of another program than modecover"),
         ("", "is damaged"),
         ('{"program": "modecover", "format": 7}', "version 7, and this modecover reads version 1"),
     ],

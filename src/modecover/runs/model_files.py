@@ -14,15 +14,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.files import read_json
-from modecover.kinds import first_line, shown
+from modecover.kinds import shown
 from modecover.limits import require_memory
 from modecover.networks import from_config
 from modecover.runs.checkpoint import DamagedError, digest, read_tensors
 from modecover.runs.fitting import each_parameter
-
-FORMAT = 1
-"""The version of `config.json`."""
+from modecover.runs.records import read_own
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -85,23 +82,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, damaged, not modecover's, or of another format version.
     """
-    path = folder / CONFIG
+    parts = dict.fromkeys(("architecture", "prior", "data", "method", "training"), dict)
     try:
-        config = read_json(path, AGAIN)
+        return read_own(folder / CONFIG, "library", parts, AGAIN)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {AGAIN}.") from None
-    if not isinstance(config, dict) or config.get("library") != "modecover":
-        raise UserError(f"{folder} holds a model, but not one that modecover saved: load it with the program it is of.")
-    if type(config.get("format")) is not int or config["format"] != FORMAT:
-        raise UserError(
-            f"{folder} holds a model of format version {shown(config.get('format'))}, and this modecover reads version "
-            f"{FORMAT}: load it with the modecover that saved it."
-        )
-    parts = ("architecture", "prior", "data", "method", "training")
-    missing = [name for name in parts if not isinstance(config.get(name), dict)]
-    if missing:
-        raise UserError(f"{path} is damaged (it lacks {', '.join(missing)}): {AGAIN}.")
-    return config
+        raise UserError(f"{folder / CONFIG} is missing: {AGAIN}.") from None
 
 
 def require_names(names: Mapping[str, Any]) -> None:
@@ -175,17 +160,16 @@ def fill(networks: nn.ModuleDict, weights: Mapping[str, Tensor], path: Path) -> 
         UserError: names, shapes or types are not those of the networks.
     """
     state = networks.state_dict()
-    for name, tensor in weights.items():
-        if name in state and tensor.is_floating_point() != state[name].is_floating_point():
+    for name in sorted({*state, *weights}):
+        found, wanted = (
+            f"{'numbers' if t[name].is_floating_point() else t[name].dtype} of shape {tuple(t[name].shape)}"
+            if name in t
+            else "nothing"
+            for t in (weights, state)
+        )
+        if found != wanted:
             raise UserError(
-                f"The weights in {path} do not fit the networks: {name} is of type {tensor.dtype}, where "
-                f"{state[name].dtype} belongs. {AGAIN.capitalize()}."
+                f"The weights in {path} do not fit the networks: {name} is {found}, where {wanted} belongs. "
+                f"{AGAIN.capitalize()}, and build networks of your own as they were then."
             )
-    try:
-        networks.load_state_dict(dict(weights))
-    except (RuntimeError, NotImplementedError, TypeError) as error:
-        detail = str(error).splitlines()[1:2] or [first_line(error)]
-        raise UserError(
-            f"The weights in {path} do not fit the networks: {''.join(detail).strip()} Build your own networks as they "
-            f"were when the model was saved."
-        ) from error
+    networks.load_state_dict(dict(weights))

@@ -145,7 +145,7 @@ def train(
     chosen_method, resolved = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
     processes = join(device)
-    scaling = scaling_of(dataset, resolved.standardize, listener)
+    scaling = _scaling(dataset, resolved.standardize, listener)
     engine = build_engine(
         chosen_method,
         resolved,
@@ -206,13 +206,13 @@ def train(
 
 def _require_samples(data: Any) -> None:
     """Raise `UserError` where `data` is what a training loop of torch would take: minibatches are drawn here."""
-    cure = "give all samples as one array or tensor, for example data=torch.{}, or the path of the files they come from"
-    if isinstance(data, torch.utils.data.DataLoader):
-        cure = cure.format("cat([x for x, *_ in loader])")
-        raise UserError(f"data is a DataLoader, and modecover draws minibatches itself: {cure}.")
-    if isinstance(data, torch.utils.data.Dataset) and not type(data).__module__.startswith("datasets."):
-        cure = cure.format("stack([x for x, *_ in dataset])")
-        raise UserError(f"data is a torch Dataset ({type(data).__name__}), whose items can be anything: {cure}.")
+    loader = isinstance(data, torch.utils.data.DataLoader)
+    if loader or (isinstance(data, torch.utils.data.Dataset) and not type(data).__module__.startswith("datasets.")):
+        what = "DataLoader" if loader else f"torch Dataset ({type(data).__name__})"
+        raise UserError(
+            f"data is a {what}, and modecover draws minibatches itself: give all samples as one array or tensor, for "
+            f"example torch.{'cat' if loader else 'stack'}([x for x, *_ in data]), or the path of their files."
+        )
     empty = isinstance(data, str) and not data.strip()
     if data is None or empty or isinstance(data, bool | int | float | complex | bytes | type) or callable(data):
         raise UserError(
@@ -220,16 +220,8 @@ def _require_samples(data: Any) -> None:
         )
 
 
-def scaling_of(dataset: Dataset, standardize: str, listener: Listener) -> Scaling | None:
-    """How the networks of a run see the rows of its data; None for as they are.
-
-    Args:
-        standardize: the setting: "auto", "on" or "off".
-        listener: is told where rows are left as they are that networks will not cope with.
-
-    Raises:
-        UserError: images were to be standardised.
-    """
+def _scaling(dataset: Dataset, standardize: str, listener: Listener) -> Scaling | None:
+    """How the networks of a run see the rows of its data, by the setting; None for as they are."""
     if len(dataset.shape) != 1:
         if standardize == "on":
             raise UserError("standardize is for points: images are learned in [-1, 1]. Leave it out.")
