@@ -179,7 +179,7 @@ def test_data_that_cannot_be_learned(
         ("notes.txt", "notes.txt is a file, not a folder", "Choose another folder with --out"),
         ("notes.txt/run", "notes.txt/run cannot be written (Not a directory)", "choose another with --out"),
         ("foreign", "no run folder (it holds thesis.tex)", "Choose a new or empty folder with --out"),
-        ("other-program", "holds a run.json that modecover did not write", "Choose another folder with --out"),
+        ("other-program", "run.json is of another program than modecover", "or use another folder"),
         ("newer-run", "run folder of format version 99", "choose another folder with --out"),
         ("damaged-run", "run.json is damaged (", "put it back from a backup, or use another folder"),
         ("lacking-run", "run.json is damaged (it lacks settings, starts)", "put it back from a backup"),

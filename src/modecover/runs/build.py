@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Batches, Engine, EngineOptions
+from modecover.engine.engine import Engine, EngineOptions
 from modecover.engine.finite import NonFiniteError
 from modecover.engine.known import is_own
 from modecover.engine.prior import Prior
@@ -243,7 +243,7 @@ def _rehearse(
         ) from error
 
 
-class _Noise(Batches):
+class _Noise:
     """Minibatches of noise in place of data."""
 
     def __init__(self, shape: tuple[int, ...]):

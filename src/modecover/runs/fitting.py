@@ -37,6 +37,9 @@ UPDATE = 1e-4
 LONGEST_STEP = 60
 """Seconds of a step: while one is computed nothing is shown or saved, and nothing can be stopped."""
 
+SPEED = 1e10
+"""Multiplications and additions in a second, about, of one core."""
+
 _STATES = {"adam": 2, "rmsprop": 1, "sgd": 0}
 """Numbers that an optimiser keeps for each weight."""
 
@@ -89,6 +92,13 @@ def require_short_steps(method: Method) -> None:
                 f"A step with {name} = {value:,} takes {value * UPDATE / 60:,.0f} minutes at least, in which nothing "
                 f"is shown or saved: choose at most {LONGEST_STEP / UPDATE:,.0f}."
             )
+
+
+def seconds_of_a_step(settings: Settings, networks: Mapping[str, nn.Module]) -> float:
+    """About how long one update of each network takes on a CPU, by its multiplications: of layers without convolutions,
+    others take longer."""
+    weights = sum(p.numel() for network in networks.values() for p in network.parameters())  # of all seeds
+    return 6 * settings.batch * weights / (SPEED * torch.get_num_threads())
 
 
 def require_fit(

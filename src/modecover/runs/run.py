@@ -28,12 +28,16 @@ from modecover.methods.base import Method
 from modecover.networks.presets import PRESETS
 from modecover.runs.build import OwnNetworks, build_engine, has_batch_norm
 from modecover.runs.evaluation import evaluator_for
+from modecover.runs.fitting import seconds_of_a_step
 from modecover.runs.listener import Listener
 from modecover.runs.loop import Loop
 from modecover.runs.model import GenerativeModel
 from modecover.runs.records import Description, RunFolder
 from modecover.runs.resolve import resolve
 from modecover.runs.settings import MAY_CHANGE, Settings
+
+SLOW_STEP = 10
+"""Seconds of a step of which the user is told before it begins."""
 
 
 @dataclass(repr=False)
@@ -160,6 +164,11 @@ def train(
         listener.note(
             f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not the whole batch: "
             f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
+        )
+    if device.type == "cpu" and (seconds := seconds_of_a_step(resolved, engine.networks)) > SLOW_STEP:
+        listener.note(
+            f"a step of {resolved.batch:,} rows takes {seconds:,.0f} seconds or more on this processor, in which "
+            "nothing is shown; a smaller batch makes shorter ones"
         )
 
     # The first process alone writes and judges.
