@@ -278,7 +278,7 @@ def test_own_networks_that_the_method_s_step_fails_with_are_told_when_the_run_is
         (None, "The network given for G is None: give a torch.nn.Module"),
         (nn.Linear, "The function given for G failed (Linear.__init__() missing 2 required positional arguments"),
         (lambda: 1 / 0, "The function given for G failed (division by zero): it is called without arguments and must"),
-        (lambda: "mlp", "The function given for G made a str: it must make a torch.nn.Module."),
+        (lambda: "mlp", "The network made for G is 'mlp': give a torch.nn.Module or a function that makes one"),
     ],
 )
 def test_what_is_no_network_is_told(given: Any, sentence: str) -> None:

@@ -295,6 +295,7 @@ def test_a_hub_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return str(tmp_path / "cache")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)
     assert torch.equal(load("someone/ring").sample(2), model.sample(2))
     assert asked == [("someone/ring", {"allow_patterns": ["config.json", "model.safetensors"]})]
@@ -305,6 +306,27 @@ def test_a_hub_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError, match=r"someone/ring is no folder here and could not be had .*ConnectionError"):
         load("someone/ring")
+
+
+def test_a_model_had_earlier_is_taken_where_the_hub_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    model = points()
+    model.save_pretrained(tmp_path / "cache")
+
+    def never(*_: Any, timeout: float, **__: Any) -> None:
+        assert timeout < 10
+        raise TimeoutError
+
+    def kept(name: str, *, local_files_only: bool = False, **_: Any) -> str:
+        assert local_files_only, "nothing is asked of a server that does not answer"
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", never)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", kept)
+    assert torch.equal(load("someone/ring").sample(2), model.sample(2))
 
 
 def test_push_to_hub_uploads_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

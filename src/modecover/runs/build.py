@@ -134,27 +134,28 @@ def _prior(settings: Settings) -> Prior:
 def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> nn.Module:
     """A network of the user's for one seed: a copy of the module given, or what the function given makes."""
     example = f"for example networks={{{name!r}: lambda: MyNetwork()}}"
+    made: object = given
     if isinstance(given, nn.Module):
         if seeds > 1:
             raise UserError(
                 f"{name} is one module, and {seeds} seeds need a fresh one each: give a function that makes it, "
                 f"{example}."
             )
-        return detached_copy(given)
-    if not callable(given):
+        made = detached_copy(given)
+    elif callable(given):
+        try:
+            made = given()
+        except Exception as error:
+            raise UserError(
+                f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must "
+                f"make a torch.nn.Module, {example}."
+            ) from error
+    if not isinstance(made, nn.Module):
+        what = "given" if made is given else "made"
         raise UserError(
-            f"The network given for {name} is {shown(given)}: give a torch.nn.Module or a function that makes one, "
+            f"The network {what} for {name} is {shown(made)}: give a torch.nn.Module or a function that makes one, "
             f"{example}."
         )
-    try:
-        made = given()
-    except Exception as error:
-        raise UserError(
-            f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must make "
-            f"a torch.nn.Module, {example}."
-        ) from error
-    if not isinstance(made, nn.Module):
-        raise UserError(f"The function given for {name} made a {type(made).__name__}: it must make a torch.nn.Module.")
     if isinstance(made, torch.jit.ScriptModule) and seeds > 1:
         raise UserError(
             f"{name} is a scripted module, of which several seeds cannot be stacked: make it without script."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from modecover.runs.records import read_own
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 AGAIN = "save or download the model again"
+
+ANSWER = 8
+"""Seconds that the Hub has for its answer, of which it is asked twice."""
 
 
 def find(path: Path | str, seed: int | None = None, **options: Any) -> Path:
@@ -60,16 +64,20 @@ def find(path: Path | str, seed: int | None = None, **options: Any) -> Path:
 
 def _download(name: str, place: Path, **options: Any) -> Path:
     """The two files of a model on the Hub, in a folder of the Hub's cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub import HfApi, snapshot_download
 
     if os.path.exists(place):
         raise UserError(f"{name} is a file: give the folder of a model or of a run.")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name, re.ASCII) or place.parent.is_dir():
         raise UserError(f"{name} does not exist: give the folder of a model or of a run, or a Hub name (owner/name).")
+    options["allow_patterns"] = [CONFIG, WEIGHTS]
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
-    except (OSError, HFValidationError) as error:
+        # The download asks a server that never answers again and again, for minutes.
+        HfApi().model_info(name, revision=options.get("revision"), token=options.get("token"), timeout=ANSWER)
+        return Path(snapshot_download(name, **options))
+    except Exception as error:  # of the library that it asks by, too
+        with suppress(Exception):
+            return Path(snapshot_download(name, **{**options, "local_files_only": True}))
         raise UserError(
             f"{name} is no folder here and could not be had from the Hugging Face Hub ({type(error).__name__}): check "
             "the name, your network, and for a private model your login."
