@@ -68,9 +68,8 @@ def require_writable(path: Path) -> None:
         if path.exists() and not path.is_file():
             raise OSError(errno.EEXIST, "it is a folder" if path.is_dir() else "it is a pipe or a device")
         # A name of the length that `replacing` needs; nobody else's file is touched.
-        trial = _beside(path)
-        trial.mkdir()
-        trial.rmdir()
+        _beside(path).mkdir()
+        _beside(path).rmdir()
 
 
 @contextmanager

@@ -100,8 +100,7 @@ def comparison_picture(
     grid = figure.add_gridspec(len(rows), columns + 1)
 
     # All panels have the target's limits: those of the landmarks, and where there are none, of the target's own points.
-    points = np.empty((0, 2)) if are_images else as_points(target)
-    limits = _limits(landmarks, points)
+    limits = _limits(landmarks, np.empty((0, 2)) if are_images else as_points(target))
 
     def draw(place: Any, samples: Samples, *, above: str = "", beneath: str = "", beside: str = "") -> Axes:
         axes = figure.add_subplot(place)
@@ -123,13 +122,8 @@ def comparison_picture(
     for row, (method, panels) in enumerate(rows.items()):
         words = dict(enumerate((captions or {}).get(method, ())))
         for column, samples in enumerate(panels):
-            draw(
-                grid[row, column + 1],
-                samples,
-                above=f"seed {numbers[column]}" if row == 0 else "",
-                beneath=words.get(column, ""),
-                beside=method if column == 0 else "",
-            )
+            above, beside = "" if row else f"seed {numbers[column]}", "" if column else method
+            draw(grid[row, column + 1], samples, above=above, beneath=words.get(column, ""), beside=beside)
     figure.suptitle(drawable(title), fontsize=12)
     if signs:
         _explain(figure, landmarks, columns=signs_beside)

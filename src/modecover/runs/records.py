@@ -145,10 +145,8 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         """The summary of a run that has ended at this step, and was judged; None where not all of it was written."""
         try:
             summary: dict[str, Any] = with_numbers(read_json(self.path / "summary.json", "let it be written again"))
-            whole = (
-                summary["finished"] is True and summary["steps"] == step and not (judged and "control" not in summary)
-            )
-            return summary if whole else None
+            is_whole = summary["finished"] is True and summary["steps"] == step and (not judged or "control" in summary)
+            return summary if is_whole else None
         except (OSError, UserError, LookupError, TypeError):
             return None
 
