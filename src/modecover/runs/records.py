@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import modecover
+from modecover import __version__
 from modecover.errors import UserError
 from modecover.files import is_partial, read_json, reason, remove_partial, write_json, writing
 from modecover.kinds import shown
@@ -342,9 +342,8 @@ def versions() -> dict[str, str | None]:
     import safetensors
     import torch
 
-    packages = {"modecover": modecover, "torch": torch, "numpy": numpy, "safetensors": safetensors}
-    found = {name: str(package.__version__) for name, package in packages.items()}
-    return {"python": platform.python_version(), **found, "cuda": torch.version.cuda}
+    found = {module.__name__: str(module.__version__) for module in (torch, numpy, safetensors)}
+    return {"python": platform.python_version(), "modecover": __version__, **found, "cuda": torch.version.cuda}
 
 
 def hardware() -> dict[str, Any]:
