@@ -60,10 +60,10 @@ def build_engine(
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     require_short_steps(method)
     # Networks of one seed tell whether those of all will fit.
-    seeds = [settings.seed + i for i in range(settings.seeds)]
     with networks_that_fit(settings):
         members = [build_networks(method, settings, dataset.shape, settings.seed, own)]
     require_fit(method, settings, dataset, members[0], device)
+    seeds = [settings.seed + i for i in range(settings.seeds)]
     for number, seed in enumerate(seeds[1:], 2):
         members.append(build_networks(method, settings, dataset.shape, seed, own))
         if progress is not None:
