@@ -62,7 +62,7 @@ def test_a_wrong_argument_is_named(name: str, value: Any, sentence: str) -> None
     ("data", "sentence"),
     [
         (DataLoader(ROWS, 4), "data is a DataLoader, and modecover draws minibatches itself: give all samples"),
-        (ROWS, "data is a torch Dataset (TensorDataset), whose items can be anything: give all samples"),
+        (ROWS, "data is a torch Dataset (TensorDataset), and modecover draws minibatches itself: give all samples"),
         (None, "data is None: give a name"),
         (3, "data is 3: give a name"),
         (b"ring", "data is b'ring': give a name"),

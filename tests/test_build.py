@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from scipy.stats import norm
 from torch import nn
 
 import modecover
+from modecover.cli import main as command
 from modecover.data import open_data
 from modecover.engine.engine import Engine
 from modecover.engine.processes import Processes
@@ -213,6 +215,32 @@ def test_a_process_s_share_of_a_batch_has_enough_rows_for_the_method() -> None:
         build_engine(chosen, resolved, open_data("ring"), device=torch.device("cpu"), processes=Processes(0, 2))
 
 
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("wgan-gp", "critic_steps"),
+        ("sngan", "critic_steps"),
+        ("ivgan", "encoder_steps"),
+        ("unrolled", "unrolled_steps"),
+    ],
+)
+def test_a_step_without_end_is_refused_before_it_begins(method: str, name: str) -> None:
+    chosen, resolved = resolve(method, (2,), chosen={"batch": 8, "width": 4, name: 10**9})
+    with pytest.raises(UserError, match=rf"^A step with {name} = 1,000,000,000 takes 1,667 minutes at least"):
+        build_engine(chosen, resolved, open_data("ring"), device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("words", ["--dry-run", "--out run"])
+def test_capture_needs_a_gpu_whoever_builds_the_engine(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = f"train gan --data ring --steps 2 --batch 8 --width 4 --capture --device cpu {words}"
+    assert command(given.split()) == 2
+    assert "capture replays a CUDA graph and needs a GPU" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 class _OnceDifferentiable(nn.Module):
     """A layer whose gradient cannot be differentiated again."""
 
@@ -250,7 +278,7 @@ def test_own_networks_that_the_method_s_step_fails_with_are_told_when_the_run_is
         (None, "The network given for G is None: give a torch.nn.Module"),
         (nn.Linear, "The function given for G failed (Linear.__init__() missing 2 required positional arguments"),
         (lambda: 1 / 0, "The function given for G failed (division by zero): it is called without arguments and must"),
-        (lambda: "mlp", "The function given for G made a str: it must make a torch.nn.Module."),
+        (lambda: "mlp", "The network made for G is 'mlp': give a torch.nn.Module or a function that makes one"),
     ],
 )
 def test_what_is_no_network_is_told(given: Any, sentence: str) -> None:

@@ -18,7 +18,9 @@ from modecover.errors import UserError
 from modecover.methods import registry
 from modecover.runs.build import build_engine, build_networks
 from modecover.runs.fitting import networks_that_fit, require_fit
+from modecover.runs.listener import Listener
 from modecover.runs.resolve import resolve
+from modecover.runs.run import train
 from modecover.runs.settings import Settings
 
 CPU = torch.device("cpu")
@@ -159,6 +161,19 @@ def test_the_building_of_many_seeds_is_told() -> None:
     told: list[tuple[int, int]] = []
     build_engine(method, settings, open_data("ring"), device=CPU, progress=lambda *where: told.append(where))
     assert told == [(2, 3), (3, 3)]
+
+
+def test_a_slow_step_is_told_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Notes(Listener):
+        def note(self, sentence: str) -> None:
+            heard.append(sentence)
+
+    for speed in (1e10, 1.0):
+        heard: list[str] = []
+        monkeypatch.setattr("modecover.runs.fitting.SPEED", speed)
+        train("gan", "ring", listener=Notes(), steps=1, batch=8, width=4, evaluate_samples=50, device="cpu")
+        told = [sentence for sentence in heard if "a step of 8 rows takes" in sentence]
+        assert len(told) == (speed == 1.0)
 
 
 # ---------------------------------------------------------------- settings from Python

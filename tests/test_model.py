@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from modecover.engine.prior import Prior
 from modecover.errors import UserError
 from modecover.networks import DCGANEncoder, DCGANGenerator, MLPEncoder, MLPGenerator, ResidualGenerator
-from modecover.runs import model_files
+from modecover.runs import records
 from modecover.runs.model import GenerativeModel, load
 
 FACTS: dict[str, Any] = {
@@ -229,7 +229,7 @@ def test_places_without_a_model_are_sentences(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"library": "other"}, "not one that modecover saved"),
+        ({"library": "other"}, "of another program than modecover"),
         ({"format": 5}, "version 5, and this modecover reads version 1"),
         ({"prior": None}, r"damaged \(it lacks prior\)"),
         ({"prior": {"law": "cauchy", "dimension": 3}}, "'cauchy'"),
@@ -295,6 +295,7 @@ def test_a_hub_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return str(tmp_path / "cache")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)
     assert torch.equal(load("someone/ring").sample(2), model.sample(2))
     assert asked == [("someone/ring", {"allow_patterns": ["config.json", "model.safetensors"]})]
@@ -305,6 +306,27 @@ def test_a_hub_name_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(UserError, match=r"someone/ring is no folder here and could not be had .*ConnectionError"):
         load("someone/ring")
+
+
+def test_a_model_had_earlier_is_taken_where_the_hub_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    model = points()
+    model.save_pretrained(tmp_path / "cache")
+
+    def never(*_: Any, timeout: float, **__: Any) -> None:
+        assert timeout < 10
+        raise TimeoutError
+
+    def kept(name: str, *, local_files_only: bool = False, **_: Any) -> str:
+        assert local_files_only, "nothing is asked of a server that does not answer"
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", never)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", kept)
+    assert torch.equal(load("someone/ring").sample(2), model.sample(2))
 
 
 def test_push_to_hub_uploads_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +378,7 @@ def test_wrong_requests_are_sentences() -> None:
         points().sample(1, batch=0)
     with pytest.raises(UserError, match="named G"):
         GenerativeModel({}, prior={"law": "normal", "dimension": 1}, data={}, **FACTS)
-    assert model_files.FORMAT == 1
+    assert records.FORMAT == 1
 
 
 # ---------------------------------------------------------------- a model from somebody else
@@ -432,14 +454,15 @@ def test_whatever_a_config_holds_a_model_is_sound_or_refused_in_a_sentence(their
         (("architecture", "G"), ..., "needs a network named G"),
         (("prior", "dimension"), 4, r"G cannot take rows of shape \(4,\)"),
         (("prior", "dimension"), 10**12, "G cannot take rows of shape"),
-        (("prior", "dimension"), True, "the dimension a whole number"),
-        (("prior", "law"), ["normal"], "the law must be normal"),
+        (("prior", "dimension"), True, "prior.dimension is True: give a whole number"),
+        (("prior", "law"), ["normal"], "prior.law is .*: choose normal"),
         (("data", "shape"), [3], r"G made .* of shape \(2, 2\), where \(2, 3\) belongs"),
         (("data", "shape"), "22", "give a list or tuple"),
-        (("data", "shape"), ..., "give that of one sample"),
+        (("data", "shape"), ..., "give a list or tuple"),
+        (("data", "shape"), [0], "give the shape of one sample"),
         (("data", "name"), 7, "data.name is 7: give a text"),
         (("training", "seed"), "3", "give a whole number"),
-        (("format",), True, "a model of format version True"),
+        (("format",), True, "of format version True"),
     ],
 )
 def test_what_is_wrong_with_a_config_is_named(theirs: Path, place: tuple[str, ...], value: Any, sentence: str) -> None:
@@ -464,7 +487,7 @@ def test_many_small_layers_are_not_built_beyond_the_weights_that_fill_them(tmp_p
 @pytest.mark.parametrize("content", ["[" * 10_000, '{"a":' * 10_000, "nul", "[1e999]", '"\\ud800"', "\0", "\ufeff{}"])
 def test_a_config_that_is_no_config(theirs: Path, content: str) -> None:
     (theirs / "config.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=r"damaged|not one that modecover saved"):
+    with pytest.raises(UserError, match=r"damaged|of another program than modecover"):
         load(theirs)
 
 
@@ -485,7 +508,7 @@ def test_a_pipe_is_not_waited_for(theirs: Path, name: str, make: Callable[[Path]
         (lambda w: w / 0, "holds NaN or infinity in"),
         (lambda w: w.double() * 1e300, "holds NaN or infinity in"),
         (lambda w: w + 1j, "holds complex numbers in"),
-        (lambda w: (100 * w).to(torch.int64), "is of type torch.int64, where torch.float32 belongs"),
+        (lambda w: (100 * w).to(torch.int64), "is torch.int64 of shape .* where numbers of shape"),
         (lambda w: w[None], "do not fit the networks"),
         (lambda w: w[:0], "do not fit the networks|larger than the weights"),
         (lambda w: w * 1e38, "G makes NaN or infinities"),

@@ -72,6 +72,7 @@ def test_allowed_changes_resume_and_are_recorded(tmp_path: Path) -> None:
 
 def test_every_differing_setting_is_named_with_both_values(tmp_path: Path) -> None:
     start(tmp_path)
+    (tmp_path / ".lock").write_text("process 1 of yesterday\n")  # a refusal does not sign
     before = content(tmp_path)
     other = dataclasses.replace(changed(lr=2e-4, preset="official", new=True, steps=5), method="lsgan")
     with pytest.raises(UserError) as caught:
@@ -88,6 +89,16 @@ def test_every_differing_setting_is_named_with_both_values(tmp_path: Path) -> No
     assert "steps" not in sentence
     assert content(tmp_path) == before
     assert start(tmp_path)  # the refused start holds no lock
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this system's folders")
+def test_a_run_json_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    start(tmp_path)
+    (tmp_path / "run.json").unlink()
+    os.mkfifo(tmp_path / "run.json")
+    for attempt in (start, read_run):
+        with pytest.raises(UserError, match=r"run\.json is no plain file: put it back"):
+            attempt(tmp_path)
 
 
 def test_true_and_one_are_different_settings(tmp_path: Path) -> None:
@@ -115,8 +126,8 @@ def test_a_foreign_folder_is_not_touched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"program": "sport"}', "did not write"),
-        ("[]", "did not write"),
+        ('{"program": "sport"}', "of another program than modecover"),
+        ("[]", "of another program than modecover"),
         ("", "is damaged"),
         ('{"program": "modecover", "format": 7}', "version 7, and this modecover reads version 1"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import math
@@ -11,7 +10,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -50,7 +49,11 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(own, ignore_errors=True)
-    _sync_folder(path.parent)
+    if os.name == "posix":  # the rename, too, survives a power cut, where the file system can do that
+        folder = os.open(path.parent, os.O_RDONLY)
+        with suppress(OSError):
+            os.fsync(folder)
+        os.close(folder)
 
 
 @within_limits()
@@ -65,19 +68,13 @@ def require_writable(path: Path) -> None:
         if path.exists() and not path.is_file():
             raise OSError(errno.EEXIST, "it is a folder" if path.is_dir() else "it is a pipe or a device")
         # A name of the length that `replacing` needs; nobody else's file is touched.
-        trial = _beside(path)
-        trial.mkdir()
-        trial.rmdir()
+        _beside(path).mkdir()
+        _beside(path).rmdir()
 
 
 @contextmanager
 def writing(what: object, cure: str) -> Iterator[None]:
-    """In the block, or a function it decorates, an `OSError` becomes a `UserError` that says it of `what`.
-
-    Args:
-        what: is being written; a path, or in words.
-        cure: what to do about it.
-    """
+    """In the block an `OSError` becomes a `UserError` that says it of `what`, a path or words, and how to mend it."""
     try:
         yield
     except OSError as error:
@@ -141,12 +138,3 @@ def plain(value: Any) -> Json:
 def reason(error: BaseException) -> str:
     """Why a file could not be written or read, in the system's own words: "No space left on device"."""
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut, where the system can: not on Windows, nor on some networks."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-        os.close(descriptor)

@@ -72,8 +72,8 @@ def _panels(rows: Iterable[Mapping[str, Any]]) -> Curves:
             if names[-1] in _NO_CURVES:
                 continue
             loss = names[0] in ("loss", "losses") and len(names) > 1
-            panel, label = ("/".join(names[:-1]), names[-1]) if loss else (names[-1], names[-1])
-            panels.setdefault(panel, {}).setdefault(label, {}).setdefault(seed, []).append((step, value))
+            panel = "/".join(names[:-1]) if loss else names[-1]
+            panels.setdefault(panel, {}).setdefault(names[-1], {}).setdefault(seed, []).append((step, value))
     return panels
 
 

@@ -59,12 +59,10 @@ def image_grid(images: Samples, columns: int | None = None, scale: int | None = 
     tensor = torch.as_tensor(images).detach().cpu()
     if tensor.ndim != 4 or not tensor.numel():
         raise UserError(f"A grid needs images of shape (N, C, H, W); these are of shape {tuple(tensor.shape)}.")
-    count, channels, height, width = tensor.shape
-    # Tiles are (N, H, W, 1 or 3); where channels are panels, (N, H, C*W, 1).
+    if tensor.shape[1] not in (1, 3):  # channels are panels
+        tensor = tensor.transpose(1, 2).flatten(2)[:, None]
+    count, _, height, width = tensor.shape
     tiles = to_pixels(tensor).permute(0, 2, 3, 1).numpy()
-    if channels not in (1, 3):
-        width *= channels
-        tiles = tiles.transpose(0, 1, 3, 2).reshape(count, height, width, 1)
     columns = min(count, columns or max(1, round(math.sqrt(count * height / width))))
     scale = scale or max(1, min(8, _GRID_WIDTH // (columns * width)))
     tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)

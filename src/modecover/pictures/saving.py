@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 SHOWN = 256
 """Images in one picture at most."""
 
-ELSEWHERE = "choose another place with --out"
-
 
 def can_be_drawn(shape: Sequence[int]) -> bool:
     """Whether samples of this shape are images, or points of the plane."""
@@ -86,7 +84,7 @@ def save_array(samples: Tensor, path: Path) -> Path:
     """`samples` as a NumPy file, float32; images in [-1, 1]."""
     import numpy as np
 
-    with writing(path, ELSEWHERE):
+    with writing(path, "choose another place with --out"):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, samples.numpy(), allow_pickle=False)
     return path
@@ -106,7 +104,7 @@ def save_folder(samples: Tensor, folder: Path) -> Path:
             "or .npy."
         )
     pixels = to_pixels(samples).permute(0, 2, 3, 1).squeeze(-1).numpy()
-    with writing(folder, ELSEWHERE):
+    with writing(folder, "choose another place with --out"):
         folder.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(pixels):
             Image.fromarray(image).save(folder / f"{number:06d}.png")

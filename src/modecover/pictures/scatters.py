@@ -12,18 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from modecover.errors import UserError
-from modecover.pictures.images import (
-    FRAME,
-    GOOD,
-    QUIET,
-    STRAY,
-    Samples,
-    as_points,
-    drawable,
-    drawn,
-    empty_figure,
-    image_grid,
-)
+from modecover.pictures import images
+from modecover.pictures.images import Samples, as_points, drawable, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +56,7 @@ def points_picture(samples: Samples, landmarks: Landmarks | None = None, title: 
     """
     points = as_points(samples)
     landmarks = landmarks or Landmarks()
-    figure = empty_figure(4.2, (4.5 if title else 4.2) + _LINE * len(_signs(landmarks)))
+    figure = images.empty_figure(4.2, (4.5 if title else 4.2) + _LINE * len(_signs(landmarks)))
     axes = figure.add_subplot()
     _scatter(axes, points, landmarks, _limits(landmarks, points))
     axes.set_title(drawable(title), fontsize=11)
@@ -101,34 +91,30 @@ def comparison_picture(
     if not columns:
         raise UserError("There is nothing to compare: give at least one method with the samples of one seed.")
     landmarks = landmarks or Landmarks()
-    images = torch.as_tensor(target).ndim == 4
-    signs = [] if images else _signs(landmarks)
+    are_images = torch.as_tensor(target).ndim == 4
+    signs = [] if are_images else _signs(landmarks)
     signs_beside = 3 if columns >= 3 else 1
     room = 2.0 if columns <= 4 else 1.6
     height = (room + 0.3) * len(rows) + (0.4 if title else 0.1) + _LINE * math.ceil(len(signs) / signs_beside)
-    figure = empty_figure(room * (columns + 1) + 0.4, height)
+    figure = images.empty_figure(room * (columns + 1) + 0.4, height)
     grid = figure.add_gridspec(len(rows), columns + 1)
 
     # All panels have the target's limits: those of the landmarks, and where there are none, of the target's own points.
-    limits = (0.0, 0.0, 0.0, 0.0)
-    if not images:
-        bare = landmarks.centres is None and landmarks.points is None
-        limits = _limits(Landmarks(points=target) if bare else landmarks, as_points(target))
+    limits = _limits(landmarks, np.empty((0, 2)) if are_images else as_points(target))
 
     def draw(place: Any, samples: Samples, *, above: str = "", beneath: str = "", beside: str = "") -> Axes:
         axes = figure.add_subplot(place)
-        if images:
-            shown = image_grid(torch.as_tensor(samples)[:_IMAGES_SHOWN], scale=1)
+        if are_images:
+            shown = images.image_grid(torch.as_tensor(samples)[:_IMAGES_SHOWN], scale=1)
             axes.imshow(np.asarray(shown), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         else:
             _scatter(axes, as_points(samples), landmarks, limits)
         axes.set_title(drawable(above), fontsize=10, pad=4)
         axes.set_xlabel(beneath, fontsize=9, labelpad=3)
         axes.set_ylabel(beside, fontsize=11, labelpad=6)
-        axes.spines[:].set_color(FRAME)
+        axes.spines[:].set_color(images.FRAME)
         return axes
 
     draw(grid[:, 0], target, above="target", beneath=target_caption).set_anchor("C")
@@ -136,13 +122,8 @@ def comparison_picture(
     for row, (method, panels) in enumerate(rows.items()):
         words = dict(enumerate((captions or {}).get(method, ())))
         for column, samples in enumerate(panels):
-            draw(
-                grid[row, column + 1],
-                samples,
-                above=f"seed {numbers[column]}" if row == 0 else "",
-                beneath=words.get(column, ""),
-                beside=method if column == 0 else "",
-            )
+            above, beside = "" if row else f"seed {numbers[column]}", "" if column else method
+            draw(grid[row, column + 1], samples, above=above, beneath=words.get(column, ""), beside=beside)
     figure.suptitle(drawable(title), fontsize=12)
     if signs:
         _explain(figure, landmarks, columns=signs_beside)
@@ -178,15 +159,15 @@ def _scatter(
     """Samples over their landmarks, on a square without ticks; how many lie outside is written in the corner."""
     shown = samples[:_POINTS_SHOWN]
     size = 7 if len(shown) <= 500 else 3.5
-    colours: Any = GOOD
+    colours: Any = images.GOOD
     if landmarks.points is not None:
         x, y = as_points(landmarks.points)[:_POINTS_SHOWN].T
-        axes.scatter(x, y, s=size, c=QUIET, alpha=0.35, linewidths=0)
+        axes.scatter(x, y, s=size, c=images.QUIET, alpha=0.35, linewidths=0)
     if landmarks.centres is not None:
         centres = as_points(landmarks.centres)
-        colours = np.where(is_high_quality(shown, centres, landmarks.std), GOOD, STRAY)
+        colours = np.where(is_high_quality(shown, centres, landmarks.std), images.GOOD, images.STRAY)
         x, y = centres.T
-        axes.scatter(x, y, s=34, marker="o", facecolors="none", edgecolors=QUIET, linewidths=0.8, zorder=0)
+        axes.scatter(x, y, s=34, marker="o", facecolors="none", edgecolors=images.QUIET, linewidths=0.8, zorder=0)
     x, y = shown.T
     axes.scatter(x, y, s=size, c=colours, alpha=0.7, linewidths=0)
     left, right, bottom, top = limits
@@ -195,21 +176,21 @@ def _scatter(
     if not inside.all():
         share = float(np.mean(~inside))
         text = f"{share:.0%} outside" if share >= 0.005 else "<1% outside"
-        axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=8, color=STRAY)
+        axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=8, color=images.STRAY)
 
 
 def _signs(landmarks: Landmarks) -> list[tuple[str, dict[str, Any]]]:
     """What the signs in a scatter mean, each with how it is drawn."""
     dot = {"marker": "o", "linestyle": "none", "markersize": 5}
-    signs: list[tuple[str, dict[str, Any]]] = [("sample", {**dot, "color": GOOD})]
+    signs: list[tuple[str, dict[str, Any]]] = [("sample", {**dot, "color": images.GOOD})]
     if landmarks.centres is not None:
         signs = [
-            (f"sample within {HIGH_QUALITY:g} std of a mode's centre", {**dot, "color": GOOD}),
-            ("sample farther off", {**dot, "color": STRAY}),
-            ("centre of a mode", {**dot, "markerfacecolor": "none", "markeredgecolor": QUIET}),
+            (f"sample within {HIGH_QUALITY:g} std of a mode's centre", {**dot, "color": images.GOOD}),
+            ("sample farther off", {**dot, "color": images.STRAY}),
+            ("centre of a mode", {**dot, "markerfacecolor": "none", "markeredgecolor": images.QUIET}),
         ]
     if landmarks.points is not None:
-        signs.append(("data", {**dot, "color": QUIET}))
+        signs.append(("data", {**dot, "color": images.QUIET}))
     return signs
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Batches, Engine, EngineOptions
+from modecover.engine.engine import Engine, EngineOptions
 from modecover.engine.finite import NonFiniteError
 from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
@@ -59,10 +59,10 @@ def build_engine(
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     require_short_steps(method)
     # Networks of one seed tell whether those of all will fit.
-    seeds = [settings.seed + i for i in range(settings.seeds)]
     with networks_that_fit(settings):
         members = [build_networks(method, settings, dataset.shape, settings.seed, own)]
     require_fit(method, settings, dataset, members[0], device)
+    seeds = [settings.seed + i for i in range(settings.seeds)]
     for number, seed in enumerate(seeds[1:], 2):
         members.append(build_networks(method, settings, dataset.shape, seed, own))
         if progress is not None:
@@ -133,27 +133,28 @@ def _prior(settings: Settings) -> Prior:
 def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> nn.Module:
     """A network of the user's for one seed: a copy of the module given, or what the function given makes."""
     example = f"for example networks={{{name!r}: lambda: MyNetwork()}}"
+    made: object = given
     if isinstance(given, nn.Module):
         if seeds > 1:
             raise UserError(
                 f"{name} is one module, and {seeds} seeds need a fresh one each: give a function that makes it, "
                 f"{example}."
             )
-        return detached_copy(given)
-    if not callable(given):
+        made = detached_copy(given)
+    elif callable(given):
+        try:
+            made = given()
+        except Exception as error:
+            raise UserError(
+                f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must "
+                f"make a torch.nn.Module, {example}."
+            ) from error
+    if not isinstance(made, nn.Module):
+        what = "given" if made is given else "made"
         raise UserError(
-            f"The network given for {name} is {shown(given)}: give a torch.nn.Module or a function that makes one, "
+            f"The network {what} for {name} is {shown(made)}: give a torch.nn.Module or a function that makes one, "
             f"{example}."
         )
-    try:
-        made = given()
-    except Exception as error:
-        raise UserError(
-            f"The function given for {name} failed ({first_line(error)}): it is called without arguments and must make "
-            f"a torch.nn.Module, {example}."
-        ) from error
-    if not isinstance(made, nn.Module):
-        raise UserError(f"The function given for {name} made a {type(made).__name__}: it must make a torch.nn.Module.")
     if isinstance(made, torch.jit.ScriptModule) and seeds > 1:
         raise UserError(
             f"{name} is a scripted module, of which several seeds cannot be stacked: make it without script."
@@ -242,7 +243,7 @@ def _rehearse(
         ) from error
 
 
-class _Noise(Batches):
+class _Noise:
     """Minibatches of noise in place of data."""
 
     def __init__(self, shape: tuple[int, ...]):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from modecover.data import Dataset, StackedDigits
 from modecover.data.mixtures import Mixture
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
-from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
+from modecover.metrics.classifier import SAMPLES, cached_digit_classifier, stacked_modes
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
 from modecover.metrics.transport import wasserstein
@@ -41,8 +40,7 @@ SHARE = 0.025
 """Of the time so far, which pictures may have taken, and evaluations as much, where the next one comes by default."""
 
 SKIPPED = (
-    f"evaluations take more than {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has one at every N "
-    "steps"
+    f"evaluations take over {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has one every N steps"
 )
 
 
@@ -79,10 +77,8 @@ class Interlude:
     def timed(self) -> Iterator[None]:
         """The block is work of this kind."""
         start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds += time.monotonic() - start
+        yield
+        self.seconds += time.monotonic() - start
 
 
 def samples_of(engine: Engine, scaling: Scaling | None, count: int, key: str, *, average: bool) -> Tensor:
@@ -105,22 +101,29 @@ def picture_of(engine: Engine, scaling: Scaling | None, dataset: Dataset) -> Ima
     return samples_picture(samples, dataset, engine.seeds)
 
 
-class Evaluator(ABC):
+@dataclass(frozen=True)
+class Evaluator:
     """Judges samples of one seed.
 
     Attributes:
+        judge: numbers by name, for samples of shape (N, *shape).
+        draw: so many fresh samples of the data itself.
         samples: how many samples it wants.
         headline: the numbers worth showing first.
+        score: by what two evaluations are compared to find the best: larger is better.
         facts: what the numbers depend on beside the samples (a classifier's accuracy and hash).
     """
 
+    judge: Callable[[Tensor], dict[str, float]]
+    draw: Callable[[int, torch.Generator], Tensor]
     samples: int
-    headline: ClassVar[tuple[str, ...]]
+    headline: tuple[str, ...]
+    score: Callable[[dict[str, float]], tuple[float, ...]]
     facts: dict[str, object]
 
-    @abstractmethod
-    def judge(self, samples: Tensor) -> dict[str, float]:
-        """Numbers by name, for samples of shape (N, *shape)."""
+    def control(self) -> dict[str, float]:
+        """The same numbers for fresh samples of the data itself: what a perfect model would read."""
+        return self.judge(self.draw(self.samples, _generator("control")))
 
     def judge_run(self, engine: Engine, scaling: Scaling | None) -> list[dict[str, float]]:
         """The numbers of each seed of a run; those of moving averages, where they are kept, begin with "ema_"."""
@@ -136,82 +139,8 @@ class Evaluator(ABC):
         """Of each seed the last numbers, and the best of the curve."""
         curves = zip(*[[(step, row) for row in rows] for step, rows in evaluations], strict=True)
         best = [max(curve, key=lambda entry: self.score(entry[1])) for curve in curves]
-        return {
-            "evaluation": self.facts,
-            "last": evaluations[-1][1],
-            "best": [{"step": step, **numbers} for step, numbers in best],
-        }
-
-    @abstractmethod
-    def score(self, numbers: dict[str, float]) -> tuple[float, ...]:
-        """By what two evaluations are compared to find the best: larger is better."""
-
-    @abstractmethod
-    def control(self) -> dict[str, float]:
-        """The same numbers for fresh samples of the data itself: what a perfect model would read."""
-
-
-@dataclass
-class MixtureEvaluator(Evaluator):
-    """Modes by both counts, high-quality share, KL, spread within modes and Wasserstein distance of a 2-D mixture."""
-
-    mixture: Mixture
-    samples: int = 2048
-    headline = ("modes_many", "modes_any", "high_quality", "std_ratio", "kl")
-
-    def __post_init__(self) -> None:
-        self.facts = {"modes": len(self.mixture.centres), "samples": self.samples}
-        self._reference = self._real("reference")
-
-    def judge(self, samples: Tensor) -> dict[str, float]:
-        report = mixture_modes(samples, self.mixture.centres, self.mixture.std, self.mixture.weights)
-        names = ("modes_any", "modes_many", "high_quality", "kl", "reverse_kl", "std_ratio")
-        numbers = {name: float(getattr(report, name)) for name in names}
-        return {**numbers, "wasserstein": wasserstein(samples, self._reference, limit=500)}
-
-    def score(self, numbers: dict[str, float]) -> tuple[float, ...]:
-        return numbers["modes_many"], numbers["modes_any"], numbers["high_quality"]
-
-    def control(self) -> dict[str, float]:
-        return self.judge(self._real("control"))
-
-    def _real(self, purpose: str) -> Tensor:
-        generator = torch.Generator().manual_seed(derive_seed(0, "evaluation", purpose))
-        return self.mixture.sample(self.samples, generator)
-
-
-@dataclass
-class StackedEvaluator(Evaluator):
-    """Numbers written by stacked digits, read by a digit classifier; both counts and both directions of KL."""
-
-    data: StackedDigits
-    classifier: DigitClassifier
-    samples: int = SAMPLES
-    headline = ("modes_any", "modes_enough", "kl_uniform")
-
-    def __post_init__(self) -> None:
-        self.facts = {
-            "modes": self.data.modes,
-            "samples": self.samples,
-            "classifier_accuracy": self.classifier.accuracy,
-            "classifier_held_out": self.classifier.record.held_out,
-            "classifier_sha256": self.classifier.sha256,
-        }
-        assert self.data.base.labels is not None
-        self._law = stacked_law(self.data.base.labels, self.data.k)
-
-    def judge(self, samples: Tensor) -> dict[str, float]:
-        report = stacked_modes(samples, self.classifier, reference=self._law)
-        names = ("modes_any", "modes_enough", "kl_uniform", "kl_reference", "reverse_kl_uniform")
-        return {name: float(getattr(report, name)) for name in names}
-
-    def score(self, numbers: dict[str, float]) -> tuple[float, ...]:
-        return (-numbers["kl_uniform"],)
-
-    def control(self) -> dict[str, float]:
-        fresh = StackedDigits(self.data.base.to("cpu"), self.data.k, count=None)
-        generator = torch.Generator().manual_seed(derive_seed(0, "evaluation", "control"))
-        return self.judge(fresh.sample(self.samples, generator))
+        last = evaluations[-1][1]
+        return {"evaluation": self.facts, "last": last, "best": [{"step": step, **row} for step, row in best]}
 
 
 def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progress | None = None) -> Evaluator | None:
@@ -220,14 +149,60 @@ def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progre
     For stacked digits a classifier of single digits is trained the first time, and kept in `cache_folder()`.
     """
     if dataset.mixture is not None:
-        return MixtureEvaluator(dataset.mixture, samples or 2048)
-    if isinstance(dataset, StackedDigits):
-        base = dataset.base.to("cpu")
-        assert base.labels is not None, "stacked digits have labels"
-        digits = _at_28_pixels(base.pixels)
-        classifier = cached_digit_classifier(digits, base.labels, cache_folder(), progress=progress)
-        return StackedEvaluator(dataset, classifier, samples or SAMPLES)
-    return None
+        return _of_mixture(dataset.mixture, samples or 2048)
+    return _of_stacks(dataset, samples or SAMPLES, progress) if isinstance(dataset, StackedDigits) else None
+
+
+def _of_mixture(mixture: Mixture, samples: int) -> Evaluator:
+    """Modes by both counts, high-quality share, KL, spread within modes and Wasserstein distance of a 2-D mixture."""
+    reference = mixture.sample(samples, _generator("reference"))
+
+    def judge(rows: Tensor) -> dict[str, float]:
+        report = mixture_modes(rows, mixture.centres, mixture.std, mixture.weights)
+        names = ("modes_any", "modes_many", "high_quality", "kl", "reverse_kl", "std_ratio")
+        numbers = {name: float(getattr(report, name)) for name in names}
+        return {**numbers, "wasserstein": wasserstein(rows, reference, limit=500)}
+
+    return Evaluator(
+        judge,
+        mixture.sample,
+        samples,
+        headline=("modes_many", "modes_any", "high_quality", "std_ratio", "kl"),
+        score=lambda numbers: (numbers["modes_many"], numbers["modes_any"], numbers["high_quality"]),
+        facts={"modes": len(mixture.centres), "samples": samples},
+    )
+
+
+def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> Evaluator:
+    """Numbers written by stacked digits, read by a digit classifier; both counts and both directions of KL."""
+    base = data.base.to("cpu")
+    assert base.labels is not None, "stacked digits have labels"
+    classifier = cached_digit_classifier(_at_28_pixels(base.pixels), base.labels, cache_folder(), progress=progress)
+    law = stacked_law(base.labels, data.k)
+
+    def judge(rows: Tensor) -> dict[str, float]:
+        report = stacked_modes(rows, classifier, reference=law)
+        names = ("modes_any", "modes_enough", "kl_uniform", "kl_reference", "reverse_kl_uniform")
+        return {name: float(getattr(report, name)) for name in names}
+
+    return Evaluator(
+        judge,
+        StackedDigits(base, data.k, count=None).sample,
+        samples,
+        headline=("modes_any", "modes_enough", "kl_uniform"),
+        score=lambda numbers: (-numbers["kl_uniform"],),
+        facts={
+            "modes": data.modes,
+            "samples": samples,
+            "classifier_accuracy": classifier.accuracy,
+            "classifier_held_out": classifier.record.held_out,
+            "classifier_sha256": classifier.sha256,
+        },
+    )
+
+
+def _generator(purpose: str) -> torch.Generator:
+    return torch.Generator().manual_seed(derive_seed(0, "evaluation", purpose))
 
 
 def _at_28_pixels(pixels: Tensor) -> Tensor:

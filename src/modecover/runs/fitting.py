@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,20 +21,24 @@ from modecover.data.pictures import StreamedImages
 from modecover.errors import UserError
 from modecover.limits import explained, free_memory, readable, require_memory
 from modecover.methods.base import Method
-from modecover.networks.check import ROWS
 from modecover.runs.settings import Settings
 
 NUMBER = 4
 """Bytes of a float32."""
 
-PROCESS = 10_000_000
-"""Bytes that a process of Python takes for itself, at least."""
+PROCESS = 2_500_000
+"""As many numbers would fit into what a process of Python takes for itself, at least."""
+
+LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 UPDATE = 1e-4
 """Seconds that an update of a network takes, at least."""
 
 LONGEST_STEP = 60
 """Seconds of a step: while one is computed nothing is shown or saved, and nothing can be stopped."""
+
+SPEED = 1e10
+"""Multiplications and additions in a second, about, of one core."""
 
 _STATES = {"adam": 2, "rmsprop": 1, "sgd": 0}
 """Numbers that an optimiser keeps for each weight."""
@@ -75,10 +78,9 @@ def networks_that_fit(settings: Settings) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, UserError) else error  # `build` tells it in words of its own
         if cause is None or isinstance(cause, UserError) or explained(cause) is None:
             raise
-        size = f" of {total:,} weights and more" if total else ""
+        size, free = f" of {total:,} weights and more" if total else "", readable(free_memory())
         raise UserError(
-            f"Networks{size}{_each(settings)} do not fit into memory, of which {readable(free_memory())} are free: "
-            f"{_smaller(settings)}."
+            f"Networks{size}{_each(settings)} do not fit into memory, of which {free} are free: {_smaller(settings)}."
         ) from error
 
 
@@ -92,6 +94,13 @@ def require_short_steps(method: Method) -> None:
             )
 
 
+def seconds_of_a_step(settings: Settings, networks: Mapping[str, nn.Module]) -> float:
+    """About how long one update of each network takes on a CPU, by its multiplications: of layers without convolutions,
+    others take longer."""
+    weights = sum(p.numel() for network in networks.values() for p in network.parameters())  # of all seeds
+    return 6 * settings.batch * weights / (SPEED * torch.get_num_threads())
+
+
 def require_fit(
     method: Method, settings: Settings, dataset: Dataset, networks: Mapping[str, nn.Module], device: torch.device
 ) -> None:
@@ -103,29 +112,23 @@ def require_fit(
     """
     latent, row, seeds, batch = settings.latent or 1, math.prod(dataset.shape), settings.seeds, settings.batch
     weights = sum(p.numel() for network in networks.values() for p in network.parameters())
-    kept = sum(_kept(networks[name], latent) for name, role in method.roles().items() if role == "generator")
     copies = 2 + _STATES[settings.optimizer] + (settings.ema > 0)
+    # Of a row of the prior, a layer of G makes at least as many numbers as its weights have rows.
+    generators = [networks[name] for name, role in method.roles().items() if role == "generator"]
+    layers = [m for network in generators for m in network.modules() if isinstance(m, LAYERS)]
     ahead = BLOCK if dataset.size is None and device.type == "cpu" else 1
+    rows = batch * ((1 + ahead) * row + latent) + batch // settings.accumulate * sum(len(m.weight) for m in layers)
     evaluated = settings.evaluate_samples or 0
     workers = settings.workers if isinstance(dataset, StreamedImages) else 0
-    fewer = "fewer seeds" if seeds > 1 else "cut it into pieces with accumulate"
-    of_a_batch = batch * ((1 + ahead) * row + latent) + batch // settings.accumulate * kept
+    smaller = f"choose a smaller batch or {'fewer seeds' if seeds > 1 else 'cut it into pieces with accumulate'}"
     parts = [
-        (NUMBER * copies * weights * seeds, f"Networks of {weights:,} weights{_each(settings)}", _smaller(settings)),
-        (
-            NUMBER * seeds * of_a_batch,
-            f"Minibatches of {batch:,} rows{_each(settings)}",
-            f"choose a smaller batch or {fewer}",
-        ),
-        (
-            NUMBER * evaluated * (2 * row + latent),
-            f"Evaluations of {evaluated:,} samples",
-            "choose fewer with evaluate_samples",
-        ),
-        (PROCESS * workers, f"{workers:,} processes that read ahead", "choose fewer workers"),
+        (copies * weights * seeds, f"Networks of {weights:,} weights{_each(settings)}", _smaller(settings)),
+        (rows * seeds, f"Minibatches of {batch:,} rows{_each(settings)}", smaller),
+        (evaluated * (2 * row + latent), f"Evaluations of {evaluated:,} samples", "choose fewer with evaluate_samples"),
+        (workers * PROCESS, f"{workers:,} processes that read ahead", "choose fewer workers"),
     ]
     _, largest, cure = max(parts)
-    require_memory(largest, sum(size for size, *_ in parts), cure, device)
+    require_memory(largest, NUMBER * sum(size for size, *_ in parts), cure, device)
 
 
 def _each(settings: Settings) -> str:
@@ -134,27 +137,3 @@ def _each(settings: Settings) -> str:
 
 def _smaller(settings: Settings) -> str:
     return f"choose a smaller width or latent dimension{', or fewer seeds' if settings.seeds > 1 else ''}"
-
-
-@torch.no_grad()
-def _kept(generator: nn.Module, latent: int) -> int:
-    """Numbers that the layers with weights make of one row of the prior."""
-    made: list[int] = []
-
-    def count(module: nn.Module, given: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and next(module.parameters(recurse=False), None) is not None:
-            made.append(output.numel())
-
-    modules = list(generator.modules())
-    # Compiled modules take no hooks, so that nothing is counted of them.
-    hooks = [m.register_forward_hook(count) for m in modules if not isinstance(m, torch.jit.ScriptModule)]
-    training = [module.training for module in modules]
-    like = next(generator.parameters(), torch.empty(0))
-    try:
-        generator.eval()(torch.zeros(ROWS, latent, dtype=like.dtype, device=like.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, mode in zip(modules, training, strict=True):
-            module.training = mode
-    return sum(made) // ROWS

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -21,10 +21,10 @@ from modecover.arguments import held
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
-from modecover.engine.prior import LAWS, Prior
+from modecover.engine.prior import Prior
 from modecover.errors import UserError
 from modecover.files import write_json, writing
-from modecover.kinds import LARGEST_WHOLE, checked, first_line, shown
+from modecover.kinds import checked, first_line, shown
 from modecover.limits import explained, require_memory, within_limits
 from modecover.methods.roles import is_discriminator
 from modecover.metrics.arrays import ArrayLike, readable_tensor
@@ -34,6 +34,7 @@ from modecover.pictures.images import to_pixels
 from modecover.random import derive_seed
 from modecover.runs import model_files
 from modecover.runs.checkpoint import write_tensors
+from modecover.runs.records import FORMAT
 
 _CARD = """---
 {{ card_data }}
@@ -54,6 +55,7 @@ Put this repository's name in place of `OWNER/NAME`. `config.json` tells how the
 
 
 _FACTS: dict[str, dict[str, Any]] = {
+    "prior": {"law": Literal["normal", "uniform", "uniform01"], "dimension": int},
     "data": {
         "name": str,
         "shape": Sequence[int],
@@ -65,6 +67,9 @@ _FACTS: dict[str, dict[str, Any]] = {
     "training": {"seed": int | None},
 }
 """What entries of a model's facts are, where they are given."""
+
+_NEEDED = ("law", "dimension", "shape")
+"""Entries that must be given."""
 
 
 class GenerativeModel(
@@ -106,11 +111,15 @@ class GenerativeModel(
         if "G" not in _as_networks(networks):
             raise UserError(f"A generative model needs a network named G; these are {', '.join(networks) or 'none'}.")
         self.networks = nn.ModuleDict({name: detached_copy(network) for name, network in networks.items()})
-        self.prior = _as_prior(prior)
+        law = _as_facts("prior", asdict(prior) if isinstance(prior, Prior) else prior)
+        self.prior = Prior(int(law["dimension"]), law["law"])
         self.data, self.method = _as_facts("data", data), _as_facts("method", method)
         self.training_facts = _as_facts("training", training)
-        if not self.data.get("shape") or min(self.data["shape"]) < 1:
-            raise UserError(f"data.shape is {shown(self.data.get('shape'))}: give that of one sample, as in [2].")
+        if min([self.prior.dimension, *self.data["shape"]]) < 1 or not self.data["shape"]:
+            raise UserError(
+                f"data.shape is {shown(self.data['shape'])} and prior.dimension {self.prior.dimension}: give the shape "
+                "of one sample, as in [2], and a dimension of at least 1."
+            )
         self.scaling = Scaling.from_facts(self.data.get("scaling"), self.shape[0]) if len(self.shape) == 1 else None
         self.requires_grad_(False)
         self.eval()
@@ -223,7 +232,7 @@ class GenerativeModel(
         """The content of `config.json`."""
         return {
             "library": "modecover",
-            "format": model_files.FORMAT,
+            "format": FORMAT,
             "architecture": {name: _architecture(network) for name, network in self.networks.items()},
             "prior": asdict(self.prior),
             "data": self.data,
@@ -328,14 +337,8 @@ def trained_models(
         scaling: how the engine's networks see the rows of `dataset`.
     """
     names = [name for name, role in engine.method.roles().items() if not is_discriminator(role)]
-    data = {
-        "name": dataset.name,
-        "shape": list(dataset.shape),
-        "value_range": dataset.value_range,
-        "scaling": None if scaling is None else scaling.facts(),
-        "fingerprint": dataset.fingerprint,
-        "opened": dataset.opened,
-    }
+    told = {name: getattr(dataset, name) for name in ("name", "value_range", "fingerprint", "opened")}
+    data = {**told, "shape": list(dataset.shape), "scaling": None if scaling is None else scaling.facts()}
     training = {"step": engine.step_number, "averaged": engine.averaged, "settings": dict(settings)}
     return [
         GenerativeModel(
@@ -368,25 +371,11 @@ def _as_networks(networks: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:
     return networks
 
 
-def _as_prior(prior: Prior | Mapping[str, Any]) -> Prior:
-    """`prior`, or what it describes."""
-    given = asdict(prior) if isinstance(prior, Prior) else prior
-    law: Any = given.get("law") if isinstance(given, Mapping) else given
-    dimension: Any = given.get("dimension") if isinstance(given, Mapping) else None
-    whole = isinstance(dimension, int) and not isinstance(dimension, bool)
-    if law not in LAWS or not whole or not 1 <= dimension <= LARGEST_WHOLE:
-        raise UserError(
-            f"The prior is given as law {shown(law)} and dimension {shown(dimension)}; the law must be normal, uniform "
-            "or uniform01, and the dimension a whole number of at least 1."
-        )
-    return Prior(dimension=dimension, law=law)
-
-
 def _as_facts(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts `name` ("data", "method" or "training"), the entries that are relied on being of their kinds."""
     if not isinstance(facts, Mapping):
         raise UserError(f"{name} is {shown(facts)}: give facts by name.")
     for key, kind in _FACTS[name].items():
-        if key in facts:
-            checked(f"{name}.{key}", facts[key], kind)
+        if key in facts or key in _NEEDED:
+            checked(f"{name}.{key}", facts.get(key), kind)
     return dict(facts)

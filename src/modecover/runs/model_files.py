@@ -8,25 +8,26 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.files import read_json
-from modecover.kinds import first_line, shown
+from modecover.kinds import shown
 from modecover.limits import require_memory
 from modecover.networks import from_config
 from modecover.runs.checkpoint import DamagedError, digest, read_tensors
 from modecover.runs.fitting import each_parameter
-
-FORMAT = 1
-"""The version of `config.json`."""
+from modecover.runs.records import read_own
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 AGAIN = "save or download the model again"
+
+ANSWER = 8
+"""Seconds that the Hub has for its answer, of which it is asked twice."""
 
 
 def find(path: Path | str, seed: int | None = None, **options: Any) -> Path:
@@ -63,16 +64,20 @@ def find(path: Path | str, seed: int | None = None, **options: Any) -> Path:
 
 def _download(name: str, place: Path, **options: Any) -> Path:
     """The two files of a model on the Hub, in a folder of the Hub's cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub import HfApi, snapshot_download
 
     if os.path.exists(place):
         raise UserError(f"{name} is a file: give the folder of a model or of a run.")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name, re.ASCII) or place.parent.is_dir():
         raise UserError(f"{name} does not exist: give the folder of a model or of a run, or a Hub name (owner/name).")
+    options["allow_patterns"] = [CONFIG, WEIGHTS]
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
-    except (OSError, HFValidationError) as error:
+        # The download asks a server that never answers again and again, for minutes.
+        HfApi().model_info(name, revision=options.get("revision"), token=options.get("token"), timeout=ANSWER)
+        return Path(snapshot_download(name, **options))
+    except Exception as error:  # of the library that it asks by, too
+        with suppress(Exception):
+            return Path(snapshot_download(name, **{**options, "local_files_only": True}))
         raise UserError(
             f"{name} is no folder here and could not be had from the Hugging Face Hub ({type(error).__name__}): check "
             "the name, your network, and for a private model your login."
@@ -85,23 +90,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, damaged, not modecover's, or of another format version.
     """
-    path = folder / CONFIG
+    parts = dict.fromkeys(("architecture", "prior", "data", "method", "training"), dict)
     try:
-        config = read_json(path, AGAIN)
+        return read_own(folder / CONFIG, "library", parts, AGAIN)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: {AGAIN}.") from None
-    if not isinstance(config, dict) or config.get("library") != "modecover":
-        raise UserError(f"{folder} holds a model, but not one that modecover saved: load it with the program it is of.")
-    if type(config.get("format")) is not int or config["format"] != FORMAT:
-        raise UserError(
-            f"{folder} holds a model of format version {shown(config.get('format'))}, and this modecover reads version "
-            f"{FORMAT}: load it with the modecover that saved it."
-        )
-    parts = ("architecture", "prior", "data", "method", "training")
-    missing = [name for name in parts if not isinstance(config.get(name), dict)]
-    if missing:
-        raise UserError(f"{path} is damaged (it lacks {', '.join(missing)}): {AGAIN}.")
-    return config
+        raise UserError(f"{folder / CONFIG} is missing: {AGAIN}.") from None
 
 
 def require_names(names: Mapping[str, Any]) -> None:
@@ -175,17 +168,16 @@ def fill(networks: nn.ModuleDict, weights: Mapping[str, Tensor], path: Path) -> 
         UserError: names, shapes or types are not those of the networks.
     """
     state = networks.state_dict()
-    for name, tensor in weights.items():
-        if name in state and tensor.is_floating_point() != state[name].is_floating_point():
+    for name in sorted({*state, *weights}):
+        found, wanted = (
+            f"{'numbers' if t[name].is_floating_point() else t[name].dtype} of shape {tuple(t[name].shape)}"
+            if name in t
+            else "nothing"
+            for t in (weights, state)
+        )
+        if found != wanted:
             raise UserError(
-                f"The weights in {path} do not fit the networks: {name} is of type {tensor.dtype}, where "
-                f"{state[name].dtype} belongs. {AGAIN.capitalize()}."
+                f"The weights in {path} do not fit the networks: {name} is {found}, where {wanted} belongs. "
+                f"{AGAIN.capitalize()}, and build networks of your own as they were then."
             )
-    try:
-        networks.load_state_dict(dict(weights))
-    except (RuntimeError, NotImplementedError, TypeError) as error:
-        detail = str(error).splitlines()[1:2] or [first_line(error)]
-        raise UserError(
-            f"The weights in {path} do not fit the networks: {''.join(detail).strip()} Build your own networks as they "
-            f"were when the model was saved."
-        ) from error
+    networks.load_state_dict(dict(weights))

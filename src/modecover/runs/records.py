@@ -24,10 +24,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from modecover import __version__
 from modecover.errors import UserError
 from modecover.files import is_partial, read_json, reason, remove_partial, write_json, writing
 from modecover.kinds import shown
@@ -36,10 +36,10 @@ from modecover.pictures.images import save_png_atomic
 from modecover.runs.log import JsonLines, TensorBoardSink, read_log, with_numbers
 
 if TYPE_CHECKING:
-    from modecover.runs.model import GenerativeModel
+    from huggingface_hub import ModelHubMixin
 
 FORMAT = 1
-"""The version of `run.json`."""
+"""The version of `run.json`, and of a model's `config.json`."""
 
 ADDED = {"standardize": "off"}
 """Settings that runs of earlier versions did not have, with the value that says what they did."""
@@ -133,7 +133,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
             log.write(row)
 
     def conclude(
-        self, title: str, seeds: Sequence[int], models: Sequence[GenerativeModel], summary: Mapping[str, Any]
+        self, title: str, seeds: Sequence[int], models: Sequence[ModelHubMixin], summary: Mapping[str, Any]
     ) -> None:
         """Write what comes at the end: curves of the log, a model for each seed, and what says that all is there."""
         save_png_atomic(curves_picture(read_log(self.path), title, seeds), self.path / "curves.png")
@@ -145,10 +145,8 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         """The summary of a run that has ended at this step, and was judged; None where not all of it was written."""
         try:
             summary: dict[str, Any] = with_numbers(read_json(self.path / "summary.json", "let it be written again"))
-            whole = (
-                summary["finished"] is True and summary["steps"] == step and not (judged and "control" not in summary)
-            )
-            return summary if whole else None
+            is_whole = summary["finished"] is True and summary["steps"] == step and (not judged or "control" in summary)
+            return summary if is_whole else None
         except (OSError, UserError, LookupError, TypeError):
             return None
 
@@ -176,26 +174,38 @@ def read_run(path: Path | str) -> dict[str, Any]:
     Raises:
         UserError: `path` is no run folder, or one of another format version.
     """
-    path, mend = Path(path), "put it back from a backup, or use another folder"
+    file, mend = Path(path) / "run.json", "put it back from a backup, or use another folder"
+    parts = {"method": str, "data": dict, "settings": dict, "starts": list}
     try:
-        run = read_json(path / "run.json", mend)
+        run = read_own(file, "program", parts, mend)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
         ) from None
-    if not isinstance(run, dict) or run.get("program") != "modecover":
-        raise UserError(f"{path} holds a run.json that modecover did not write. Choose another folder with --out.")
-    if run.get("format") != FORMAT:
-        raise UserError(
-            f"{path} is a run folder of format version {shown(run.get('format'))}, and this modecover reads version "
-            f"{FORMAT}: use the modecover that made it, or choose another folder with --out."
-        )
-    parts = {"method": str, "data": dict, "settings": dict, "starts": list}
-    lacking = [name for name, kind in parts.items() if not isinstance(run.get(name), kind)]
-    lacking += [f"data.{name}" for name in ("name", "fingerprint") if not lacking and name not in run["data"]]
-    if lacking:
-        raise UserError(f"{path / 'run.json'} is damaged (it lacks {', '.join(lacking)}): {mend}.")
+    if lacking := [name for name in ("name", "fingerprint") if name not in run["data"]]:
+        raise UserError(f"{file} is damaged (it lacks data.{', data.'.join(lacking)}): {mend}.")
     return run
+
+
+def read_own(path: Path, mark: str, parts: Mapping[str, type], cure: str) -> dict[str, Any]:
+    """What a JSON file of modecover's holds: by name its `mark`, "modecover"; its `format`; and `parts` of these types.
+
+    Raises:
+        UserError: it is damaged, not modecover's, or of another format version.
+        FileNotFoundError: it is not there.
+    """
+    found = read_json(path, cure)
+    if not isinstance(found, dict) or found.get(mark) != "modecover":
+        raise UserError(f"{path} is of another program than modecover: {cure}.")
+    version = found.get("format")
+    if type(version) is not int or version != FORMAT:
+        raise UserError(
+            f"{path} is of format version {shown(version)}, and this modecover reads version {FORMAT}: use the "
+            "modecover that wrote it."
+        )
+    if lacking := [name for name, kind in parts.items() if not isinstance(found.get(name), kind)]:
+        raise UserError(f"{path} is damaged (it lacks {', '.join(lacking)}): {cure}.")
+    return found
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -253,8 +263,8 @@ class FolderLock:
         OSError: the folder cannot be written.
     """
 
-    _held: ClassVar[set[Path]] = set()
-    """Folders held by this process, whom its own record locks do not stop."""
+    _held: ClassVar[dict[Path, int]] = {}
+    """Descriptors by the folders held by this process, whom its own record locks do not stop."""
 
     def __init__(self, folder: Path):
         self.folder = folder.resolve()
@@ -265,34 +275,27 @@ class FolderLock:
             _lock_exclusively(descriptor)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-                holder = os.pread(descriptor, 1000, 0) if hasattr(os, "pread") else b""
+                holder = os.read(descriptor, 1000).decode(errors="replace").strip()
                 os.close(descriptor)
-                raise self._refusal(holder.decode(errors="replace").strip() or "another process") from None
-            warnings.warn(
-                f"{self.folder} lies on a file system without locks ({reason(error)}): start no second run in it.",
-                stacklevel=5,
-            )
-        self._descriptor: int | None = descriptor
-        self._held.add(self.folder)
+                raise self._refusal(holder or "another process") from None
+            where = f"{self.folder} lies on a file system without locks ({reason(error)})"
+            warnings.warn(f"{where}: start no second run in it.", stacklevel=5)
+        self._held[self.folder] = self._descriptor = descriptor
+
+    def _refusal(self, holder: str) -> UserError:
+        cure = "wait until it ends or stop it, or choose another folder with --out"
+        return UserError(f"A run is going on in {self.folder} ({holder}): {cure}.")
 
     def sign(self) -> None:
         """Say in the locked file who holds it."""
-        assert self._descriptor is not None
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
 
     def release(self) -> None:
         """Let others have the folder; more than once does no harm."""
-        if self._descriptor is not None:
-            self._held.remove(self.folder)
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def _refusal(self, holder: str) -> UserError:
-        return UserError(
-            f"A run is going on in {self.folder} ({holder}): wait until it ends or stop it, or choose another folder "
-            "with --out."
-        )
+        if self._held.get(self.folder) == self._descriptor:
+            os.close(self._held.pop(self.folder))
+            self._descriptor = -1
 
 
 if sys.platform == "win32":
@@ -334,16 +337,13 @@ def circumstances(commit: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of what a run's numbers depend on; None where a package is not installed."""
+    """Versions of what a run's numbers depend on; None of CUDA where torch has none."""
+    import numpy
+    import safetensors
     import torch
 
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in ("modecover", "torch", "numpy", "safetensors"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return {**found, "cuda": torch.version.cuda}
+    found = {module.__name__: str(module.__version__) for module in (torch, numpy, safetensors)}
+    return {"python": platform.python_version(), "modecover": __version__, **found, "cuda": torch.version.cuda}
 
 
 def hardware() -> dict[str, Any]:

@@ -27,12 +27,16 @@ from modecover.methods.base import Method
 from modecover.networks import PRESETS
 from modecover.runs.build import OwnNetworks, build_engine, has_batch_norm
 from modecover.runs.evaluation import evaluator_for
+from modecover.runs.fitting import seconds_of_a_step
 from modecover.runs.listener import Listener
 from modecover.runs.loop import Loop
 from modecover.runs.model import GenerativeModel
 from modecover.runs.records import Description, RunFolder
 from modecover.runs.resolve import resolve
 from modecover.runs.settings import MAY_CHANGE, Settings
+
+SLOW_STEP = 10
+"""Seconds of a step of which the user is told before it begins."""
 
 
 @dataclass(repr=False)
@@ -144,7 +148,7 @@ def train(
     chosen_method, resolved = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
     processes = join(device)
-    scaling = scaling_of(dataset, resolved.standardize, listener)
+    scaling = _scaling(dataset, resolved.standardize, listener)
     engine = build_engine(
         chosen_method,
         resolved,
@@ -159,6 +163,11 @@ def train(
         listener.note(
             f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not the whole batch: "
             f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
+        )
+    if device.type == "cpu" and (seconds := seconds_of_a_step(resolved, engine.networks)) > SLOW_STEP:
+        listener.note(
+            f"a step of {resolved.batch:,} rows takes {seconds:,.0f} seconds or more on this processor, in which "
+            "nothing is shown; a smaller batch makes shorter ones"
         )
 
     # The first process alone writes and judges.
@@ -205,13 +214,13 @@ def train(
 
 def _require_samples(data: Any) -> None:
     """Raise `UserError` where `data` is what a training loop of torch would take: minibatches are drawn here."""
-    cure = "give all samples as one array or tensor, for example data=torch.{}, or the path of the files they come from"
-    if isinstance(data, torch.utils.data.DataLoader):
-        cure = cure.format("cat([x for x, *_ in loader])")
-        raise UserError(f"data is a DataLoader, and modecover draws minibatches itself: {cure}.")
-    if isinstance(data, torch.utils.data.Dataset) and not type(data).__module__.startswith("datasets."):
-        cure = cure.format("stack([x for x, *_ in dataset])")
-        raise UserError(f"data is a torch Dataset ({type(data).__name__}), whose items can be anything: {cure}.")
+    loader = isinstance(data, torch.utils.data.DataLoader)
+    if loader or (isinstance(data, torch.utils.data.Dataset) and not type(data).__module__.startswith("datasets.")):
+        what = "DataLoader" if loader else f"torch Dataset ({type(data).__name__})"
+        raise UserError(
+            f"data is a {what}, and modecover draws minibatches itself: give all samples as one array or tensor, for "
+            f"example torch.{'cat' if loader else 'stack'}([x for x, *_ in data]), or the path of their files."
+        )
     empty = isinstance(data, str) and not data.strip()
     if data is None or empty or isinstance(data, bool | int | float | complex | bytes | type) or callable(data):
         raise UserError(
@@ -219,16 +228,8 @@ def _require_samples(data: Any) -> None:
         )
 
 
-def scaling_of(dataset: Dataset, standardize: str, listener: Listener) -> Scaling | None:
-    """How the networks of a run see the rows of its data; None for as they are.
-
-    Args:
-        standardize: the setting: "auto", "on" or "off".
-        listener: is told where rows are left as they are that networks will not cope with.
-
-    Raises:
-        UserError: images were to be standardised.
-    """
+def _scaling(dataset: Dataset, standardize: str, listener: Listener) -> Scaling | None:
+    """How the networks of a run see the rows of its data, by the setting; None for as they are."""
     if len(dataset.shape) != 1:
         if standardize == "on":
             raise UserError("standardize is for points: images are learned in [-1, 1]. Leave it out.")

@@ -203,9 +203,8 @@ def inputs() -> Iterator[Input]:
     changed = both(copied("run"), saved("points.npy", lambda: __import__("numpy").ones((100, 2))))
     yield command("resumed when the data changed", AGAIN, make=changed)
     yield command("resumed when the data is gone", AGAIN, make=both(copied("run"), lambda: os.remove("points.npy")))
-    yield command(
-        "evaluated when the data is gone", "evaluate run", make=both(copied("run"), lambda: os.remove("points.npy"))
-    )
+    gone = both(copied("run"), lambda: os.remove("points.npy"))  # from here: the run knows where it was trained
+    yield command("evaluated elsewhere than it was trained", "evaluate run", make=gone, right="accepted")
     locked = """
 import subprocess, sys, time
 holder = subprocess.Popen([sys.executable, '-c', "import fcntl, os, sys; f = os.open('run/.lock', os.O_RDWR | os.O_CREAT); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
