@@ -19,9 +19,10 @@ def run(words: list[str]) -> int:
     parser.add_argument("--results", default="results", metavar="DIR", help="where the page goes [results]")
     parser.add_argument("--workers", type=int, metavar="N", help="runs at a time [one for each core]")
     given = vars(parser.parse(words))
-    name, out, results_folder = given["name"], Path(given["out"]) / given["name"], Path(given["results"])
-    if results_folder.exists() and not results_folder.is_dir():  # before hours of work
-        raise UserError(f"--results is {results_folder}, which is a file: give a folder.")
+    for flag in ("out", "results"):  # before hours of work
+        if (folder := Path(given[flag])).exists() and not folder.is_dir():
+            raise UserError(f"--{flag} is {folder}, which is a file: give a folder.")
+    name, out = given["name"], Path(given["out"]) / given["name"]
 
     from modecover.cli.progress import Display
     from modecover.experiments.report import page
@@ -38,7 +39,7 @@ def run(words: list[str]) -> int:
         with Display() as display:
             results = run_experiment(chosen, out, display, given["workers"])
         text = page(chosen, results)
-    place = results_folder / f"{name}.md"
+    place = Path(given["results"]) / f"{name}.md"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(text, encoding="utf-8")
     write_rows(place.with_suffix(".jsonl"), results)
