@@ -199,20 +199,15 @@ def require_unfolded(count: int, stored: int, limit: int) -> None:
 
 def idx_labels(images: Path) -> Path | None:
     """The file of labels that stands beside an idx file of images; None where there is none."""
-    for plain in (images.name, images.name.removesuffix(".gz")):
-        for name in (plain, plain + ".gz"):
-            swapped = re.sub(r"idx\d", "idx1", name.replace("images", "labels"))
-            if swapped != images.name and "labels" in swapped and (images.parent / swapped).is_file():
-                return images.parent / swapped
+    bare = images.name.removesuffix(".gz").replace("images", "labels")
+    for name in (re.sub(r"idx\d", "idx1", bare), re.sub(r"idx\d", "idx1", bare) + ".gz"):
+        if "labels" in name and name != images.name and (images.parent / name).is_file():
+            return images.parent / name
     return None
 
 
 def find_mnist(folder: Path, split: str) -> Path | None:
     """The idx file of MNIST's "train" or "test" images in `folder`; None where it is not there."""
     stem = {"train": "train", "test": "t10k"}.get(split)
-    for separator in "-.":
-        for ending in ("", ".gz"):
-            path = folder / f"{stem}-images{separator}idx3-ubyte{ending}"
-            if path.is_file():
-                return path
-    return None
+    names = [f"{stem}-images{separator}idx3-ubyte{ending}" for separator in "-." for ending in ("", ".gz")]
+    return next((folder / name for name in names if (folder / name).is_file()), None)

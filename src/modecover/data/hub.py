@@ -133,11 +133,7 @@ class _Stored(Table):
         return {name: rows.select_columns([name])[:][name] for name in names}
 
     def pictures(self, name: str) -> Any:
-        datasets = needs("datasets", "opening a Hugging Face data set")
-        encoded = self.table.with_format(None).select_columns([name])
-        if isinstance(self.table.features[name], datasets.Image):
-            encoded = encoded.cast_column(name, datasets.Image(decode=False))
-        return _Cells(encoded, name)
+        return _Cells(self.table.with_format("arrow").select_columns([name]), name)
 
 
 class _Cells:
@@ -150,7 +146,7 @@ class _Cells:
         return len(self.table)
 
     def __getitem__(self, index: int) -> Any:
-        return self.table[index][self.name]
+        return self.table[index][self.name][0]
 
 
 class _Transformed(Table):
