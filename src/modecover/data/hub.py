@@ -163,9 +163,8 @@ class _Transformed(Table):
                 if not isinstance(rows, dict) or any(len(cells) != stop - start for cells in rows.values()):
                     raise TypeError("it must return a dictionary of columns, one cell for each row")
             except Exception as error:
-                raise UserError(
-                    f"{origin}: its transform failed on rows {start} to {stop - 1} ({error}); mend it."
-                ) from error
+                where = f"rows {start} to {stop - 1} ({first_line(error)})"
+                raise UserError(f"{origin}: its transform failed on {where}; mend it.") from error
             for name, cells in rows.items():
                 self.values.setdefault(name, []).extend(_plain(cells[place]) for place in range(stop - start))
             if start == 0:
@@ -189,9 +188,7 @@ class _Transformed(Table):
             return needs("pyarrow", "opening a Hugging Face data set").array(cells)
         shapes = sorted({np.shape(cell) for cell in cells})
         if len(shapes) > 1:
-            raise UserError(
-                f"{self.origin}: the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one."
-            )
+            raise UserError(f"the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one.")
         return np.stack(cells)
 
 

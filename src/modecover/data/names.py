@@ -58,9 +58,8 @@ def exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise UserError(
-            f"{str(path)[:300]} cannot be opened: {error.strerror}. Mend that, or check the path."
-        ) from error
+        reason = f"cannot be opened: {error.strerror}. Mend that, or check the path."
+        raise UserError(f"{str(path)[:300]} {reason}") from error
     return True
 
 

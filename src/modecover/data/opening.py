@@ -119,11 +119,8 @@ def open_data(
     )
     place = usable_device(device)
     if isinstance(source, Dataset):
-        if asked.recorded().keys() - {"data_dir", "memory_limit"}:
-            raise UserError(
-                f"{source.name} is open already; give size, channels, split, key, labels, layout and value_range "
-                "where it is first opened."
-            )
+        if said := [name for name in asked.recorded() if name not in ("data_dir", "memory_limit")]:
+            raise UserError(f"{source.name} is open already; give {', '.join(said)} where it is first opened.")
         return source.to(place)
     data = _Opening(asked).open(source)
     # Names of files may hold anything; from here on they can be printed wherever they are shown.

@@ -85,10 +85,8 @@ class Parquet(Table):
                 self.files.append(parquet.ParquetFile(path, memory_map=True))
             names, first = self.files[-1].schema_arrow.names, self.files[0].schema_arrow.names
             if names != first:
-                raise UserError(
-                    f"{path} has the columns {counted(names)}, and {paths[0]} has {counted(first)}; give files of one "
-                    "layout."
-                )
+                columns = f"the columns {counted(names)}, and {paths[0]} has {counted(first)}"
+                raise UserError(f"{path} has {columns}; give files of one layout.")
             if len(set(names)) < len(names):
                 raise UserError(f"{path} has two columns of one name; rename one.")
         self.schema = self.files[0].schema_arrow
@@ -100,8 +98,8 @@ class Parquet(Table):
     def read(self, names: Sequence[str]) -> Mapping[str, Any]:
         arrow = needs("pyarrow", "reading parquet files")
         at_once = PICTURE_ROWS if any(self.kinds[name] == PICTURE for name in names) else ROWS
-        stored, batches, done = sum(path.stat().st_size for path in self.paths), [], 0
-        unfolded = 0
+        stored, unfolded, done = sum(path.stat().st_size for path in self.paths), 0, 0
+        batches: list[Any] = []
         for path, file in zip(self.paths, self.files, strict=True):
             with about(path), told():
                 for batch in file.iter_batches(at_once, columns=list(names)):
