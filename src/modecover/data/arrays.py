@@ -19,7 +19,7 @@ from modecover.limits import require_memory
 POINTS = "points"
 LAYOUTS = ("NHWC", "NCHW", "NHW", POINTS)
 """Images with channels last or first, grey images without an axis of channels, and rows of numbers of any shape."""
-LONGEST = 2
+OBLONG = 2
 """Floats without an axis of channels, one side more than so many times the other, are more often series than images."""
 
 LOST = 1e-3
@@ -275,7 +275,7 @@ def _shape_notes(array: Array, layout: str) -> tuple[str, ...]:
     height, width = array.shape[1:]
     if array.dtype.kind != "f" or height == width:
         return ()
-    if max(height, width) > LONGEST * min(height, width):
+    if max(height, width) > OBLONG * min(height, width):
         raise UserError(
             f"floats of shape {array.shape} may be series of {height} steps or grey images; say "
             f"layout='points' to learn each as {height * width} numbers, or layout={layout!r} for images."

@@ -49,7 +49,7 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
     if key is not None and len(key) > 1:
         raise UserError("it is learned from one array; give one name as key=.")
     if path.suffix == ".npz":
-        with told(), zipfile.ZipFile(path) as archive:
+        with undamaged(), zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             wanted = _npz_names(names, key[0] if key else None, label_key, asked.split)
             arrays = [_member(archive, name, limit) for name in wanted]
@@ -57,7 +57,7 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
     asked.require_nameless(of_split=path.suffix != ".npy")
     if path.suffix == ".npy":
         length = path.stat().st_size
-        with told(), open(path, "rb") as file:
+        with undamaged(), open(path, "rb") as file:
             return _numbers(file, _npy_header, length, length, limit), None
     labels = None if label_key == NO_LABELS else idx_labels(path)
     return read_idx(path, limit), None if labels is None else read_idx(labels, limit)
@@ -69,7 +69,7 @@ def read_idx(path: Path, limit: int) -> Array:
     Raises `UserError` where the file is cut short or is no idx file.
     """
     stored = path.stat().st_size
-    with told(), open(path, "rb") as plain:
+    with undamaged(), open(path, "rb") as plain:
         folded = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         file: IO[bytes] = gzip.GzipFile(fileobj=plain) if folded else plain  # type: ignore[assignment]  # reads alike
@@ -175,7 +175,7 @@ def _idx_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def undamaged() -> Iterator[None]:
     """Within the block, whatever a damaged file makes of its readers is told as one sentence."""
     try:
         yield

@@ -12,7 +12,7 @@ from modecover.data.arrays import are_whole
 from modecover.data.base import Asked, needs
 from modecover.data.columns import CLASSES, PICTURE, WORDS, Roles, choose_roles, holds, kinds_of, values_of
 from modecover.data.encoded import SPLIT_NAMES
-from modecover.data.files import require_unfolded, told
+from modecover.data.files import require_unfolded, undamaged
 from modecover.data.names import counted, require_openable
 from modecover.errors import UserError, about
 
@@ -81,7 +81,7 @@ class Parquet(Table):
         self.files = []
         for path in paths:
             require_openable(path)
-            with about(path), told():
+            with about(path), undamaged():
                 self.files.append(parquet.ParquetFile(path, memory_map=True))
             names, first = self.files[-1].schema_arrow.names, self.files[0].schema_arrow.names
             if names != first:
@@ -101,14 +101,14 @@ class Parquet(Table):
         stored, unfolded, done = sum(path.stat().st_size for path in self.paths), 0, 0
         batches: list[Any] = []
         for path, file in zip(self.paths, self.files, strict=True):
-            with about(path), told():
+            with about(path), undamaged():
                 for batch in file.iter_batches(at_once, columns=list(names)):
                     unfolded += sum(map(_bytes_of, batch.columns))
                     require_unfolded(unfolded, stored, self.asked.memory_limit)
                     batches.append(batch.select(names))
                     done += len(batch)
                     self.asked.progress("rows of the table", done, len(self))
-        with told():
+        with undamaged():
             schema = arrow.schema([self.schema.field(name) for name in names])
             table = arrow.Table.from_batches(batches, schema=schema)
         return {name: table[name] for name in names}
