@@ -39,7 +39,7 @@ class Table(ABC):
         """These columns, as Arrow or NumPy has them."""
 
     def pictures(self, name: str) -> Any:
-        """A column of pictures, for `TablePictures`."""
+        """A column of pictures, as the cells of `Pictures`."""
         return self.read([name])[name]
 
     def roles(self, asked: Asked) -> Roles:
