@@ -217,7 +217,7 @@ def test_stacked_mnist_by_name():
     [
         ("stacked-mnist:k=0", {}, "k is 0: give at least 1 and at most 9"),
         ("stacked-mnist:count=0", {}, "count is 0: give at least 1"),
-        ("stacked-mnist:fresh=maybe", {}, "is a switch"),
+        ("stacked-mnist:fresh=maybe", {}, "must be a switch"),
         ("stacked-mnist:base=letters", {}, "base=digits or base=mnist"),
         ("stacked-mnist", {"channels": 1}, "leave out channels"),
     ],

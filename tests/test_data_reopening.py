@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from modecover.data import StreamedImages, open_data
-from modecover.data.encoded import FolderPictures
+from modecover.data.encoded import Pictures
 from modecover.errors import UserError
 
 
@@ -63,10 +63,10 @@ def test_a_streamed_set_stays_streamed_only_where_it_must(folder: Path) -> None:
 def test_resizing_decodes_no_picture_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_data(folder)
 
-    def content(self: FolderPictures, index: int) -> Path:
+    def content(self: Pictures, index: int) -> Path:
         raise AssertionError("the picture was opened again")
 
-    monkeypatch.setattr(FolderPictures, "content", content)
+    monkeypatch.setattr(Pictures, "content", content)
     assert data.resized(16).shape == (3, 16, 16)
 
 

@@ -49,6 +49,7 @@ def test_a_command_quotes_a_long_or_broken_word_on_one_line(capsys):
         ("x/y is empty.", "x/y is empty."),
         ("x/y/7.png cannot be read.", "x/y/7.png cannot be read."),
         ("x/yz is empty.", "x/y: x/yz is empty."),
+        ("row 3 of x/y cannot be read.", "row 3 of x/y cannot be read."),
     ],
 )
 def test_what_a_sentence_is_about_is_said_once(sentence, told):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,3 +99,35 @@ def test_held_leaves_right_arguments_and_errors_of_others_alone():
         repeated("a", mark="raise")
     with pytest.raises(TypeError, match="word"):
         repeated()
+
+
+def test_held_bounds_numbers_and_choices_and_names_an_option_that_is_not_there():
+    @held(size=(1, 8192), share=(0.0, 1.0), kind=["NHWC", "points"])
+    def opened(
+        size: int | None = None,
+        share: float = 0.5,
+        kind: str | None = None,
+        told: Callable[[str], None] | None = None,
+        limit: int | str = 0,
+        place: str | os.PathLike[str] | None = None,
+        rows: Sequence[float] = (),
+        **_: object,
+    ) -> object:
+        return size, share, kind
+
+    assert opened(3, 1, "nhwc", print, "1GB", Path("x"), rows=np.ones(3)) == (3, 1.0, "NHWC")
+    for given, said in (
+        ({"size": 0}, "size is 0: give at least 1 and at most 8,192."),
+        ({"size": 9000}, "size is 9000: give at least 1 and at most 8,192."),
+        ({"share": 1.5}, "share is 1.5: give at least 0 and at most 1."),
+        ({"kind": "NCHW"}, "kind is 'NCHW': choose NHWC or points."),
+        ({"told": 5}, "told is 5: give a function."),
+        ({"limit": 1.5}, "limit is 1.5: give a whole number or a text."),
+        ({"place": 5}, "place is 5: give a text or a path."),
+    ):
+        with pytest.raises(UserError) as caught:
+            opened(**given)
+        assert str(caught.value) == said
+    assert opened(sizes=3) == (None, 0.5, None), "a function may take arguments of any name"
+    with pytest.raises(UserError, match=r"check has no option 'sample' \(did you mean 'samples'\?\); it has dataset, "):
+        check(modecover.open_data("ring"), sample=3)  # type: ignore[call-arg]  # the mistake is the point

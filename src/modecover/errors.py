@@ -36,12 +36,12 @@ def printable(text: object) -> str:
 @contextmanager
 def about(subject: object) -> Iterator[None]:
     """In the block, every `UserError` begins with what it is about, a file or a column: "it is empty" becomes "x.npy is
-    empty", and any other sentence stands behind "x.npy: ". One that begins so already is left as it is."""
+    empty", and any other sentence stands behind "x.npy: ". One that says already what it is about is left as it is."""
     try:
         yield
     except UserError as error:
         name, sentence = printable(subject), str(error)
-        if sentence.startswith((f"{name} ", f"{name}:", f"{name}/")):
+        if sentence.startswith((f"{name} ", f"{name}:", f"{name}/")) or f" of {name} " in sentence:
             raise
         said = sentence.removeprefix("it ")
         raise UserError(f"{name}: {said}" if said == sentence else f"{name} {said}") from error

@@ -160,13 +160,9 @@ def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
         raise UserError(f"{name} is {shown(value)}: choose {joined(bounds)}.")
     least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
     if not least <= value <= most:
-        above = "" if most == math.inf else f" and at most {_amount(most)}"
-        raise UserError(f"{name} is {shown(value)}: give at least {_amount(least)}{above}.")
+        above = "" if most == math.inf else f" and at most {most:,g}"
+        raise UserError(f"{name} is {shown(value)}: give at least {least:,g}{above}.")
     return value
-
-
-def _amount(number: float) -> str:
-    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

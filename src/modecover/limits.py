@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,32 +143,24 @@ def _of_the_machine() -> float:
 
 
 def _of_the_group() -> float:
-    """What the tightest control group above this process still allows: version 2, else version 1."""
+    """What the tightest control group above this process still allows, version 2, else version 1: files that it keeps
+    in memory do not count, as the system takes that back when it needs it."""
     free = math.inf
     try:
         places = [line.split(":", 2) for line in _GROUPS_OF_THIS_PROCESS.read_text().splitlines()]
     except OSError:
         return free
     for _, controllers, path in places:
-        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
+        if controllers and "memory" not in controllers.split(","):
             continue
         root = _GROUPS / ("memory" if controllers else "")
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
         for folder in (root / path.lstrip("/"), *(root / path.lstrip("/")).parents):
             if folder == root.parent:
                 break
-            try:
+            with suppress(OSError, ValueError):  # a group of another process's view, or "max": no limit
                 limit, used = (int((folder / name).read_text()) for name in names)
-            except (OSError, ValueError):  # a group of another process's view, or "max": no limit
-                continue
-            free = min(free, limit - max(0, used - _given_back(folder)))
+                facts = (folder / "memory.stat").read_text()
+                kept = re.search(r"^(?:total_)?inactive_file (\d+)$", facts, re.MULTILINE)
+                free = min(free, limit - max(0, used - int(kept[1] if kept else 0)))
     return free
-
-
-def _given_back(folder: Path) -> int:
-    """Bytes of files kept in memory that the system takes back when it needs them."""
-    try:
-        found = re.search(r"^(?:total_)?inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 from modecover.auditing.findings import METRICS
 from modecover.auditing.results import Better, Findings
 from modecover.auditing.verdicts import NAMES, VERDICTS
-from modecover.data.options import nearest
 from modecover.errors import UserError
+from modecover.kinds import nearest
 
 Side = Literal["under", "over"]
 

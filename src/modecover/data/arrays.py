@@ -19,7 +19,7 @@ from modecover.limits import require_memory
 POINTS = "points"
 LAYOUTS = ("NHWC", "NCHW", "NHW", POINTS)
 """Images with channels last or first, grey images without an axis of channels, and rows of numbers of any shape."""
-LONGEST = 2
+OBLONG = 2
 """Floats without an axis of channels, one side more than so many times the other, are more often series than images."""
 
 LOST = 1e-3
@@ -191,11 +191,9 @@ def _checked_span(array: Array, layout: str | None) -> tuple[float, float]:
     low, high = float(array.min()), float(array.max())  # a NaN comes through
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = ~np.isfinite(_as_rows(array)).all(axis=1)
-        if bad.any():
-            raise UserError(
-                f"row {int(bad.argmax())} is the first of {int(bad.sum())} with NaN or infinity; "
-                "remove or repair these rows."
-            )
+        if count := int(bad.sum()):
+            first = int(bad.argmax())
+            raise UserError(f"row {first} is the first of {count} with NaN or infinity; remove or repair these rows.")
     return low, high
 
 
@@ -213,10 +211,8 @@ def require_exact(array: Array) -> None:
 
 def _points(array: Array, layout: str | None, span: tuple[float, float]) -> Tensor:
     if array.dtype == np.uint8 and layout is None:
-        raise UserError(
-            f"uint8 rows of {array.shape[1]} numbers look like flattened images; reshape them to (N, H, W), "
-            "or say layout='points' if they are points."
-        )
+        look = f"uint8 rows of {array.shape[1]} numbers look like flattened images"
+        raise UserError(f"{look}; reshape them to (N, H, W), or say layout='points' if they are points.")
     require_exact(array)
     if max(-span[0], span[1]) > LARGEST:
         raise UserError("some numbers are too large for float32; rescale them.")
@@ -279,7 +275,7 @@ def _shape_notes(array: Array, layout: str) -> tuple[str, ...]:
     height, width = array.shape[1:]
     if array.dtype.kind != "f" or height == width:
         return ()
-    if max(height, width) > LONGEST * min(height, width):
+    if max(height, width) > OBLONG * min(height, width):
         raise UserError(
             f"floats of shape {array.shape} may be series of {height} steps or grey images; say "
             f"layout='points' to learn each as {height * width} numbers, or layout={layout!r} for images."

@@ -194,9 +194,8 @@ def usable_device(device: torch.device | str) -> torch.device:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
     except Exception as error:  # each back end refuses in a way of its own
-        raise UserError(
-            f"device {str(device)[:100]!r} is not usable here ({first_line(error)}); say device='cpu'."
-        ) from error
+        reason = first_line(error)
+        raise UserError(f"device {str(device)[:100]!r} is not usable here ({reason}); say device='cpu'.") from error
     return found
 
 

@@ -53,14 +53,14 @@ def holds(kind: Any, declared: str = "") -> str:
         while _is_list(leaf):
             leaf = _storage(leaf.value_type)
         return LIST if _is(leaf, "boolean", "integer", "floating") else f"lists of {leaf}"
-    for held, types in (
+    for meaning, types in (
         (PICTURE, ("binary", "large_binary", "fixed_size_binary", "binary_view")),
         (SWITCH, ("boolean",)),
         (NUMBER, ("integer", "floating", "decimal")),
         (WORDS, ("string", "large_string", "string_view")),
     ):
         if _is(kind, *types):
-            return held
+            return meaning
     return str(kind)
 
 

@@ -8,9 +8,10 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -32,58 +33,45 @@ _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What operating systems leave in every folder: not worth a word."""
 
 
-class Pictures(Protocol):
-    """A sequence of encoded pictures, each of one frame or of several."""
+@dataclass
+class Pictures:
+    """Encoded pictures, each of one frame or of several."""
 
-    labels: Tensor | None
-    """Of each picture."""
-    notes: tuple[str, ...]
+    cells: Any
+    """Has a length, and gives by index a path, the picture's bytes, a mapping with "bytes" and "path" as the Hub stores
+    it, or an open Pillow image."""
+    origin: str
+    """The folder, file or data set they come from; relative paths in mappings start beside it."""
     identity: str
     """A text that changes when the pictures do, found without decoding them."""
+    labels: Tensor | None = None
+    """Of each picture."""
+    notes: tuple[str, ...] = ()
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.cells)
 
     def name(self, index: int) -> str:
         """What to call picture `index` in a message."""
+        cell = self.cells[index]
+        return str(cell) if isinstance(cell, Path) else f"row {index} of {self.origin}"
 
     def content(self, index: int) -> Path | io.BytesIO | Image.Image:
         """The encoded picture; or an open one."""
-
-
-class TablePictures:
-    """A column of encoded pictures: each row holds bytes, or a mapping with "bytes" and "path" as the Hub stores it.
-
-    Args:
-        column: has a length and cells by index; an open Pillow image may stand for its bytes.
-        origin: the file or data set they come from; relative paths in the rows start at its folder.
-        identity: a text that changes when the pictures do.
-    """
-
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, column: Any, labels: Tensor | None, origin: str, identity: str):
-        self.column, self.labels, self.origin, self.identity = column, labels, origin, identity
-
-    def __len__(self) -> int:
-        return len(self.column)
-
-    def name(self, index: int) -> str:
-        return f"row {index} of {self.origin}"
-
-    def content(self, index: int) -> Path | io.BytesIO | Image.Image:
-        row: Any = self.column[index]
-        row = row.as_py() if hasattr(row, "as_py") else row  # a cell of pyarrow's
-        content: Any = row.get("bytes") if isinstance(row, dict) else row
-        if hasattr(content, "getexif"):
+        cell: Any = self.cells[index]
+        cell = cell.as_py() if hasattr(cell, "as_py") else cell  # of pyarrow's
+        content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
+        if isinstance(content, Path) or hasattr(content, "getexif"):
             return content
         if isinstance(content, bytes | bytearray | memoryview):
             return io.BytesIO(content)
-        if content is None and isinstance(row, dict) and isinstance(row.get("path"), str) and row["path"]:
-            return Path(self.origin).parent / row["path"]
-        raise UserError(f"{self.name(index)} holds {type(content).__name__} where a picture's bytes belong; remove it.")
+        if content is None and isinstance(cell, dict) and isinstance(cell.get("path"), str) and cell["path"]:
+            return Path(self.origin).parent / cell["path"]
+        what = "nothing" if content is None else type(content).__name__
+        raise UserError(f"{self.name(index)} holds {what} where a picture's bytes belong; remove it.")
 
 
-class FolderPictures:
+def pictures_in(folder: Path, split: str = "train") -> Pictures:
     """The image files under a folder, in sorted order, found however deep they lie; links are followed.
 
     Where no image lies directly in the folder and there are two or more subfolders, these are the classes, numbered
@@ -93,78 +81,71 @@ class FolderPictures:
     Raises:
         UserError: where there is no image, no such split, or a folder in it may not be read.
     """
+    notes = []
+    subfolders = {entry.name: entry for entry in folder.iterdir() if not _hidden(entry.name) and entry.is_dir()}
+    if subfolders and all(name in SPLIT_NAMES for name in subfolders):
+        if split not in subfolders:
+            raise UserError(f"{folder} has no split {split!r}; it has {', '.join(sorted(subfolders))}.")
+        if others := sorted(name for name in subfolders if name != split):
+            notes.append(f"{folder} is read as its split {split!r}, without {', '.join(others)} (split=)")
+        folder = subfolders[split]
+    elif split != "train":
+        raise UserError(f"{folder} has no split {split!r}: it has no subfolder of that name.")
+    left_out: Counter[str] = Counter()
+    # A link to a folder above this one would lead into everything beside it.
+    above = {(place.st_dev, place.st_ino) for place in (parent.stat() for parent in folder.resolve().parents)}
+    sizes = dict(sorted(_walk(folder, above, left_out)))
+    if not sizes:
+        instead = f" (but {_listed(left_out)})" if left_out else ""
+        raise UserError(f"{folder} holds no images{instead}; expected files that end in .png or as Pillow reads.")
+    # Subfolders are classes, unless images lie beside them.
+    parents = [(*path.relative_to(folder).parts[:-1], "")[0] for path in sizes]
+    classes = {name: number for number, name in enumerate(sorted(set(parents)))}
+    known = len(classes) > 1 and "" not in classes
+    if len(classes) > 1 and not known:
+        notes.append(f"images lie in {folder} and in its subfolders, so that these are no classes")
+    return Pictures(
+        cells=list(sizes),
+        origin=str(folder),
+        identity="\n".join(f"{path.relative_to(folder).as_posix()} {size}" for path, size in sizes.items()),
+        labels=torch.tensor([classes[name] for name in parents]) if known else None,
+        notes=(*notes, *left_out_note(folder, left_out)),
+    )
 
-    def __init__(self, folder: Path, split: str = "train"):
-        notes = []
-        subfolders = {entry.name: entry for entry in folder.iterdir() if not _hidden(entry.name) and entry.is_dir()}
-        if subfolders and all(name in SPLIT_NAMES for name in subfolders):
-            if split not in subfolders:
-                raise UserError(f"{folder} has no split {split!r}; it has {', '.join(sorted(subfolders))}.")
-            if others := sorted(name for name in subfolders if name != split):
-                notes.append(f"{folder} is read as its split {split!r}, without {', '.join(others)} (split=)")
-            folder = subfolders[split]
-        elif split != "train":
-            raise UserError(f"{folder} has no split {split!r}: it has no subfolder of that name.")
-        self.left_out: Counter[str] = Counter()
-        # A link to a folder above this one would lead into everything beside it.
-        above = {(place.st_dev, place.st_ino) for place in (parent.stat() for parent in folder.resolve().parents)}
-        sizes = dict(sorted(self._walk(folder, above)))
-        self.paths = list(sizes)
-        self.identity = "\n".join(f"{path.relative_to(folder).as_posix()} {size}" for path, size in sizes.items())
-        if not self.paths:
-            instead = f" (but {_listed(self.left_out)})" if self.left_out else ""
-            raise UserError(f"{folder} holds no images{instead}; expected files that end in .png or as Pillow reads.")
-        # Subfolders are classes, unless images lie beside them.
-        parents = [(*path.relative_to(folder).parts[:-1], "")[0] for path in self.paths]
-        classes = {name: number for number, name in enumerate(sorted(set(parents)))}
-        known = len(classes) > 1 and "" not in classes
-        self.labels = torch.tensor([classes[name] for name in parents]) if known else None
-        if len(classes) > 1 and not known:
-            notes.append(f"images lie in {folder} and in its subfolders, so that these are no classes")
-        self.notes = (*notes, *left_out_note(folder, self.left_out))
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def name(self, index: int) -> str:
-        return str(self.paths[index])
-
-    def content(self, index: int) -> Path:
-        return self.paths[index]
-
-    def _walk(self, folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, int]]:
-        """The images under `folder` and their sizes; everything else is counted. `seen`: the folders walked already."""
-        place = folder.stat()
-        seen.add((place.st_dev, place.st_ino))
+def _walk(folder: Path, seen: set[tuple[int, int]], left_out: Counter[str]) -> Iterator[tuple[Path, int]]:
+    """The images under `folder` and their sizes; everything else is counted. `seen`: the folders walked already."""
+    place = folder.stat()
+    seen.add((place.st_dev, place.st_ino))
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}. Mend that, or move it away.") from error
+    for name in names:
+        path = folder / name
         try:
-            names = sorted(os.listdir(folder))
-        except OSError as error:
-            raise UserError(f"{folder} cannot be read: {error.strerror}. Mend that, or move it away.") from error
-        for name in names:
-            path = folder / name
-            try:
-                found = path.stat()
-            except OSError:
-                found = None
-            if name in _LITTER:
-                continue
-            if _hidden(name):
-                left_out = "hidden entry|hidden entries"
-            elif found is None:
-                left_out = "link that leads nowhere|links that lead nowhere"
-            elif (noun := special(found.st_mode)) is not None:
-                left_out = f"{noun}|{noun}s"
-            elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in seen:
-                yield from self._walk(path, seen)
-                continue
-            elif stat.S_ISDIR(found.st_mode):
-                left_out = "link to a folder above or read already|links to folders above or read already"
-            elif path.suffix.lower() in picture_suffixes():
-                yield path, found.st_size
-                continue
-            else:
-                left_out = _files_like(path)
-            self.left_out[left_out] += 1
+            found = path.stat()
+        except OSError:
+            found = None
+        if name in _LITTER:
+            continue
+        if _hidden(name):
+            reason = "hidden entry|hidden entries"
+        elif found is None:
+            reason = "link that leads nowhere|links that lead nowhere"
+        elif (noun := special(found.st_mode)) is not None:
+            reason = f"{noun}|{noun}s"
+        elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in seen:
+            yield from _walk(path, seen, left_out)
+            continue
+        elif stat.S_ISDIR(found.st_mode):
+            reason = "link to a folder above or read already|links to folders above or read already"
+        elif path.suffix.lower() in picture_suffixes():
+            yield path, found.st_size
+            continue
+        else:
+            reason = _files_like(path)
+        left_out[reason] += 1
 
 
 def beside(folder: Path, used: set[Path]) -> tuple[str, ...]:

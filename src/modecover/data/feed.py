@@ -71,7 +71,9 @@ class Feed:
         the batch does not split into so many.
         """
         if isinstance(self.dataset, StreamedImages) and self.workers:
-            pixels = self._reader(self.dataset, part, parts).at(position)
+            if (part, parts) not in self._ahead:
+                self._ahead[part, parts] = _Ahead(self, self.dataset, part, parts)
+            pixels = self._ahead[part, parts].at(position)
             return decoded(pixels.to(self.dataset.device, non_blocking=True))
         keys = self.keys(position, part, parts)
         return self.dataset.fetch(keys) if self.scaling is None else self.scaling.apply(self.dataset.exact(keys))
@@ -98,27 +100,17 @@ class Feed:
         if number not in self._keys:
             while len(self._keys) > 2:
                 del self._keys[next(iter(self._keys))]
-            keys = torch.stack(
-                [self._epoch(s, number) if self.dataset.size else self._block(s, number) for s in self.seeds]
-            )
-            self._keys[number] = keys
+            self._keys[number] = torch.stack([self._drawn(seed, number) for seed in self.seeds])
         return self._keys[number]
 
-    def _epoch(self, seed: int, number: int) -> Tensor:
-        """A permutation of the set, drawn on the CPU so that the order does not depend on the device."""
-        assert self.dataset.size is not None
+    def _drawn(self, seed: int, number: int) -> Tensor:
+        data = self.dataset
+        if data.size is None:
+            generator = torch.Generator(data.device).manual_seed(derive_seed(seed, "data", number))
+            return data.draw(BLOCK * self.batch_size, generator)
+        # A permutation of the set, drawn on the CPU so that the order does not depend on the device.
         generator = torch.Generator().manual_seed(derive_seed(seed, "epoch", number))
-        device = "cpu" if isinstance(self.dataset, StreamedImages) else self.dataset.device
-        return torch.randperm(self.dataset.size, generator=generator).to(device)
-
-    def _block(self, seed: int, number: int) -> Tensor:
-        generator = torch.Generator(self.dataset.device).manual_seed(derive_seed(seed, "data", number))
-        return self.dataset.draw(BLOCK * self.batch_size, generator)
-
-    def _reader(self, dataset: StreamedImages, part: int, parts: int) -> _Ahead:
-        if (part, parts) not in self._ahead:
-            self._ahead[part, parts] = _Ahead(self, dataset, part, parts)
-        return self._ahead[part, parts]
+        return torch.randperm(data.size, generator=generator).to("cpu" if data.streamed else data.device)
 
 
 class _Ahead:

@@ -49,7 +49,7 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
     if key is not None and len(key) > 1:
         raise UserError("it is learned from one array; give one name as key=.")
     if path.suffix == ".npz":
-        with told(), zipfile.ZipFile(path) as archive:
+        with undamaged(), zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             wanted = _npz_names(names, key[0] if key else None, label_key, asked.split)
             arrays = [_member(archive, name, limit) for name in wanted]
@@ -57,7 +57,7 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
     asked.require_nameless(of_split=path.suffix != ".npy")
     if path.suffix == ".npy":
         length = path.stat().st_size
-        with told(), open(path, "rb") as file:
+        with undamaged(), open(path, "rb") as file:
             return _numbers(file, _npy_header, length, length, limit), None
     labels = None if label_key == NO_LABELS else idx_labels(path)
     return read_idx(path, limit), None if labels is None else read_idx(labels, limit)
@@ -69,7 +69,7 @@ def read_idx(path: Path, limit: int) -> Array:
     Raises `UserError` where the file is cut short or is no idx file.
     """
     stored = path.stat().st_size
-    with told(), open(path, "rb") as plain:
+    with undamaged(), open(path, "rb") as plain:
         folded = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)
         file: IO[bytes] = gzip.GzipFile(fileobj=plain) if folded else plain  # type: ignore[assignment]  # reads alike
@@ -175,7 +175,7 @@ def _idx_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def undamaged() -> Iterator[None]:
     """Within the block, whatever a damaged file makes of its readers is told as one sentence."""
     try:
         yield
@@ -199,20 +199,15 @@ def require_unfolded(count: int, stored: int, limit: int) -> None:
 
 def idx_labels(images: Path) -> Path | None:
     """The file of labels that stands beside an idx file of images; None where there is none."""
-    for plain in (images.name, images.name.removesuffix(".gz")):
-        for name in (plain, plain + ".gz"):
-            swapped = re.sub(r"idx\d", "idx1", name.replace("images", "labels"))
-            if swapped != images.name and "labels" in swapped and (images.parent / swapped).is_file():
-                return images.parent / swapped
+    bare = images.name.removesuffix(".gz").replace("images", "labels")
+    for name in (re.sub(r"idx\d", "idx1", bare), re.sub(r"idx\d", "idx1", bare) + ".gz"):
+        if "labels" in name and name != images.name and (images.parent / name).is_file():
+            return images.parent / name
     return None
 
 
 def find_mnist(folder: Path, split: str) -> Path | None:
     """The idx file of MNIST's "train" or "test" images in `folder`; None where it is not there."""
     stem = {"train": "train", "test": "t10k"}.get(split)
-    for separator in "-.":
-        for ending in ("", ".gz"):
-            path = folder / f"{stem}-images{separator}idx3-ubyte{ending}"
-            if path.is_file():
-                return path
-    return None
+    names = [f"{stem}-images{separator}idx3-ubyte{ending}" for separator in "-." for ending in ("", ".gz")]
+    return next((folder / name for name in names if (folder / name).is_file()), None)

@@ -133,11 +133,7 @@ class _Stored(Table):
         return {name: rows.select_columns([name])[:][name] for name in names}
 
     def pictures(self, name: str) -> Any:
-        datasets = needs("datasets", "opening a Hugging Face data set")
-        encoded = self.table.with_format(None).select_columns([name])
-        if isinstance(self.table.features[name], datasets.Image):
-            encoded = encoded.cast_column(name, datasets.Image(decode=False))
-        return _Cells(encoded, name)
+        return _Cells(self.table.with_format("arrow").select_columns([name]), name)
 
 
 class _Cells:
@@ -150,7 +146,7 @@ class _Cells:
         return len(self.table)
 
     def __getitem__(self, index: int) -> Any:
-        return self.table[index][self.name]
+        return self.table[index][self.name][0]
 
 
 class _Transformed(Table):
@@ -167,9 +163,8 @@ class _Transformed(Table):
                 if not isinstance(rows, dict) or any(len(cells) != stop - start for cells in rows.values()):
                     raise TypeError("it must return a dictionary of columns, one cell for each row")
             except Exception as error:
-                raise UserError(
-                    f"{origin}: its transform failed on rows {start} to {stop - 1} ({error}); mend it."
-                ) from error
+                where = f"rows {start} to {stop - 1} ({first_line(error)})"
+                raise UserError(f"{origin}: its transform failed on {where}; mend it.") from error
             for name, cells in rows.items():
                 self.values.setdefault(name, []).extend(_plain(cells[place]) for place in range(stop - start))
             if start == 0:
@@ -193,9 +188,7 @@ class _Transformed(Table):
             return needs("pyarrow", "opening a Hugging Face data set").array(cells)
         shapes = sorted({np.shape(cell) for cell in cells})
         if len(shapes) > 1:
-            raise UserError(
-                f"{self.origin}: the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one."
-            )
+            raise UserError(f"the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one.")
         return np.stack(cells)
 
 

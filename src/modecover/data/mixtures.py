@@ -31,8 +31,8 @@ from modecover.errors import UserError
 from modecover.kinds import bounded, checked, first_line
 
 MOST_MODES = 100_000
-LARGEST = 1e12
-WITHIN = (1e-12, LARGEST)
+FARTHEST = 1e12
+WITHIN = (1e-12, FARTHEST)
 """Of lengths, as float32 asks."""
 
 
@@ -62,7 +62,7 @@ class Mixture:
             shapes = f"{tuple(centres.shape)} and {tuple(weights.shape)}"
             raise UserError(f"a mixture needs centres of shape (K, d) and K weights; got {shapes}.")
         object.__setattr__(self, "std", bounded("std", checked("std", self.std, float), WITHIN))
-        bounded("a mixture's farthest coordinate", float(centres.abs().max()), (0.0, LARGEST))
+        bounded("a mixture's farthest coordinate", float(centres.abs().max()), (0.0, FARTHEST))
         if not bool((weights > 0).all()):
             raise UserError("a mixture needs positive weights.")
         if len(torch.unique(centres.float(), dim=0)) < len(centres):

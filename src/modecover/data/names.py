@@ -12,6 +12,8 @@ from modecover.kinds import nearest
 
 OptionValue = int | float | str | bool
 
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
 _SPECIAL = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 
@@ -56,9 +58,8 @@ def exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise UserError(
-            f"{str(path)[:300]} cannot be opened: {error.strerror}. Mend that, or check the path."
-        ) from error
+        reason = f"cannot be opened: {error.strerror}. Mend that, or check the path."
+        raise UserError(f"{str(path)[:300]} {reason}") from error
     return True
 
 
@@ -89,19 +90,11 @@ def parse_options(name: str, text: str, defaults: Mapping[str, OptionValue]) -> 
         if key not in defaults:
             known = f"its options are: {', '.join(defaults)}" if defaults else "it takes none"
             raise UserError(f"{name} has no option {key!r}{nearest(key, defaults)}; {known}.")
-        default = defaults[key]
-        if isinstance(default, bool):
-            truth = {"true": True, "1": True, "false": False, "0": False}
-            word = value.lower() if equals else "true"
-            if word not in truth:
-                raise UserError(f"{name}: {key} is a switch; write {key} or {key}=false, not {key}={value}.")
-            chosen[key] = truth[word]
-            continue
+        kind, default = type(defaults[key]), defaults[key]
         try:
-            chosen[key] = type(default)(value)
-        except ValueError as error:
-            noun = "a whole number" if isinstance(default, int) else "a number"
-            raise UserError(
-                f"{name}: {key} must be {noun}, for example {key}={default}; got {value[:60]!r}."
-            ) from error
+            chosen[key] = _TRUTH[value.lower() if equals else "true"] if kind is bool else kind(value)
+        except (ValueError, KeyError) as error:
+            noun = {bool: "a switch", int: "a whole number", float: "a number"}[kind]
+            wrong = f"{key} must be {noun}, for example {key}={default}; got {value[:60]!r}"
+            raise UserError(f"{name}: {wrong}.") from error
     return chosen

@@ -19,7 +19,7 @@ from modecover.data import digits, files, mixtures
 from modecover.data.arrays import LAYOUTS, POINTS, Images, Points, as_array, class_labels, from_array
 from modecover.data.base import MEMORY_LIMIT, NO_LABELS, Asked, Dataset, Progress, silent, usable_device
 from modecover.data.columns import PICTURE, side_by_side, values_of
-from modecover.data.encoded import FolderPictures, Pictures, TablePictures, beside, picture_suffixes
+from modecover.data.encoded import Pictures, beside, picture_suffixes, pictures_in
 from modecover.data.hub import hub_table, load_hub
 from modecover.data.names import OptionValue, exists, names_in, parse_options, require_openable, user_path
 from modecover.data.pictures import open_pictures, surveyed
@@ -119,11 +119,8 @@ def open_data(
     )
     place = usable_device(device)
     if isinstance(source, Dataset):
-        if asked.recorded().keys() - {"data_dir", "memory_limit"}:
-            raise UserError(
-                f"{source.name} is open already; give size, channels, split, key, labels, layout and value_range "
-                "where it is first opened."
-            )
+        if said := [name for name in asked.recorded() if name not in ("data_dir", "memory_limit")]:
+            raise UserError(f"{source.name} is open already; give {', '.join(said)} where it is first opened.")
         return source.to(place)
     data = _Opening(asked).open(source)
     # Names of files may hold anything; from here on they can be printed wherever they are shown.
@@ -273,7 +270,7 @@ class _Opening:
             data.notes = (*beside(found[0].parent, set(chosen)), *data.notes)
             return data
         asked.progress("list of the files", 0, 1)
-        pictures = FolderPictures(folder, asked.split)
+        pictures = pictures_in(folder, asked.split)
         asked.require_nameless(of_split=True)
         return self.pictures(pictures, str(folder))
 
@@ -286,7 +283,7 @@ class _Opening:
             data: Dataset
             if table.kinds[first := roles.columns[0]] == PICTURE:
                 classes = None if labels is None else class_labels(labels, len(table))
-                pictures = TablePictures(table.pictures(first), classes, table.origin, table.identity)
+                pictures = Pictures(table.pictures(first), table.origin, table.identity, classes)
                 data = self.pictures(pictures, name)
             else:
                 numbers, columns = side_by_side(table.read(roles.columns), table.kinds)

@@ -38,7 +38,7 @@ UNIT, SIGNED = "0..1", "-1..1"
 VALUE_RANGES = (UNIT, SIGNED)
 """What float pixels from black to white may run through."""
 
-ROUNDING = 1e-4
+SLIP = 1e-4
 """So far outside a range a value is still taken for its end."""
 
 DARK = -0.5
@@ -70,8 +70,8 @@ def levels(array: Array, span: tuple[float, float], value_range: str | None) -> 
             return array.astype(np.uint8), None
         what = f"pixels of type {array.dtype}, from {low:g} to {high:g}"
         raise UserError(f"{what}, have no known range; convert them to uint8 (0..255).")
-    read_as = value_range or (UNIT if low >= -ROUNDING else SIGNED)
-    if low < (0 if read_as == UNIT else -1) - ROUNDING or high > 1 + ROUNDING:
+    read_as = value_range or (UNIT if low >= -SLIP else SIGNED)
+    if low < (0 if read_as == UNIT else -1) - SLIP or high > 1 + SLIP:
         allowed = "[0, 1] or [-1, 1]" if value_range is None else f"{read_as}, as which they are to be read"
         cure = "clip or rescale them, or convert them to uint8 (0..255)"
         raise UserError(f"float pixels must lie in {allowed}, but run from {low:g} to {high:g}; {cure}.")

@@ -12,7 +12,7 @@ from modecover.data.arrays import are_whole
 from modecover.data.base import Asked, needs
 from modecover.data.columns import CLASSES, PICTURE, WORDS, Roles, choose_roles, holds, kinds_of, values_of
 from modecover.data.encoded import SPLIT_NAMES
-from modecover.data.files import require_unfolded, told
+from modecover.data.files import require_unfolded, undamaged
 from modecover.data.names import counted, require_openable
 from modecover.errors import UserError, about
 
@@ -39,7 +39,7 @@ class Table(ABC):
         """These columns, as Arrow or NumPy has them."""
 
     def pictures(self, name: str) -> Any:
-        """A column of pictures, for `TablePictures`."""
+        """A column of pictures, as the cells of `Pictures`."""
         return self.read([name])[name]
 
     def roles(self, asked: Asked) -> Roles:
@@ -81,14 +81,12 @@ class Parquet(Table):
         self.files = []
         for path in paths:
             require_openable(path)
-            with about(path), told():
+            with about(path), undamaged():
                 self.files.append(parquet.ParquetFile(path, memory_map=True))
             names, first = self.files[-1].schema_arrow.names, self.files[0].schema_arrow.names
             if names != first:
-                raise UserError(
-                    f"{path} has the columns {counted(names)}, and {paths[0]} has {counted(first)}; give files of one "
-                    "layout."
-                )
+                columns = f"the columns {counted(names)}, and {paths[0]} has {counted(first)}"
+                raise UserError(f"{path} has {columns}; give files of one layout.")
             if len(set(names)) < len(names):
                 raise UserError(f"{path} has two columns of one name; rename one.")
         self.schema = self.files[0].schema_arrow
@@ -100,17 +98,17 @@ class Parquet(Table):
     def read(self, names: Sequence[str]) -> Mapping[str, Any]:
         arrow = needs("pyarrow", "reading parquet files")
         at_once = PICTURE_ROWS if any(self.kinds[name] == PICTURE for name in names) else ROWS
-        stored, batches, done = sum(path.stat().st_size for path in self.paths), [], 0
-        unfolded = 0
+        stored, unfolded, done = sum(path.stat().st_size for path in self.paths), 0, 0
+        batches: list[Any] = []
         for path, file in zip(self.paths, self.files, strict=True):
-            with about(path), told():
+            with about(path), undamaged():
                 for batch in file.iter_batches(at_once, columns=list(names)):
                     unfolded += sum(map(_bytes_of, batch.columns))
                     require_unfolded(unfolded, stored, self.asked.memory_limit)
                     batches.append(batch.select(names))
                     done += len(batch)
                     self.asked.progress("rows of the table", done, len(self))
-        with told():
+        with undamaged():
             schema = arrow.schema([self.schema.field(name) for name in names])
             table = arrow.Table.from_batches(batches, schema=schema)
         return {name: table[name] for name in names}
