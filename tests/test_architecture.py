@@ -94,8 +94,9 @@ def _imports(node: ast.AST, package: list[str], *, lazy: bool, typing: bool) -> 
         elif isinstance(child, ast.ImportFrom):
             base = package[: len(package) + 1 - child.level] if child.level else []
             module = ".".join([*base, *([child.module] if child.module else [])])
-            # `from modecover import data` names the room data, not the package.
-            names = [f"{module}.{alias.name}" for alias in child.names] if module == "modecover" else [module]
+            # `from modecover import data` names the room data, not the package; so do files of a room.
+            ours = module.partition(".")[0] == "modecover"
+            names = [f"{module}.{alias.name}" for alias in child.names] if ours else [module]
             for name in names:
                 yield Import(name, child.lineno, lazy, typing)
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
@@ -210,8 +211,10 @@ def circles(files: list[Source]) -> list[str]:
     paths = {file.path.as_posix() for file in files}
 
     def path_of(module: str) -> str | None:
-        inside = "/".join(module.split(".")[1:])
-        return next((p for p in (f"{inside}.py", f"{inside}/__init__.py") if p in paths), None)
+        """The file of a module, or of the module that something is a name in."""
+        parts = module.split(".")[1:]
+        places = ["/".join(some) for some in (parts, parts[:-1]) if some]
+        return next((p for place in places for p in (f"{place}.py", f"{place}/__init__.py") if p in paths), None)
 
     graph = {
         file.path.as_posix(): {
