@@ -32,6 +32,9 @@ from modecover.random import derive_seed
 SAMPLES, FEWEST = 10_000, 10
 """Rows taken of each side, where nothing else is said; and that an audit needs at least."""
 
+MOST = 10**7
+"""The distances between more would take weeks."""
+
 _OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
 _OF_ARRAYS = ("size", "channels", "layout", "value_range")
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")

@@ -19,7 +19,7 @@ from modecover import __version__
 from modecover.arguments import held
 from modecover.auditing import findings
 from modecover.auditing.evidence import Progress, gather
-from modecover.auditing.inputs import FEWEST, SAMPLES, Samples, read_samples, require_alike
+from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_samples, require_alike
 from modecover.auditing.results import FORMAT, ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
 from modecover.data.base import usable_device
@@ -120,7 +120,7 @@ def _read(kind: Any, value: Any) -> Any:
     return value
 
 
-@held(samples=FEWEST, seed=0, of_seed=0)
+@held(samples=(FEWEST, MOST), seed=0, of_seed=0)
 def audit(
     real: Any,
     fake: Any,
