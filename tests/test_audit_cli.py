@@ -74,7 +74,15 @@ def test_nothing_is_asked_for_that_was_not_said(asked, capsys):
 
 @pytest.mark.parametrize(
     ("word", "count"),
-    [("1GB", 10**9), ("500m", 5 * 10**8), ("2GiB", 2**31), ("1.5 kB", 1500), ("1e6", 10**6), ("4096", 4096)],
+    [
+        ("1GB", 10**9),
+        ("500m", 5 * 10**8),
+        ("2GiB", 2**31),
+        ("1.5 kB", 1500),
+        ("1e6", 10**6),
+        ("4096", 4096),
+        ("2e12", 2 * 10**12),
+    ],
 )
 def test_memory_is_said_as_people_say_it(word, count):
     assert memory(word) == count

@@ -83,14 +83,13 @@ def run_describe(words: list[str]) -> int:
     paragraphs = "\n\n".join(inspect.cleandoc(cls.__doc__) for cls in classes if cls.__doc__).split("\n\n")
 
     networks = [f"{network}  {role}" for network, role in method.roles().items()]
-    if classes_told := usual.classes:
-        networks.append(f"and a second head of the discriminator that tells {classes_told} classes apart")
-    if usual.split_statistics:
-        networks.append("and a generator that keeps batch statistics of prior noise and of codes apart")
-    if usual.stochastic_codes:
-        networks.append("and an encoder that returns a Gaussian for each row, means and log variances")
-    if usual.packing > 1:
-        networks.append(f"and a discriminator that judges {usual.packing} rows at once")
+    asked = {
+        f"a second head of the discriminator that tells {usual.classes} classes apart": usual.classes,
+        "a generator that keeps batch statistics of prior noise and of codes apart": usual.split_statistics,
+        "an encoder that returns a Gaussian for each row, means and log variances": usual.stochastic_codes,
+        f"a discriminator that judges {usual.packing} rows at once": usual.packing > 1,
+    }
+    networks += [f"and {text}" for text, needed in asked.items() if needed]
 
     # The updates of a step, and those of presets in which they differ.
     own = {field.name for field in dataclasses.fields(method)}

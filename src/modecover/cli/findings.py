@@ -63,8 +63,6 @@ def headline(audit: Audit) -> str:
 
 def sides(audit: Audit) -> str:
     """What was held against what."""
-    words = []
-    for role, noun in (("fake", "generated samples"), ("real", "real ones")):
-        facts = audit.inputs.get(role, {})
-        words.append(f"{facts.get('count', 0):,} {noun} ({facts.get('name', role)})")
-    return " against ".join(words)
+    fake, real = (audit.inputs.get(role, {}) for role in ("fake", "real"))
+    made = f"{fake.get('count', 0):,} generated samples ({fake.get('name', 'fake')})"
+    return f"{made} against {real.get('count', 0):,} real ones ({real.get('name', 'real')})"

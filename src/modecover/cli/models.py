@@ -31,8 +31,8 @@ def run_sample(words: list[str]) -> int:
     parser.add_argument("--count", type=whole_number, metavar="N", help="[64 images, 2048 points]")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
     parser.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
-    text = ".png, .npy, or a folder for single images [RUN/samples.png, or .npy]"
-    parser.add_argument("--out", metavar="FILE", help=text)
+    where = ".png, .npy, or a folder for single images [RUN/samples.png, or .npy]"
+    parser.add_argument("--out", metavar="FILE", help=where)
     given = parser.parse(words)
 
     from modecover.files import require_writable

@@ -221,7 +221,7 @@ def memory(word: str, alone: int = 1) -> int:
     from modecover.data.room import byte_count
 
     try:
-        size = byte_count(word) if math.isnan(_float(word)) else int(min(number(word), 2.0**40) * alone)
+        size = byte_count(word) if math.isnan(_float(word)) else int(min(number(word) * alone, 2.0**70))
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
     if size < 1:

@@ -49,9 +49,7 @@ class Extractor:
         for block in (block for _, block in blocks(samples)) if self.row_wise else [np.asarray(samples, np.float32)]:
             rows = as_rows(self.function(block), f"what the features {self.name} gave")
             if len(rows) != len(block):
-                raise UserError(
-                    f"the features {self.name} gave {len(rows)} rows for {len(block)} samples; give one row for each"
-                )
+                raise UserError(f"{self.name} gave {len(rows)} rows for {len(block)} samples; give one row for each")
             found.append(np.asarray(rows.float().cpu().numpy()))
         return np.concatenate(found)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor, hash_of
+from modecover.features.base import Extractor, hash_of, in_batches
 from modecover.features.classifier import Progress, classifier
 from modecover.features.fixed import inception, random_convolutions
 from modecover.features.kept import Floats32, Samples
@@ -61,9 +61,7 @@ def fit_features(
         return pixels(real, memory=memory)
     if kind == "classifier":
         if labels is None:
-            raise UserError(
-                "The features 'classifier' need labels of the real samples: give labels, or other features."
-            )
+            raise UserError("The features 'classifier' need labels of the real samples: give them, or choose others.")
         return classifier(real, labels, seed=seed, device=device, progress=progress)
     if kind == "random-convolutions":
         return random_convolutions(real.shape[1:], seed=seed, device=device)
@@ -106,13 +104,10 @@ def by_function(function: Callable[[Any], Any]) -> Extractor:
     return Extractor(name, hash_of(name, *identity), rows, row_wise=network is not None)
 
 
-def _of_network(network: nn.Module, samples: Floats32) -> Any:
-    first = next(network.parameters(), None)
-    training = network.training
+def _of_network(network: nn.Module, samples: Floats32) -> Tensor:
+    first, training = next(network.parameters(), None), network.training
     network.eval()
     try:
-        with torch.no_grad():
-            block = torch.from_numpy(np.ascontiguousarray(samples))
-            return network(block if first is None else block.to(first.device)).cpu()
+        return in_batches(network, samples, "cpu" if first is None else first.device)
     finally:
         network.train(training)

@@ -102,17 +102,17 @@ def classifier(
     for network in (body, head):
         network.eval().requires_grad_(False)
 
-    def features(samples: Samples) -> Tensor:
-        return in_batches(lambda part: body((_prepared(part) - centre) / scale), samples, device)
+    def body_of(part: Tensor) -> Tensor:
+        return body((_prepared(part) - centre) / scale)
 
-    def scores(samples: Samples) -> Tensor:
-        return in_batches(lambda part: head(body((_prepared(part) - centre) / scale)), samples, device)
-
+    features = lambda samples: in_batches(body_of, samples, device)
+    scores = lambda samples: in_batches(lambda part: head(body_of(part)), samples, device)
     weights = [*body.state_dict().values(), *head.state_dict().values()]
     return Classifier(f"classifier-{WIDTH}", hash_of("classifier", *weights), features, scores, classes, row_wise=True)
 
 
 def _prepared(samples: Tensor) -> Tensor:
+    """Images of no more than `SIDE` pixels a side; points as they are."""
     if samples.ndim != 4:
         return samples
     height, width = samples.shape[2:]
@@ -147,8 +147,8 @@ def _distorted(x: Tensor, means: Tensor, random: torch.Generator) -> Tensor:
         width = BLURS[int(torch.randint(len(BLURS), (), generator=random, device=x.device))]
         x = torch.where(uniform() < 0.5, _blurred(x, width), x)
         across, down = (torch.randint(-SHIFT, SHIFT + 1, (2,), generator=random, device=x.device)).tolist()
+        height, wide = x.shape[2:]
         x = functional.pad(x, (SHIFT,) * 4, mode="replicate")
-        height, wide = x.shape[2] - 2 * SHIFT, x.shape[3] - 2 * SHIFT
         x = x[:, :, SHIFT + down : SHIFT + down + height, SHIFT + across : SHIFT + across + wide]
     return x + NOISE * uniform() * torch.randn(x.shape, generator=random, device=x.device)
 

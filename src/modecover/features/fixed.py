@@ -31,10 +31,7 @@ def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.
         UserError: the samples are no images, or smaller.
     """
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
-        raise UserError(
-            f"Random convolutions need images of at least {SMALLEST} x {SMALLEST} pixels; these samples have shape "
-            f"{shape}: choose pixels."
-        )
+        raise UserError(f"Random convolutions need at least {SMALLEST} x {SMALLEST} pixels, not {shape}: use pixels.")
     random = torch.Generator().manual_seed(derive_seed(seed, "random convolutions", *shape))
     weights = []
     for inputs, outputs in zip((shape[0], *WIDTHS), WIDTHS, strict=False):
@@ -69,9 +66,7 @@ def inception(
         UserError: torch-fidelity is not installed, there is no such file, or its hash is another.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise UserError(
-            "Inception's features need torch-fidelity: install it with `pip install 'modecover[inception]'`."
-        )
+        raise UserError("Inception's features need torch-fidelity: `pip install 'modecover[inception]'` installs it.")
     path = Path(weights).expanduser()
     if not path.is_file():
         raise UserError(f"there are no Inception weights at {path}; download them and name their file.")

@@ -69,11 +69,6 @@ Samples = Floats32 | Kept
 """Points (n, d), or images (n, C, H, W) in [-1, 1]."""
 
 
-def kept(samples: Samples) -> Kept:
-    """`samples`, seen as what is kept; an array is not copied."""
-    return samples if isinstance(samples, Kept) else Kept(samples)
-
-
 def block_rows(shape: tuple[int, ...]) -> int:
     """Rows of samples of this shape that make a block."""
     return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * math.prod(shape))))

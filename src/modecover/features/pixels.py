@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from modecover.features.base import Extractor, hash_of
-from modecover.features.kept import BLOCK_BYTES, Floats32, Kept, Samples, blocks, kept
+from modecover.features.kept import BLOCK_BYTES, Floats32, Kept, Samples, blocks
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -42,19 +42,17 @@ def pixels(real: Samples, components: int = COMPONENTS, *, memory: int = MEMORY)
         memory: bytes that the table of products may take; where it would take more it is never made, and each of the
             products with it goes through all samples once more, which is slower and gives the same to rounding.
     """
-    rows = kept(real)
+    rows = real if isinstance(real, Kept) else Kept(real)  # an array is not copied
     centre = torch.zeros(math.prod(rows.shape[1:]), dtype=torch.float64)
     for _, block in blocks(rows):
         centre += _flat(block).sum(dim=0)
     centre /= len(rows)
     axes, whole = _principal_axes(_Centred(rows, centre), components, memory)
 
-    def coordinates(centred: Tensor) -> Tensor:
+    def project(block: Floats32) -> Tensor:
+        centred = _flat(block) - centre
         along = centred @ axes
         return along if whole else torch.cat([along, (centred - along @ axes.T).norm(dim=1, keepdim=True)], dim=1)
-
-    def project(samples: Floats32) -> Tensor:
-        return torch.cat([coordinates(_flat(block) - centre) for _, block in blocks(samples)])
 
     return Extractor(f"pixels-{axes.shape[1]}", hash_of("pixels", centre, axes), project, row_wise=True)
 
