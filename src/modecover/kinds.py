@@ -160,8 +160,8 @@ def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
         raise UserError(f"{name} is {shown(value)}: choose {joined(bounds)}.")
     least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
     if not least <= value <= most:
-        above = "" if most == math.inf else f" and at most {most:,g}"
-        raise UserError(f"{name} is {shown(value)}: give at least {least:,g}{above}.")
+        above = "" if most == math.inf else f" and at most {most:,}"
+        raise UserError(f"{name} is {shown(value)}: give at least {least:,}{above}.")
     return value
 
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 class HalvingConv2d(nn.Conv2d):
     """Maps (B, inputs, 2h, 2w) to (B, outputs, h, w)."""
 
+    row_wise = True
+
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
@@ -25,6 +27,8 @@ class HalvingConv2d(nn.Conv2d):
 
 class DoublingConv2d(nn.ConvTranspose2d):
     """Maps (B, inputs, h, w) to (B, outputs, 2h, 2w)."""
+
+    row_wise = True
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
@@ -36,6 +40,8 @@ class DoublingConv2d(nn.ConvTranspose2d):
 class FirstConv2d(nn.ConvTranspose2d):
     """Maps (B, inputs, 1, 1) to (B, outputs, 4, 4)."""
 
+    row_wise = True
+
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, 4, 1, 0, bias=False)
 
@@ -45,6 +51,8 @@ class FirstConv2d(nn.ConvTranspose2d):
 
 class LastConv2d(nn.Conv2d):
     """Maps (B, inputs, 4, 4) to (B, outputs, 1, 1)."""
+
+    row_wise = True
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 4, 1, 0, bias=bias)
