@@ -92,6 +92,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
             raise UserError(f"{name} is {shown(value)}: choose {joined(options)}.")
         return value
     if origin is not None and issubclass(origin, Sequence):
+        if getattr(value, "ndim", 0) == 1:  # an array's or a tensor's entries are as good
+            value = value.tolist()
         if not isinstance(value, list | tuple):
             raise UserError(f"{name} is {shown(value)}: give a list or tuple, each entry {_words(options[0])}.")
         return tuple(checked(f"an entry of {name}", entry, options[0]) for entry in value)
