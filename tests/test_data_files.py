@@ -144,7 +144,7 @@ def test_hub_data_set_and_name(monkeypatch):
     table = datasets.Dataset.from_dict(rows, features=features)
     assert same(open_data(table), COLOUR, LABELS)
     assert same(open_data(table, memory_limit=0), COLOUR, LABELS)
-    monkeypatch.setattr("modecover.data.hub.hub_answers", lambda: True)
+    monkeypatch.setattr("modecover.data.hub.hub_answers", lambda name: True)
     asked = []
 
     def load(name, split):
@@ -165,7 +165,7 @@ def test_hub_failure_is_one_sentence(monkeypatch):
     def fail(name, split):
         raise ConnectionError("no route\nsecond line")
 
-    monkeypatch.setattr("modecover.data.hub.hub_answers", lambda: True)
+    monkeypatch.setattr("modecover.data.hub.hub_answers", lambda name: True)
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(UserError, match=r"no data set that the Hugging Face Hub gave \(no route\)"):

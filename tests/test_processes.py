@@ -198,3 +198,10 @@ def test_auto_is_the_cpu_where_there_is_no_gpu_else_this_process_s_gpu(monkeypat
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(UserError, match=r"no device cuda:2 .* cuda:0 to cuda:1\. Choose another device, or start"):
         choose_device("auto")
+
+
+def test_a_rank_beyond_the_world_is_refused_rather_than_waited_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "5")
+    with pytest.raises(UserError, match="RANK=5 of WORLD_SIZE=2, and ranks count from 0"):
+        join(torch.device("cpu"))

@@ -162,8 +162,9 @@ def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
         raise UserError(f"{name} is {shown(value)}: choose {joined(bounds)}.")
     least, most = bounds if isinstance(bounds, tuple) else (bounds, math.inf)
     if not least <= value <= most:
-        above = "" if most == math.inf else f" and at most {most:,}"
-        raise UserError(f"{name} is {shown(value)}: give at least {least:,}{above}.")
+        low, high = (f"{bound:,}" if isinstance(bound, int) else f"{bound:g}" for bound in (least, most))
+        above = "" if most == math.inf else f" and at most {high}"
+        raise UserError(f"{name} is {shown(value)}: give at least {low}{above}.")
     return value
 
 

@@ -83,6 +83,12 @@ def join(device: torch.device) -> Processes:
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return Processes()
     if not dist.is_initialized():
+        rank, count = os.environ.get("RANK", "0"), os.environ["WORLD_SIZE"]
+        if rank.isdecimal() and count.isdecimal() and int(rank) >= int(count):  # it would wait for the others for ever
+            raise UserError(
+                f"The environment says RANK={rank} of WORLD_SIZE={count}, and ranks count from 0: start all processes "
+                "with torchrun, or unset both."
+            )
         try:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         except (ValueError, RuntimeError) as error:
