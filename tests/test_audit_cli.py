@@ -265,7 +265,10 @@ def test_evaluate_can_leave_the_audit_out(runs, asked, capsys):
     [
         (["--samples", "5"], "--samples is 5: an audit needs at least 10"),
         (["--samples", "0", "--no-audit"], "--samples is 0: ask for at least 1"),
-        (["--samples", "1e15", "--no-audit"], "1,000,000,000,000,000 samples do not fit into memory"),
+        (
+            ["--samples", "1e15", "--no-audit"],
+            "1,000,000,000,000,000 samples do not fit into memory",
+        ),
         (["--data", "nowhere"], "unknown data 'nowhere'"),
         (["--data", "pipe"], "pipe is a pipe"),
     ],

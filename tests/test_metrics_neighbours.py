@@ -272,7 +272,7 @@ def test_bad_input_is_named():
         neighbour_statistics(np.where(x > 0, 1.7e308, -1.7e308), y)
     with pytest.raises(UserError, match="subsets"):
         neighbour_statistics(x, y, subsets=0)
-    with pytest.raises(UserError, match="memory is 10: give at least 1048576"):
+    with pytest.raises(UserError, match="memory is 10: give at least 1,048,576"):
         neighbour_statistics(x, y, memory=10)
     with pytest.raises(UserError, match="below the real rows"):
         expected_coverage(5, 5, 5)

@@ -27,9 +27,9 @@ def run_reproduce(words: list[str]) -> int:
     from modecover.experiments.runner import run_experiment
     from modecover.files import require_writable
 
-    for folder in (Path(given.out), Path(given.results)):
+    for flag, folder in (("--out", Path(given.out)), ("--results", Path(given.results))):
         if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is no folder: choose another place.")
+            raise UserError(f"{flag} is {folder}, which is a file: give a folder.")
     place = Path(given.results) / f"{chosen.name}.md"
     require_writable(place)  # before the work
     arms = sum(len(table.arms) for table in chosen.tables)

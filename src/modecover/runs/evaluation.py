@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from modecover.data import Dataset, StackedDigits
 from modecover.data.mixtures import Mixture
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
+from modecover.limits import require_memory
 from modecover.metrics.classifier import SAMPLES, cached_digit_classifier, stacked_modes
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
@@ -148,6 +150,9 @@ def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progre
 
     For stacked digits a classifier of single digits is trained the first time, and kept in `cache_folder()`.
     """
+    if samples is not None:
+        size = 2 * 4 * samples * math.prod(dataset.shape)
+        require_memory(f"{samples:,} samples", size, "choose fewer")
     if dataset.mixture is not None:
         return _of_mixture(dataset.mixture, samples or 2048)
     return _of_stacks(dataset, samples or SAMPLES, progress) if isinstance(dataset, StackedDigits) else None
