@@ -26,7 +26,7 @@ EXPECTED = {
 """The verdicts that must fire on each planted failure, and no other may."""
 
 DROPPED_DIGITS = (2, 5, 7)
-SHRINK, BLUR, GARBAGE, SUPPORT, RARE = 0.6, 1.0, 0.1, 200, 0.1
+SHRINK, BLUR, GARBAGE, SUPPORT, RARE = 0.6, 1.0, 0.1, 200, 0.18
 """Share of the distance to the class's mean; pixels; share of the samples; different samples; weight of rare digits."""
 
 
@@ -102,7 +102,7 @@ def stacked_world(count: int, seed: int = 0) -> World:
     to the ten digits, channel by channel.
 
     The data stack one half of the digits and the generators the other. Dropped are the 300 modes whose first digit is
-    one of three; of the first digits odd ones have a tenth of the weight of even ones. (With a quarter the excess that
+    one of three; of the first digits odd ones have a fifth of the weight of even ones. (With a quarter the excess that
     is seen in 20 bins lies at the threshold: the verdict then hangs on the rounding of the judge's training.)
     """
     images, labels, real, rest = _halves(seed)

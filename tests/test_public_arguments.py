@@ -57,7 +57,7 @@ def loss(**changed):
         (lambda: modecover.audit(np.eye(20), np.eye(20), noise=[1e300]), "an entry of noise is 1e"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), noise=[1, 1e7]), "noise is .* at most 1e"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), memory=0), "memory is 0"),
-        (lambda: modecover.audit(np.eye(20), np.eye(20), features=5), "features is 5: give a text, an Extractor or a function"),
+        (lambda: modecover.audit(np.eye(20), np.eye(20), features=5), "features is 5: give a text, an Extractor"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), real_options={"colour": 1}), "no option 'colour'"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), labels=5), "labels have type"),
     ],
