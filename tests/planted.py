@@ -26,7 +26,7 @@ EXPECTED = {
 """The verdicts that must fire on each planted failure, and no other may."""
 
 DROPPED_DIGITS = (2, 5, 7)
-SHRINK, BLUR, GARBAGE, SUPPORT, RARE = 0.6, 1.0, 0.1, 200, 0.18
+SHRINK, BLUR, GARBAGE, SUPPORT, RARE = 0.6, 1.0, 0.1, 200, 0.5
 """Share of the distance to the class's mean; pixels; share of the samples; different samples; weight of rare digits."""
 
 
@@ -102,15 +102,16 @@ def stacked_world(count: int, seed: int = 0) -> World:
     to the ten digits, channel by channel.
 
     The data stack one half of the digits and the generators the other. Dropped are the 300 modes whose first digit is
-    one of three; of the first digits odd ones have a fifth of the weight of even ones. (With a quarter the excess that
-    is seen in 20 bins lies at the threshold: the verdict then hangs on the rounding of the judge's training.)
+    one of three; skewed are the weights of all three digits, odd ones half as likely. (Of the first digit alone, what
+    of it is seen in 20 bins lies at the threshold: the verdict then hangs on the rounding of the judge's training.)
     """
     images, labels, real, rest = _halves(seed)
     random = np.random.default_rng(seed + 1)
 
-    def stacks(pool: np.ndarray, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def stacks(pool: np.ndarray, weights: np.ndarray | None = None, weighted: int = 1) -> tuple[np.ndarray, np.ndarray]:
         law = None if weights is None else weights[labels[pool]] / weights[labels[pool]].sum()
-        rows = np.stack([random.choice(pool, size=count, p=p) for p in (law, None, None)], axis=1)
+        laws = [law] * weighted + [None] * (3 - weighted)
+        rows = np.stack([random.choice(pool, size=count, p=p) for p in laws], axis=1)
         return images[rows][:, :, 0], labels[rows]
 
     fewer = np.where(np.isin(np.arange(10), DROPPED_DIGITS), 0.0, 1.0)
@@ -121,7 +122,7 @@ def stacked_world(count: int, seed: int = 0) -> World:
         [_shrunk(images[real], labels[real], fake[:, c : c + 1], fake_numbers[:, c])[:, 0] for c in range(3)], axis=1
     )
     fakes = _image_failures(data, fake, shrunk, random)
-    skewed = stacks(rest, np.where(np.arange(10) % 2, RARE, 1.0))[0]
+    skewed = stacks(rest, np.where(np.arange(10) % 2, RARE, 1.0), weighted=3)[0]
     fakes |= {"drop": dropped, "skew": skewed, "drop and blur": _blurred(dropped)}
     single = _judge(seed)
     return World(data, fakes, float(np.isin(numbers[:, 0], DROPPED_DIGITS).mean()), by_channel(single))
