@@ -11,6 +11,7 @@ from frozen import CASES, PLACE, audit_of, kernels, steps_of
 from tiny import METHODS
 
 FROZEN: dict[str, Any] = json.loads(PLACE.read_text())
+SAME_KERNELS = kernels() == FROZEN["kernels"]
 
 
 def assert_same(found: Any, kept: Any, where: str = "", bound: float = 1e-5) -> None:
@@ -33,10 +34,11 @@ def assert_same(found: Any, kept: Any, where: str = "", bound: float = 1e-5) -> 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", METHODS)
 def test_steps_are_what_they_were(name: str, case: str) -> None:
-    assert_same(steps_of(name, case), FROZEN["steps"][f"{case} {name}"])
+    # Where first weights differ in their last digit, a unit may lie on the other side of its kink after 8 steps.
+    assert_same(steps_of(name, case), FROZEN["steps"][f"{case} {name}"], bound=1e-5 if SAME_KERNELS else 1e-3)
 
 
-@pytest.mark.skipif(kernels() != FROZEN["kernels"], reason="the audits were frozen with another processor's kernels")
+@pytest.mark.skipif(not SAME_KERNELS, reason="the audits were frozen with another processor's kernels")
 @pytest.mark.parametrize("data", ["points", "digits"])
 def test_audits_are_what_they_were(data: str) -> None:
     assert_same(audit_of(data), FROZEN["audits"][data], bound=1e-4)
