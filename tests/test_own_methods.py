@@ -136,22 +136,10 @@ def test_the_page_s_loss_is_the_one_it_writes(here):
 
 
 def test_the_page_s_method_has_stacked_seeds_equal_to_separate_runs(here):
-    from test_contract import farthest
-    from tiny import engine_of, weights
+    from test_composition import assert_stacked_is_separate
 
     registry.name_of("hinge:FeatureMatching")
-    stacked = engine_of("hinge.FeatureMatching", (3, 7))
-    alone = [engine_of("hinge.FeatureMatching", (seed,)) for seed in (3, 7)]
-    for engine in (stacked, *alone):
-        for _ in range(2):
-            engine.step()
-    for index, engine in enumerate(alone):
-        member = {
-            f"{name}/{key}": value
-            for name, module in stacked.networks.items()
-            for key, value in module.member(index).state_dict().items()
-        }
-        assert farthest(member, weights(engine)) < 1e-10
+    assert_stacked_is_separate("hinge.FeatureMatching")
 
 
 def test_the_same_command_resumes_python_goes_on_with_it_and_the_model_needs_no_module(here, capsys):

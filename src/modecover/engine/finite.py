@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 NEVER = 2**62
 SMALL = 2**18
@@ -87,7 +87,7 @@ def _require_finite(tensors: Sequence[Tensor], what: str) -> None:
         raise NotFinite(what, tensors)
 
 
-_OPERATIONS = torch.library.Library("modecover", "DEF")
+_OPERATIONS = library.Library("modecover", "DEF")
 _OPERATIONS.define("require_finite(Tensor[] tensors, str what) -> ()")
 _OPERATIONS.impl("require_finite", _require_finite, "CompositeExplicitAutograd")
 # An operation like any other of torch's, so that whoever traces or replays a step looks where it looks.
