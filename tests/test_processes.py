@@ -151,11 +151,31 @@ def test_two_runs_share_a_process_and_the_end_of_one_is_told_to_the_other(tmp_pa
         [*launch, str(tmp_path / "twice.py")], capture_output=True, text=True, env=environment, timeout=300
     )
     assert done.returncode != 0
-    # About once in ten, gloo's threads abort the process whose group the other one broke: known, and not yet mended.
-    if "exitcode: -6" in done.stderr:
-        pytest.xfail("a group that was broken aborted the process that is left")
-    assert "exitcode  : 3" in done.stderr, done.stderr
+    assert "exitcode  : 3" in done.stderr and "SIGABRT" not in done.stderr, done.stderr
     assert "told: Another process of this run has ended or cannot be reached" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to name a process's threads")
+def test_the_threads_of_the_group_end_with_it(tmp_path: Path) -> None:
+    # A thread that outlives the group lets go of a tensor while the interpreter ends, now and then: that aborts it.
+    (tmp_path / "threads.py").write_text(THREADS)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*launch, str(tmp_path / "threads.py")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["began:True", "began:True", "left:0", "left:0"], done.stdout
+
+
+THREADS = """
+import atexit, os, modecover
+
+def threads():
+    names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+    return sum("gloo" in name for name in names)
+
+atexit.register(lambda: print(f"left:{threads()}", flush=True))  # after the group's own, which is registered later
+modecover.train("gan", "ring", steps=2, batch=8, width=4, evaluate_samples=50)
+print(f"began:{threads() > 0}", flush=True)
+"""
 
 
 def test_processes_that_are_not_there_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,10 @@ def join(device: torch.device) -> Processes:
                 f"The environment says RANK={rank} of WORLD_SIZE={count}, and ranks count from 0: start all processes "
                 "with torchrun, or unset both."
             )
+        # Its functions take the group that is there when it is first imported as their default, and keep it for good:
+        # imported later (by torch.optim), it would leave the group's threads running into the end of the interpreter.
+        import torch.distributed.nn.functional  # noqa: F401
+
         try:
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         except (ValueError, RuntimeError) as error:
