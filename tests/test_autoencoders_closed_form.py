@@ -154,12 +154,15 @@ def test_of_images_the_likelihood_is_taken_in_features_unless_it_is_said(monkeyp
     x = torch.zeros(2, 1, 2, 2)
     y = torch.tensor([[[[1.0, -1.0], [0.0, 0.0]]], [[[2.0, 0.0], [0.0, 1.0]]]])
 
-    def judge(images, head):
-        assert head == "features"
-        return images.sum(dim=3).flatten(1)
+    def judge(images, head="adversarial"):
+        return images.sum(dim=3).flatten(1) if head == "features" else images.flatten(1).sum(dim=1)
 
     def minus_log_likelihood(**settings):
-        return method(**settings)._minus_log_likelihood(judge, x, y).item()
+        step = method(**settings).step(
+            lambda z, kind="prior": y, lambda x: torch.zeros(2, 2), judge, lambda: x, lambda: 0
+        )
+        _, (_, of_e), _ = next(step)
+        return of_e["likelihood"].item()
 
     assert minus_log_likelihood() == (0 + 0 + 4 + 1) / 2 / 2
     assert minus_log_likelihood(distance="feature") == minus_log_likelihood()

@@ -1,10 +1,7 @@
 """IVAAE: intervention adversarial auto-encoder, over cumulative blocks, radial bridges, or SVGD."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from torch.nn import functional as F
 
@@ -37,9 +34,8 @@ class IVAAE(Method):
            or   lambda E |x - G(E(x))|^2 - mu_2 E [-log D_k(T_k(E(x)))]        (ascend)
     """
     defaults = {"latent": 16, "lr": 1e-3, "lr_D": 5e-4, "lr_E": 1e-3}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        name: {**run, "encoder_objective": "ascend"} for name, run in IVAAE_RUNS.items()
-    }
+    presets = {name: {**run, "encoder_objective": "ascend"} for name, run in IVAAE_RUNS.items()}
+    normalized_codes = False  # the law of the codes is what D judges
 
     t: int = 4
     """Bridges after the codes themselves; the last of them is the prior."""
@@ -63,10 +59,6 @@ class IVAAE(Method):
     @property
     def classes(self) -> int:
         return self.t + 1
-
-    @property
-    def normalized_codes(self) -> bool:
-        return False  # the law of the codes is what D judges
 
     @property
     def normal_prior(self) -> bool:
@@ -119,7 +111,7 @@ class IVAAESVGD(IVAAE, name="ivaae-svgd"):
     """
 
     title = "Intervention Adversarial Auto-Encoder, Stein variational gradient descent (IVAAE-svgd)"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": IVAAE.presets["mnist"]}
+    presets = {"mnist": IVAAE.presets["mnist"]}
 
     intervention: str = "svgd"
     """Family of bridges: svgd, which the settings below are of, or any other of `modecover.interventions`."""

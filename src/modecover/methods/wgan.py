@@ -1,7 +1,5 @@
 """Wasserstein GAN with weight clipping."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL
