@@ -131,8 +131,7 @@ class OwnNetwork(nn.Module):
         """A discriminator's layers from data rows (B, *shape) to features, and how many of these a row has."""
         raise NotImplementedError
 
-    @staticmethod
-    def initialize(layer: nn.Module) -> None:
+    def initialize(self, layer: nn.Module) -> None:
         """Sets the first weights of one layer, where PyTorch's own are not wanted."""
 
     def config(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.kinds import checked, checked_arguments, fields_of, first_line, shown
 from modecover.limits import within_limits
-from modecover.networks import dcgan, mlp, residual, wae
+from modecover.networks import dcgan, mlp, residual
 from modecover.networks.network import CLASSES, Norm, OwnNetwork, require_image, sizes
 from modecover.networks.normalization import Law
 
@@ -147,11 +147,11 @@ PRESETS: dict[str, Preset] = {
         "DCGAN with E as wide as D: IVGAN's Table 1 as printed; MDGAN's Appendix B, where E is the inverse of G", _DCGAN
     ),
     "wae": Preset(
-        "WAE (Tolstikhin et al. 2018), IVAAE Table 4: see modecover.networks.wae; discriminators of images as dcgan",
+        "WAE (Tolstikhin et al. 2018), IVAAE Table 4: see modecover.networks.dcgan; discriminators of images as dcgan",
         {
             **_DCGAN,
-            "generator": Recipe(wae.WAEGenerator, 128),
-            "encoder": Recipe(wae.WAEEncoder, 128, as_generator=True),
+            "generator": Recipe(dcgan.WAEGenerator, 128),
+            "encoder": Recipe(dcgan.WAEEncoder, 128, as_generator=True),
         },
     ),
     "residual": Preset(
