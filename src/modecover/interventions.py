@@ -5,8 +5,6 @@ standard normal `noise` of the code's shape for the family to use. Bridges (cumu
 identity and end at the prior. Add a family by subclassing `Intervention` and entering it in `INTERVENTIONS`.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable

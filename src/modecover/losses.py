@@ -1,7 +1,5 @@
 """Losses and divergences in closed form. Scores are logits, shape (B,); every loss is a scalar to descend."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

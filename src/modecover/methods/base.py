@@ -1,7 +1,5 @@
 """What a method is: typed settings, a `step`, and what it asks of its networks."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import typing

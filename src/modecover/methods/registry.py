@@ -1,7 +1,5 @@
 """The methods by name. A file is loaded only when its method is asked for, so that start-up stays quick."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import difflib

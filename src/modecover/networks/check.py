@@ -3,8 +3,6 @@
 A copy is called in evaluation mode, as samples are asked for, and then called and differentiated as in training.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

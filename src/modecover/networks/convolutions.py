@@ -4,8 +4,6 @@ Maps lie channels last, which torch's convolutions on a CPU, and those of a GPU'
 is a single place, the convolution is one matrix product, and is written as one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

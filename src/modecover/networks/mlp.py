@@ -5,8 +5,6 @@ so that whoever trains many copies at once can walk them as a list of matrix pro
 Weights start as PyTorch's `nn.Linear` makes them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 

@@ -4,8 +4,6 @@ Source: Che et al. 2017 (MDGAN), Appendix B: the generator reads prior noise and
 statistics differ; normalising both with shared statistics would make each the other's noise.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -13,8 +13,6 @@ Ours: far smaller widths, average pooling for downsampling, biases in the convol
 tanh, since images are in [-1, 1].
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

@@ -5,8 +5,6 @@ stopped; in evaluation mode the state stays as it is. The weight of a convolutio
 channels by all else. Gradients flow through the estimate, its singular vectors being constants (equation 12).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
