@@ -1,10 +1,8 @@
-"""Adversarial auto-encoder."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, DISTANCES
 from modecover.methods.base import Method
-from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.ivaae import IVAAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
 
 

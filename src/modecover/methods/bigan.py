@@ -51,4 +51,3 @@ class ALI(BiGAN, name="ali"):
     citation = "Dumoulin et al., Adversarially Learned Inference, ICLR 2017"
 
     encoder: Literal["deterministic", "gaussian"] = "gaussian"
-    """Codes: E(x) itself (BiGAN), or a draw from the Gaussian whose mean and log variance E returns (ALI)."""

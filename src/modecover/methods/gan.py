@@ -1,5 +1,3 @@
-"""The original GAN."""
-
 from dataclasses import dataclass
 from typing import Literal
 

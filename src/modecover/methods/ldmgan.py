@@ -1,5 +1,3 @@
-"""LDMGAN: latent distribution matching."""
-
 from dataclasses import dataclass
 from typing import Literal
 

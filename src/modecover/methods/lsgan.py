@@ -1,5 +1,3 @@
-"""Least-squares GAN."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL

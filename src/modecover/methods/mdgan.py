@@ -1,5 +1,3 @@
-"""MDGAN: manifold-diffusion training."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, distance_named

@@ -1,5 +1,3 @@
-"""PacGAN: discriminators that see several samples at once."""
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,5 +1,3 @@
-"""R3GAN's objective: relativistic pairing under zero-centred gradient penalties."""
-
 from dataclasses import dataclass
 
 from modecover.losses import Relativistic

@@ -1,5 +1,3 @@
-"""Reg-GAN: GAN with a metric and a mode regulariser."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, distance_named

@@ -1,5 +1,3 @@
-"""Spectrally normalised GAN."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL

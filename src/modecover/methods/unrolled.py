@@ -1,5 +1,3 @@
-"""Unrolled GAN: the generator looks ahead at what the discriminator will have learnt."""
-
 from dataclasses import dataclass
 from typing import Literal
 

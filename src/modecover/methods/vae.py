@@ -1,11 +1,9 @@
-"""Variational auto-encoder."""
-
 from dataclasses import dataclass
 
 from modecover import random
 from modecover.losses import gaussian_kl, squared_error
 from modecover.methods.base import Method, require
-from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.ivaae import IVAAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 

@@ -1,5 +1,3 @@
-"""VAE/GAN: a variational auto-encoder whose likelihood is taken in the features of a discriminator."""
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,5 +1,3 @@
-"""VEEGAN: implicit variational learning with a reconstructor of the noise."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL

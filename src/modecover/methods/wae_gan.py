@@ -1,12 +1,10 @@
-"""Wasserstein auto-encoder with an adversary in latent space."""
-
 from dataclasses import dataclass
 
 from torch.nn import functional as F
 
 from modecover.losses import ADVERSARIAL
 from modecover.methods.base import Method
-from modecover.methods.benchmarks import WAE_RUNS
+from modecover.methods.ivaae import WAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
 
 

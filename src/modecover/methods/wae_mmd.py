@@ -1,12 +1,10 @@
-"""Wasserstein auto-encoder with a kernel distance in latent space."""
-
 from dataclasses import dataclass
 
 from torch.nn import functional as F
 
 from modecover.losses import imq_mmd
 from modecover.methods.base import Method, require
-from modecover.methods.benchmarks import WAE_RUNS
+from modecover.methods.ivaae import WAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 

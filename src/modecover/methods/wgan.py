@@ -1,5 +1,3 @@
-"""Wasserstein GAN with weight clipping."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL

@@ -1,5 +1,3 @@
-"""Wasserstein GAN with gradient penalty."""
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, Plain

@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.networks.network import BaseDiscriminator, BaseEncoder, BaseGenerator, OwnNetwork, at_least, network
+from modecover.kinds import bounded
+from modecover.networks.network import BaseDiscriminator, BaseEncoder, BaseGenerator, OwnNetwork, network
 from modecover.networks.normalization import Law, batch_norm, run_layers
 from modecover.networks.spectral import SpectralLinear
 
@@ -34,9 +36,10 @@ class Maxout(nn.Module):
 
     row_wise = True
 
+    @held(pieces=1)
     def __init__(self, pieces: int):
         super().__init__()
-        self.pieces = at_least("pieces", pieces, 1)
+        self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(len(x), -1, self.pieces).max(dim=2).values
@@ -192,6 +195,4 @@ class JointMLPDiscriminator(_Perceptron):
 
 
 def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise UserError(f"There is no activation {name!r}; choose one of {', '.join(ACTIVATIONS)}.")
-    return ACTIVATIONS[name]()
+    return ACTIVATIONS[bounded("activation", name, list(ACTIVATIONS))]()

@@ -26,8 +26,9 @@ from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 import torch
 from torch import Tensor, nn
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import check_fields, checked, fields_of
+from modecover.kinds import bounded, check_fields, checked, fields_of
 from modecover.networks.normalization import CoordinateAffine, Law, normalized_codes, run_layers
 from modecover.networks.spectral import SpectralLinear
 
@@ -51,35 +52,12 @@ def network(cls: Class) -> Class:
     return dataclasses.dataclass(eq=False, repr=False)(cls)  # type: ignore[return-value]  # the class itself
 
 
-def check_arguments(instance: Any) -> None:
-    """Hold the fields of a dataclass against their annotations; whole numbers must be positive (`classes`: or 0).
-
-    Raises:
-        UserError: a field is of another kind, or too small; the sentence names it.
-    """
-    check_fields(instance)
-    for name in fields_of(type(instance)):
-        value = getattr(instance, name)
-        if isinstance(value, tuple):
-            sizes(name, value)
-        elif type(value) is int:
-            at_least(name, value, 0 if name == "classes" else 1)
-
-
 def sizes(name: str, values: Any) -> tuple[int, ...]:
     """`values` as a tuple of positive whole numbers; `UserError` where they are not (or where there are none)."""
     numbers: tuple[int, ...] = checked(name, values, tuple[int, ...])
     if not numbers or min(numbers) < 1:
         raise UserError(f"{name} is {numbers!r}; give a sequence of positive whole numbers, for example (128, 128).")
     return numbers
-
-
-def at_least(name: str, value: Any, least: int) -> int:
-    """`value` as a whole number of at least `least`, 0 or 1; `UserError` where it is none."""
-    number: int = checked(name, value, int)
-    if number < least:
-        raise UserError(f"{name} is {number}; give a {'positive whole number' if least else 'number of at least 0'}.")
-    return number
 
 
 def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> None:
@@ -104,7 +82,11 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
 
 
 class OwnNetwork(nn.Module):
-    """A network that keeps its arguments, makes its layers of them, and can say how to build it again."""
+    """A network that keeps its arguments, makes its layers of them, and can say how to build it again.
+
+    Raises:
+        UserError: an argument is of another kind, or a whole number that is not positive (`classes`: or 0).
+    """
 
     row_wise: ClassVar[bool]
     sides: ClassVar[tuple[int, ...]] = ()
@@ -115,7 +97,13 @@ class OwnNetwork(nn.Module):
 
     def __post_init__(self) -> None:
         super().__init__()
-        check_arguments(self)
+        check_fields(self)
+        for name in fields_of(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                sizes(name, value)
+            elif type(value) is int:
+                bounded(name, value, 0 if name == "classes" else 1)
         if self.sides:
             require_image(self.shape, self.sides, self.family)
         self.build()
@@ -199,20 +187,16 @@ class HeadedDiscriminator(nn.Module):
         return found.flatten(1)
 
     def forward(self, x: Tensor, head: str = "adversarial") -> Tensor:
+        found = self.features(x)
         if head == "adversarial":
-            return self.judged(x, self.adversarial_head).squeeze(1)
+            return self.adversarial_head(found).squeeze(1)
         if head == "features":
-            return self.features(x)
+            return found
         if head != "classes":
             raise UserError(f'There is no head {head!r}; the heads are "adversarial", "classes" and "features".')
         if self.classes_head is None:
             raise UserError("This discriminator has no classifier head: build it with the method's number of classes.")
-        return self.judged(x, self.classes_head)
-
-    def judged(self, x: Tensor, head: nn.Module) -> Tensor:
-        """What `head` says of the features of data rows x."""
-        said: Tensor = head(self.features(x))
-        return said
+        return self.classes_head(found)
 
 
 class TwoHeads(HeadedDiscriminator):
@@ -226,10 +210,11 @@ class TwoHeads(HeadedDiscriminator):
 
     row_wise = True
 
+    @held(features=1, classes=0)
     def __init__(self, trunk: nn.Module, features: int, classes: int):
         super().__init__()
-        self.layers, self.told, self.classes = trunk, at_least("features", features, 1), at_least("classes", classes, 0)
-        self.add_heads(lambda outputs: nn.Linear(self.told, outputs), self.classes)
+        self.layers, self.told, self.classes = trunk, features, classes
+        self.add_heads(lambda outputs: nn.Linear(features, outputs), classes)
 
     def features(self, x: Tensor) -> Tensor:
         found = super().features(x)
