@@ -61,7 +61,6 @@ from modecover.networks.network import (
     network,
 )
 from modecover.networks.normalization import Law, SplitBatchNorm, batch_norm
-from modecover.networks.spectral import SpectralConv2d
 
 
 class _Convolutional(OwnNetwork):
@@ -89,8 +88,8 @@ class _Convolutional(OwnNetwork):
             if self.kernel == 4 and self.norm != "spectral":
                 layers.append(HalvingConv2d(here, after, bias=not normalized))
             else:
-                convolution = SpectralConv2d if self.norm == "spectral" else nn.Conv2d
-                layers.append(convolution(here, after, self.kernel, 2, (self.kernel - 1) // 2, bias=not normalized))
+                half = (self.kernel - 1) // 2
+                layers.append(self.convolution(here, after, self.kernel, 2, half, bias=not normalized))
             layers += [nn.BatchNorm2d(after)] if normalized else []
             layers.append(nn.LeakyReLU(self.slope, inplace=True) if self.slope else nn.ReLU(inplace=True))
         return layers, maps[-1] * self.side(len(maps)) ** 2

@@ -30,7 +30,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.kinds import bounded, check_fields, checked, fields_of
 from modecover.networks.normalization import CoordinateAffine, Law, normalized_codes, run_layers
-from modecover.networks.spectral import SpectralLinear
+from modecover.networks.spectral import SpectralConv2d, SpectralLinear
 
 Norm = Literal["batch", "none", "spectral"]
 """Of a discriminator's layers."""
@@ -94,6 +94,18 @@ class OwnNetwork(nn.Module):
     family: ClassVar[str] = ""
     shape: Sequence[int]
     layers: nn.Sequential
+    norm: str = "none"
+    spectral: bool = False
+
+    @property
+    def linear(self) -> type[nn.Linear]:
+        """The kind of its linear layers."""
+        return SpectralLinear if self.spectral or self.norm == "spectral" else nn.Linear
+
+    @property
+    def convolution(self) -> type[nn.Conv2d]:
+        """The kind of its convolutions."""
+        return SpectralConv2d if self.norm == "spectral" else nn.Conv2d
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -230,12 +242,7 @@ class BaseDiscriminator(OwnNetwork, HeadedDiscriminator):
     """A discriminator whose every layer, heads included, may have spectral normalisation."""
 
     classes: int
-    norm: str
     layers: nn.Sequential
-
-    @property
-    def is_spectral(self) -> bool:
-        return self.norm == "spectral"
 
     def build(self) -> None:
         layers, features = self.trunk()
@@ -244,7 +251,7 @@ class BaseDiscriminator(OwnNetwork, HeadedDiscriminator):
 
     def head(self, features: int, outputs: int) -> nn.Linear:
         """A new head: a linear layer with its first weights."""
-        return (SpectralLinear if self.is_spectral else nn.Linear)(features, outputs).apply(self.initialize)
+        return self.linear(features, outputs).apply(self.initialize)
 
 
 class JointImageDiscriminator(OwnNetwork):
@@ -256,19 +263,16 @@ class JointImageDiscriminator(OwnNetwork):
     latent: int
     joint: int
     """Width of the layers on z, and of those on both."""
-    norm: str
     layers_of_z: ClassVar[int] = 2
     """How many layers z passes before it meets x."""
     layers_of_both: ClassVar[int] = 2
     """How many layers there are before the last one."""
 
     def build(self) -> None:
-        linear = SpectralLinear if self.norm == "spectral" else nn.Linear
-
         def perceptron(inputs: int, count: int) -> nn.Sequential:
             layers: list[nn.Module] = []
             for _ in range(count):
-                layers += [linear(inputs, self.joint), nn.LeakyReLU(SLOPE)]
+                layers += [self.linear(inputs, self.joint), nn.LeakyReLU(SLOPE)]
                 inputs = self.joint
             return nn.Sequential(*layers)
 
@@ -276,7 +280,7 @@ class JointImageDiscriminator(OwnNetwork):
         self.of_x = nn.Sequential(*layers).apply(self.initialize)
         self.of_z = perceptron(self.latent, self.layers_of_z)
         self.of_both = perceptron(features + (self.joint if self.layers_of_z else self.latent), self.layers_of_both)
-        self.of_both.append(linear(self.joint, 1))
+        self.of_both.append(self.linear(self.joint, 1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         score: Tensor = self.of_both(torch.cat([self.of_x(x).flatten(1), self.of_z(z)], dim=1))
