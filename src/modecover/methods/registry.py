@@ -51,7 +51,16 @@ def name_of(method: str | Method | type[Method]) -> str:
         place = None if method in METHODS or method in _given else _PLACE.fullmatch(method)
         if place is None:
             return method
-        method = _imported(place["module"], place["name"])
+        module, name = place["module"], place["name"]
+        found = getattr(module_named(module), name, None)
+        if found is None:
+            has = ", ".join(methods_in(module)) or "it has none"
+            raise UserError(
+                f"{module} has no {name}: name one of its classes that derive from modecover.Method ({has})."
+            )
+        if not _is_method(found):
+            raise UserError(f"{module}:{name} is {shown(found)}: give a class that derives from modecover.Method.")
+        method = found
     cls = method if isinstance(method, type) else type(method)
     if not issubclass(cls, Method):
         raise UserError(f"method is {shown(method)}: give a name that `modecover list` shows, or a Method.")
@@ -135,16 +144,6 @@ def module_named(module: str) -> ModuleType:
             with contextlib.suppress(ValueError):  # the module may have removed it
                 sys.path.remove(here)
             sys.path.append(here)
-
-
-def _imported(module: str, name: str) -> type[Method]:
-    found = getattr(module_named(module), name, None)
-    if _is_method(found):
-        return found
-    if found is not None:
-        raise UserError(f"{module}:{name} is {shown(found)}: give a class that derives from modecover.Method.")
-    has = ", ".join(methods_in(module)) or "it has none"
-    raise UserError(f"{module} has no {name}: name one of its classes that derive from modecover.Method ({has}).")
 
 
 def _is_method(thing: object) -> TypeGuard[type[Method]]:

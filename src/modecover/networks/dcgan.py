@@ -171,8 +171,7 @@ class DCGANDiscriminator(_DCGAN, BaseDiscriminator):
     The features are the last map, F = width * side * 2 numbers.
 
     Args:
-        shape: as for `DCGANGenerator`.
-        width: channels of the layer next to the image (DCGAN's ndf).
+        shape, width: as for `DCGANGenerator` (DCGAN's ndf).
         classes: size of the classifier head; 0 for none.
         norm: "batch"; "none" for losses that penalise the gradient of single samples, whose scores must not depend
             on their neighbours; "spectral" for spectral normalisation of every layer, the heads included.
@@ -199,9 +198,6 @@ class JointDCGANDiscriminator(_DCGAN, JointImageDiscriminator):
     width: int = 64
     joint: int = 512
     norm: Norm = "batch"
-
-
-# -------------------------------------------------------------------------------------------- digits
 
 
 class _Digits(_Convolutional):
@@ -263,8 +259,7 @@ class DigitDiscriminator(_Digits, BaseDiscriminator):
         kernel: side of the kernels, an odd number.
         slope: of the leaky ReLUs.
         first_norm: batch norm in the first layer, too.
-        classes: size of the classifier head; 0 for none.
-        norm: as for `DCGANDiscriminator`.
+        classes, norm: as for `DCGANDiscriminator`.
     """
 
     shape: Sequence[int]
@@ -284,8 +279,7 @@ class JointDigitDiscriminator(_Digits, JointImageDiscriminator):
 
     Args:
         shape, channels, kernel, slope, first_norm, norm: as for `DigitDiscriminator`.
-        latent: d, the latent dimension.
-        joint: width of the hidden layer on both (ours; the paper gives none).
+        latent, joint: d; width of the hidden layer on both (ours; the paper gives none).
     """
 
     layers_of_z, layers_of_both = 0, 1
@@ -298,9 +292,6 @@ class JointDigitDiscriminator(_Digits, JointImageDiscriminator):
     first_norm: bool = False
     joint: int = 512
     norm: Norm = "batch"
-
-
-# -------------------------------------------------------------------------------------------- WAE
 
 
 class _WAE(_Convolutional):
@@ -347,8 +338,7 @@ class WAEEncoder(_WAE, BaseEncoder):
     """Images (B, channels, side, side) to latent rows (B, latent).
 
     Args:
-        shape, latent, width: as for `WAEGenerator`.
-        normalize, law: as for `MLPEncoder`.
+        shape, latent, width, normalize, law: as for `WAEGenerator` and `MLPEncoder`.
     """
 
     shape: Sequence[int]

@@ -17,8 +17,6 @@ It is said of one class, read as `vars(type(module)).get("row_wise")`: a subclas
 it anew.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
@@ -38,7 +36,7 @@ Norm = Literal["batch", "none", "spectral"]
 SLOPE = 0.2
 """Of leaky ReLUs."""
 
-CLASSES: dict[str, type[OwnNetwork]] = {}
+CLASSES: dict[str, "type[OwnNetwork]"] = {}
 """The networks that `from_config` knows, by class name."""
 
 Class = TypeVar("Class", bound="type[OwnNetwork]")
@@ -61,10 +59,7 @@ def sizes(name: str, values: Any) -> tuple[int, ...]:
 
 
 def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> None:
-    """Raise `UserError` unless `shape` is (channels, side, side) with one of the `sides` a family of networks has.
-
-    The message names the nearest side.
-    """
+    """Raise `UserError` unless `shape` is (channels, side, side) with one of the `sides` a family of networks has."""
     if len(shape) != 3:
         raise UserError(
             f"{family} networks need images of shape (channels, height, width), "

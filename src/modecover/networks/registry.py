@@ -20,6 +20,8 @@ from modecover.networks.normalization import Law
 
 Arguments = Callable[[int], Mapping[str, Any]]
 """A width as arguments of a class of networks."""
+Hidden = tuple[Any, ...]
+"""Hidden layers of a fully connected network: how many, their width, and what more is to be said, as its arguments."""
 
 
 def hidden(layers: int, **more: Any) -> Arguments:
@@ -56,12 +58,10 @@ class Preset:
         return self.networks["generator"].network.sides
 
 
-def _connected(
-    source: str, G: tuple[Any, ...] = (2, 128), D: tuple[Any, ...] = (2, 128), points: bool = True
-) -> Preset:
-    """Fully connected networks. G and E, and all discriminators, have hidden layers alike: number, width, what more."""
+def _connected(source: str, G: Hidden = (2, 128), D: Hidden = (2, 128), points: bool = True) -> Preset:
+    """Fully connected networks: the hidden layers of G and E, and those of all discriminators."""
 
-    def recipe(network: type[OwnNetwork], like: tuple[Any, ...], as_generator: bool = False) -> Recipe:
+    def recipe(network: type[OwnNetwork], like: Hidden, as_generator: bool = False) -> Recipe:
         layers, width, *more = like
         return Recipe(network, width, hidden(layers, **dict(*more)), as_generator)
 
@@ -75,23 +75,27 @@ def _connected(
     return Preset(source, networks, points)
 
 
-def _images(width: int, G: type[OwnNetwork], E: type[OwnNetwork], *judges: type[OwnNetwork]) -> dict[str, Recipe]:
-    """Networks of a convolutional family, E the inverse of G; `judges` are the discriminator and the joint one."""
+def _images(width: int, *family: type[OwnNetwork]) -> dict[str, Recipe]:
+    """Networks of a convolutional family: the generator, the encoder as its inverse, and two discriminators."""
+    G, E, D, joint = family
     return {
         "generator": Recipe(G, width),
         "encoder": Recipe(E, width, as_generator=True),
-        **{role: Recipe(D, width) for role, D in zip(("discriminator", "joint discriminator"), judges, strict=True)},
+        "discriminator": Recipe(D, width),
+        "joint discriminator": Recipe(joint, width),
         "latent discriminator": Recipe(mlp.MLPDiscriminator, 512, hidden(4)),  # IVAAE, Table 4
     }
 
 
 _TANH = {"activation": "tanh"}
-_JUDGES = dcgan.DCGANDiscriminator, dcgan.JointDCGANDiscriminator
-_DCGAN = _images(64, dcgan.DCGANGenerator, dcgan.DCGANEncoder, *_JUDGES)
+_DCGAN = _images(64, dcgan.DCGANGenerator, dcgan.DCGANEncoder, dcgan.DCGANDiscriminator, dcgan.JointDCGANDiscriminator)
 _WAE = {"generator": Recipe(dcgan.WAEGenerator, 128), "encoder": Recipe(dcgan.WAEEncoder, 128, as_generator=True)}
 _RESIDUAL = _images(
-    *(32, residual.ResidualGenerator, residual.ResidualEncoder),
-    *(residual.ResidualDiscriminator, residual.JointResidualDiscriminator),
+    32,
+    residual.ResidualGenerator,
+    residual.ResidualEncoder,
+    residual.ResidualDiscriminator,
+    residual.JointResidualDiscriminator,
 )
 
 
