@@ -150,8 +150,7 @@ class SteinBridge(Intervention):
 
     def __call__(self, code: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         stages, _ = self.every(code, noise)
-        first = torch.arange(len(code), device=code.device) * self.count
-        return stages[first + index]
+        return stages[torch.arange(len(code), device=code.device) * self.count + index]
 
     def every(self, code: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         stages = [code]

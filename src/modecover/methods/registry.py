@@ -101,8 +101,7 @@ def get(name: str) -> type[Method]:
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(METHODS)}, or your module:Class."
         raise UserError(f"There is no method called {name!r}: {hint}")
     module, _, attribute = METHODS[name].partition(":")
-    method: type[Method] = getattr(import_module(module), attribute)
-    return method
+    return getattr(import_module(module), attribute)
 
 
 def methods_in(module: str) -> dict[str, type[Method]]:

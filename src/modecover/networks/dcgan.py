@@ -33,13 +33,11 @@ pixels; 5x5 kernels. At 64x64:
     generator       latent -> linear to 1024 (8x8), ReLU -> 512 (16x16) -> 256 -> 128 (64x64), each batch norm and ReLU
                     -> channels at the same side, tanh
 
-The generator begins at 8x8 (28x28: at 7x7) and its last layer keeps the side: so every pixel is made by overlapping
-kernels. Table 4's strides for it (1, 1, 2, 0) do not reach 64x64, and its last kernel, 4x4, cannot keep a side; both
-are WAE's here.
+The generator begins at 8x8 (28x28: at 7x7) and its last layer keeps the side: every pixel is made by overlapping
+kernels. Table 4's strides (1, 1, 2, 0) do not reach 64x64, and its last kernel, 4x4, keeps no side: WAE's are taken.
 
 A layer has a bias where no batch norm follows. Convolutions, and the linear layers but for those of joint
-discriminators, start from N(0, 0.02), WAE's from N(0, 0.01), batch norm weights from N(1, 0.02), WAE's from 1, biases
-from 0.
+discriminators, start from N(0, 0.02), batch norm weights from N(1, 0.02); WAE's from N(0, 0.01) and 1; biases from 0.
 """
 
 from collections.abc import Sequence

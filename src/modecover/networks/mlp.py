@@ -182,8 +182,7 @@ class JointMLPDiscriminator(_Perceptron):
         return [*self.hidden_layers(math.prod(self.shape) + self.latent), self.linear(self.hidden[-1], 1)]
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        score: Tensor = self.layers(torch.cat([x.flatten(1), z], dim=1))
-        return score.squeeze(1)
+        return self.layers(torch.cat([x.flatten(1), z], dim=1)).squeeze(1)
 
 
 def _activation(name: str) -> nn.Module:

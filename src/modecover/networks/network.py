@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import bounded, check_fields, checked, fields_of
+from modecover.kinds import bounded, check_fields, checked, fields_of, joined
 from modecover.networks.normalization import CoordinateAffine, Law, normalized_codes, run_layers
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear
 
@@ -69,9 +69,8 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
     if height != width or height not in sides:
         # Of two sides equally near the larger one, which loses no detail.
         nearest = min(sides, key=lambda side: (abs(side - max(height, width)), -side))
-        *rest, last = sides
         raise UserError(
-            f"{family} networks need square images with a side of {', '.join(map(str, rest))} or {last} pixels, "
+            f"{family} networks need square images with a side of {joined(sides)} pixels, "
             f'but these are {height}x{width}: open the data with size={nearest}, or use the preset "mlp".'
         )
 
@@ -163,8 +162,7 @@ class BaseEncoder(OwnNetwork):
         self.layers = nn.Sequential(*self.body(), *codes).apply(self.initialize)
 
     def forward(self, x: Tensor) -> Tensor:
-        code: Tensor = self.layers(x)
-        return code
+        return self.layers(x)
 
 
 class HeadedDiscriminator(nn.Module):
@@ -190,8 +188,7 @@ class HeadedDiscriminator(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Data rows (B, *shape) to features (B, F)."""
-        found: Tensor = self.layers(x)
-        return found.flatten(1)
+        return self.layers(x).flatten(1)
 
     def forward(self, x: Tensor, head: str = "adversarial") -> Tensor:
         found = self.features(x)
@@ -258,10 +255,8 @@ class JointImageDiscriminator(OwnNetwork):
     latent: int
     joint: int
     """Width of the layers on z, and of those on both."""
-    layers_of_z: ClassVar[int] = 2
-    """How many layers z passes before it meets x."""
-    layers_of_both: ClassVar[int] = 2
-    """How many layers there are before the last one."""
+    layers_of_z, layers_of_both = 2, 2
+    """How many layers z passes before it meets x, and how many both pass before the last one."""
 
     def build(self) -> None:
         def perceptron(inputs: int, count: int) -> nn.Sequential:
@@ -278,5 +273,4 @@ class JointImageDiscriminator(OwnNetwork):
         self.of_both.append(self.linear(self.joint, 1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        score: Tensor = self.of_both(torch.cat([self.of_x(x).flatten(1), self.of_z(z)], dim=1))
-        return score.squeeze(1)
+        return self.of_both(torch.cat([self.of_x(x).flatten(1), self.of_z(z)], dim=1)).squeeze(1)

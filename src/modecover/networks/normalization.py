@@ -109,8 +109,7 @@ def run_layers(layers: nn.Sequential, x: Tensor, kind: str) -> Tensor:
     """Send `x` through `layers` in order, telling `kind` to those that keep statistics by kind."""
     _check_kind(kind)
     if not any(isinstance(layer, SplitBatchNorm) for layer in layers):
-        alike: Tensor = layers(x)
-        return alike
+        return layers(x)
     for layer in layers:
         x = layer(x, kind) if isinstance(layer, SplitBatchNorm) else layer(x)
     return x

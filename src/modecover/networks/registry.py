@@ -300,7 +300,6 @@ def from_config(config: Mapping[str, Any]) -> nn.Module:
     try:
         with within_limits():
             return CLASSES[name](**checked_arguments(CLASSES[name], arguments))
-    except UserError as error:
-        raise UserError(f"The description of a {name} does not fit this version: {error}") from error
-    except Exception as error:  # values of the right kinds that do not go together: the description is to blame
-        raise UserError(f"The description of a {name} does not fit this version: {first_line(error)}.") from error
+    except Exception as error:  # also of values of the right kinds that do not go together
+        said = error if isinstance(error, UserError) else f"{first_line(error)}."
+        raise UserError(f"The description of a {name} does not fit this version: {said}") from error

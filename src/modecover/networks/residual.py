@@ -75,8 +75,7 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(first, nn.LeakyReLU(SLOPE), middle, nn.LeakyReLU(SLOPE), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.layers(x)
-        return x + change
+        return x + self.layers(x)
 
 
 class _Residual(OwnNetwork):
