@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union
 
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 
 Bounds = int | tuple[float, float] | list[Any]
 """Of a value: the smallest number, or (smallest, largest), or all that can be chosen, letters of either case."""
@@ -53,6 +53,13 @@ def joined(choices: Sequence[Any]) -> str:
     """`[1, 2, 4]` as "1, 2 or 4"."""
     words = [str(choice) for choice in choices]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def counted(names: Iterable[str], most: int = 20) -> str:
+    """The first `most` of `names` with commas, each cut to 100 letters, and how many more there are."""
+    listed = [printable(name)[:100] for name in names]
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 from torch import Tensor
 
 from modecover.arguments import held
@@ -50,7 +50,7 @@ class Asked:
     data_dir: Path | None
     split: str
     key: tuple[str, ...] | None
-    labels: ArrayLike | str | None
+    labels: NDArray[Any] | str | None
     layout: str | None
     value_range: str | None
     memory_limit: int
@@ -153,10 +153,7 @@ class Dataset(ABC):
 
     def resized(self, side: int, memory_limit: int | str = MEMORY_LIMIT, progress: Progress = silent) -> Dataset:
         """What `open_data(..., size=side)` would have opened in its place; nothing in memory is read or decoded again.
-
-        Raises:
-            UserError: these are no images.
-        """
+        Raises `UserError` where these are no images."""
         made = self._at_side(side, bytes_of("memory_limit", memory_limit), progress)
         made.modes, made.notes, made.roles = self.modes, self.notes, self.roles
         made.source_range = self.source_range or made.source_range
@@ -211,35 +208,29 @@ def needs(module: str, purpose: str) -> Any:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """A data set as `check` found it."""
+    """A data set as `check` found it. What is not told here is as in `Dataset`."""
 
     name: str
     shape: tuple[int, ...]
-    """Of one decoded sample."""
+    source_range: tuple[float, float] | None
+    modes: int | None
+    memory: int
+    streamed: bool
+    fingerprint: str
     count: int | None
     """Samples; None where they are endless."""
     examined: int
     """Samples on which the ranges, mean and standard deviation rest."""
-    source_range: tuple[float, float] | None
-    """Smallest and largest value as the source had them; None where that was not seen."""
     range: tuple[float, float]
     """Smallest and largest value after decoding."""
     ranges: tuple[tuple[float, float], ...]
-    """The same of each channel, or of each coordinate of points."""
+    """The same of each channel, or of each coordinate of points; so are the mean and standard deviation."""
     mean: tuple[float, ...]
-    """Of each channel, or of each coordinate of points, after decoding."""
     std: tuple[float, ...]
-    """Of each channel or coordinate, after decoding."""
     classes: int | None
     """Different labels; None without labels."""
     class_sizes: tuple[int, int] | None
     """Samples in the smallest and the largest class."""
-    modes: int | None
-    memory: int
-    """Bytes the set takes on its device."""
-    streamed: bool
-    """Whether images are read from their files at every fetch."""
-    fingerprint: str
     samples: Tensor
     """(n, *shape) on the CPU; evenly spaced over a finite set, which may be sorted by class."""
 

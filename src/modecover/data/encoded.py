@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from modecover.data.names import require_openable, special
+from modecover.data.files import require_openable, special
 from modecover.errors import UserError
 from modecover.kinds import first_line
 

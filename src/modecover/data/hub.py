@@ -13,8 +13,7 @@ import torch
 
 from modecover.data.arrays import as_array
 from modecover.data.base import Progress, needs
-from modecover.data.columns import LIST, NUMBER, PICTURE, SWITCH, WORDS, kinds_of
-from modecover.data.tables import Table
+from modecover.data.tables import LIST, NUMBER, PICTURE, SWITCH, WORDS, Table, kinds_of
 from modecover.errors import UserError
 from modecover.kinds import first_line
 from modecover.limits import require_memory

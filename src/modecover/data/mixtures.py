@@ -17,6 +17,7 @@ first and the last centre coincide and a ring of 8 has 7 modes.)
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -26,9 +27,11 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.data.base import Dataset, digest
-from modecover.data.names import OptionValue, parse_options
 from modecover.errors import UserError
-from modecover.kinds import bounded, checked, first_line
+from modecover.kinds import bounded, checked, first_line, nearest
+
+OptionValue = int | float | str | bool
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 MOST_MODES = 100_000
 FARTHEST = 1e12
@@ -134,27 +137,41 @@ def grid(side: int = 5, step: float = 2.0, std: float = 0.05) -> Mixture:
     return Mixture.even(torch.cartesian_prod(ticks, ticks), std)
 
 
-_RING = {"modes": 8, "radius": 1.0, "std": 0.01}
-_GRID = {"side": 5, "step": 2.0, "std": 0.05}
-_CIRCLE = {"modes": 6, "radius": 5.0, "std": 0.1}
+_RING: Mapping[str, OptionValue] = {"modes": 8, "radius": 1.0, "std": 0.01}
+_GRID: Mapping[str, OptionValue] = {"side": 5, "step": 2.0, "std": 0.05}
+_CIRCLE: Mapping[str, OptionValue] = {"modes": 6, "radius": 5.0, "std": 0.1}
 
-PRESETS: dict[str, dict[str, OptionValue]] = {
-    "ring": {**_RING},
-    "ring-pacgan": {**_RING},
-    "ring-veegan": {**_RING},
-    "ring-ldmgan": {**_RING},
+PRESETS: dict[str, Mapping[str, OptionValue]] = {
+    **dict.fromkeys(("ring", "ring-pacgan", "ring-veegan", "ring-ldmgan"), _RING),
     "ring-unrolled": {**_RING, "radius": 2.0, "std": 0.02},
-    "grid": {**_GRID},
-    "grid-pacgan": {**_GRID},
-    "grid-veegan": {**_GRID},
-    "grid-ldmgan": {**_GRID},
-    "circle": {**_CIRCLE},
-    "circle-mdgan": {**_CIRCLE},
+    **dict.fromkeys(("grid", "grid-pacgan", "grid-veegan", "grid-ldmgan"), _GRID),
+    **dict.fromkeys(("circle", "circle-mdgan"), _CIRCLE),
 }
 """Name to the parameters of `grid` (names that begin so) or `ring` (all others)."""
 
 
 def preset(name: str, options: str = "") -> Mixture:
     """The mixture of that name; `options` such as "modes=8,radius=2,std=0.05" change its parameters."""
-    chosen: dict[str, Any] = {**parse_options(name, options, PRESETS[name])}
+    chosen: dict[str, Any] = parse_options(name, options, PRESETS[name])
     return grid(**chosen) if name.startswith("grid") else ring(**chosen)
+
+
+def parse_options(name: str, text: str, defaults: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """`defaults` changed by `text`, "key=value,..."; a truth value may stand as its key alone.
+
+    Each value takes the type of its default. Raises `UserError` for an unknown key and for a value of another type.
+    """
+    chosen = dict(defaults)
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        key, equals, value = (word.strip() for word in item.partition("="))
+        if key not in defaults:
+            known = f"its options are: {', '.join(defaults)}" if defaults else "it takes none"
+            raise UserError(f"{name} has no option {key!r}{nearest(key, defaults)}; {known}.")
+        kind, default = type(defaults[key]), defaults[key]
+        try:
+            chosen[key] = _TRUTH[value.lower() if equals else "true"] if kind is bool else kind(value)
+        except (ValueError, KeyError) as error:
+            noun = {bool: "a switch", int: "a whole number", float: "a number"}[kind]
+            wrong = f"{key} must be {noun}, for example {key}={default}; got {value[:60]!r}"
+            raise UserError(f"{name}: {wrong}.") from error
+    return chosen
