@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from modecover.data.files import require_openable, special
+from modecover.data.files import SPLIT_NAMES, require_openable, special
 from modecover.errors import UserError
 from modecover.kinds import first_line
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 NAMED = 3
 """Broken pictures that a message names."""
 
@@ -39,7 +38,7 @@ class Pictures:
 
     cells: Any
     """Has a length, and gives by index a path, the picture's bytes, a mapping with "bytes" and "path" as the Hub stores
-    it, or an open Pillow image."""
+    it (these two also as Arrow's, or as a row of a table), or an open Pillow image."""
     origin: str
     """The folder, file or data set they come from; relative paths in mappings start beside it."""
     identity: str
@@ -59,7 +58,8 @@ class Pictures:
     def content(self, index: int) -> Path | io.BytesIO | Image.Image:
         """The encoded picture; or an open one."""
         cell: Any = self.cells[index]
-        cell = cell.as_py() if hasattr(cell, "as_py") else cell  # of pyarrow's
+        cell = cell[0][0] if hasattr(cell, "num_columns") else cell  # a row with one column
+        cell = cell.as_py() if hasattr(cell, "as_py") else cell
         content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
         if isinstance(content, Path) or hasattr(content, "getexif"):
             return content
@@ -71,7 +71,7 @@ class Pictures:
         raise UserError(f"{self.name(index)} holds {what} where a picture's bytes belong; remove it.")
 
 
-def pictures_in(folder: Path, split: str = "train") -> Pictures:
+def pictures_in(folder: Path, split: str) -> Pictures:
     """The image files under a folder, in sorted order, found however deep they lie; links are followed.
 
     Where no image lies directly in the folder and there are two or more subfolders, these are the classes, numbered

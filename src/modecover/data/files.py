@@ -27,6 +27,7 @@ from modecover.errors import UserError, about
 from modecover.kinds import counted, first_line
 from modecover.limits import readable, require_memory
 
+SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes", "class")
 
 _SPECIAL = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}

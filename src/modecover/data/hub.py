@@ -69,17 +69,17 @@ def hub_answers(name: str) -> bool:
 
         try:
             HfApi().dataset_info(name, timeout=SECONDS)
-            answered.append(True)
         except HfHubHTTPError:
-            answered.append(True)
+            pass  # an answer too
         except Exception:  # of the library that it asks by: nobody answers, or says what can be understood
-            answered.append(False)
+            return
+        answered.append(True)
 
     # A thread, since the system looks names up for as long as it pleases.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(2 * SECONDS)
-    return any(answered)
+    return bool(answered)
 
 
 @contextmanager
@@ -131,20 +131,7 @@ class _Stored(Table):
         return {name: rows.select_columns([name])[:][name] for name in names}
 
     def pictures(self, name: str) -> Any:
-        return _Cells(self.table.with_format("arrow").select_columns([name]), name)
-
-
-class _Cells:
-    """One column of a Hugging Face data set, row by row (the set's own columns may be read whole)."""
-
-    def __init__(self, table: Any, name: str):
-        self.table, self.name = table, name
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.table[index][self.name][0]
+        return self.table.with_format("arrow").select_columns([name])  # row by row: a column may be read whole
 
 
 class _Transformed(Table):
@@ -175,19 +162,19 @@ class _Transformed(Table):
         return len(next(iter(self.values.values())))
 
     def read(self, names: Sequence[str]) -> Mapping[str, Any]:
-        return {name: self._column(name) for name in names}
+        columns: dict[str, Any] = {}
+        for name in names:
+            cells = self.values[name]
+            if self.kinds[name] != LIST:
+                columns[name] = needs("pyarrow", "opening a Hugging Face data set").array(cells)
+            elif len(shapes := sorted({np.shape(cell) for cell in cells})) > 1:
+                raise UserError(f"the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one.")
+            else:
+                columns[name] = np.stack(cells)
+        return columns
 
     def pictures(self, name: str) -> Any:
         return self.values[name]
-
-    def _column(self, name: str) -> Any:
-        cells = self.values[name]
-        if self.kinds[name] != LIST:
-            return needs("pyarrow", "opening a Hugging Face data set").array(cells)
-        shapes = sorted({np.shape(cell) for cell in cells})
-        if len(shapes) > 1:
-            raise UserError(f"the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one.")
-        return np.stack(cells)
 
 
 def _plain(cell: Any) -> Any:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modecover.data.base import Progress, silent
+from modecover.data.base import Progress
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def resized(pixels: Bytes, size: int) -> Bytes:
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def images_resized(pixels: Bytes, size: int | None, progress: Progress = silent) -> Bytes:
+def images_resized(pixels: Bytes, size: int | None, progress: Progress) -> Bytes:
     """Images (N, C, H, W) as (N, C, size, size); unchanged where size is None or theirs already."""
     if size is None or pixels.shape[2:] == (size, size):
         return np.ascontiguousarray(pixels)
@@ -130,11 +130,12 @@ def is_grey(mode: str) -> bool:
     return mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16")
 
 
-def on_its_side(picture: Image.Image) -> bool:
-    """Whether the EXIF mark in a picture's header swaps its width and height."""
-    if picture.format == "PNG" and "exif" not in picture.info:
-        return False  # here Pillow would decode the whole file to look for a mark at its end
-    return int(picture.getexif().get(ORIENTATION, 1)) >= 5
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """(height, width) of a picture that is turned upright by the EXIF mark in its header."""
+    width, height = picture.size
+    # Where a PNG has no mark Pillow would decode the whole file to look for one at its end.
+    marked = picture.format != "PNG" or "exif" in picture.info
+    return (width, height) if marked and picture.getexif().get(ORIENTATION, 1) >= 5 else (height, width)
 
 
 def picture_pixels(picture: Image.Image) -> Bytes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from modecover.data.arrays import are_whole, require_exact
 from modecover.data.base import NO_LABELS, Asked, needs
-from modecover.data.files import LABEL_KEYS, require_openable, require_unfolded, undamaged
+from modecover.data.files import LABEL_KEYS, SPLIT_NAMES, require_openable, require_unfolded, undamaged
 from modecover.data.pixels import Array
 from modecover.errors import UserError, about
 from modecover.kinds import counted
@@ -39,8 +39,6 @@ MOST_WORDS = 100
 
 ROWS, PICTURE_ROWS = 65_536, 256
 """Rows that are unfolded at a time, of plain values and of pictures."""
-
-SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 
 
 @dataclass(frozen=True)
