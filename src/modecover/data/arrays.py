@@ -32,9 +32,7 @@ class Points(Dataset):
     own_units = True
 
     def __init__(self, points: Tensor, labels: Tensor | None = None, name: str = "points"):
-        self.name = name
-        self.points = points
-        self.labels = labels
+        self.name, self.points, self.labels = name, points, labels
         self.shape, self.size = tuple(points.shape[1:]), len(points)
         self.fingerprint = digest("points", points, labels)
 
@@ -53,9 +51,7 @@ class Images(Dataset):
     """In which of `pixels.VALUE_RANGES` float pixels were read; None where there were none."""
 
     def __init__(self, pixels: Tensor, labels: Tensor | None = None, name: str = "images"):
-        self.name = name
-        self.pixels = pixels
-        self.labels = labels
+        self.name, self.pixels, self.labels = name, pixels, labels
         self.shape, self.size = tuple(pixels.shape[1:]), len(pixels)
         self.fingerprint = digest("images", pixels, labels)
 
@@ -111,32 +107,69 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
             shape, type or range.
     """
     asked.progress("array", 0, 1)
-    size, channels, layout = asked.size, asked.channels, asked.layout
-    span = _checked_span(array, layout)
+    size, channels, layout, shape = asked.size, asked.channels, asked.layout, array.shape
+    is_points = array.ndim == 2 or layout == POINTS
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"an array of type {array.dtype} holds no numbers to learn; give floats or uint8.")
+    if array.ndim not in (2, 3, 4) and not (layout == POINTS and array.ndim > 4):
+        cure = "give (N, 1) for one number each" if array.ndim == 1 else "or say layout='points' to learn all numbers"
+        raise UserError(
+            f"shape {shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); {cure}."
+        )
+    if array.size == 0:
+        raise UserError(f"it is empty (shape {shape}): give at least one sample.")
+    # Of float32 points, and of uint8 pixels; an array may be larger than memory where it repeats itself (strides of 0).
+    require_memory(f"Numbers of shape {shape}", array.size * (4 if is_points else 1), "give fewer rows")
+    low, high = float(array.min()), float(array.max())  # a NaN comes through
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        if count := int(bad.sum()):
+            first = int(bad.argmax())
+            raise UserError(f"row {first} is the first of {count} with NaN or infinity; remove or repair these rows.")
     classes = None if labels is None else class_labels(labels, len(array))
     data: Points | Images
     notes: tuple[str, ...] = ()
-    if array.ndim == 2 or layout == POINTS:
+    if is_points:
         if size or channels or layout not in (None, POINTS):
-            raise UserError(f"shape {array.shape} is points, not images; leave out size, channels and layout.")
-        data = Points(_points(array, layout, span), classes, name)
-        if layout is None and (shape := _flattened_images(array, *span)):
-            notes = (f"rows of {array.shape[1]} floats are read as points (for images: reshape to {shape})",)
+            raise UserError(f"shape {shape} is points, not images; leave out size, channels and layout.")
+        if array.dtype == np.uint8 and layout is None:
+            look = f"uint8 rows of {shape[1]} numbers look like flattened images"
+            raise UserError(f"{look}; reshape them to (N, H, W), or say layout='points' if they are points.")
+        require_exact(array)
+        if max(-low, high) > LARGEST:
+            raise UserError("some numbers are too large for float32; rescale them.")
+        data = Points(_kept(array.reshape(len(array), -1)), classes, name)
+        for axes, end in ((1, ""), (3, ", 3")) if layout is None and low >= 0 and 0.5 < high <= 1 else ():
+            side = math.isqrt(shape[1] // axes)
+            if side >= 16 and axes * side * side == shape[1]:
+                meant = f"(N, {side}, {side}{end})"
+                notes = (f"rows of {shape[1]} floats are read as points (for images: reshape to {meant})",)
     else:
         pixels, notes = _channels_first(array, layout)
         channels = channels or (1 if pixels.shape[1] == 1 else 3)
         if size is not None:
             resized = len(array) * channels * size * size
             require_memory(f"Its pixels at {size}x{size}", resized, "say a smaller size=")
-        pixels, read_as = levels(pixels, span, asked.value_range)
+        pixels, read_as = levels(pixels, (low, high), asked.value_range)
         pixels = images_resized(with_channels(pixels, channels), size, asked.progress)
         data = Images(own_tensor(pixels), classes, name)
         data.read_as = read_as
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
-            notes += (f"whole numbers from {span[0]:g} to {span[1]:g} are read as pixels of 256 levels",)
+            notes += (f"whole numbers from {low:g} to {high:g} are read as pixels of 256 levels",)
     data.notes = tuple(f"{name}: {note}" for note in notes)
-    data.source_range = span
+    data.source_range = (low, high)
     return data
+
+
+def _kept(rows: Array) -> Tensor:
+    """Rows (N, d) as float32, or as float64 where float32 would lose what tells them apart."""
+    points = torch.from_numpy(np.array(rows, dtype=np.float32))
+    if rows.dtype not in (np.float16, np.float32):
+        exact = torch.from_numpy(np.array(rows, dtype=np.float64))
+        lost = (points.double() - exact).abs().amax(dim=0)
+        if bool((lost > LOST * torch.tensor(Scaling.of(exact).scale)).any()):
+            return exact
+    return points
 
 
 def own_tensor(pixels: Bytes) -> Tensor:
@@ -174,61 +207,14 @@ def are_whole(labels: Array) -> NDArray[np.bool_]:
     return np.full(labels.shape, labels.dtype.kind in "iub")
 
 
-def _checked_span(array: Array, layout: str | None) -> tuple[float, float]:
-    """Smallest and largest number of an array that can be learned; `UserError` where it cannot be."""
-    if array.dtype.kind not in "fiub":
-        raise UserError(f"an array of type {array.dtype} holds no numbers to learn; give floats or uint8.")
-    if array.ndim not in (2, 3, 4) and not (layout == POINTS and array.ndim > 4):
-        cure = "give (N, 1) for one number each" if array.ndim == 1 else "or say layout='points' to learn all numbers"
-        raise UserError(
-            f"shape {array.shape} is neither points (N, d) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); {cure}."
-        )
-    if array.size == 0:
-        raise UserError(f"it is empty (shape {array.shape}): give at least one sample.")
-    # Of float32 points, and of uint8 pixels; an array may be larger than memory where it repeats itself (strides of 0).
-    kept = array.size * (4 if array.ndim == 2 or layout == POINTS else 1)
-    require_memory(f"Numbers of shape {array.shape}", kept, "give fewer rows")
-    low, high = float(array.min()), float(array.max())  # a NaN comes through
-    if not (np.isfinite(low) and np.isfinite(high)):
-        bad = ~np.isfinite(_as_rows(array)).all(axis=1)
-        if count := int(bad.sum()):
-            first = int(bad.argmax())
-            raise UserError(f"row {first} is the first of {count} with NaN or infinity; remove or repair these rows.")
-    return low, high
-
-
 def require_exact(array: Array) -> None:
     """Raise `UserError` where whole numbers are too large for any float: they are names of something, no measure."""
-    if array.dtype.kind not in "iu" or not array.size:
-        return
-    low, high = float(array.min()), float(array.max())
+    low, high = (float(array.min()), float(array.max())) if array.dtype.kind in "iu" and array.size else (0.0, 0.0)
     if max(-low, high) > 2.0**53:
         raise UserError(
             f"whole numbers from {low:g} to {high:g} are beyond 2^53 and no float holds them; "
             "leave them out, or convert them to floats if they are measures."
         )
-
-
-def _points(array: Array, layout: str | None, span: tuple[float, float]) -> Tensor:
-    if array.dtype == np.uint8 and layout is None:
-        look = f"uint8 rows of {array.shape[1]} numbers look like flattened images"
-        raise UserError(f"{look}; reshape them to (N, H, W), or say layout='points' if they are points.")
-    require_exact(array)
-    if max(-span[0], span[1]) > LARGEST:
-        raise UserError("some numbers are too large for float32; rescale them.")
-    rows = _as_rows(array)
-    points = torch.from_numpy(np.array(rows, dtype=np.float32))
-    if array.dtype not in (np.float16, np.float32):
-        exact = torch.from_numpy(np.array(rows, dtype=np.float64))
-        lost = (points.double() - exact).abs().amax(dim=0)
-        if bool((lost > LOST * torch.tensor(Scaling.of(exact).scale)).any()):
-            return exact
-    return points
-
-
-def _as_rows(array: Array) -> Array:
-    """(N, ...) as (N, d)."""
-    return np.reshape(array, (len(array), -1))
 
 
 # ---------------------------------------------------------------- which axis is what
@@ -284,12 +270,3 @@ def _shape_notes(array: Array, layout: str) -> tuple[str, ...]:
         f"floats of shape {array.shape} are read as grey images, {height} high and {width} wide "
         f"(layout='points' learns each as {height * width} numbers)",
     )
-
-
-def _flattened_images(array: Array, low: float, high: float) -> str | None:
-    """The shape of the images that the rows of (N, d) floats in [0, 1] may be; None where that is unlikely."""
-    for channels in (1, 3):
-        side = math.isqrt(array.shape[1] // channels)
-        if side >= 16 and channels * side * side == array.shape[1] and low >= 0 and 0.5 < high <= 1:
-            return f"(N, {side}, {side})" if channels == 1 else f"(N, {side}, {side}, 3)"
-    return None

@@ -71,13 +71,11 @@ class Asked:
 
     def recorded(self) -> dict[str, Any]:
         """The options that are not the default, in values that JSON can hold and `open_data` takes."""
-        options = {name: value for name, value in vars(self).items() if value is not None and name != "progress"}
-        if self.data_dir is not None:
-            options["data_dir"] = str(self.data_dir.absolute())
-        if self.key is not None:
-            options["key"] = self.key[0] if len(self.key) == 1 else list(self.key)
-        usual = {"split": "train", "memory_limit": MEMORY_LIMIT}
-        return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
+        options = {**vars(self), "data_dir": self.data_dir and str(self.data_dir.absolute())}
+        options["key"] = self.key and (self.key[0] if len(self.key) == 1 else list(self.key))
+        usual = {"split": "train", "memory_limit": MEMORY_LIMIT, "progress": self.progress}
+        given = {name: value for name, value in options.items() if value is not None}
+        return {name: value for name, value in given.items() if name not in usual or value != usual[name]}
 
 
 class Dataset(ABC):
