@@ -37,11 +37,8 @@ _TOO_LONG = re.compile(
 
 
 def free_memory(device: torch.device | None = None) -> float:
-    """Bytes that can still be had, infinity where the system does not say.
-
-    On the CPU that is the physical memory available, swap included, within the limit of the control group (of a
-    container); on a GPU its free memory.
-    """
+    """Bytes that can still be had, infinity where the system does not say: on the CPU the physical memory available,
+    swap included, within the limit of the control group (of a container); on a GPU its free memory."""
     if device is not None and device.type == "cuda":
         import torch
 
@@ -58,19 +55,12 @@ def free_memory(device: torch.device | None = None) -> float:
 
 
 def require_memory(what: str, size: float, cure: str, device: torch.device | None = None) -> None:
-    """Raise unless `size` bytes are free.
+    """Raise `UserError` unless `size` bytes, the least that is taken, are free on the device (the CPU if not given).
 
-    Args:
-        what: takes the memory, as the sentence begins: "3,000 samples of shape (2,)".
-        size: the least that it takes, in bytes.
-        cure: what to do instead: "ask for fewer samples".
-        device: where; the CPU if not given.
-
-    Raises:
-        UserError: so much is not free; the sentence has both numbers.
+    The sentence begins with `what` takes them, "3,000 samples of shape (2,)", has both numbers, and ends with the
+    `cure`: "ask for fewer samples".
     """
-    free = free_memory(device)
-    if size > free:
+    if size > (free := free_memory(device)):
         where = "" if device is None or device.type == "cpu" else f" on {device}"
         needed, left = readable(size), readable(free)
         raise UserError(f"{what} do not fit into memory{where}: {needed} at least, and {left} are free; {cure}.")

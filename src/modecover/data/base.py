@@ -28,10 +28,7 @@ MEMORY_LIMIT = 2 * 2**30
 user says otherwise."""
 
 NO_LABELS = "none"
-"""What is given in the place of a name of labels so that none are taken."""
-
-LOOKED_AT = 256
-"""Rows that `check` looks at together."""
+"""Stands in the place of a name of labels so that none are taken."""
 
 Progress = Callable[[str, int, int], None]
 """Is told what is being prepared, how much of it is done, and of how much."""
@@ -235,11 +232,8 @@ class DataSummary:
 
 @held(samples=1, examine=1)
 def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> DataSummary:
-    """Look at up to `examine` samples, evenly spaced over a finite set, and keep `samples` of them to show.
-
-    Raises:
-        UserError: where a streamed picture among them cannot be read.
-    """
+    """Look at up to `examine` samples, evenly spaced over a finite set, and keep `samples` of them to show. Raises
+    `UserError` where a streamed picture among them cannot be read."""
     if dataset.size is None:
         keys = dataset.draw(examine, torch.Generator(dataset.device).manual_seed(0))
     else:
@@ -247,7 +241,7 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
     low = torch.full((dataset.shape[0],), float("inf"), dtype=torch.float64)
     high, count = -low, 0
     total = squares = torch.zeros(dataset.shape[0], dtype=torch.float64)
-    for chunk in torch.split(keys, LOOKED_AT):
+    for chunk in torch.split(keys, 256):
         rows = dataset.fetch(chunk).cpu().double()
         values = rows.flatten(2).transpose(0, 1).flatten(1) if rows.ndim > 2 else rows.T
         low, high = torch.minimum(low, values.amin(1)), torch.maximum(high, values.amax(1))
@@ -257,6 +251,7 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
     facts = ("name", "shape", "source_range", "modes", "memory", "streamed", "fingerprint")
     sizes = None if dataset.labels is None else torch.unique(dataset.labels, return_counts=True)[1]
     return DataSummary(
+        **{name: getattr(dataset, name) for name in facts},
         count=dataset.size,
         examined=len(keys),
         range=(low.min().item(), high.max().item()),
@@ -265,7 +260,6 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
         std=tuple((squares / count - mean.square()).clamp(min=0).sqrt().tolist()),
         classes=None if sizes is None else len(sizes),
         class_sizes=None if sizes is None else (int(sizes.min()), int(sizes.max())),
-        **{name: getattr(dataset, name) for name in facts},
         samples=dataset.fetch(keys[_spaced(len(keys), samples).to(keys.device)]).cpu(),
     )
 

@@ -19,8 +19,7 @@ from modecover.errors import UserError
 from modecover.random import derive_seed
 
 BLOCK = 32
-"""Minibatches of an endless set whose keys are drawn together: one draw for each minibatch would cost more than the
-rest of a small step."""
+"""Minibatches of an endless set whose keys are drawn together: a draw for each would cost more than a small step."""
 
 
 class Feed:
@@ -66,11 +65,8 @@ class Feed:
         self._ahead: dict[tuple[int, int], tuple[int, Iterator[Tensor | UserError]]] = {}
 
     def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
-        """Minibatch number `position`: S * batch / parts rows, seed after seed, float32 (rows, *shape).
-
-        Of `parts` equal row ranges of each seed's minibatch the rows are number `part`. Raises `UserError` where
-        the batch does not split into so many.
-        """
+        """Minibatch number `position`, of each seed's `parts` equal row ranges number `part`: S * batch / parts rows,
+        seed after seed, float32 (rows, *shape). Raises `UserError` where the batch does not split into so many."""
         if isinstance(self.dataset, StreamedImages) and self.workers:
             following, ahead = self._ahead.pop((part, parts), (-1, iter(())))
             if position != following:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,8 @@ _FORMATS = frozenset(
 
 
 def load_hub(name: str, split: str, progress: Progress) -> Table:
-    """Split `split` of the Hugging Face data set `name`, downloaded or taken from the Hub's cache.
-
-    Raises:
-        UserError: where no data set can have that name, or the Hub does not give it: offline, unknown, not public.
-    """
+    """Split `split` of the Hugging Face data set `name`, downloaded or taken from the Hub's cache. Raises `UserError`
+    where no data set can have that name, or the Hub does not give it: offline, unknown, not public."""
     if not _NAME.fullmatch(name) or ".." in name or name in _FORMATS:
         raise UserError(f"hf:{name[:100]!r} is no name of a Hugging Face data set; it looks like hf:ylecun/mnist.")
     if not _SPLIT.fullmatch(split):
@@ -44,15 +41,21 @@ def load_hub(name: str, split: str, progress: Progress) -> Table:
     datasets = needs("datasets", f"opening {name!r} from the Hugging Face Hub")
     progress("answer of the Hugging Face Hub", 0, 1)
     answers = hub_answers(name)
+    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
+    flags = [(module, module.HF_HUB_OFFLINE) for module in (constants, getattr(datasets, "config", None)) if module]
     try:
-        with _offline(datasets, not answers):
-            table = datasets.load_dataset(name, split=split)
+        for module, before in flags:  # where the Hub is silent its client takes what its cache holds and asks nobody
+            module.HF_HUB_OFFLINE = not answers or before
+        table = datasets.load_dataset(name, split=split)
     except Exception as error:  # the Hub's client raises a dozen unrelated types; all say why in their first line
         cure = "check the name and split" if answers else "the Hub does not answer, so check the connection"
         raise UserError(
             f"{name!r} is no file or folder here, and no data set that the Hugging Face Hub gave "
             f"({first_line(error)}); {cure}."
         ) from error
+    finally:
+        for module, before in flags:
+            module.HF_HUB_OFFLINE = before
     return hub_table(table, f"hf:{name}:{split}", split, progress)
 
 
@@ -82,26 +85,9 @@ def hub_answers(name: str) -> bool:
     return bool(answered)
 
 
-@contextmanager
-def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
-    """Within the block, where it is `wanted`, the Hub's client takes what its cache holds and asks nobody."""
-    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
-    flags = [(module, module.HF_HUB_OFFLINE) for module in (constants, getattr(datasets, "config", None)) if module]
-    try:
-        for module, before in flags:
-            module.HF_HUB_OFFLINE = wanted or before
-        yield
-    finally:
-        for module, before in flags:
-            module.HF_HUB_OFFLINE = before
-
-
 def hub_table(table: Any, origin: str, split: str, progress: Progress) -> Table:
-    """A `datasets.Dataset`, or a `DatasetDict`'s `split`, as a table.
-
-    A transform that the user has set is applied, once to each row. Raises `UserError` for data sets that can only be
-    read in order, and where the transform fails.
-    """
+    """A `datasets.Dataset`, or a `DatasetDict`'s `split`, as a table; the transform that a user has set is applied once
+    to each row. Raises `UserError` for data sets that can only be read in order, and where the transform fails."""
     datasets = needs("datasets", "opening a Hugging Face data set")
     if isinstance(table, datasets.DatasetDict):
         if split not in table:
@@ -153,8 +139,10 @@ class _Transformed(Table):
             for name, cells in rows.items():
                 self.values.setdefault(name, []).extend(_plain(cells[place]) for place in range(stop - start))
             if start == 0:
-                row = sum(_size(cells[0]) for cells in self.values.values())
-                require_memory(f"The rows of {origin} through its transform", len(table) * row, "take a part of it")
+                first = [cells[0] for cells in self.values.values()]
+                size = sum(math.prod(c.size) * len(c.getbands()) for c in first if hasattr(c, "getbands"))
+                size += sum(getattr(c, "nbytes", 8) for c in first if not hasattr(c, "getbands"))
+                require_memory(f"The rows of {origin} through its transform", len(table) * size, "take a part of it")
             progress("rows of the data set", stop, len(table))
         self.kinds = {name: _kind_of(cells[0]) for name, cells in self.values.items()}
 
@@ -183,11 +171,6 @@ def _plain(cell: Any) -> Any:
         array = as_array(cell)
         return array.item() if array.ndim == 0 else array
     return cell.item() if isinstance(cell, np.generic) else cell
-
-
-def _size(cell: Any) -> int:
-    """Bytes that a cell takes, roughly."""
-    return cell.width * cell.height * len(cell.getbands()) if hasattr(cell, "getbands") else getattr(cell, "nbytes", 8)
 
 
 def _kind_of(cell: Any) -> str:

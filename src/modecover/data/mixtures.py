@@ -41,20 +41,15 @@ WITHIN = (1e-12, FARTHEST)
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """sum_k weights_k N(centres_k, std^2 I).
-
-    Args:
-        centres: (K, d) float, no two equal.
-        std: the standard deviation of each coordinate about its centre, the same for all components.
-        weights: (K,) float, positive; they are scaled to sum to 1.
-
-    Raises:
-        UserError: where centres coincide, or std or a weight is not positive.
-    """
+    """sum_k weights_k N(centres_k, std^2 I). Raises `UserError` where centres coincide, or std or a weight is not
+    positive."""
 
     centres: Tensor
+    """(K, d) float, no two equal."""
     std: float
+    """The standard deviation of each coordinate about its centre, the same for all components."""
     weights: Tensor
+    """(K,) float, positive; they are scaled to sum to 1."""
 
     def __post_init__(self) -> None:
         try:
@@ -157,21 +152,19 @@ def preset(name: str, options: str = "") -> Mixture:
 
 
 def parse_options(name: str, text: str, defaults: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """`defaults` changed by `text`, "key=value,..."; a truth value may stand as its key alone.
-
-    Each value takes the type of its default. Raises `UserError` for an unknown key and for a value of another type.
-    """
+    """`defaults` changed by `text`, "key=value,...", each value of its default's type; a truth value may stand as its
+    key alone. Raises `UserError` for an unknown key and for a value of another type."""
     chosen = dict(defaults)
     for item in filter(None, (item.strip() for item in text.split(","))):
         key, equals, value = (word.strip() for word in item.partition("="))
         if key not in defaults:
             known = f"its options are: {', '.join(defaults)}" if defaults else "it takes none"
             raise UserError(f"{name} has no option {key!r}{nearest(key, defaults)}; {known}.")
-        kind, default = type(defaults[key]), defaults[key]
+        kind = type(defaults[key])
         try:
             chosen[key] = _TRUTH[value.lower() if equals else "true"] if kind is bool else kind(value)
         except (ValueError, KeyError) as error:
             noun = {bool: "a switch", int: "a whole number", float: "a number"}[kind]
-            wrong = f"{key} must be {noun}, for example {key}={default}; got {value[:60]!r}"
-            raise UserError(f"{name}: {wrong}.") from error
+            example = f"{key}={defaults[key]}"
+            raise UserError(f"{name}: {key} must be {noun}, for example {example}; got {value[:60]!r}.") from error
     return chosen

@@ -24,9 +24,9 @@ from modecover.data.files import exists, require_openable, user_path
 from modecover.data.hub import hub_table, load_hub
 from modecover.data.pictures import open_pictures, surveyed
 from modecover.data.pixels import VALUE_RANGES, Array
-from modecover.data.tables import PICTURE, Parquet, Table, side_by_side, tables_of_split, values_of
+from modecover.data.tables import PICTURE, Parquet, Table, side_by_side, values_of
 from modecover.errors import UserError, about, printable
-from modecover.kinds import nearest, shown
+from modecover.kinds import counted, nearest, shown
 from modecover.limits import MOST_BYTES, bytes_of
 
 Source = Any
@@ -262,7 +262,12 @@ class _Opening:
         if (images := files.find_mnist(folder, asked.split)) is not None:
             return self.path(images)
         if found := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
-            chosen = tables_of_split(found, asked.split)
+            # The files whose names say that they hold the split; all of them where no name says any.
+            chosen = [file for file in found if asked.split in file.stem.lower()]
+            if not chosen and any(name in file.stem.lower() for file in found for name in files.SPLIT_NAMES):
+                there = counted(file.name for file in found)
+                raise UserError(f"no parquet file in it is named after the split {asked.split!r}; there are {there}.")
+            chosen = chosen or found
             data = self.table(Parquet(chosen, asked), str(folder))
             data.notes = (*beside(found[0].parent, set(chosen)), *data.notes)
             return data

@@ -14,7 +14,7 @@ import numpy as np
 
 from modecover.data.arrays import are_whole, require_exact
 from modecover.data.base import NO_LABELS, Asked, needs
-from modecover.data.files import LABEL_KEYS, SPLIT_NAMES, require_openable, require_unfolded, undamaged
+from modecover.data.files import LABEL_KEYS, require_openable, require_unfolded, undamaged
 from modecover.data.pixels import Array
 from modecover.errors import UserError, about
 from modecover.kinds import counted
@@ -218,15 +218,6 @@ def _bytes_of(column: Any) -> int:
     if _holds(values.type) not in (PICTURE, WORDS):  # each as long as any other
         return len(column) * int(values.nbytes) // max(1, len(values))
     return int(compute.sum(compute.binary_length(values).take(column.indices)).as_py() or 0)
-
-
-def tables_of_split(paths: Sequence[Path], split: str) -> list[Path]:
-    """The files whose names say that they hold `split`; all of them where no name says any split."""
-    chosen = [path for path in paths if split in path.stem.lower()]
-    if chosen or not any(name in path.stem.lower() for path in paths for name in SPLIT_NAMES):
-        return chosen or list(paths)
-    names = counted(path.name for path in paths)
-    raise UserError(f"no parquet file in it is named after the split {split!r}; there are {names}.")
 
 
 # ---------------------------------------------------------------- what a column holds
