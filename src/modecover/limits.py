@@ -30,9 +30,7 @@ _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2*
 MOST_BYTES = 2**60
 """No machine has more, so that a larger number is a slip of the pen."""
 
-_TOO_LONG = re.compile(
-    r"without overflow|Overflow when unpacking|int too (large|big)|too large to convert", re.IGNORECASE
-)
+_TOO_LONG = re.compile(r"without overflow|Overflow when unpacking|int too (large|big)|too large to convert", re.I)
 """How they say that a number does not fit its type."""
 
 
@@ -90,10 +88,8 @@ def readable(size: float) -> str:
 
 
 def explained(error: BaseException) -> str | None:
-    """The sentence for an error that says the machine cannot do what was asked; None for any other error.
-
-    These are a want of memory, whoever says so, a number too large for its type, and a file name that cannot be.
-    """
+    """The sentence for an error that says the machine cannot do what was asked (a want of memory, whoever says so, a
+    number too large for its type, a file name that cannot be); None for any other error."""
     words = " ".join(str(error).split())
     vague = isinstance(error, RuntimeError | TypeError | ValueError)
     if isinstance(error, MemoryError) or (vague and _TOO_LARGE.search(words)):

@@ -54,20 +54,14 @@ def files_of(name: str, data_dir: Path | None, split: str) -> list[Path]:
 
 
 class StackedDigits(Dataset):
-    """Images of k channels, each a digit drawn evenly and independently from `base`.
+    """Images of k channels, each a digit drawn evenly and independently from `base`: grey, with labels 0 .. 9.
 
     Images are put together when they are fetched; what is kept is the base and, for a finite set, k indices for each
     sample. The label of a sample is the number its digits write, the first channel's digit first: 0 .. 10^k - 1.
 
-    Args:
-        base: single digits, one channel, with labels 0 .. 9.
-        k: digits in a stack.
-        count: size of a fixed set of stacks, as many triples as PacGAN and VEEGAN train on (IVGAN takes 60,000, LDMGAN
-            50,000); None for stacks that are drawn afresh for every minibatch.
-        seed: draws the fixed set.
-
-    Raises:
-        UserError: where `base` is no set of grey digits, or k or count is not positive.
+    `count` is the size of a fixed set of stacks that `seed` draws, as many triples as PacGAN and VEEGAN train on (IVGAN
+    takes 60,000, LDMGAN 50,000); None for stacks that are drawn afresh for every minibatch. Raises `UserError` where
+    `base` is no set of grey digits, or k or count is not positive.
     """
 
     value_range = (-1.0, 1.0)

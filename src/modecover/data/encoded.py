@@ -6,7 +6,7 @@ import io
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -199,16 +199,6 @@ def opened(pictures: Pictures, index: int) -> Iterator[Image.Image]:
     except Exception as error:  # Pillow's readers raise whatever a scrambled file makes of them
         reason = "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.") from error
-
-
-def require_whole(errors: Sequence[UserError], count: int) -> None:
-    """Raise one `UserError` for those of `count` pictures that cannot be read."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        named = " ".join(str(error) for error in errors[:3])
-        more = f" {len(errors) - 3:,} more are like these." if len(errors) > 3 else ""
-        raise UserError(f"{len(errors):,} of {count:,} pictures cannot be used: {named}{more}")
 
 
 def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[int]) -> UserError:

@@ -36,8 +36,6 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 _Header = Callable[[IO[bytes]], tuple[tuple[int, ...], bool, "np.dtype[Any]"]]
 """Reads a header: the shape of the numbers that follow it, whether the first axis runs fastest, and their type."""
 
-# ---------------------------------------------------------------- paths
-
 
 def require_name(text: str) -> None:
     """Raise `UserError` where no path can be called `text`."""
@@ -86,24 +84,13 @@ def require_openable(path: Path) -> None:
         raise UserError(f"{path} is a {noun}, neither file nor folder; save the samples in a file first.")
 
 
-# ---------------------------------------------------------------- arrays
-
-
-def is_idx(path: Path) -> bool:
-    """Whether a file's name says that it is idx, gzipped or not."""
-    return re.search(r"(\bidx\d?|-ubyte)", path.name) is not None
-
-
 def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
-    """Data and labels (None: there are none) of a .npy, .npz or idx file.
-
-    Raises:
-        UserError: where the file is damaged, holds no numbers, or announces more than there is or memory holds.
-    """
+    """Data and labels (None: there are none) of a .npy, .npz or idx file. Raises `UserError` where it is damaged, holds
+    no numbers, or announces more than there is or memory holds."""
     if asked.key is not None and len(asked.key) > 1:
         raise UserError("it is learned from one array; give one name as key=.")
+    arrays = []
     if path.suffix == ".npz":
-        arrays = []
         with undamaged(), zipfile.ZipFile(path) as archive:
             for name in _npz_names(archive.namelist(), asked):
                 info = archive.getinfo(f"{name}.npy")
@@ -113,24 +100,19 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
                     with archive.open(info) as member:
                         limits = info.file_size, info.compress_size, asked.memory_limit
                         arrays.append(_numbers(member, _npy_header, *limits))
-        return arrays[0], arrays[1] if len(arrays) > 1 else None
-    asked.require_nameless(of_split=path.suffix != ".npy")
-    stored = path.stat().st_size
-    if path.suffix == ".npy":
-        with undamaged(), open(path, "rb") as file:
-            return _numbers(file, _npy_header, stored, stored, asked.memory_limit), None
-    labels = None if asked.label_key == NO_LABELS else _idx_labels(path)
-    return _read_idx(path, asked.memory_limit), None if labels is None else _read_idx(labels, asked.memory_limit)
-
-
-def _read_idx(path: Path, limit: int) -> Array:
-    """The array of an idx file, plain or gzipped."""
-    stored = path.stat().st_size
-    with undamaged(), open(path, "rb") as plain:
-        folded = plain.read(2) == b"\x1f\x8b"
-        plain.seek(0)
-        file: IO[bytes] = gzip.GzipFile(fileobj=plain) if folded else plain  # type: ignore[assignment]  # reads alike
-        return _numbers(file, _idx_header, None if folded else stored, stored, limit)
+    else:
+        is_idx = path.suffix != ".npy"
+        asked.require_nameless(of_split=is_idx)
+        labels = _idx_labels(path) if is_idx and asked.label_key != NO_LABELS else None
+        for place in filter(None, (path, labels)):
+            stored = place.stat().st_size
+            with undamaged(), open(place, "rb") as plain:
+                folded = is_idx and plain.read(2) == b"\x1f\x8b"
+                plain.seek(0)
+                file: Any = gzip.GzipFile(fileobj=plain) if folded else plain
+                header = _idx_header if is_idx else _npy_header
+                arrays.append(_numbers(file, header, None if folded else stored, stored, asked.memory_limit))
+    return arrays[0], arrays[1] if len(arrays) > 1 else None
 
 
 def _npz_names(members: list[str], asked: Asked) -> list[str]:

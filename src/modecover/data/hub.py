@@ -25,9 +25,7 @@ BATCH = 64
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _SPLIT = re.compile(r"[\w.\[\]:%+-]{1,200}", re.ASCII)
-_FORMATS = frozenset(
-    "arrow audiofolder csv hdf5 imagefolder json pandas parquet text videofolder webdataset xml".split()
-)
+_FORMATS = "arrow audiofolder csv hdf5 imagefolder json pandas parquet text videofolder webdataset xml".split()
 """What `datasets` would read from the working folder, instead of a data set of that name."""
 
 

@@ -1,18 +1,4 @@
-"""Mixtures of Gaussians in the plane: the ring, the grid and the circle that papers count modes on.
-
-| preset | centres | std | source |
-|---|---|---|---|
-| `ring`, `ring-pacgan` | 8 on radius 1 | 0.01 | PacGAN (Lin et al. 2018), section 4.1 |
-| `grid`, `grid-pacgan` | {-4, -2, 0, 2, 4}^2 | 0.05 | PacGAN (Lin et al. 2018), section 4.1 |
-| `ring-veegan` | 8 on radius 1 | 0.01 | VEEGAN (Srivastava et al. 2017) gives neither; PacGAN's reading |
-| `grid-veegan` | {-4, -2, 0, 2, 4}^2 | 0.05 | VEEGAN (Srivastava et al. 2017) |
-| `ring-ldmgan`, `grid-ldmgan` | as PacGAN's | as PacGAN's | LDMGAN gives neither |
-| `circle`, `circle-mdgan` | 6 on radius 5 | 0.1 | Mode Regularized GAN (Che et al. 2017) |
-| `ring-unrolled` | 8 on radius 2 | 0.02 | Unrolled GAN (Metz et al. 2017) |
-
-The angles of a ring are 2 pi i / K for i = 0 .. K-1. (With the end point included, as in some public notebooks, the
-first and the last centre coincide and a ring of 8 has 7 modes.)
-"""
+"""Mixtures of Gaussians in the plane: the ring, the grid and the circle that papers count modes on, see `PRESETS`."""
 
 from __future__ import annotations
 
@@ -121,6 +107,7 @@ class MixtureData(Dataset):
 @held(modes=(1, MOST_MODES), radius=WITHIN, std=WITHIN)
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
     """`modes` Gaussians evenly spaced on a circle about the origin, the first on the positive x axis."""
+    # At 2 pi i / modes, i < modes: with the end point, as in some public notebooks, the first and the last coincide.
     angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return Mixture.even(radius * torch.stack([angles.cos(), angles.sin()], dim=1), std)
 
@@ -142,7 +129,11 @@ PRESETS: dict[str, Mapping[str, OptionValue]] = {
     **dict.fromkeys(("grid", "grid-pacgan", "grid-veegan", "grid-ldmgan"), _GRID),
     **dict.fromkeys(("circle", "circle-mdgan"), _CIRCLE),
 }
-"""Name to the parameters of `grid` (names that begin so) or `ring` (all others)."""
+"""Name to the parameters of `grid` (names that begin so) or `ring` (all others).
+
+Ring and grid are those of PacGAN (Lin et al. 2018), section 4.1; VEEGAN (Srivastava et al. 2017) has the same grid and
+does not say which ring, LDMGAN gives neither. The others are from Unrolled GAN (Metz et al. 2017), and the circle from
+Mode Regularized GAN (Che et al. 2017)."""
 
 
 def preset(name: str, options: str = "") -> Mixture:

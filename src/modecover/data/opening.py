@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -139,10 +139,6 @@ def open_data(
     return data
 
 
-OPTIONS = tuple(inspect.signature(open_data).parameters)[1:]
-"""Names of the options of `open_data`."""
-
-
 @dataclass(frozen=True)
 class _Opening:
     """Opens sources of every kind under the same options."""
@@ -159,7 +155,20 @@ class _Opening:
             if name in NAMES:
                 with about(name):
                     return self.built_in(name, options)
-            return self.hub(options) if name == "hf" else self.path_or_hub(path, text)
+            if name == "hf":
+                return self.hub(options)
+            if exists(path):
+                return self.path(path)
+            owner, slash, name = text.partition("/")
+            named = name and "/" not in name and not path.suffix
+            if slash and named and owner not in ("", ".", "..") and owner[0] != "~":
+                return self.hub(text)
+            if slash or path.suffix:
+                near = ""
+                with suppress(OSError):
+                    near = nearest(path.name, sorted(os.listdir(path.parent)))
+                raise UserError(f"there is no file or folder {text}{near}; check the path.")
+            raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
         if type(source).__module__.partition(".")[0] == "datasets":
             return self.table(hub_table(source, "data set", asked.split, asked.progress), "data set")
         if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
@@ -220,23 +229,10 @@ class _Opening:
         base = str(chosen["base"]) or ("mnist" if digits.files_of("mnist", self.asked.data_dir, "train") else "digits")
         if base not in ("digits", "mnist"):
             raise UserError(f"stacks are made of base=digits or base=mnist, not {base!r}.")
-        count = None if chosen["fresh"] else int(chosen["count"])
         images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES)).benchmark(base)
         assert isinstance(images, Images), "no set is streamed under this limit"
+        count = None if chosen["fresh"] else int(chosen["count"])
         return digits.StackedDigits(images, int(chosen["k"]), count, int(chosen["seed"]))
-
-    def path_or_hub(self, path: Path, text: str) -> Dataset:
-        if exists(path):
-            return self.path(path)
-        owner, slash, name = text.partition("/")
-        if slash and owner not in ("", ".", "..") and owner[0] != "~" and name and "/" not in name and not path.suffix:
-            return self.hub(text)
-        if slash or path.suffix:
-            near = ""
-            with suppress(OSError):
-                near = nearest(path.name, sorted(os.listdir(path.parent)))
-            raise UserError(f"there is no file or folder {text}{near}; check the path.")
-        raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
 
     def hub(self, text: str) -> Dataset:
         name, _, split = text.partition(":")
@@ -251,7 +247,7 @@ class _Opening:
                 return self.folder(path)
             if path.suffix == ".parquet":
                 return self.table(Parquet([path], self.asked), str(path))
-            if path.suffix in (".npy", ".npz") or files.is_idx(path):
+            if path.suffix in (".npy", ".npz") or re.search(r"(\bidx\d?|-ubyte)", path.name):
                 return self.array(*files.read_array_file(path, self.asked), str(path))
             one = path.suffix.lower() in picture_suffixes()
             kind = "one image; give the folder it lies in" if one else "of no known kind"

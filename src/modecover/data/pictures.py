@@ -16,15 +16,13 @@ from torch import Tensor
 
 from modecover.data.arrays import Images
 from modecover.data.base import Asked, Dataset, Progress, digest, silent
-from modecover.data.encoded import Pictures, mixed_sizes, opened, require_whole
+from modecover.data.encoded import Pictures, mixed_sizes, opened
 from modecover.data.pixels import Bytes, decoded, is_grey, picture_pixels, resized, upright_size, with_channels
 from modecover.errors import UserError
 from modecover.limits import require_memory
 
 T = TypeVar("T")
 
-MOST_AT_ONCE = 32
-"""Pictures that a thread takes at a time: with one at a time threads would stand in each other's way."""
 ONE_PICTURE = {"MPO": "previews or partners of a stereo pair", "PSD": "layers"}
 """Formats whose further frames are no samples of their own, and what these are."""
 SAME_THROUGHOUT = {"PNG", "WEBP", "AVIF"}
@@ -121,7 +119,7 @@ def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
 def _in_threads(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
     """`work` of 0 .. count - 1, by as many threads as there are cores."""
     threads = min(16, os.cpu_count() or 1)
-    several = max(1, min(MOST_AT_ONCE, count // (4 * threads)))
+    several = max(1, min(32, count // (4 * threads)))  # with one at a time threads would stand in each other's way
     parts = [range(start, min(start + several, count)) for start in range(0, count, several)]
     results: list[T] = []
     pool = ThreadPoolExecutor(threads)
@@ -182,8 +180,14 @@ class StreamedImages(Dataset):
                 return error
             return None
 
-        errors = _in_threads(put, len(self.pictures), "pictures", progress)
-        require_whole([error for error in errors if error is not None], len(self.pictures))
+        found = _in_threads(put, len(self.pictures), "pictures", progress)
+        errors = [error for error in found if error is not None]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            more = [f"{len(errors) - 3:,} more are like these."] if errors[3:] else []
+            named = " ".join([*map(str, errors[:3]), *more])
+            raise UserError(f"{len(errors):,} of {len(found):,} pictures cannot be used: {named}")
         return None if pixels is None else torch.from_numpy(pixels)
 
     def _frames(self, picture: int, first: int = 0) -> Iterator[Bytes]:
@@ -206,13 +210,9 @@ class StreamedImages(Dataset):
 
 
 def open_pictures(pictures: Pictures, name: str, asked: Asked, survey: Survey) -> Images | StreamedImages:
-    """The pictures as one data set: in memory where they take no more than the limit decoded, else streamed.
-
-    Raises:
-        UserError: sizes differ and `asked.size` gives none, or pictures cannot be read: how many, and which come first.
-    """
-    if len(survey.broken) == len(pictures):
-        require_whole(list(survey.broken.values()), len(pictures))
+    """The pictures as one data set: in memory where they take no more than the limit decoded, else streamed. Raises
+    `UserError` where sizes differ and `asked.size` gives none, or where pictures cannot be read: how many, and which
+    come first."""
     if asked.size is None and survey.mixed is not None:
         raise survey.mixed
     streamed = StreamedImages(pictures, survey, name, asked)

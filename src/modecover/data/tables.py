@@ -83,10 +83,8 @@ class Table(ABC):
         What is learned are the columns `key`, or else the only column of pictures, or else the only one of arrays, or
         else all columns of numbers, truth values, words and classes, side by side. Classes are the column `labels`, or
         one named like one of `LABEL_KEYS` that holds whole numbers or words, or the only one declared to hold classes.
-        A `y` beside an `x` of numbers is a coordinate.
-
-        Raises:
-            UserError: where a named column is not there or cannot be used, or the choice is the user's.
+        A `y` beside an `x` of numbers is a coordinate. Raises `UserError` where a named column is not there or cannot
+        be used, or the choice is the user's.
         """
         kinds, key, named = self.kinds, asked.key, asked.label_key
         if key is not None and len(key) == 1 and key[0] not in kinds:
@@ -269,10 +267,8 @@ def side_by_side(columns: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[
 
     A single column of arrays keeps their shape and type, (N, ...), and has no names. Several columns become (N, d):
     numbers as they are, truth values as 0 and 1, words and classes as one coordinate for each of them, which is 1 where
-    the row holds it (`drink=low`, `drink=high`), one-dimensional arrays as their coordinates (`v[0]`, `v[1]`).
-
-    Raises:
-        UserError: where cells are empty, rows of a column of arrays differ in length, or words are too many.
+    the row holds it (`drink=low`, `drink=high`), one-dimensional arrays as their coordinates (`v[0]`, `v[1]`). Raises
+    `UserError` where cells are empty, rows of a column of arrays differ in length, or words are too many.
     """
     blocks: list[Array] = []
     names: list[str] = []
@@ -305,10 +301,7 @@ def side_by_side(columns: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[
 
 def values_of(column: Any) -> Array:
     """A column of single values as an array (N,): numbers, truth values, or words as NumPy's text.
-
-    Raises:
-        UserError: where cells are empty.
-    """
+    Raises `UserError` where cells are empty."""
     column = _flat(column)
     if column.null_count:
         first = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
