@@ -72,10 +72,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     """`value` as the annotation `kind` declares it: NumPy's numbers become Python's, whole numbers may be floats.
 
     A kind is int, float, bool, str or another class; a `Literal`; a tuple or sequence of one of these; a choice of any
-    of these and None. Whole numbers lie within 64 bits and numbers within float32; neither is a truth value.
-
-    Raises:
-        UserError: it is of another kind, NaN, infinite or too large; the sentence says so of `name`.
+    of these and None. Whole numbers lie within 64 bits and numbers within float32; neither is a truth value. Raises
+    `UserError`, which names `name`, where the value is of another kind, NaN, infinite or too large.
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()

@@ -19,9 +19,6 @@ from modecover.limits import require_memory
 POINTS = "points"
 LAYOUTS = ("NHWC", "NCHW", "NHW", POINTS)
 """Images with channels last or first, grey images without an axis of channels, and rows of numbers of any shape."""
-OBLONG = 2
-"""Floats without an axis of channels, one side more than so many times the other, are more often series than images."""
-
 LOST = 1e-3
 """Of a column's standard deviation: where float32 rounds by more (seconds since 1970), float64 is kept."""
 
@@ -231,7 +228,7 @@ def _channels_first(array: Array, layout: str | None) -> tuple[Array, list[str]]
         taken, array = ("NHWC", array.transpose(0, 3, 1, 2)) if last else ("NCHW", array)
     count, channels, height, width = array.shape
     if layout is None and channels == 1 and array.dtype.kind == "f" and height != width:  # grey only by a guess
-        if max(height, width) > OBLONG * min(height, width):
+        if max(height, width) > 2 * min(height, width):  # oblong ones are more often series
             raise UserError(
                 f"floats of shape {(count, height, width)} may be series of {height} steps or grey images; say "
                 f"layout='points' to learn each as {height * width} numbers, or layout={taken!r} for images."

@@ -71,8 +71,8 @@ class Asked:
         options = {**vars(self), "data_dir": self.data_dir and str(self.data_dir.absolute())}
         options["key"] = self.key and (self.key[0] if len(self.key) == 1 else list(self.key))
         usual = {"split": "train", "memory_limit": MEMORY_LIMIT, "progress": self.progress}
-        given = {name: value for name, value in options.items() if value is not None}
-        return {name: value for name, value in given.items() if name not in usual or value != usual[name]}
+        said = {name: value for name, value in options.items() if value is not None}
+        return {name: value for name, value in said.items() if name not in usual or value != usual[name]}
 
 
 class Dataset(ABC):

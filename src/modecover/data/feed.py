@@ -32,14 +32,11 @@ class Feed:
 
     Args:
         dataset: what to feed; it is moved to `device`.
-        batch: rows of a whole minibatch of one seed.
+        batch: rows of a whole minibatch of one seed. Raises `UserError` where the set has fewer samples.
         seeds: the seeds of the runs stacked in this program, in row order.
         device: where the rows are given out.
         workers: processes that read streamed images ahead, for each part that is asked for; other sets need none.
         scaling: of points: rows are given standardised.
-
-    Raises:
-        UserError: where the set has fewer samples than a minibatch.
     """
 
     @held(batch=1, workers=0)

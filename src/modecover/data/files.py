@@ -13,7 +13,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -33,8 +33,8 @@ LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes", "class")
 _SPECIAL = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-_Header = Callable[[IO[bytes]], tuple[tuple[int, ...], bool, "np.dtype[Any]"]]
-"""Reads a header: the shape of the numbers that follow it, whether the first axis runs fastest, and their type."""
+_Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
+"""Of the numbers that follow: their shape, whether the first axis runs fastest, and their type."""
 
 
 def require_name(text: str) -> None:
@@ -65,8 +65,9 @@ def exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        reason = f"cannot be opened: {error.strerror}. Mend that, or check the path."
-        raise UserError(f"{str(path)[:300]} {reason}") from error
+        raise UserError(
+            f"{str(path)[:300]} cannot be opened: {error.strerror}. Mend that, or check the path."
+        ) from error
     return True
 
 
@@ -99,7 +100,7 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
                         raise UserError("it is encrypted; write it again without a password.")
                     with archive.open(info) as member:
                         limits = info.file_size, info.compress_size, asked.memory_limit
-                        arrays.append(_numbers(member, _npy_header, *limits))
+                        arrays.append(_numbers(member, _npy_header(member), *limits))
     else:
         is_idx = path.suffix != ".npy"
         asked.require_nameless(of_split=is_idx)
@@ -110,7 +111,7 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
                 folded = is_idx and plain.read(2) == b"\x1f\x8b"
                 plain.seek(0)
                 file: Any = gzip.GzipFile(fileobj=plain) if folded else plain
-                header = _idx_header if is_idx else _npy_header
+                header = _idx_header(file) if is_idx else _npy_header(file)
                 arrays.append(_numbers(file, header, None if folded else stored, stored, asked.memory_limit))
     return arrays[0], arrays[1] if len(arrays) > 1 else None
 
@@ -149,7 +150,7 @@ def _npz_names(members: list[str], asked: Asked) -> list[str]:
 
 def _numbers(file: IO[bytes], header: _Header, length: int | None, stored: int, limit: int) -> Array:
     """The numbers in a file that takes `stored` bytes, unfolds to `length` (None: not known yet), may to `limit`."""
-    shape, fortran, kind = header(file)
+    shape, fortran, kind = header
     if kind.hasobject:
         raise UserError("it holds pickled Python objects, which are never loaded; save it as a plain array.")
     size = kind.itemsize * math.prod(shape)
@@ -168,7 +169,7 @@ def _numbers(file: IO[bytes], header: _Header, length: int | None, stored: int, 
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _npy_header(file: IO[bytes]) -> _Header:
     start = file.read(len(npy.MAGIC_PREFIX))
     if not start:
         raise EOFError("it is empty")
@@ -183,7 +184,7 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, fortran, kind
 
 
-def _idx_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _idx_header(file: IO[bytes]) -> _Header:
     """Two zero bytes, a type byte, the number of axes, each axis as a big-endian 32-bit count
     (http://yann.lecun.com/exdb/mnist)."""
     start = file.read(4)
@@ -206,10 +207,8 @@ def undamaged() -> Iterator[None]:
 
 
 def require_unfolded(count: int, stored: int, limit: int) -> None:
-    """Raise `UserError` where a compressed file of `stored` bytes unfolds to more than `limit`.
-
-    What takes no more room than its file (here: half as much again) was not folded, and is no matter of this limit.
-    """
+    """Raise `UserError` where a compressed file of `stored` bytes unfolds to more than `limit`. What takes no more room
+    than its file (here: half as much again) was not folded, and is no matter of this limit."""
     if count > limit and count > 1.5 * stored:
         raise UserError(
             f"it unfolds from {readable(stored)} to {readable(count)}, more than the {readable(limit)} that "

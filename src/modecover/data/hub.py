@@ -115,7 +115,7 @@ class _Stored(Table):
         return {name: rows.select_columns([name])[:][name] for name in names}
 
     def pictures(self, name: str) -> Any:
-        return self.table.with_format("arrow").select_columns([name])  # row by row: a column may be read whole
+        return self.table.with_format("arrow").select_columns([name])  # taken row by row
 
 
 class _Transformed(Table):

@@ -41,11 +41,8 @@ NAMES: dict[str, str] = {
 }
 """The names `open_data` knows, each with what it stands for."""
 
-LARGEST_SIDE = 8192
-"""In pixels, to which images can be resized."""
 
-
-@held(size=(1, LARGEST_SIDE), channels=[1, 3], layout=[*LAYOUTS], value_range=[*VALUE_RANGES])
+@held(size=(1, 8192), channels=[1, 3], layout=[*LAYOUTS], value_range=[*VALUE_RANGES])
 def open_data(
     source: Source,
     *,
@@ -210,12 +207,11 @@ class _Opening:
                 instead = ", or use `digits`" if name == "mnist" else ""
                 missing = f"no {kinds} of {name}'s {asked.split} split"
                 raise UserError(f"{missing} in {asked.data_dir} or its subfolder {name}; put them there{instead}.")
-            called = f"{name} {asked.split}"
-            if found[0].suffix == ".parquet":
-                data = self.table(Parquet(found, asked), called)
-            else:
-                with about(found[0]):
-                    data = self.array(*files.read_array_file(found[0], asked), called)
+            with about(found[0]):
+                if found[0].suffix == ".parquet":
+                    data = self.table(Parquet(found, asked), f"{name} {asked.split}")
+                else:
+                    data = self.array(*files.read_array_file(found[0], asked), f"{name} {asked.split}")
             if len(data.shape) != 3 or (data.labels is None and asked.label_key != NO_LABELS):
                 raise UserError(f"{found[0]} holds no pictures, or there are no labels in it or beside it.")
         data.modes = 10
@@ -268,9 +264,8 @@ class _Opening:
             data.notes = (*beside(found[0].parent, set(chosen)), *data.notes)
             return data
         asked.progress("list of the files", 0, 1)
-        pictures = pictures_in(folder, asked.split)
         asked.require_nameless(of_split=True)
-        return self.pictures(pictures, str(folder))
+        return self.pictures(pictures_in(folder, asked.split), str(folder))
 
     def table(self, table: Table, name: str) -> Dataset:
         with about(table.origin):

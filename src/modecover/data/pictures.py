@@ -133,10 +133,8 @@ def _in_threads(work: Callable[[int], T], count: int, what: str, progress: Progr
 
 
 class StreamedImages(Dataset):
-    """Images that are read and decoded whenever they are fetched, for sets larger than memory.
-
-    `read` gives the bytes, in whatever process it is called; `fetch` decodes them on `device`.
-    """
+    """Images that are read and decoded whenever they are fetched, for sets larger than memory: `read` gives the bytes,
+    in whatever process it is called; `fetch` decodes them on `device`."""
 
     value_range = (-1.0, 1.0)
     streamed = True

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from modecover.errors import UserError
@@ -35,8 +34,7 @@ class Scaling:
         center = exact.mean(dim=0)
         farthest = (exact - center).abs().amax(dim=0)  # taken out, so that no square ends beyond what float64 holds
         scale = farthest * ((exact - center) / farthest.clamp_min(1e-320)).std(dim=0, unbiased=False)
-        constant = scale <= ROUNDING * exact.abs().amax(dim=0)
-        scale = torch.where(constant, torch.ones_like(scale), scale)
+        scale = scale.masked_fill(scale <= ROUNDING * exact.abs().amax(dim=0), 1.0)
         return cls(tuple(center.tolist()), tuple(scale.tolist()))
 
     @classmethod

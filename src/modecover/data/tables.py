@@ -148,24 +148,19 @@ class Table(ABC):
                 raise UserError("a column of pictures is learned alone; give one name as key=.")
         if key is not None:
             return tuple(dict.fromkeys(key))
-        for wanted in (PICTURE, LIST):
-            found = [name for name, kind in self.kinds.items() if kind == wanted and name != label]
-            if len(found) > 1:
+        for wanted in ((PICTURE,), (LIST,), _SINGLE):
+            found = [name for name, kind in self.kinds.items() if kind in wanted and name != label]
+            if len(found) > 1 and wanted != _SINGLE:
                 raise UserError(f"it has several columns of data ({counted(found)}): say key={found[0]!r}.")
             if found:
                 return tuple(found)
-        single = tuple(name for name, kind in self.kinds.items() if kind in _SINGLE and name != label)
-        if not single:
-            kept = counted(f"{name} ({kind})" for name, kind in self.kinds.items())
-            raise UserError(f"it has no column of pictures or numbers to learn; it has {kept}.")
-        return single
+        kept = counted(f"{name} ({kind})" for name, kind in self.kinds.items())
+        raise UserError(f"it has no column of pictures or numbers to learn; it has {kept}.")
 
 
 class Parquet(Table):
-    """Parquet files of one layout, read a few columns and a few rows at a time.
-
-    Raises `UserError` where a file is damaged, unfolds to more than the limit, or has other columns than the first.
-    """
+    """Parquet files of one layout, read a few columns and rows at a time. Raises `UserError` where one is damaged,
+    unfolds to more than the limit, or has other columns than the first."""
 
     def __init__(self, paths: Sequence[Path], asked: Asked):
         self.paths, self.asked = paths, asked
