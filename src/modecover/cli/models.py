@@ -58,8 +58,7 @@ def run_sample(words: list[str]) -> int:
 
 def mixture_of(model: GenerativeModel) -> Mixture | None:
     """The built-in mixture that the data of the model are by name; nothing that a model names is ever opened."""
-    from modecover.data.mixtures import PRESETS, preset
-    from modecover.data.names import parse_options
+    from modecover.data.mixtures import PRESETS, parse_options, preset
 
     name, _, options = str(model.data.get("name")).partition(":")
     if model.shape != (2,) or name not in PRESETS:
@@ -171,7 +170,7 @@ def without_nan(value: Any) -> Any:
 
 def load_all(place: str) -> dict[str, GenerativeModel]:
     """The model in `place`, or the models of all its seeds, each by the seed it was trained with."""
-    from modecover.data.names import require_name
+    from modecover.data.files import require_name
     from modecover.runs.model import load
 
     require_name(place)
