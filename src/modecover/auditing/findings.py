@@ -3,10 +3,9 @@ in the sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
@@ -77,14 +76,10 @@ def _of_laws(evidence: Evidence) -> Iterable[results.Metric]:
     # The distance of samples of one law goes with 1/n + 1/m: halves read too much, by a factor that is known.
     factor = (1 / len(x) + 1 / len(y)) / (1 / len(halves[0]) + 1 / len(halves[1]))
     yield _metric("frechet", f"Frechet distance {name}", frechet_distance(x, y), factor * frechet_distance(*halves))
+    subsets = f", {kernel.subsets} subsets of {kernel.subset_size}"
     for key, kind, value, deviation in (
         ("kernel", "", kernel.value, kernel.standard_error),
-        (
-            "kernel-subsets",
-            f", {kernel.subsets} subsets of {kernel.subset_size}",
-            kernel.subset_mean,
-            kernel.subset_std,
-        ),
+        ("kernel-subsets", subsets, kernel.subset_mean, kernel.subset_std),
     ):
         ends = value - results.NORMAL * deviation, value + results.NORMAL * deviation
         yield _metric(key, f"kernel distance{kind} {name}", value, 0.0, *ends)
@@ -126,32 +121,23 @@ def _of_mixture(evidence: Evidence) -> Iterable[results.Metric]:
 
 
 def _of_codes(evidence: Evidence) -> Iterable[results.Metric]:
-    encoder = evidence.encoder
-    if encoder is not None:
-        value = frechet_latent_distance(encoder(evidence.real.kept))
-        yield _metric("frechet-latent", f"Frechet latent distance [{encoder.identity}]", value)
+    if evidence.encoder is not None:
+        value = frechet_latent_distance(evidence.encoder(evidence.real.kept))
+        yield _metric("frechet-latent", f"Frechet latent distance [{evidence.encoder.identity}]", value)
 
 
 def curves(evidence: Evidence) -> results.Curves:
     """What is plotted."""
-    sweep, comparison = evidence.sweep, evidence.comparison
-    shares = zip(sweep.missing, sweep.standard_error, strict=True)
+    sweep, bins = evidence.sweep, evidence.comparison
+    shares = zip(sweep.missing.tolist(), sweep.standard_error.tolist(), strict=True)
+    missing = tuple(share_judged_missing(share, error, sweep.odds.shape[1]) for share, error in shares)
     first, last = read_sweep(evidence).plateau
+    plateau = sweep.levels[first], sweep.levels[last]
     return results.Curves(
-        noise=results.NoiseSweep(
-            levels=sweep.levels,
-            missing=tuple(share_judged_missing(float(s), float(e), sweep.odds.shape[1]) for s, e in shares),
-            null=tuple(map(float, sweep.null)),
-            plateau=(sweep.levels[first], sweep.levels[last]),
-        ),
-        bins=results.Bins(
-            real=tuple(map(int, comparison.real)),
-            fake=tuple(map(int, comparison.fake)),
-            p_values=tuple(map(float, comparison.corrected)),
-        ),
-        neighbours=results.NeighbourDistances(
-            fake_to_train=tuple(map(float, evidence.to_train.distance)),
-            test_to_train=tuple(map(float, evidence.unseen_distance)),
+        results.NoiseSweep(sweep.levels, missing, tuple(sweep.null.tolist()), plateau),
+        results.Bins(*(tuple(numbers.tolist()) for numbers in (bins.real, bins.fake, bins.corrected))),
+        results.NeighbourDistances(
+            tuple(evidence.to_train.distance.tolist()), tuple(evidence.unseen_distance.tolist())
         ),
     )
 
@@ -170,7 +156,7 @@ def starved(evidence: Evidence) -> dict[int, tuple[int, ...]]:
     typical = np.argsort(np.square(evidence.chosen.real - centres[cells]).sum(axis=1), kind="stable")
     found = evidence.comparison.starved
     found = found[np.argsort(evidence.comparison.z[found], kind="stable")]
-    return {int(b): tuple(int(row) for row in index[typical[cells[typical] == b][:SHOWN]]) for b in found}
+    return {int(b): tuple(index[typical[cells[typical] == b][:SHOWN]].tolist()) for b in found}
 
 
 def copies(evidence: Evidence) -> tuple[results.Copy, ...]:
@@ -184,19 +170,12 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
     """The few samples that the page of `found` shows, picked from all that were audited; `train` may be `real`."""
     images = real.kept.ndim == 4
     count = PICTURES if images else POINTS
-    wanted = {example.index for example in found.missed[:count]}
-    for rows in list(found.starved.values())[:BINS_SHOWN]:
-        wanted.update(rows[:BIN_EXAMPLES])
+    starved = [row for rows in list(found.starved.values())[:BINS_SHOWN] for row in rows[:BIN_EXAMPLES]]
+    wanted = {*starved, *(example.index for example in found.missed[:count])}
     if not images:
         wanted.update(real.index[:count].tolist())
     pairs = found.copies[:PICTURES]
-    return results.Gallery(
-        real=_picked(real, wanted),
-        fake=_picked(fake, {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}),
-        train=_picked(train, {pair.train for pair in pairs}),
-    )
-
-
-def _picked(samples: Samples, rows: set[int]) -> Mapping[int, npt.NDArray[np.float32]]:
-    """The samples of these rows of the source, in its order."""
-    return {row: samples.kept[int(np.searchsorted(samples.index, row))] for row in sorted(rows)}
+    of_fake = {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}
+    parts = (real, wanted), (fake, of_fake), (train, {pair.train for pair in pairs})
+    # By their row in the source, in its order.
+    return results.Gallery(*({i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts))

@@ -24,6 +24,9 @@ ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test
 NORMAL = 1.96
 """Standard errors to each side of a 95 % interval."""
 
+LARGEST_SOUND = 0.04
+"""What most verdicts let pass: they fire where the interval of the effect lies beyond this and beyond the null."""
+
 Better = Literal["higher", "lower"] | None
 Flags = npt.NDArray[np.bool_]
 

@@ -39,7 +39,7 @@ _DOTS_PER_INCH = 110
 
 def to_pixels(images: Tensor) -> Tensor:
     """Images in [-1, 1] as uint8 pixels of the same shape: -1 is 0, 1 is 255, the nearest between; NaN is black."""
-    return images.float().nan_to_num(nan=-1.0).add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return images.float().nan_to_num(nan=-1.0).add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def image_grid(images: Samples, columns: int | None = None, scale: int | None = None) -> Image:

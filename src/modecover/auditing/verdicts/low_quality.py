@@ -8,12 +8,9 @@ import numpy as np
 import torch
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import Flags, Verdict, excess, share
+from modecover.auditing.results import LARGEST_SOUND, Flags, Verdict, excess, share
 from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
-
-LARGEST_SOUND = 0.04
-"""What is let pass: the verdict fires where the interval lies beyond this and beyond the null."""
 
 SMALLEST_SIDE = 8
 """Of images that have fine detail."""
@@ -30,11 +27,11 @@ def low_quality(evidence: Evidence) -> Verdict:
     outside, odd = evidence.outside, odd_detail(evidence)
     effect, null = share(outside[1] | odd[1], evidence.different), share(outside[0] | odd[0])
     fires = excess(effect, null).low > LARGEST_SOUND
-    sentence = "The samples are as close to the real data as real data are to each other."
-    if fires:
-        sentence = (
-            f"{effect.value:.1%} of the samples are unlike any real ones; of real data {null.value:.1%} would be."
-        )
+    sentence = (
+        f"{effect.value:.1%} of the samples are unlike any real ones; of real data {null.value:.1%} would be."
+        if fires
+        else "The samples are as close to the real data as real data are to each other."
+    )
     facts = {
         "too far from all real samples": float(outside[1].mean()),
         "real samples too far from the others": float(outside[0].mean()),

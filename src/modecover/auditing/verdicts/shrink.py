@@ -30,7 +30,7 @@ HALVINGS = 10
 def shrink(evidence: Evidence) -> Verdict:
     """How much less the samples vary inside the bins than the data.
 
-    Floats32 off the manifold do not count: their mere distance would add spread.
+    Samples off the manifold do not count: their mere distance would add spread.
     """
     sides = zip((evidence.real, evidence.fake), evidence.cells, comparable(evidence), strict=True)
     (real, real_cells), (fake, fake_cells) = ((coarse(s.kept)[rows], cells[rows]) for s, cells, rows in sides)
@@ -50,9 +50,8 @@ def shrink(evidence: Evidence) -> Verdict:
         for middle, deviation in ((value, error), (1.0, spread))
     )
     fires = effect.high < min(LARGEST_SOUND, null.low)
-    sentence = "Inside modes the samples vary as much as the data, or more."
-    if fires:
-        sentence = f"Inside modes the samples vary only {value:.2f} times as much as the data."
+    less = f"Inside modes the samples vary only {value:.2f} times as much as the data."
+    sentence = less if fires else "Inside modes the samples vary as much as the data, or more."
     return Verdict("shrink", fires, effect, unit, null, sentence)
 
 
