@@ -14,16 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.pictures.curves import _draw_curves, _panels, _thinned, curves_picture
+from modecover.pictures.curves import _draw_curves, _panels, curves_picture
 from modecover.pictures.images import GOOD, QUIET, STRAY, image_grid, save_png_atomic, to_pixels
-from modecover.pictures.scatters import (
-    Landmarks,
-    _limits,
-    _signs,
-    comparison_picture,
-    is_high_quality,
-    points_picture,
-)
+from modecover.pictures.saving import Landmarks, _figure, _limits, _scatter, comparison_picture, points_picture
 
 CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
 
@@ -120,8 +113,14 @@ def test_an_unwritable_picture_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_high_quality_is_within_three_std_of_the_nearest_centre() -> None:
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+
     points = np.array([[1.0, 0.29], [1.0, 0.31], [-1.2, -0.2], [-1.22, -0.22], [math.nan, 0.0]])
-    assert is_high_quality(points, CENTRES.double().numpy(), 0.1).tolist() == [True, False, True, False, False]
+    axes = Figure().add_subplot()
+    _scatter(axes, points, Landmarks(CENTRES, 0.1), (-2, 2, -2, 2))
+    drawn = [to_hex(colour).upper() for colour in axes.collections[-1].get_facecolor()]
+    assert drawn == [GOOD, STRAY, GOOD, STRAY, STRAY]
 
 
 def test_limits_come_from_the_landmarks_and_not_from_the_samples() -> None:
@@ -189,7 +188,8 @@ def test_pictures_of_points_say_what_their_signs_mean() -> None:
     near, landmarks = CENTRES.repeat(50, 1), Landmarks(CENTRES, 0.05)
     for picture in (points_picture(near, landmarks), comparison_picture(near, {"GAN": [near] * 3}, landmarks)):
         assert share_of(legend(picture), GOOD) > 0 and share_of(legend(picture), STRAY) > 0
-    assert [label for label, _ in _signs(Landmarks(points=near))] == ["sample", "data"]
+    (signs,) = _figure(4, 4, Landmarks(points=near)).legends
+    assert [text.get_text() for text in signs.get_texts()] == ["sample", "data"]
     assert share_of(comparison_picture(_flat(QUIET), {"GAN": [_flat(QUIET)]}), GOOD) == 0
 
 
@@ -198,7 +198,7 @@ def test_seeds_are_told_apart_where_curves_are_theirs() -> None:
 
     def labels(curves: Any, seeds: Any = None) -> list[Any]:
         axes = Figure().add_subplot()
-        assert _draw_curves(axes, curves, seeds)
+        _draw_curves(axes, curves, seeds)
         return [(line.get_label(), line.get_color(), line.get_linestyle()) for line in axes.lines]
 
     one, two = [(1.0, 2.0)], [(1.0, 3.0)]
@@ -237,9 +237,14 @@ def test_curves_are_sorted_into_panels_by_network_metric_and_seed() -> None:
 
 
 def test_long_curves_are_thinned_and_end_at_the_last_step() -> None:
-    steps, values = _thinned([(float(step), step / 2) for step in range(10_001)], most=100)
-    assert len(steps) <= 100 and steps == sorted(steps) and (steps[-1], values[-1]) == (10_000, 5000)
-    assert _thinned([(1.0, 2.0)]) == ([1.0], [2.0])
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    long, one = [(float(step), step / 2) for step in range(10_001)], [(1.0, 2.0)]
+    _draw_curves(axes, {"long": {"": long}, "one": {"": one}}, None)
+    steps, values = (list(numbers) for numbers in axes.lines[0].get_data())
+    assert len(steps) <= 1000 and steps == sorted(steps) and (steps[-1], values[-1]) == (10_000, 5000)
+    assert [list(numbers) for numbers in axes.lines[1].get_data()] == [[1.0], [2.0]]
 
 
 def test_an_empty_log_is_a_sentence() -> None:
