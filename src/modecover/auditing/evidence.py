@@ -29,21 +29,6 @@ BINS = 20
 """Cells of the data: about as coarse as modes are, as finer ones tell shrink from the middle of a mode outwards."""
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """Every real row as if it were a generated one, held against all other real rows: the exact null of n - 1 rows.
-
-    All arrays have shape (n,).
-    """
-
-    inside: Flags
-    """Whether the row equals another one, or lies in its ball, that ball being drawn without the row."""
-    closeness: Floats
-    """The distance to the nearest other row over that row's own distance to *its* nearest among the rest."""
-    spacing: Floats
-    """The distance to the nearest other row."""
-
-
 @dataclass(frozen=True, eq=False)
 class View:
     """The samples in some features, (n, f) and (m, f), and what the distances between them say."""
@@ -52,7 +37,9 @@ class View:
     real: Features
     fake: Features
     near: NeighbourStatistics
-    left: LeftOut
+    inside: Flags
+    """Of every real row left out in turn; see `left_out`."""
+    closeness: Floats
 
 
 class Evidence:
@@ -95,7 +82,7 @@ class Evidence:
         def seen(extractor: Extractor, stage: str) -> View:
             x, y = extractor(self.real.kept), extractor(self.fake.kept)
             near = neighbours(x, y, telling(stage))
-            return View(extractor, x, y, near, left_out(near))
+            return View(extractor, x, y, near, *left_out(near))
 
         tell("features", 0.0)
         plain = extractor.name.startswith("pixels-")
@@ -118,8 +105,8 @@ class Evidence:
         self.comparison = compare_bins(*self.cells, len(self.bins))
         """In which bins there are too few or too many fake rows."""
 
-        near, left = self.surface.near, self.surface.left
-        self.outside = ~left.inside, (near.holding_fake == 0) & (near.fake_to_real.distance > 0)
+        near = self.surface.near
+        self.outside = ~self.surface.inside, (near.holding_fake == 0) & (near.fake_to_real.distance > 0)
         """Rows (of the real ones each left out in turn) that lie in no real row's ball on the surface and equal no real
         row. Balls are open, and among repeated rows they have no inside."""
         self.different = independent_share(groups_of_equals(self.surface.fake))
@@ -127,10 +114,9 @@ class Evidence:
 
         self.to_train, spacing = near.fake_to_real, near.real_to_real.distance
         """From every fake row to its nearest training row, (m,), on the surface."""
-        self.unseen_distance = left.spacing
+        self.unseen_distance, unseen_closeness = spacing, self.surface.closeness
         """To the nearest training row, of real rows that were not learnt from (where no training rows were named, of
         each real row left out)."""
-        unseen_closeness = left.closeness
         if "train" in parts:
             train = self.surface.extractor(parts["train"].kept)
             of_fake = neighbours(train, self.surface.fake)
@@ -144,11 +130,15 @@ class Evidence:
         distance to the nearest other one."""
 
 
-def left_out(near: NeighbourStatistics) -> LeftOut:
-    """Leave each real row out in turn, from the k >= 2 nearest real rows of every real row alone.
+def left_out(near: NeighbourStatistics) -> tuple[Flags, Floats]:
+    """Every real row as if it were a generated one, held against all other real rows: the exact null of n - 1 rows.
 
-    A ball that holds the left-out row i is that of a row j of whose k nearest neighbours i is one: drawn without i it
-    reaches further, to the next neighbour.
+    The k >= 2 nearest real rows of every real row are enough: a ball that holds the left-out row i is that of
+    a row j of whose k nearest neighbours i is one, and drawn without i it reaches further, to the next neighbour.
+
+    Returns:
+        (n,), whether the row equals another one, or lies in its ball, that ball being drawn without the row; and (n,),
+        the distance to the nearest other row over that row's own distance to *its* nearest among the rest.
     """
     first, second = near.nearest_real[:2]
     inside = first.distance == 0
@@ -156,7 +146,7 @@ def left_out(near: NeighbourStatistics) -> LeftOut:
         inside[neighbours.index] = True
     mutual = first.index[first.index] == np.arange(len(inside))
     own = np.where(mutual, second.distance[first.index], first.distance[first.index])
-    return LeftOut(inside, closeness(first.distance, own), first.distance)
+    return inside, closeness(first.distance, own)
 
 
 def closeness(distance: Floats, own: Floats) -> Floats:

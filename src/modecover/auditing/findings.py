@@ -10,7 +10,7 @@ import numpy as np
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
-from modecover.auditing.verdicts.missing_mass import read_sweep, share_judged_missing
+from modecover.auditing.verdicts.missing_mass import read_sweep
 from modecover.features import Classifier
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import label_law, label_modes
@@ -56,7 +56,7 @@ def _of_neighbours(evidence: Evidence) -> Iterable[results.Metric]:
     mass = reading.missing
     yield _metric("missing", f"missing mass {name}", mass.value, reading.null.value, mass.low, mass.high)
     # A left-out real row is in another's ball as often as a fresh real row would be, and on average in k of them.
-    inside = float(evidence.chosen.left.inside.mean())
+    inside = float(evidence.chosen.inside.mean())
     yield _metric("precision", f"precision {balls}", near.precision, inside)
     yield _metric("recall", f"recall {balls}", near.recall, inside)
     yield _metric("density", f"density {balls}", near.density, 1.0)
@@ -128,13 +128,10 @@ def _of_codes(evidence: Evidence) -> Iterable[results.Metric]:
 
 def curves(evidence: Evidence) -> results.Curves:
     """What is plotted."""
-    sweep, bins = evidence.sweep, evidence.comparison
-    shares = zip(sweep.missing.tolist(), sweep.standard_error.tolist(), strict=True)
-    missing = tuple(share_judged_missing(share, error, sweep.odds.shape[1]) for share, error in shares)
-    first, last = read_sweep(evidence).plateau
-    plateau = sweep.levels[first], sweep.levels[last]
+    sweep, reading, bins = evidence.sweep, read_sweep(evidence), evidence.comparison
+    plateau = sweep.levels[reading.plateau[0]], sweep.levels[reading.plateau[1]]
     return results.Curves(
-        results.NoiseSweep(sweep.levels, missing, tuple(sweep.null.tolist()), plateau),
+        results.NoiseSweep(sweep.levels, reading.shares, tuple(sweep.null.tolist()), plateau),
         results.Bins(*(tuple(numbers.tolist()) for numbers in (bins.real, bins.fake, bins.corrected))),
         results.NeighbourDistances(
             tuple(evidence.to_train.distance.tolist()), tuple(evidence.unseen_distance.tolist())
@@ -152,11 +149,11 @@ def missed(evidence: Evidence) -> tuple[results.Missed, ...]:
 
 def starved(evidence: Evidence) -> dict[int, tuple[int, ...]]:
     """Real rows of each bin with too few fake ones, nearest to its centre first; the most starved bin first."""
-    cells, centres, index = evidence.cells[0], evidence.bins.centres.cpu().numpy(), evidence.real.index
-    typical = np.argsort(np.square(evidence.chosen.real - centres[cells]).sum(axis=1), kind="stable")
-    found = evidence.comparison.starved
-    found = found[np.argsort(evidence.comparison.z[found], kind="stable")]
-    return {int(b): tuple(index[typical[cells[typical] == b][:SHOWN]].tolist()) for b in found}
+    cells, bins = evidence.cells[0], evidence.comparison
+    away = evidence.chosen.real - evidence.bins.centres.cpu().numpy()[cells]
+    typical = np.argsort(np.square(away).sum(axis=1), kind="stable")
+    order = bins.starved[np.argsort(bins.z[bins.starved], kind="stable")]
+    return {int(b): tuple(evidence.real.index[typical[cells[typical] == b][:SHOWN]].tolist()) for b in order}
 
 
 def copies(evidence: Evidence) -> tuple[results.Copy, ...]:

@@ -31,8 +31,6 @@ _HISTOGRAM_BINS = 40
 _LARGEST_TILE = 152
 """Pixels: larger images are reduced, to twice the size at which they are shown."""
 
-_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
 
 def page(audit: Findings) -> str:
     """`audit` as one HTML text: no script, and nothing loaded from elsewhere. Pictures come from its gallery."""
@@ -47,11 +45,6 @@ def page(audit: Findings) -> str:
     # The template calls the functions of these modules, and sees their constants, by their names.
     names = {**vars(results), **vars(findings), **globals()}
     return environment.get_template("page.html.jinja", globals=names).render(audit=audit)
-
-
-def in_words(count: int) -> str:
-    """A small number as a word."""
-    return _COUNTS[count] if count < len(_COUNTS) else str(count)
 
 
 def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:

@@ -209,12 +209,10 @@ class Findings:
 
     def __repr__(self) -> str:
         """The verdicts, each with its size and, behind it, that of real samples; those that fire in capitals."""
-        rows = [
-            f"{v.name.upper() if v.fires else v.name} {v.effect.value:.3g} ({v.null.value:.3g})"
-            if v.measured
-            else f"{v.name} not measured"
-            for v in self.verdicts
-        ]
+        rows = []
+        for v in self.verdicts:
+            size = f"{v.effect.value:.3g} ({v.null.value:.3g})" if v.measured else "not measured"
+            rows.append(f"{v.name.upper() if v.fires else v.name} {size}")
         names = [str(self.inputs[role]["name"]) for role in ("fake", "real") if role in self.inputs]
         return f"{type(self).__name__}({' against '.join(names)}: {', '.join(rows)})"
 
@@ -234,10 +232,10 @@ class Findings:
         Raises:
             UserError: there is none; the message names those there are.
         """
-        for verdict in self.verdicts:
-            if verdict.name == name:
-                return verdict
-        raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(v.name for v in self.verdicts)}.")
+        verdicts = {verdict.name: verdict for verdict in self.verdicts}
+        if name not in verdicts:
+            raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")
+        return verdicts[name]
 
 
 # Numbers as people read them, on the page and on the terminal alike.

@@ -161,11 +161,6 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
-    if not isinstance(features, str | Extractor) and not callable(features):
-        raise UserError(f"features must be the name of one, an extractor or a function of samples; got {features!r}.")
-    for name, function in (("encoder", encoder), ("progress", progress)):
-        if function is not None and not callable(function):
-            raise UserError(f"{name} must be a function; got {function!r}.")
     levels = checked("noise", noise, Sequence[float])
     if not levels or not all(0 < level <= LARGEST_LEVEL for level in levels):
         raise UserError(f"noise is {shown(noise)}: give at least one level, above 0 and at most {LARGEST_LEVEL:g}.")
@@ -186,9 +181,8 @@ def audit(
         part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
         require_alike(parts.get("real", part), part, role)
         if len(part) < FEWEST:
-            raise UserError(
-                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
-            )
+            few = f"There are {len(part)} {ROLES[role]} samples"
+            raise UserError(f"{few}; an audit needs at least {FEWEST}: give more.")
         if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
             meaning = {"value_range": read_as}
         parts[role] = part

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import LARGEST_SOUND, Flags, Verdict, excess, share
+from modecover.auditing.results import LARGEST_SOUND, Verdict, excess, share
 from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
 
@@ -24,7 +24,15 @@ COARSE_BAND, FINE_BAND = 0.15, 0.2
 
 def low_quality(evidence: Evidence) -> Verdict:
     """The share of the samples off the real manifold: too far from all real rows, or with a wrong amount of detail."""
-    outside, odd = evidence.outside, odd_detail(evidence)
+    # Images whose fine detail is weaker or stronger than all but a few real images'.
+    parts, outside = (evidence.real.kept, evidence.fake.kept), evidence.outside
+    odd = [np.zeros(len(part), bool) for part in parts]
+    if parts[0].ndim == 4 and min(parts[0].shape[2:]) >= SMALLEST_SIDE:
+        means = bin_means(parts[0], evidence.cells[0], len(evidence.bins))
+        strengths = [detail(part, means, cells) for part, cells in zip(parts, evidence.cells, strict=True)]
+        low, high = np.quantile(strengths[0], [DETAIL_TAIL, 1 - DETAIL_TAIL])
+        odd = [(strength < low * DETAIL_MARGIN) | (strength > high / DETAIL_MARGIN) for strength in strengths]
+
     effect, null = share(outside[1] | odd[1], evidence.different), share(outside[0] | odd[0])
     fires = excess(effect, null).low > LARGEST_SOUND
     sentence = (
@@ -39,18 +47,6 @@ def low_quality(evidence: Evidence) -> Verdict:
         "real samples with a wrong amount": float(odd[0].mean()),
     }
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, facts)
-
-
-def odd_detail(evidence: Evidence) -> tuple[Flags, Flags]:
-    """Real and fake images whose fine detail is weaker or stronger than all but a few real images'."""
-    real, fake = evidence.real.kept, evidence.fake.kept
-    if real.ndim != 4 or min(real.shape[2:]) < SMALLEST_SIDE:
-        return np.zeros(len(real), bool), np.zeros(len(fake), bool)
-    means = bin_means(real, evidence.cells[0], len(evidence.bins))
-    strengths = [detail(part, means, own) for part, own in zip((real, fake), evidence.cells, strict=True)]
-    low, high = np.quantile(strengths[0], [DETAIL_TAIL, 1 - DETAIL_TAIL])
-    flags = [(strength < low * DETAIL_MARGIN) | (strength > high / DETAIL_MARGIN) for strength in strengths]
-    return flags[0], flags[1]
 
 
 def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
