@@ -49,10 +49,7 @@ class Evidence:
         parts: "real" and "fake" samples, and "train" and "test" where there are any.
         extractor: the features that were asked for.
         labels: the classes of the real rows, (n,), where they are known.
-        encoder: codes whose law over the real data is compared with N(0, I), where there is such an encoder.
-        noise: levels of the missing-mode estimator, in units of `noise_unit`.
-        seed: of every random choice.
-        memory: bytes that distances may take.
+        encoder, noise, seed, memory: as `modecover.audit` has them; `memory` in bytes.
         tell: called as work goes on.
     """
 
@@ -60,9 +57,9 @@ class Evidence:
         self,
         parts: Mapping[str, Samples],
         extractor: Extractor,
-        *,
         labels: Integers | None,
         encoder: Extractor | None,
+        *,
         noise: Sequence[float],
         seed: int,
         memory: int,

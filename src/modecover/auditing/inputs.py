@@ -71,9 +71,6 @@ class Samples:
     def __len__(self) -> int:
         return len(self.kept)
 
-    def __repr__(self) -> str:
-        return f"Samples({self.name!r}, count={len(self)}, shape={self.shape})"
-
     def facts(self) -> dict[str, Any]:
         """What an audit records of its input: name, count, shape, fingerprint, and of how many rows it is a part."""
         facts = {"name": self.name, "count": len(self), "shape": list(self.shape), "fingerprint": self.fingerprint}
@@ -106,16 +103,12 @@ def read_samples(
         UserError: the source cannot be opened, has NaN or infinite values (the first such row is named), or is a
             function that fails or returns fewer rows.
     """
-    if isinstance(source, Samples):
-        return source
-    if count < 1:
-        raise UserError(f"{count} {ROLES[role]} samples were asked for; ask for at least 1.")
-    if unknown := [name for name in options or {} if name not in _OPTIONS]:
+    options = dict(options or {})
+    if unknown := [name for name in options if name not in _OPTIONS]:
         raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
-    own_seed = derive_seed(seed, "audit", role)
+    own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
     try:
-        opened = _open(source, count, own_seed % 2**31, of_seed, dict(options or {}))
-        return _taken(opened, count, own_seed, (options or {}).get("progress") or silent)
+        return _taken(_open(source, count, own_seed % 2**31, of_seed, options), count, own_seed, progress)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
@@ -129,12 +122,11 @@ def require_alike(real: Samples, samples: Samples, role: str) -> None:
             f"real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
         )
     if samples.shape != real.shape:
-        cure = "give both with as many columns"
-        if len(real.shape) == len(samples.shape) == 3:
-            cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike"
+        images = len(real.shape) == len(samples.shape) == 3
+        cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike" if images else ""
         raise UserError(
             f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
-            f"{samples.shape}: {cure}."
+            f"{samples.shape}: {cure or 'give both with as many columns'}."
         )
 
 
@@ -171,37 +163,31 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     elif isinstance(maker, Dataset):
         options.pop("value_range", None)
     elif callable(maker):
-        rows = _called(maker, f"{name}({count})", count, seed)
+        # One call for all rows: a function that seeds itself would repeat its rows in batches.
+        try:
+            own_seed = {"seed": seed} if "seed" in inspect.signature(maker).parameters else {}
+        except (TypeError, ValueError):  # some built-in functions do not tell
+            own_seed = {}
+        cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
+        with _guarded(f"{name}({count})", cure), torch.no_grad():
+            rows = maker(count, **own_seed)
+        if inspect.iscoroutine(rows):
+            rows.close()  # it would warn that nobody awaited it
+        if not isinstance(rows, np.ndarray | torch.Tensor | list | tuple):
+            given = type(rows).__name__
+            raise UserError(f"{name}({count}) returned a {given}; it must return an array or a tensor.")
         options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
     made = rows is not maker
-
-    # A row of numbers is samples of one feature.
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
-        rows = rows[:, None]
+        rows = rows[:, None]  # numbers are samples of one feature
     data = open_data(rows, **options)
+    if made and data.size is not None and data.size < count:
+        raise UserError(
+            f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
+        )
     if made:
-        if data.size is not None and data.size < count:
-            raise UserError(
-                f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
-            )
         data.name = name
     return data
-
-
-def _called(function: Callable[..., Any], call: str, count: int, seed: int) -> Any:
-    """What a function returns, by one call for all rows: one that seeds itself would repeat its rows in batches."""
-    try:
-        options = {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
-    except (TypeError, ValueError):  # some built-in functions do not tell
-        options = {}
-    cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
-    with _guarded(call, cure), torch.no_grad():
-        result = function(count, **options)
-    if inspect.iscoroutine(result):
-        result.close()  # it would warn that nobody awaited it
-    if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
-        raise UserError(f"{call} returned a {type(result).__name__}; it must return an array or a tensor.")
-    return result
 
 
 def _imported(module: str, name: str) -> Callable[..., Any]:

@@ -10,7 +10,6 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from modecover.auditing import findings, results
 from modecover.auditing.results import Bins, Findings, Gallery, NoiseSweep, Verdict
 from modecover.pictures.images import image_grid
+
+Range = tuple[float, float]
 
 SIGNIFICANT = 0.05
 """Corrected p value below which a bin counts as different."""
@@ -57,26 +58,22 @@ def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:
     return {"code": base64.b64encode(file.getvalue()).decode(), "small": small}
 
 
-@dataclass
 class _Plot:
-    """A drawing of `width` x `height` user units, with data coordinates inside its margins."""
+    """A drawing in user units. `box`: its width and height, and the margins of its data at top, right, bottom, left."""
 
-    title: str
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-    width: float = 370
-    height: float = 250
-    margins: tuple[float, float, float, float] = (12, 8, 42, 42)
-    """Top, right, bottom, left."""
-    parts: list[str] = field(default_factory=list)
+    def __init__(self, title: str, x: Range, y: Range, box: Sequence[float] = (370, 250, 12, 8, 42, 42)):
+        self.title, self.x_range, self.y_range = title, x, y
+        self.width, self.height, self.top, right, bottom, self.left = box
+        self.end, self.floor = self.width - right, self.height - bottom
+        self.parts: list[str] = []
 
     def x(self, value: float) -> float:
-        (low, high), (_, right, _, left) = self.x_range, self.margins
-        return left + (value - low) / ((high - low) or 1.0) * (self.width - left - right)
+        low, high = self.x_range
+        return self.left + (value - low) / ((high - low) or 1.0) * (self.end - self.left)
 
     def y(self, value: float) -> float:
-        (low, high), (top, _, bottom, _) = self.y_range, self.margins
-        return self.height - bottom - (value - low) / ((high - low) or 1.0) * (self.height - top - bottom)
+        low, high = self.y_range
+        return self.floor - (value - low) / ((high - low) or 1.0) * (self.floor - self.top)
 
     def add(self, tag: str, words: str = "", **attributes: str | float) -> None:
         head = f"<{tag}"
@@ -95,16 +92,14 @@ class _Plot:
 
     def axes(self, x_ticks: Iterable[tuple[float, str]], highest: float, x_label: str) -> None:
         """Horizontal grid lines up to a share, with their numbers; the numbers and the name of the horizontal axis."""
-        _, right, bottom, left = self.margins
-        floor, end = self.height - bottom, self.width - right
         for value in ticks(0.0, highest):
             height = self.y(value)
-            self.add("line", x1=left, x2=end, y1=height, y2=height, cls="grid")
-            self.text(left - 8, height + 4, f"{100 * value:.3g}%", text_anchor="end")
+            self.add("line", x1=self.left, x2=self.end, y1=height, y2=height, cls="grid")
+            self.text(self.left - 8, height + 4, f"{100 * value:.3g}%", text_anchor="end")
         for value, words in x_ticks:
-            self.text(self.x(value), floor + 17, words, text_anchor="middle")
-        self.add("line", x1=left, x2=end, y1=floor, y2=floor, cls="axis")
-        self.text((left + end) / 2, self.height - 6, x_label, text_anchor="middle", cls="name")
+            self.text(self.x(value), self.floor + 17, words, text_anchor="middle")
+        self.add("line", x1=self.left, x2=self.end, y1=self.floor, y2=self.floor, cls="axis")
+        self.text((self.left + self.end) / 2, self.height - 6, x_label, text_anchor="middle", cls="name")
 
     def svg(self) -> str:
         head = f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{escape(self.title)}">'
@@ -124,9 +119,8 @@ def sweep_plot(sweep: NoiseSweep) -> str:
     if sweep.plateau is not None:
         first, last = map(sweep.levels.index, sweep.plateau)
         left, right = plot.x(first - 0.35), plot.x(last + 0.35)
-        top, _, bottom, _ = plot.margins
-        plot.add("rect", x=left, y=top, width=right - left, height=plot.height - top - bottom, cls="plateau")
-        plot.text((left + right) / 2, top + 14, "plateau", text_anchor="middle", cls="name")
+        plot.add("rect", x=left, y=plot.top, width=right - left, height=plot.floor - plot.top, cls="plateau")
+        plot.text((left + right) / 2, plot.top + 14, "plateau", text_anchor="middle", cls="name")
     every = max(1, math.ceil(len(sweep.levels) / 8))
     labels = [(place, f"{sweep.levels[place]:.2g}") for place in range(0, len(sweep.levels), every)]
     plot.axes(labels, highest, "standard deviation of the input noise")
@@ -147,10 +141,9 @@ def bins_plot(bins: Bins) -> str:
     plot = _Plot("Share of real and generated samples in each bin", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
     plot.axes((), highest, f"{len(order)} bins, by size")
     width = 0.72 * (plot.x(1) - plot.x(0))
-    floor = plot.y(0.0)
     for place, number in enumerate(order):
         top = plot.y(real[number])
-        plot.add("rect", x=plot.x(place) - width / 2, y=top, width=width, height=floor - top, cls="bar real")
+        plot.add("rect", x=plot.x(place) - width / 2, y=top, width=width, height=plot.floor - top, cls="bar real")
     radius = float(np.clip(0.45 * width, 1.7, 4.0))
     for place, number in enumerate(order):
         different = bins.p_values[number] < SIGNIFICANT
@@ -192,7 +185,7 @@ def plane_plots(audit: Findings, shown: Gallery) -> list[str]:
     (left, right), (bottom, top) = ((float(m - half), float(m + half)) for m in middle)
     drawn = []
     for points, kind, standing_out in ((real, "real", marked), (fake, "fake", [])):
-        plot = _Plot("Points of the plane", (left, right), (bottom, top), 420, 420, (10, 10, 28, 44))
+        plot = _Plot("Points of the plane", (left, right), (bottom, top), (420, 420, 10, 10, 28, 44))
         plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
         for value in ticks(left, right):
             plot.text(plot.x(value), 410, _signed(value), text_anchor="middle")
@@ -219,7 +212,7 @@ def strip(verdict: Verdict) -> str:
     numbers = [n for e in (effect, null) for n in (e.value, e.low, e.high) if math.isfinite(n)]
     high = ceiling(max(*numbers, 0.1 if share else 1.2))
     title = f"{verdict.name}: effect and the range of real samples"
-    plot = _Plot(title, (0.0, high), (0.0, 1.0), 240, 46, (4, 8, 18, 8))
+    plot = _Plot(title, (0.0, high), (0.0, 1.0), (240, 46, 4, 8, 18, 8))
     kind = "alarm" if verdict.fires else "fake"
     middle = plot.y(0.5)
 

@@ -227,11 +227,7 @@ class Findings:
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name.
-
-        Raises:
-            UserError: there is none; the message names those there are.
-        """
+        """The verdict of this name. Raises `UserError`, which names those there are, where there is none."""
         verdicts = {verdict.name: verdict for verdict in self.verdicts}
         if name not in verdicts:
             raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")

@@ -150,9 +150,8 @@ def audit(
         noise: levels of the missing-mode estimator's sweep, in units of `modecover.metrics.missing.noise_unit`.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
-        memory: bytes that distances and tables of products may take at a time, as a number or in words such as "1GB".
-            Beside them the samples are kept, images as bytes; only a function as `features` is given all of them as
-            float32 at once.
+        memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
+            samples are kept, images as bytes; only a function as `features` is given all as float32 at once.
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.
@@ -194,17 +193,14 @@ def audit(
         if rows.of is not None and classes.shape[:1] == (rows.of,):
             classes = classes[rows.index]
         if classes.shape != (len(rows),) or classes.dtype.kind not in "iu":
-            raise UserError(
-                f"labels have type {classes.dtype} and shape {classes.shape}; give a whole number for each real sample."
-            )
+            said = f"labels have type {classes.dtype} and shape {classes.shape}"
+            raise UserError(f"{said}; give a whole number for each real sample.")
         classes = classes.astype(np.int64)
 
     told = lambda done, total: tell("classifier", done / total)
     extractor = fit_features(features, rows.kept, classes, seed=seed, device=device, memory=room, progress=told)
     codes = None if encoder is None else by_function(encoder)
-    evidence = Evidence(
-        parts, extractor, labels=classes, encoder=codes, noise=levels, seed=seed, memory=room, tell=tell
-    )
+    evidence = Evidence(parts, extractor, classes, codes, noise=levels, seed=seed, memory=room, tell=tell)
     found = Audit(
         verdicts=tuple(judge(evidence) for judge in VERDICTS),
         metrics=findings.metrics(evidence),

@@ -66,12 +66,12 @@ def image_grid(images: Samples, columns: int | None = None, scale: int | None = 
     columns = min(count, columns or max(1, round(math.sqrt(count * height / width))))
     scale = scale or max(1, min(8, _GRID_WIDTH // (columns * width)))
     tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
-    rows, height, width = math.ceil(count / columns), height * scale, width * scale
-    page = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, tiles.shape[3]), 255, np.uint8)
-    for number, tile in enumerate(tiles):
-        top, left = (number // columns) * (height + GAP), (number % columns) * (width + GAP)
-        page[top : top + height, left : left + width] = tile
-    return Image.fromarray(page[:, :, 0] if page.shape[2] == 1 else page)
+    rows, height, width = math.ceil(count / columns), height * scale + GAP, width * scale + GAP
+    page = np.full((rows * columns, height, width, tiles.shape[3]), 255, np.uint8)
+    page[:count, :-GAP, :-GAP] = tiles
+    lines = page.reshape(rows, columns, height, width, -1).swapaxes(1, 2)
+    grid = lines.reshape(rows * height, columns * width, -1)[:-GAP, :-GAP]
+    return Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid)
 
 
 def save_png_atomic(image: Image, path: Path | str) -> Path:
