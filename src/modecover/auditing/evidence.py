@@ -69,8 +69,7 @@ class Evidence:
         self.train = parts.get("train", self.real)
         """What the generator learnt from: the real samples, unless others were named."""
 
-        def telling(stage: str) -> Report:
-            return lambda done, total: tell(stage, done / total)
+        telling: Callable[[str], Report] = lambda stage: lambda done, total: tell(stage, done / total)
 
         def neighbours(x: Features, y: Features, report: Report | None = None) -> NeighbourStatistics:
             k = min(K, len(x) - 1, len(y) - 1)

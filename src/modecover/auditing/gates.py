@@ -42,11 +42,7 @@ class Outcome(NamedTuple):
 
 
 def parse_gate(text: str, side: Side) -> Gate:
-    """The gate in words such as "coverage=0.8".
-
-    Raises:
-        UserError: the words are not KEY=NUMBER.
-    """
+    """The gate in words such as "coverage=0.8". Raises `UserError` where they are not KEY=NUMBER."""
     key, _, number = text.partition("=")
     try:
         bound = float(number)
@@ -85,8 +81,7 @@ def gate_numbers(audit: Findings) -> dict[str, float]:
 def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
     """What became of each gate. A number that could not be measured (NaN) breaks its gate.
 
-    Raises:
-        UserError: a gate names a number that this audit does not have.
+    Raises `UserError` where a gate names a number that this audit does not have.
     """
     numbers, outcomes = gate_numbers(audit), []
     for gate in gates:

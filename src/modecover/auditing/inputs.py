@@ -37,6 +37,7 @@ MOST = 10**7
 
 _OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
 _OF_ARRAYS = ("size", "channels", "layout", "value_range")
+_PYTHONS = {*sys.stdlib_module_names, "builtins", "posix", "nt"}
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
 
@@ -100,8 +101,8 @@ def read_samples(
         options: of `open_data` (`size`, `channels`, `key`, ...).
 
     Raises:
-        UserError: the source cannot be opened, has NaN or infinite values (the first such row is named), or is a
-            function that fails or returns fewer rows.
+        UserError: the source cannot be opened, holds NaN or infinity (the first such row is named), or is a function
+            that fails or returns fewer rows.
     """
     options = dict(options or {})
     if unknown := [name for name in options if name not in _OPTIONS]:
@@ -195,13 +196,10 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
 
     Functions of Python's own library make no samples, and some of them end the process: they are not called.
     """
-
-    def require_not_pythons(module: str) -> None:
-        if module.partition(".")[0] in {*sys.stdlib_module_names, "builtins", "posix", "nt"}:
-            raise UserError(f"{words} is of Python's own library and makes no samples; name a function of yours.")
-
     words = f"{module}:{name}"
-    require_not_pythons(module)
+    refusal = UserError(f"{words} is of Python's own library and makes no samples; name a function of yours.")
+    if module.partition(".")[0] in _PYTHONS:
+        raise refusal
     with _guarded(f"there is no file, folder or module {module}, or importing it", "Check its name and what is in it."):
         if module.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(module).stem, Path(module).expanduser())
@@ -217,7 +215,8 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
         found = getattr(found, part)
     if not callable(found) or isinstance(found, type):
         raise UserError(f"{words} is no function; name one that takes the number of samples.")
-    require_not_pythons(getattr(found, "__module__", None) or "")
+    if str(getattr(found, "__module__", None)).partition(".")[0] in _PYTHONS:
+        raise refusal
     return found
 
 

@@ -90,11 +90,6 @@ class Verdict:
         """Whether there was enough to measure the effect; else the verdict says nothing either way."""
         return not math.isnan(self.effect.value)
 
-    @property
-    def word(self) -> str:
-        """The verdict in a word or two."""
-        return "found" if self.fires else "not found" if self.measured else "cannot tell"
-
 
 @dataclass(frozen=True)
 class Metric:

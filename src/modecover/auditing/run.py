@@ -47,11 +47,7 @@ class Audit(Findings):
 
     @classmethod
     def from_json(cls, text: str) -> Audit:
-        """The audit that `to_json` wrote.
-
-        Raises:
-            UserError: `text` is not JSON, not an audit, or an audit of another format version.
-        """
+        """The audit that `to_json` wrote. Raises `UserError` where `text` is none, or one of another format version."""
         try:
             content = json.loads(text)
         except ValueError as error:
@@ -72,8 +68,7 @@ class Audit(Findings):
     def save(self, path: Path | str) -> Path:
         """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
 
-        Raises:
-            UserError: it ends otherwise, or the file cannot be written.
+        Raises `UserError` where it ends otherwise, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() == ".json":
@@ -94,8 +89,7 @@ class Audit(Findings):
 def _read(kind: Any, value: Any) -> Any:
     """A value of the type `kind` from what JSON holds of it: dataclasses by their fields, numbers also from texts.
 
-    Raises:
-        AttributeError, KeyError, TypeError, ValueError: JSON holds something else.
+    Where it holds something else: AttributeError, KeyError, TypeError or ValueError.
     """
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return kind(**{name: _read(own, value[name]) for name, own in fields_of(kind).items() if name != "gallery"})

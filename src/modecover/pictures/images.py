@@ -74,13 +74,8 @@ def image_grid(images: Samples, columns: int | None = None, scale: int | None = 
     return Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid)
 
 
-def save_png_atomic(image: Image, path: Path | str) -> Path:
-    """Write `image` as PNG, whole or not at all; its folder is made if absent. Returns the path.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    path = Path(path)
+def save_png_atomic(image: Image, path: Path) -> Path:
+    """Write `image` as PNG, whole or not at all (`UserError`); its folder is made if absent. Returns the path."""
     with writing(f"The picture {path}", "free disk space, make its folder writable, or choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -89,11 +84,7 @@ def save_png_atomic(image: Image, path: Path | str) -> Path:
 
 
 def as_points(samples: Samples) -> NDArray[np.float64]:
-    """Points of the plane as an array (N, 2).
-
-    Raises:
-        UserError: the samples are of another shape.
-    """
+    """Points of the plane as an array (N, 2). Raises `UserError` where the samples are of another shape."""
     points = torch.as_tensor(samples).detach().cpu().double().numpy()
     if points.ndim != 2 or points.shape[1] != 2:
         raise UserError(f"A scatter needs points of shape (N, 2); these are of shape {points.shape}.")

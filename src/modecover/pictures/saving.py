@@ -55,12 +55,8 @@ def prepare_pictures(dataset: Dataset) -> None:
 
 
 def samples_picture(samples: Tensor, dataset: Dataset, seeds: Sequence[int]) -> Image:
-    """The samples of all seeds of a run: a grid of images, or scatters against the target.
-
-    Args:
-        samples: (S, n, *shape), n for each seed, of a shape that can be drawn.
-        dataset: what the samples should look like.
-        seeds: their seeds, in order.
+    """The samples of all seeds of a run, (S, n, *shape), of a shape that can be drawn: a grid of images, or scatters
+    against the data that they should look like.
     """
     if len(dataset.shape) == 3:
         return image_grid(samples.flatten(0, 1), columns=8)
@@ -86,10 +82,7 @@ def points_picture(samples: Samples, landmarks: Landmarks, title: str = "") -> I
     """A scatter of points (N, 2), on limits that `landmarks` fix, so that pictures of one run can be compared.
 
     Against a mixture's centres, samples within 3 standard deviations of one are blue and all others orange. At most
-    2,500 samples are drawn, the first ones.
-
-    Raises:
-        UserError: the samples are not points of the plane.
+    2,500 samples are drawn, the first ones. Raises `UserError` where they are not points of the plane.
     """
     points = as_points(samples)
     figure = _figure(4.2, 4.5 if title else 4.2, landmarks)
@@ -211,8 +204,7 @@ def _scatter(
 def save_picture(samples: Tensor, path: Path, *, title: str = "", mixture: Mixture | None = None) -> Path:
     """A picture of `samples` (N, *shape): a grid of images, or a scatter of points about the mixture's modes.
 
-    Raises:
-        UserError: the samples are neither images nor points of the plane, or the file cannot be written.
+    Raises `UserError` where they are neither images nor points of the plane, or the file cannot be written.
     """
     if not can_be_drawn(samples.shape[1:]):
         raise UserError(
@@ -235,8 +227,7 @@ def save_array(samples: Tensor, path: Path) -> Path:
 def save_folder(samples: Tensor, folder: Path) -> Path:
     """Each image as a PNG of its own: `folder`/000000.png and so on.
 
-    Raises:
-        UserError: the samples are not grey or colour images, or the folder cannot be written.
+    Raises `UserError` where the samples are not grey or colour images, or the folder cannot be written.
     """
     if samples.ndim != 4 or samples.shape[1] not in (1, 3):
         raise UserError(

@@ -39,10 +39,8 @@ def shrink(evidence: Evidence) -> Verdict:
     if not math.isfinite(value):
         return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each bin to see a shrink.")
     random = np.random.default_rng(evidence.seed)
-    halves = []
-    for _ in range(HALVINGS):
-        side = random.permutation(len(real)) % 2 == 0
-        halves.append(spread_ratio(real[side], real[~side], (real_cells[side], real_cells[~side]))[0])
+    halvings = [random.permutation(len(real)) % 2 == 0 for _ in range(HALVINGS)]
+    halves = [spread_ratio(real[one], real[~one], (real_cells[one], real_cells[~one]))[0] for one in halvings]
     finite = [half for half in halves if math.isfinite(half)]
     spread = float(np.std(np.log(finite), ddof=1)) if len(finite) > 1 else error
     effect, null = (
@@ -67,10 +65,8 @@ def spread_ratio(real: Floats32, fake: Floats32, cells: tuple[Integers, Integers
     """The fake rows' standard deviation inside bins over the real ones', and the standard error of its logarithm.
 
     The mean is geometric, over bins with at least five different rows of either side, each with the weight of its
-    rows. Equal rows count as one draw, so that a small support does not pass for a small spread.
-
-    Returns:
-        (nan, nan) where no bin has rows enough.
+    rows; NaN where none has enough. Equal rows count as one draw, so that a small support does not pass for a small
+    spread.
     """
     ratios, weights = [], []
     groups_real, groups_fake = groups_of_equals(real), groups_of_equals(fake)
