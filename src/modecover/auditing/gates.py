@@ -79,10 +79,7 @@ def gate_numbers(audit: Findings) -> dict[str, float]:
 
 
 def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
-    """What became of each gate. A number that could not be measured (NaN) breaks its gate.
-
-    Raises `UserError` where a gate names a number that this audit does not have.
-    """
+    """What became of each gate; NaN, what could not be measured, breaks it. `UserError`: the audit lacks its number."""
     numbers, outcomes = gate_numbers(audit), []
     for gate in gates:
         value = numbers[_known(gate, numbers, "this audit")]

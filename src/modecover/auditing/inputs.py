@@ -240,9 +240,8 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
 
 def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
     """`count` rows of `data`, or all where it has no more: read block by block, and told as they are."""
-    generator = torch.Generator(data.device).manual_seed(seed)
     if data.size is None:
-        keys = data.draw(count, generator)
+        keys = data.draw(count, torch.Generator(data.device).manual_seed(seed))
     elif data.size <= count:
         keys = torch.arange(data.size)
     else:

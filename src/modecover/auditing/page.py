@@ -82,9 +82,6 @@ class _Plot:
             head += f' {"class" if name == "cls" else name.replace("_", "-")}="{text}"'
         self.parts.append(f"{head}>{escape(words)}</{tag}>" if words else f"{head}/>")
 
-    def text(self, x: float, y: float, words: str, **attributes: str | float) -> None:
-        self.add("text", words, x=x, y=y, **attributes)
-
     def draw(self, tag: Literal["polyline", "polygon"], points: Sequence[tuple[float, float]], kind: str) -> None:
         """A curve through finite data points, or the region that they enclose."""
         ends = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points if math.isfinite(x + y))
@@ -95,11 +92,12 @@ class _Plot:
         for value in ticks(0.0, highest):
             height = self.y(value)
             self.add("line", x1=self.left, x2=self.end, y1=height, y2=height, cls="grid")
-            self.text(self.left - 8, height + 4, f"{100 * value:.3g}%", text_anchor="end")
+            self.add("text", f"{100 * value:.3g}%", x=self.left - 8, y=height + 4, text_anchor="end")
         for value, words in x_ticks:
-            self.text(self.x(value), self.floor + 17, words, text_anchor="middle")
+            self.add("text", words, x=self.x(value), y=self.floor + 17, text_anchor="middle")
         self.add("line", x1=self.left, x2=self.end, y1=self.floor, y2=self.floor, cls="axis")
-        self.text((self.left + self.end) / 2, self.height - 6, x_label, text_anchor="middle", cls="name")
+        middle = (self.left + self.end) / 2
+        self.add("text", x_label, x=middle, y=self.height - 6, text_anchor="middle", cls="name")
 
     def svg(self) -> str:
         head = f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{escape(self.title)}">'
@@ -120,7 +118,7 @@ def sweep_plot(sweep: NoiseSweep) -> str:
         first, last = map(sweep.levels.index, sweep.plateau)
         left, right = plot.x(first - 0.35), plot.x(last + 0.35)
         plot.add("rect", x=left, y=plot.top, width=right - left, height=plot.floor - plot.top, cls="plateau")
-        plot.text((left + right) / 2, plot.top + 14, "plateau", text_anchor="middle", cls="name")
+        plot.add("text", "plateau", x=(left + right) / 2, y=plot.top + 14, text_anchor="middle", cls="name")
     every = max(1, math.ceil(len(sweep.levels) / 8))
     labels = [(place, f"{sweep.levels[place]:.2g}") for place in range(0, len(sweep.levels), every)]
     plot.axes(labels, highest, "standard deviation of the input noise")
@@ -188,9 +186,9 @@ def plane_plots(audit: Findings, shown: Gallery) -> list[str]:
         plot = _Plot("Points of the plane", (left, right), (bottom, top), (420, 420, 10, 10, 28, 44))
         plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
         for value in ticks(left, right):
-            plot.text(plot.x(value), 410, _signed(value), text_anchor="middle")
+            plot.add("text", _signed(value), x=plot.x(value), y=410, text_anchor="middle")
         for value in ticks(bottom, top):
-            plot.text(38, plot.y(value) + 4, _signed(value), text_anchor="end")
+            plot.add("text", _signed(value), x=38, y=plot.y(value) + 4, text_anchor="end")
         inside = (points >= middle - half).all(axis=1) & (points <= middle + half).all(axis=1)
         for dots, colour in ((points[inside], kind), (standing_out, "alarm")):
             if len(dots):
@@ -198,7 +196,7 @@ def plane_plots(audit: Findings, shown: Gallery) -> list[str]:
                 path = "".join(f"M{plot.x(x):.1f} {plot.y(y):.1f}h0" for x, y in dots)
                 plot.add("path", d=path, cls=f"dots {colour}")
         if not inside.all():
-            plot.text(52, 382, f"{100 * float(np.mean(~inside)):.2g}% outside", cls="alarm")
+            plot.add("text", f"{100 * float(np.mean(~inside)):.2g}% outside", x=52, y=382, cls="alarm")
         drawn.append(plot.svg())
     return drawn
 
@@ -227,7 +225,7 @@ def strip(verdict: Verdict) -> str:
     plot.add("circle", cx=x(effect.value), cy=middle, r=5, cls=f"dot {kind}")
     for value, anchor in ((0.0, "start"), (high, "end")):
         words = f"{100 * value:.3g}%" if share else f"{value:.3g}"
-        plot.text(x(value), plot.height - 3, words, text_anchor=anchor)
+        plot.add("text", words, x=x(value), y=plot.height - 3, text_anchor=anchor)
     return plot.svg()
 
 

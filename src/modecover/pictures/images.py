@@ -43,16 +43,13 @@ def to_pixels(images: Tensor) -> Tensor:
 
 
 def image_grid(images: Samples, columns: int | None = None, scale: int | None = None) -> Image:
-    """The images in rows, the first at the top left.
+    """The images in rows, the first at the top left. Raises `UserError` where they are of another shape.
 
     Args:
         images: (N, C, H, W) in [-1, 1], N at least 1. One channel is grey and three are colour; any other number is
             laid out as that many grey panels side by side, without a gap.
         columns: images in a row. Default: what makes the grid nearly square.
         scale: whole factor by which every pixel is enlarged. Default: what makes the grid at most 720 pixels wide.
-
-    Raises:
-        UserError: the images are of another shape.
     """
     from PIL import Image
 

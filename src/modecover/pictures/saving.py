@@ -103,15 +103,14 @@ def comparison_picture(
 ) -> Image:
     """The target beside a table of scatters: one row for each method, one column for each seed.
 
+    Raises `UserError` where there is nothing to compare, or samples are not points of the plane.
+
     Args:
         target: samples of the data, (N, 2).
         rows: method name to its samples, one entry for each seed.
         landmarks: what they are seen against; where there are none, the limits are the target's.
         captions: method name to a few words beneath each panel, such as "8/8 modes".
         seeds: the numbers above the columns.
-
-    Raises:
-        UserError: there is nothing to compare, or samples are not points of the plane.
     """
     columns = max((len(panels) for panels in rows.values()), default=0)
     if not columns:
