@@ -17,9 +17,8 @@ import pytest
 from browser import Browser, find_browser
 from PIL import Image
 
-from modecover.auditing import plots
 from modecover.auditing.findings import gallery
-from modecover.auditing.page import page
+from modecover.auditing.page import bins_plot, histograms, page, sweep_plot, ticks
 from modecover.auditing.results import (
     Bins,
     Curves,
@@ -242,7 +241,7 @@ def numbers_of(svg: str, tag: str, kind: str) -> list[dict[str, float]]:
 
 
 def test_a_bin_s_dot_stands_at_its_share_and_is_coloured_by_its_test():
-    svg = plots.bins_plot(Bins(real=(10, 50, 40), fake=(0, 5, 95), p_values=(1e-4, 0.2, 1e-3)))
+    svg = bins_plot(Bins(real=(10, 50, 40), fake=(0, 5, 95), p_values=(1e-4, 0.2, 1e-3)))
     bars = numbers_of(svg, "rect", "bar real")
     assert [bar["height"] / bars[0]["height"] for bar in bars] == pytest.approx([1, 0.8, 0.2], abs=0.02)
     (missing,), (quiet,), (many,) = (numbers_of(svg, "circle", f"dot {k}") for k in ("alarm", "quiet", "fake"))
@@ -253,7 +252,7 @@ def test_a_bin_s_dot_stands_at_its_share_and_is_coloured_by_its_test():
 
 def test_the_sweep_draws_each_reading_at_its_height_and_the_plateau_where_it_is():
     readings = (Estimate(0.4, 0.3, 0.5), Estimate(0.2, 0.1, 0.3), Estimate(math.nan, math.nan, math.nan))
-    svg = plots.sweep_plot(NoiseSweep((0.0, 0.5, 1.0), readings, (0.0, 0.0, 0.0), (0.5, 1.0)))
+    svg = sweep_plot(NoiseSweep((0.0, 0.5, 1.0), readings, (0.0, 0.0, 0.0), (0.5, 1.0)))
     dots = numbers_of(svg, "circle", "dot alarm")
     assert len(dots) == 2, "what could not be measured has no dot"
     floor = numbers_of(svg, "line", "axis")[0]["y1"]
@@ -264,7 +263,7 @@ def test_the_sweep_draws_each_reading_at_its_height_and_the_plateau_where_it_is(
 
 def test_histograms_have_the_same_area_whatever_the_counts():
     random = np.random.default_rng(0)
-    svg = plots.histograms(random.normal(size=90), random.normal(size=9000), "t", "x")
+    svg = histograms(random.normal(size=90), random.normal(size=9000), "t", "x")
     areas = []
     for kind in ("real", "fake"):
         ends = re.search(rf'<polygon points="([^"]*)" class="area {kind}"', svg)
@@ -297,7 +296,7 @@ def test_curves_of_the_emptiest_kind_can_be_drawn(curves):
     [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0, 0.31, [0, 0.1, 0.2, 0.3]), (-1.3, 1.3, [-1, 0, 1])],
 )
 def test_ticks_are_round_and_inside(low, high, expected):
-    assert plots.ticks(low, high) == pytest.approx(expected)
+    assert ticks(low, high) == pytest.approx(expected)
 
 
 # ---------------------------------------------------------------- in a browser

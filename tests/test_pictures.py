@@ -14,16 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from modecover.errors import UserError
-from modecover.pictures.curves import _draw_curves, _panels, _thinned, curves_picture
+from modecover.pictures.curves import _draw_curves, _panels, curves_picture
 from modecover.pictures.images import GOOD, QUIET, STRAY, image_grid, save_png_atomic, to_pixels
-from modecover.pictures.scatters import (
-    Landmarks,
-    _limits,
-    _signs,
-    comparison_picture,
-    is_high_quality,
-    points_picture,
-)
+from modecover.pictures.saving import Landmarks, _figure, _limits, _scatter, comparison_picture, points_picture
 
 CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
 
@@ -120,8 +113,14 @@ def test_an_unwritable_picture_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_high_quality_is_within_three_std_of_the_nearest_centre() -> None:
+    from matplotlib.colors import to_hex
+    from matplotlib.figure import Figure
+
     points = np.array([[1.0, 0.29], [1.0, 0.31], [-1.2, -0.2], [-1.22, -0.22], [math.nan, 0.0]])
-    assert is_high_quality(points, CENTRES.double().numpy(), 0.1).tolist() == [True, False, True, False, False]
+    axes = Figure().add_subplot()
+    _scatter(axes, points, Landmarks(CENTRES, 0.1), (-2, 2, -2, 2))
+    drawn = [to_hex(colour).upper() for colour in axes.collections[-1].get_facecolor()]
+    assert drawn == [GOOD, STRAY, GOOD, STRAY, STRAY]
 
 
 def test_limits_come_from_the_landmarks_and_not_from_the_samples() -> None:
@@ -141,9 +140,8 @@ def test_scatter_colours_tell_good_from_stray() -> None:
     good, stray = (without_legend(points_picture(points, landmarks)) for points in (near, far))
     assert share_of(good, GOOD) > 0 and share_of(good, STRAY) == 0
     assert share_of(stray, STRAY) > 0 and share_of(stray, GOOD) == 0
-    assert share_of(stray, QUIET) > share_of(
-        without_legend(points_picture(far)), QUIET
-    )  # the circles about the centres
+    plain = without_legend(points_picture(far, Landmarks()))
+    assert share_of(stray, QUIET) > share_of(plain, QUIET)  # the circles about the centres
     assert good.size == stray.size
 
 
@@ -156,26 +154,23 @@ def test_samples_outside_the_limits_are_told() -> None:
 
 @pytest.mark.parametrize("samples", [torch.zeros(1, 2), torch.full((3, 2), math.nan), torch.zeros(0, 2), [[0.0, 1.0]]])
 def test_poor_samples_are_drawn_all_the_same(samples: Any) -> None:
-    assert points_picture(samples, title="title").height > 100
+    assert points_picture(samples, Landmarks(), "title").height > 100
 
 
 def test_points_of_another_dimension_are_refused() -> None:
     with pytest.raises(UserError, match=r"\(N, 2\)"):
-        points_picture(torch.zeros(5, 3))
+        points_picture(torch.zeros(5, 3), Landmarks())
 
 
-@pytest.mark.parametrize("kind", ["points", "images"])
-def test_comparison_has_a_panel_for_each_method_and_seed(kind: str) -> None:
+def test_comparison_has_a_panel_for_each_method_and_seed() -> None:
     """The target is one colour, the rows others: each row's share grows with its seeds."""
-    landmarks: Landmarks | None
-    if kind == "points":
-        near, far, landmarks = CENTRES.repeat(80, 1), CENTRES.repeat(80, 1) * 0.4, Landmarks(CENTRES, 0.05)
-    else:
-        near, far, landmarks = _flat(GOOD), _flat(STRAY), None
-    both = comparison_picture(near, {"GAN": [far, far], "IVGAN": [near, near]}, landmarks, {"GAN": ["1/2 modes"]})
-    stray = comparison_picture(near, {"GAN": [far, far], "IVGAN": [far, far]}, landmarks)
-    if kind == "points":
-        both, stray = without_legend(both), without_legend(stray)
+    near, far, landmarks = CENTRES.repeat(80, 1), CENTRES.repeat(80, 1) * 0.4, Landmarks(CENTRES, 0.05)
+
+    def compared(other: Tensor, captions: dict[str, list[str]]) -> Image.Image:
+        rows = {"GAN": [far, far], "IVGAN": [other, other]}
+        return without_legend(comparison_picture(near, rows, landmarks, captions, seeds=(0, 1)))
+
+    both, stray = compared(near, {"GAN": ["1/2 modes"]}), compared(far, {})
     assert 0 < share_of(both, STRAY) < share_of(stray, STRAY)
     assert share_of(both, GOOD) == pytest.approx(3 * share_of(stray, GOOD), rel=0.25)  # three panels, then one
 
@@ -187,10 +182,13 @@ def test_pictures_of_points_say_what_their_signs_mean() -> None:
         return image.crop((0, image.height - 77, *image.size))
 
     near, landmarks = CENTRES.repeat(50, 1), Landmarks(CENTRES, 0.05)
-    for picture in (points_picture(near, landmarks), comparison_picture(near, {"GAN": [near] * 3}, landmarks)):
+    for picture in (
+        points_picture(near, landmarks),
+        comparison_picture(near, {"": [near] * 3}, landmarks, seeds=range(3)),
+    ):
         assert share_of(legend(picture), GOOD) > 0 and share_of(legend(picture), STRAY) > 0
-    assert [label for label, _ in _signs(Landmarks(points=near))] == ["sample", "data"]
-    assert share_of(comparison_picture(_flat(QUIET), {"GAN": [_flat(QUIET)]}), GOOD) == 0
+    (signs,) = _figure(4, 4, Landmarks(points=near)).legends
+    assert [text.get_text() for text in signs.get_texts()] == ["sample", "data"]
 
 
 def test_seeds_are_told_apart_where_curves_are_theirs() -> None:
@@ -198,7 +196,7 @@ def test_seeds_are_told_apart_where_curves_are_theirs() -> None:
 
     def labels(curves: Any, seeds: Any = None) -> list[Any]:
         axes = Figure().add_subplot()
-        assert _draw_curves(axes, curves, seeds)
+        _draw_curves(axes, curves, seeds)
         return [(line.get_label(), line.get_color(), line.get_linestyle()) for line in axes.lines]
 
     one, two = [(1.0, 2.0)], [(1.0, 3.0)]
@@ -209,16 +207,11 @@ def test_seeds_are_told_apart_where_curves_are_theirs() -> None:
     assert [name for name, _, _ in labels({"real": {"": one}, "fake": {"": two}})] == ["real", "fake"]
 
 
-def _flat(colour: str) -> Tensor:
-    levels = torch.tensor([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 127.5 - 1
-    return levels.reshape(1, 3, 1, 1).expand(16, 3, 8, 8)
-
-
 def test_nothing_to_compare_is_a_sentence() -> None:
     nothing: list[dict[str, list[Tensor]]] = [{}, {"GAN": []}]
     for rows in nothing:
         with pytest.raises(UserError, match="nothing to compare"):
-            comparison_picture(CENTRES, rows)
+            comparison_picture(CENTRES, rows, Landmarks(), seeds=())
 
 
 def test_curves_are_sorted_into_panels_by_network_metric_and_seed() -> None:
@@ -237,9 +230,14 @@ def test_curves_are_sorted_into_panels_by_network_metric_and_seed() -> None:
 
 
 def test_long_curves_are_thinned_and_end_at_the_last_step() -> None:
-    steps, values = _thinned([(float(step), step / 2) for step in range(10_001)], most=100)
-    assert len(steps) <= 100 and steps == sorted(steps) and (steps[-1], values[-1]) == (10_000, 5000)
-    assert _thinned([(1.0, 2.0)]) == ([1.0], [2.0])
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    long, one = [(float(step), step / 2) for step in range(10_001)], [(1.0, 2.0)]
+    _draw_curves(axes, {"long": {"": long}, "one": {"": one}}, None)
+    steps, values = (list(numbers) for numbers in axes.lines[0].get_data())
+    assert len(steps) <= 1000 and steps == sorted(steps) and (steps[-1], values[-1]) == (10_000, 5000)
+    assert [list(numbers) for numbers in axes.lines[1].get_data()] == [[1.0], [2.0]]
 
 
 def test_an_empty_log_is_a_sentence() -> None:

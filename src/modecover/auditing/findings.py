@@ -3,15 +3,14 @@ in the sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
-from modecover.auditing.verdicts.missing_mass import read_sweep, share_judged_missing
+from modecover.auditing.verdicts.missing_mass import read_sweep
 from modecover.features import Classifier
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import label_law, label_modes
@@ -22,8 +21,7 @@ from modecover.metrics.support import support_size, vendi_score
 METRICS: dict[str, results.Better] = {
     **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
     **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
-    **dict.fromkeys(("modes", "modes-5", "modes-20"), "higher"),
-    **dict.fromkeys(("inception-score", "mode-score", "mode-score-printed"), "higher"),
+    **dict.fromkeys(("modes", "modes-5", "modes-20", "inception-score", "mode-score", "mode-score-printed"), "higher"),
     **dict.fromkeys(("density", "vendi"), None),
 }
 """Keys of all metrics that an audit may have, each with the direction that is better. Those of classes, mixtures and
@@ -57,7 +55,7 @@ def _of_neighbours(evidence: Evidence) -> Iterable[results.Metric]:
     mass = reading.missing
     yield _metric("missing", f"missing mass {name}", mass.value, reading.null.value, mass.low, mass.high)
     # A left-out real row is in another's ball as often as a fresh real row would be, and on average in k of them.
-    inside = float(evidence.chosen.left.inside.mean())
+    inside = float(evidence.chosen.inside.mean())
     yield _metric("precision", f"precision {balls}", near.precision, inside)
     yield _metric("recall", f"recall {balls}", near.recall, inside)
     yield _metric("density", f"density {balls}", near.density, 1.0)
@@ -77,14 +75,10 @@ def _of_laws(evidence: Evidence) -> Iterable[results.Metric]:
     # The distance of samples of one law goes with 1/n + 1/m: halves read too much, by a factor that is known.
     factor = (1 / len(x) + 1 / len(y)) / (1 / len(halves[0]) + 1 / len(halves[1]))
     yield _metric("frechet", f"Frechet distance {name}", frechet_distance(x, y), factor * frechet_distance(*halves))
+    subsets = f", {kernel.subsets} subsets of {kernel.subset_size}"
     for key, kind, value, deviation in (
         ("kernel", "", kernel.value, kernel.standard_error),
-        (
-            "kernel-subsets",
-            f", {kernel.subsets} subsets of {kernel.subset_size}",
-            kernel.subset_mean,
-            kernel.subset_std,
-        ),
+        ("kernel-subsets", subsets, kernel.subset_mean, kernel.subset_std),
     ):
         ends = value - results.NORMAL * deviation, value + results.NORMAL * deviation
         yield _metric(key, f"kernel distance{kind} {name}", value, 0.0, *ends)
@@ -126,32 +120,20 @@ def _of_mixture(evidence: Evidence) -> Iterable[results.Metric]:
 
 
 def _of_codes(evidence: Evidence) -> Iterable[results.Metric]:
-    encoder = evidence.encoder
-    if encoder is not None:
-        value = frechet_latent_distance(encoder(evidence.real.kept))
-        yield _metric("frechet-latent", f"Frechet latent distance [{encoder.identity}]", value)
+    if evidence.encoder is not None:
+        value = frechet_latent_distance(evidence.encoder(evidence.real.kept))
+        yield _metric("frechet-latent", f"Frechet latent distance [{evidence.encoder.identity}]", value)
 
 
 def curves(evidence: Evidence) -> results.Curves:
     """What is plotted."""
-    sweep, comparison = evidence.sweep, evidence.comparison
-    shares = zip(sweep.missing, sweep.standard_error, strict=True)
-    first, last = read_sweep(evidence).plateau
+    sweep, reading, bins = evidence.sweep, read_sweep(evidence), evidence.comparison
+    plateau = sweep.levels[reading.plateau[0]], sweep.levels[reading.plateau[1]]
     return results.Curves(
-        noise=results.NoiseSweep(
-            levels=sweep.levels,
-            missing=tuple(share_judged_missing(float(s), float(e), sweep.odds.shape[1]) for s, e in shares),
-            null=tuple(map(float, sweep.null)),
-            plateau=(sweep.levels[first], sweep.levels[last]),
-        ),
-        bins=results.Bins(
-            real=tuple(map(int, comparison.real)),
-            fake=tuple(map(int, comparison.fake)),
-            p_values=tuple(map(float, comparison.corrected)),
-        ),
-        neighbours=results.NeighbourDistances(
-            fake_to_train=tuple(map(float, evidence.to_train.distance)),
-            test_to_train=tuple(map(float, evidence.unseen_distance)),
+        results.NoiseSweep(sweep.levels, reading.shares, tuple(sweep.null.tolist()), plateau),
+        results.Bins(*(tuple(numbers.tolist()) for numbers in (bins.real, bins.fake, bins.corrected))),
+        results.NeighbourDistances(
+            tuple(evidence.to_train.distance.tolist()), tuple(evidence.unseen_distance.tolist())
         ),
     )
 
@@ -166,11 +148,11 @@ def missed(evidence: Evidence) -> tuple[results.Missed, ...]:
 
 def starved(evidence: Evidence) -> dict[int, tuple[int, ...]]:
     """Real rows of each bin with too few fake ones, nearest to its centre first; the most starved bin first."""
-    cells, centres, index = evidence.cells[0], evidence.bins.centres.cpu().numpy(), evidence.real.index
-    typical = np.argsort(np.square(evidence.chosen.real - centres[cells]).sum(axis=1), kind="stable")
-    found = evidence.comparison.starved
-    found = found[np.argsort(evidence.comparison.z[found], kind="stable")]
-    return {int(b): tuple(int(row) for row in index[typical[cells[typical] == b][:SHOWN]]) for b in found}
+    cells, bins = evidence.cells[0], evidence.comparison
+    away = evidence.chosen.real - evidence.bins.centres.cpu().numpy()[cells]
+    typical = np.argsort(np.square(away).sum(axis=1), kind="stable")
+    order = bins.starved[np.argsort(bins.z[bins.starved], kind="stable")]
+    return {int(b): tuple(evidence.real.index[typical[cells[typical] == b][:SHOWN]].tolist()) for b in order}
 
 
 def copies(evidence: Evidence) -> tuple[results.Copy, ...]:
@@ -184,19 +166,12 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
     """The few samples that the page of `found` shows, picked from all that were audited; `train` may be `real`."""
     images = real.kept.ndim == 4
     count = PICTURES if images else POINTS
-    wanted = {example.index for example in found.missed[:count]}
-    for rows in list(found.starved.values())[:BINS_SHOWN]:
-        wanted.update(rows[:BIN_EXAMPLES])
+    starved = [row for rows in list(found.starved.values())[:BINS_SHOWN] for row in rows[:BIN_EXAMPLES]]
+    wanted = {*starved, *(example.index for example in found.missed[:count])}
     if not images:
         wanted.update(real.index[:count].tolist())
     pairs = found.copies[:PICTURES]
-    return results.Gallery(
-        real=_picked(real, wanted),
-        fake=_picked(fake, {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}),
-        train=_picked(train, {pair.train for pair in pairs}),
-    )
-
-
-def _picked(samples: Samples, rows: set[int]) -> Mapping[int, npt.NDArray[np.float32]]:
-    """The samples of these rows of the source, in its order."""
-    return {row: samples.kept[int(np.searchsorted(samples.index, row))] for row in sorted(rows)}
+    of_fake = {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}
+    parts = (real, wanted), (fake, of_fake), (train, {pair.train for pair in pairs})
+    # By their row in the source, in its order.
+    return results.Gallery(*({i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts))

@@ -15,10 +15,10 @@ from modecover.kinds import nearest
 
 Side = Literal["under", "over"]
 
-EFFECTS: dict[str, Better] = dict(zip((name.replace(" ", "-") for name in NAMES), VERDICTS.values(), strict=True))
-"""The verdicts, whose effects can be bounded too."""
-
-KNOWN = {**METRICS, **EFFECTS}
+KNOWN: dict[str, Better] = METRICS | {
+    name.replace(" ", "-"): better for name, better in zip(NAMES, VERDICTS.values(), strict=True)
+}
+"""What can be bounded: every metric, and the effect of every verdict; each with the direction that is better."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,13 @@ class Outcome(NamedTuple):
 
 
 def parse_gate(text: str, side: Side) -> Gate:
-    """The gate in words such as "coverage=0.8".
-
-    Raises:
-        UserError: the words are not KEY=NUMBER.
-    """
-    key, equals, number = text.partition("=")
+    """The gate in words such as "coverage=0.8". Raises `UserError` where they are not KEY=NUMBER."""
+    key, _, number = text.partition("=")
     try:
         bound = float(number)
     except ValueError:
         bound = math.nan
-    if not (key.strip() and equals and math.isfinite(bound)):
+    if not (key.strip() and math.isfinite(bound)):
         example = "coverage=0.8" if side == "under" else "missing=0.05"
         raise UserError(f"--fail-{side} {text} is no threshold: give a name and a number, such as {example}.")
     return Gate(key.strip(), side, bound)
@@ -78,36 +74,27 @@ def require_possible(gates: Sequence[Gate]) -> None:
 
 def gate_numbers(audit: Findings) -> dict[str, float]:
     """The numbers that gates can be set on, by key: the effect of every verdict by its name, and every metric."""
-    effects = {_plain(verdict.name): verdict.effect.value for verdict in audit.verdicts}
-    return {**effects, **{metric.key: metric.value for metric in audit.metrics}}
+    effects = {verdict.name.replace(" ", "-"): verdict.effect.value for verdict in audit.verdicts}
+    return effects | {metric.key: metric.value for metric in audit.metrics}
 
 
 def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
-    """What became of each gate. A number that could not be measured (NaN) breaks its gate.
-
-    Raises:
-        UserError: see `require_possible`; or a gate names a number that this audit does not have.
-    """
-    require_possible(gates)
+    """What became of each gate; NaN, what could not be measured, breaks it. `UserError`: the audit lacks its number."""
     numbers, outcomes = gate_numbers(audit), []
     for gate in gates:
         value = numbers[_known(gate, numbers, "this audit")]
         side = "over" if value > gate.bound else "under" if value < gate.bound else "at"
-        sentence = f"{gate.key} is {value:.4g}, {side} {gate.bound:g}"
         if math.isnan(value):
-            sentence = f"{gate.key} could not be measured, so {gate} is broken"
-        outcomes.append(Outcome(math.isnan(value) or side == gate.side, sentence))
+            outcomes.append(Outcome(True, f"{gate.key} could not be measured, so {gate} is broken"))
+        else:
+            outcomes.append(Outcome(side == gate.side, f"{gate.key} is {value:.4g}, {side} {gate.bound:g}"))
     return outcomes
 
 
 def _known(gate: Gate, keys: Mapping[str, object], whose: str) -> str:
     """The key of `keys` that a gate names, in whatever spelling; `UserError` where there is none."""
-    key = _plain(gate.key)
+    key = gate.key.lower().replace(" ", "-").replace("_", "-")
     if key not in keys:
         hint = f"{nearest(key, keys)}; choose one of {', '.join(keys)}"
         raise UserError(f"{gate}: {whose} has no number {gate.key!r}{hint}.")
     return key
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "-").replace("_", "-")

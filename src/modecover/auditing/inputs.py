@@ -37,6 +37,7 @@ MOST = 10**7
 
 _OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
 _OF_ARRAYS = ("size", "channels", "layout", "value_range")
+_PYTHONS = {*sys.stdlib_module_names, "builtins", "posix", "nt"}
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
 
@@ -61,7 +62,7 @@ class Samples:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample."""
-        return tuple(self.kept.shape[1:])
+        return self.kept.shape[1:]
 
     @property
     def rows(self) -> npt.NDArray[np.float32]:
@@ -70,9 +71,6 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.kept)
-
-    def __repr__(self) -> str:
-        return f"Samples({self.name!r}, count={len(self)}, shape={self.shape})"
 
     def facts(self) -> dict[str, Any]:
         """What an audit records of its input: name, count, shape, fingerprint, and of how many rows it is a part."""
@@ -103,19 +101,15 @@ def read_samples(
         options: of `open_data` (`size`, `channels`, `key`, ...).
 
     Raises:
-        UserError: the source cannot be opened, has NaN or infinite values (the first such row is named), or is a
-            function that fails or returns fewer rows.
+        UserError: the source cannot be opened, holds NaN or infinity (the first such row is named), or is a function
+            that fails or returns fewer rows.
     """
-    if isinstance(source, Samples):
-        return source
-    if count < 1:
-        raise UserError(f"{count} {ROLES[role]} samples were asked for; ask for at least 1.")
-    if unknown := [name for name in options or {} if name not in _OPTIONS]:
+    options = dict(options or {})
+    if unknown := [name for name in options if name not in _OPTIONS]:
         raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
-    own_seed = derive_seed(seed, "audit", role)
+    own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
     try:
-        opened = _open(source, count, own_seed % 2**31, of_seed, dict(options or {}))
-        return _taken(opened, count, own_seed, (options or {}).get("progress") or silent)
+        return _taken(_open(source, count, own_seed % 2**31, of_seed, options), count, own_seed, progress)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
@@ -129,92 +123,72 @@ def require_alike(real: Samples, samples: Samples, role: str) -> None:
             f"real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
         )
     if samples.shape != real.shape:
-        cure = "give both with as many columns"
-        if len(real.shape) == len(samples.shape) == 3:
-            cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike"
+        images = len(real.shape) == len(samples.shape) == 3
+        cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike" if images else ""
         raise UserError(
             f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
-            f"{samples.shape}: {cure}."
+            f"{samples.shape}: {cure or 'give both with as many columns'}."
         )
 
 
 def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict[str, Any]) -> Dataset:
     """`source` as a data set; of a model or function, one with `count` fresh samples."""
     # Words may name a trained model or a function; what else they name is for `open_data` to find out.
-    maker, name = source, getattr(source, "__name__", "function")
+    maker, name, trained = source, getattr(source, "__name__", "function"), False
     if isinstance(source, str | os.PathLike):
         name = os.fspath(source)
         place = Path(name).expanduser()
-        known = isinstance(source, str) and name.partition(":")[0] in (*NAMES, "hf")
-        trained = (place / "run.json").is_file() or (place / "model.safetensors").is_file()
-        if trained and not known:
-            from modecover.runs.model import load
+        if not (isinstance(source, str) and name.partition(":")[0] in (*NAMES, "hf")):
+            trained = (place / "run.json").is_file() or (place / "model.safetensors").is_file()
+            if not place.exists() and (match := _FUNCTION.fullmatch(name)):
+                maker = _imported(match["module"], match["name"])
 
-            maker = load(place, seed=of_seed)
-        elif not (known or place.exists()) and (match := _FUNCTION.fullmatch(name)):
-            maker = _imported(match["module"], match["name"])
-    elif isinstance(source, torch.nn.Module):
-        name = _title(source)
+    # What makes samples makes them; all else is opened as it is.
+    rows = maker
+    if trained or isinstance(maker, torch.nn.Module):
+        from modecover.runs.model import GenerativeModel, load
 
-    if isinstance(maker, torch.nn.Module):
-        if not (hasattr(maker, "sample") and hasattr(maker, "latents")):
+        model = load(place, seed=of_seed) if trained else maker
+        if not isinstance(model, GenerativeModel):
             raise UserError(
-                f"a {type(maker).__name__} is a network, and what its input is only you know; give a function of the "
+                f"a {type(model).__name__} is a network, and what its input is only you know; give a function of the "
                 "number of samples, such as lambda n: network(torch.randn(n, 64))."
             )
-        rows = maker.sample(count, seed=seed)  # type: ignore[operator]  # as it looks
-        options = {}
-        if rows.ndim == 4:  # in [-1, 1] by construction: no rule has to find that out
-            rows = rows.clamp_(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
-            options = {"layout": "NCHW"}
-    elif callable(maker) and not isinstance(maker, Dataset):
-        rows = _called(maker, f"{name}({count})", count, seed)
+        if isinstance(source, torch.nn.Module):
+            name = f"{model.method.get('name')} on {model.data.get('name')}"
+            name += f", seed {model.training_facts['seed']}" if "seed" in model.training_facts else ""
+        # Images are in [-1, 1] by construction: as pixels no rule has to find that out.
+        images = len(model.shape) == 3
+        rows = model.sample_images(count, seed) if images else model.sample(count, seed)
+        options = {"layout": "NCHW"} if images else {}
+    elif isinstance(maker, Dataset):
+        options.pop("value_range", None)
+    elif callable(maker):
+        # One call for all rows: a function that seeds itself would repeat its rows in batches.
+        try:
+            own_seed = {"seed": seed} if "seed" in inspect.signature(maker).parameters else {}
+        except (TypeError, ValueError):  # some built-in functions do not tell
+            own_seed = {}
+        cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
+        with _guarded(f"{name}({count})", cure), torch.no_grad():
+            rows = maker(count, **own_seed)
+        if inspect.iscoroutine(rows):
+            rows.close()  # it would warn that nobody awaited it
+        if not isinstance(rows, np.ndarray | torch.Tensor | list | tuple):
+            given = type(rows).__name__
+            raise UserError(f"{name}({count}) returned a {given}; it must return an array or a tensor.")
         options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
-    else:
-        if isinstance(maker, Dataset):
-            options.pop("value_range", None)
-        return open_data(_plain(maker), **options)
-    data = open_data(_plain(rows), **options)
-    if data.size is not None and data.size < count:
+    made = rows is not maker
+    if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
+        rows = rows[:, None]  # numbers are samples of one feature
+    data = open_data(rows, **options)
+    if made and data.size is not None and data.size < count:
         raise UserError(
             f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
         )
-    data.name = name
+    if made:
+        data.name = name
     return data
-
-
-def _title(model: torch.nn.Module) -> str:
-    """What a model of modecover was trained with, on and from which seed; of another module its class."""
-    method, data, facts = (getattr(model, name, None) for name in ("method", "data", "training_facts"))
-    if not isinstance(method, dict) or not isinstance(data, dict):
-        return type(model).__name__
-    seed = f", seed {facts['seed']}" if isinstance(facts, dict) and "seed" in facts else ""
-    return f"{method.get('name')} on {data.get('name')}{seed}"
-
-
-def _called(function: Callable[..., Any], call: str, count: int, seed: int) -> Any:
-    """What a function returns, by one call for all rows: one that seeds itself would repeat its rows in batches."""
-    try:
-        seeded = "seed" in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some built-in functions do not tell
-        seeded = False
-    cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
-    with _guarded(call, cure), torch.no_grad():
-        result = function(count, seed=seed) if seeded else function(count)
-    if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
-        if inspect.iscoroutine(result):
-            result.close()  # it would warn that nobody awaited it
-        raise UserError(f"{call} returned a {type(result).__name__}; it must return an array or a tensor.")
-    return result
-
-
-def _plain(source: Any) -> Any:
-    """A tensor of a type NumPy lacks as float32, and a row of numbers as a column: samples of one feature."""
-    if isinstance(source, torch.Tensor) and source.dtype == torch.bfloat16:
-        source = source.detach().float()
-    if isinstance(source, np.ndarray | torch.Tensor) and source.ndim == 1:
-        source = source[:, None]
-    return source
 
 
 def _imported(module: str, name: str) -> Callable[..., Any]:
@@ -222,7 +196,10 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
 
     Functions of Python's own library make no samples, and some of them end the process: they are not called.
     """
-    _require_not_pythons(module, f"{module}:{name}")
+    words = f"{module}:{name}"
+    refusal = UserError(f"{words} is of Python's own library and makes no samples; name a function of yours.")
+    if module.partition(".")[0] in _PYTHONS:
+        raise refusal
     with _guarded(f"there is no file, folder or module {module}, or importing it", "Check its name and what is in it."):
         if module.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(module).stem, Path(module).expanduser())
@@ -237,14 +214,10 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
             raise UserError(f"{module} has no {name}; name a function in it, as in module:function.")
         found = getattr(found, part)
     if not callable(found) or isinstance(found, type):
-        raise UserError(f"{module}:{name} is no function; name one that takes the number of samples.")
-    _require_not_pythons(getattr(found, "__module__", None) or "", f"{module}:{name}")
+        raise UserError(f"{words} is no function; name one that takes the number of samples.")
+    if str(getattr(found, "__module__", None)).partition(".")[0] in _PYTHONS:
+        raise refusal
     return found
-
-
-def _require_not_pythons(module: str, name: str) -> None:
-    if module.partition(".")[0] in {*sys.stdlib_module_names, "builtins", "posix", "nt"}:
-        raise UserError(f"{name} is of Python's own library and makes no samples; name a function of yours.")
 
 
 @contextmanager
@@ -258,9 +231,8 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
-        name, said = type(error).__name__, first_line(error)[:200]
-        words = name if said == name else f"{name}: {said}"
-        raise UserError(f"{what} raised {words}. {cure}") from error
+        name, said = type(error).__name__, first_line(error)
+        raise UserError(f"{what} raised {name if said == name else f'{name}: {said}'}. {cure}") from error
     finally:
         sys.path.remove(here)
         os.chdir(here)
@@ -268,25 +240,23 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
 
 def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
     """`count` rows of `data`, or all where it has no more: read block by block, and told as they are."""
-    generator = torch.Generator(data.device).manual_seed(seed)
     if data.size is None:
-        keys = data.draw(count, generator)
+        keys = data.draw(count, torch.Generator(data.device).manual_seed(seed))
     elif data.size <= count:
         keys = torch.arange(data.size)
     else:
         keys = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:count].sort().values
     labels = data.labels_of(keys)
-    parts = torch.split(keys, block_rows(data.shape))
-
-    def read() -> Iterator[npt.NDArray[np.float32]]:
-        for number, part in enumerate(parts):
-            progress("samples", number, len(parts))
-            yield data.fetch(part).cpu().numpy()
-
     if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
-        every = data.size == len(keys)
-        kept = Kept((data.pixels if every else data.pixels.index_select(0, keys)).numpy())
+        kept = Kept((data.pixels if data.size == len(keys) else data.pixels.index_select(0, keys)).numpy())
     else:
+
+        def read() -> Iterator[npt.NDArray[np.float32]]:
+            parts = torch.split(keys, block_rows(data.shape))
+            for number, part in enumerate(parts):
+                progress("samples", number, len(parts))
+                yield data.fetch(part).cpu().numpy()
+
         kept = Kept.of(read(), len(keys))
     # The `digest` of the samples as one tensor, which never is in memory.
     fingerprint = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{kept.shape}".encode())

@@ -24,6 +24,9 @@ ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test
 NORMAL = 1.96
 """Standard errors to each side of a 95 % interval."""
 
+LARGEST_SOUND = 0.04
+"""What most verdicts let pass: they fire where the interval of the effect lies beyond this and beyond the null."""
+
 Better = Literal["higher", "lower"] | None
 Flags = npt.NDArray[np.bool_]
 
@@ -86,11 +89,6 @@ class Verdict:
     def measured(self) -> bool:
         """Whether there was enough to measure the effect; else the verdict says nothing either way."""
         return not math.isnan(self.effect.value)
-
-    @property
-    def word(self) -> str:
-        """The verdict in a word or two."""
-        return "found" if self.fires else "not found" if self.measured else "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -206,12 +204,10 @@ class Findings:
 
     def __repr__(self) -> str:
         """The verdicts, each with its size and, behind it, that of real samples; those that fire in capitals."""
-        rows = [
-            f"{v.name.upper() if v.fires else v.name} {v.effect.value:.3g} ({v.null.value:.3g})"
-            if v.measured
-            else f"{v.name} not measured"
-            for v in self.verdicts
-        ]
+        rows = []
+        for v in self.verdicts:
+            size = f"{v.effect.value:.3g} ({v.null.value:.3g})" if v.measured else "not measured"
+            rows.append(f"{v.name.upper() if v.fires else v.name} {size}")
         names = [str(self.inputs[role]["name"]) for role in ("fake", "real") if role in self.inputs]
         return f"{type(self).__name__}({' against '.join(names)}: {', '.join(rows)})"
 
@@ -226,15 +222,11 @@ class Findings:
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name.
-
-        Raises:
-            UserError: there is none; the message names those there are.
-        """
-        for verdict in self.verdicts:
-            if verdict.name == name:
-                return verdict
-        raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(v.name for v in self.verdicts)}.")
+        """The verdict of this name. Raises `UserError`, which names those there are, where there is none."""
+        verdicts = {verdict.name: verdict for verdict in self.verdicts}
+        if name not in verdicts:
+            raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")
+        return verdicts[name]
 
 
 # Numbers as people read them, on the page and on the terminal alike.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
 import json
 import platform
@@ -18,17 +17,17 @@ import torch
 from modecover import __version__
 from modecover.arguments import held
 from modecover.auditing import findings
-from modecover.auditing.evidence import Progress, gather
+from modecover.auditing.evidence import Evidence, Progress
 from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_samples, require_alike
 from modecover.auditing.results import FORMAT, ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
 from modecover.data.base import usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
-from modecover.files import plain, reason, replacing
-from modecover.kinds import checked, shown
+from modecover.files import plain, replacing, writing
+from modecover.kinds import checked, fields_of, shown
 from modecover.limits import byte_count
-from modecover.metrics.arrays import Integers, as_array
+from modecover.metrics.arrays import as_array
 from modecover.metrics.missing import LEVELS
 
 LARGEST_LEVEL = 1e6
@@ -43,16 +42,12 @@ class Audit(Findings):
         """The audit as strict, indented JSON; numbers that are not finite are the strings "NaN", "Infinity", ..."""
         content = dataclasses.asdict(dataclasses.replace(self, gallery=None))
         del content["gallery"]
-        head = {"program": "modecover", "kind": "audit", "version": content.pop("version")}
-        return json.dumps(plain({**head, **content}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        content = {"program": "modecover", "kind": "audit", "version": content.pop("version"), **content}
+        return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Audit:
-        """The audit that `to_json` wrote.
-
-        Raises:
-            UserError: `text` is not JSON, not an audit, or an audit of another format version.
-        """
+        """The audit that `to_json` wrote. Raises `UserError` where `text` is none, or one of another format version."""
         try:
             content = json.loads(text)
         except ValueError as error:
@@ -65,17 +60,15 @@ class Audit(Findings):
                 "read it with the modecover that wrote it, or run the audit again."
             )
         try:
-            audit: Audit = _read(cls, content)
+            return typing.cast(Audit, _read(cls, content))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"This audit's JSON is damaged ({error!r}): run the audit again.") from None
-        return audit
 
     @held()
     def save(self, path: Path | str) -> Path:
         """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
 
-        Raises:
-            UserError: it ends otherwise, or the file cannot be written.
+        Raises `UserError` where it ends otherwise, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() == ".json":
@@ -86,32 +79,27 @@ class Audit(Findings):
             text = page(self)
         else:
             raise UserError(f"{path}: an audit is saved as .html (the page) or .json (the numbers).")
-        try:
+        with writing(path, "choose another place"):
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{path} cannot be written ({reason(error)}): choose another place.") from error
         return path
 
 
 def _read(kind: Any, value: Any) -> Any:
     """A value of the type `kind` from what JSON holds of it: dataclasses by their fields, numbers also from texts.
 
-    Raises:
-        AttributeError, KeyError, TypeError, ValueError: JSON holds something else.
+    Where it holds something else: AttributeError, KeyError, TypeError or ValueError.
     """
-    if dataclasses.is_dataclass(kind):
-        kinds = typing.get_type_hints(kind)
-        names = [field.name for field in dataclasses.fields(kind) if field.name != "gallery"]
-        return typing.cast(Any, kind)(**{name: _read(kinds[name], value[name]) for name in names})
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return kind(**{name: _read(own, value[name]) for name, own in fields_of(kind).items() if name != "gallery"})
     options = typing.get_args(kind)
     if type(None) in options:
         return None if value is None else _read(options[0], value)
     if typing.get_origin(kind) is tuple:
-        kinds_ = options[:1] * len(value) if options[-1] is ... else options
-        return tuple(_read(one, item) for one, item in zip(kinds_, value, strict=True))
-    if typing.get_origin(kind) is collections.abc.Mapping:
+        kinds = options[:1] * len(value) if options[-1] is ... else options
+        return tuple(_read(one, item) for one, item in zip(kinds, value, strict=True))
+    if typing.get_origin(kind) is Mapping:
         return {_read(options[0], name): _read(options[1], item) for name, item in value.items()}
     if kind in (int, float) and not isinstance(value, int | float):
         return kind(value)  # "NaN", and the keys of a mapping
@@ -156,9 +144,8 @@ def audit(
         noise: levels of the missing-mode estimator's sweep, in units of `modecover.metrics.missing.noise_unit`.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
-        memory: bytes that distances and tables of products may take at a time, as a number or in words such as "1GB".
-            Beside them the samples are kept, images as bytes; only a function as `features` is given all of them as
-            float32 at once.
+        memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
+            samples are kept, images as bytes; only a function as `features` is given all as float32 at once.
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.
@@ -167,11 +154,6 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
-    if not isinstance(features, str | Extractor) and not callable(features):
-        raise UserError(f"features must be the name of one, an extractor or a function of samples; got {features!r}.")
-    for name, function in (("encoder", encoder), ("progress", progress)):
-        if function is not None and not callable(function):
-            raise UserError(f"{name} must be a function; got {function!r}.")
     levels = checked("noise", noise, Sequence[float])
     if not levels or not all(0 < level <= LARGEST_LEVEL for level in levels):
         raise UserError(f"noise is {shown(noise)}: give at least one level, above 0 and at most {LARGEST_LEVEL:g}.")
@@ -187,23 +169,32 @@ def audit(
     for role, source in {"real": real, "fake": fake, "train": train, "test": test}.items():
         if source is None and role in ("train", "test"):
             continue
-        options, chosen = (fake_options, of_seed) if role == "fake" else (real_options, None)
-        options = {**meaning, **(options or {})}
+        given, chosen = (fake_options, of_seed) if role == "fake" else (real_options, None)
+        options = {**meaning, **(given or {})}
         part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
         require_alike(parts.get("real", part), part, role)
         if len(part) < FEWEST:
-            raise UserError(
-                f"There are {len(part)} {ROLES[role]} samples; an audit needs at least {FEWEST}: give more."
-            )
+            few = f"There are {len(part)} {ROLES[role]} samples"
+            raise UserError(f"{few}; an audit needs at least {FEWEST}: give more.")
         if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
             meaning = {"value_range": read_as}
         parts[role] = part
 
-    classes, rows = parts["real"].labels if labels is None else _classes(labels, parts["real"]), parts["real"].kept
+    # Classes may be given for the real rows that were taken, or for all of their source.
+    rows, classes = parts["real"], parts["real"].labels
+    if labels is not None:
+        classes = np.asarray(as_array(labels))
+        if rows.of is not None and classes.shape[:1] == (rows.of,):
+            classes = classes[rows.index]
+        if classes.shape != (len(rows),) or classes.dtype.kind not in "iu":
+            said = f"labels have type {classes.dtype} and shape {classes.shape}"
+            raise UserError(f"{said}; give a whole number for each real sample.")
+        classes = classes.astype(np.int64)
+
     told = lambda done, total: tell("classifier", done / total)
-    extractor = fit_features(features, rows, classes, seed=seed, device=device, memory=room, progress=told)
+    extractor = fit_features(features, rows.kept, classes, seed=seed, device=device, memory=room, progress=told)
     codes = None if encoder is None else by_function(encoder)
-    evidence = gather(parts, extractor, labels=classes, encoder=codes, noise=levels, seed=seed, memory=room, tell=tell)
+    evidence = Evidence(parts, extractor, classes, codes, noise=levels, seed=seed, memory=room, tell=tell)
     found = Audit(
         verdicts=tuple(judge(evidence) for judge in VERDICTS),
         metrics=findings.metrics(evidence),
@@ -228,15 +219,3 @@ def audit(
         inputs={role: part.facts() for role, part in parts.items()},
     )
     return dataclasses.replace(found, gallery=findings.gallery(found, evidence.real, evidence.fake, evidence.train))
-
-
-def _classes(given: npt.ArrayLike, real: Samples) -> Integers:
-    """The classes of the real rows that were taken, given for these or for all of their source."""
-    labels = np.asarray(as_array(given))
-    if real.of is not None and labels.shape[:1] == (real.of,):
-        labels = labels[real.index]
-    if labels.shape != (len(real),) or labels.dtype.kind not in "iu":
-        raise UserError(
-            f"labels have type {labels.dtype} and shape {labels.shape}; give a whole number for each real sample."
-        )
-    return labels.astype(np.int64)

@@ -11,8 +11,7 @@ from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.runner import run_experiment
 from modecover.pictures.images import save_png_atomic
-from modecover.pictures.saving import landmarks_of
-from modecover.pictures.scatters import comparison_picture
+from modecover.pictures.saving import comparison_picture, landmarks_of
 from modecover.runs.listener import Listener
 from modecover.runs.model import load
 

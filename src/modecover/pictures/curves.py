@@ -20,6 +20,9 @@ Curves = dict[str, dict[str, dict[str, Curve]]]
 _DASHES = ("-", "--", ":", "-.")
 """Of curves beyond the first seven, whose colours come again."""
 
+_SEEN = 1000
+"""Points of a curve: of more every n-th is drawn, and always the last."""
+
 _NO_CURVES = ("step", "time", "seconds", "steps_per_second", "elapsed")
 
 
@@ -27,15 +30,8 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
     """The numbers of a log over its steps, as `read_log` returns its rows.
 
     Numbers under "losses" (or "loss") share a panel where their names agree up to the last "/"; every other number has
-    its own. A list is one curve for each seed, told apart by colour and legend. Times and speeds are left out.
-
-    Args:
-        rows: of the log.
-        title: above all panels.
-        seeds: the seeds that lists are of, in order. Default: 0, 1, ...
-
-    Raises:
-        UserError: the log holds no numbers yet.
+    its own. A list is one curve for each of `seeds` (default: 0, 1, ...), told apart by colour and legend. Times and
+    speeds are left out. Raises `UserError` where the log holds no numbers yet.
     """
     panels = _panels(rows)
     if not panels:
@@ -45,7 +41,7 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
     figure = empty_figure(3.4 * columns, 2.4 * lines + (0.4 if title else 0), gap=0.08)
     for number, (name, curves) in enumerate(panels.items()):
         axes = figure.add_subplot(lines, columns, number + 1)
-        legend = _draw_curves(axes, curves, seeds)
+        _draw_curves(axes, curves, seeds)
         axes.set_title(drawable(name.replace("_", " ").removeprefix("losses/")), fontsize=10)
         axes.grid(color="#E5E5E5", linewidth=0.6)
         axes.set_axisbelow(True)
@@ -55,9 +51,9 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
         axes.locator_params(axis="x", nbins=5)
         if number >= len(panels) - columns:
             axes.set_xlabel("step", fontsize=9)
-        if legend:
-            beside = math.ceil(len(axes.lines) / 5)
-            axes.legend(fontsize=8, frameon=False, labelcolor="linecolor", handlelength=1.2, ncols=beside)
+        if len(axes.lines) > 1:
+            ncols = math.ceil(len(axes.lines) / 5)
+            axes.legend(fontsize=8, frameon=False, labelcolor="linecolor", handlelength=1.2, ncols=ncols)
     figure.suptitle(drawable(title), fontsize=12)
     return drawn(figure)
 
@@ -91,15 +87,8 @@ def numbers_in(value: Any, names: tuple[str, ...] = (), seed: str = "") -> Itera
         yield names, seed, float(value) if math.isfinite(value) else math.nan
 
 
-def _thinned(points: Curve, most: int = 1000) -> tuple[list[float], list[float]]:
-    """Steps and values, every n-th only where there are more than can be seen; the last is always there."""
-    every = math.ceil(len(points) / most)
-    kept = points[::-1][::every][::-1]
-    return [step for step, _ in kept], [value for _, value in kept]
-
-
-def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: Sequence[int] | None) -> bool:
-    """One colour for each label, or for each seed where there is one label only; whether a legend is needed.
+def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: Sequence[int] | None) -> None:
+    """One colour for each label, or for each seed where there is one label only.
 
     Of several labels with several seeds each, the seeds' curves share a colour and one entry in the legend.
     """
@@ -108,8 +97,9 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: S
         for position, points in enumerate(of_seeds.values()):
             seed = seeds[position] if seeds is not None and position < len(seeds) else position
             colour = position if by_seed else number
+            every = math.ceil(len(points) / _SEEN)
             axes.plot(
-                *_thinned(points),
+                *zip(*points[(len(points) - 1) % every :: every], strict=True),
                 color=COLOURS[colour % len(COLOURS)],
                 linestyle=_DASHES[colour // len(COLOURS) % len(_DASHES)],
                 alpha=1.0 if by_seed or len(of_seeds) == 1 else 0.6,
@@ -118,4 +108,3 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: S
                 markersize=3,
                 label=f"seed {seed}" if by_seed else drawable(label) if position == 0 else f"_{position}",
             )
-    return len(curves) > 1 or any(len(of_seeds) > 1 for of_seeds in curves.values())

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from modecover.auditing.evidence import Evidence, closeness
-from modecover.auditing.results import Estimate, Verdict, excess, share
+from modecover.auditing.results import LARGEST_SOUND, Estimate, Verdict, excess, share
 from modecover.metrics.support import support_size
-
-LARGEST_SOUND = 0.04
-"""What is let pass: the verdict fires where the interval lies beyond this and beyond the null."""
 
 COPY, REPEAT = 0.5, 0.05
 """A sample is a copy, or a repetition, where it is this much closer than the training rows are to each other."""
@@ -24,17 +21,17 @@ def copying(evidence: Evidence) -> Verdict:
     How much closer depends on the dimension: on a line neighbours a twentieth of the usual distance away are common.
     So the limits also keep to what at most a hundredth of the unseen real rows fall below.
     """
-    near, to_train = evidence.surface.near, evidence.to_train
-    chance = float(np.quantile(evidence.unseen_closeness, BY_CHANCE))
+    near, (unseen, fake) = evidence.surface.near, evidence.closeness
+    chance = float(np.quantile(unseen, BY_CHANCE))
     copy, repeat = min(COPY, chance), min(REPEAT, chance)
-    copied = closeness(to_train.distance, evidence.train_spacing[to_train.index]) <= copy
+    copied = fake <= copy
     # Repetitions are measured by the spacing of the real rows around them.
     spacing = near.real_to_real.distance[near.fake_to_real.index]
     repeated = closeness(near.fake_to_fake.distance, spacing) <= repeat
     effect = share(copied | repeated)
 
     # What would be one or the other among real rows that were not learnt from.
-    a, b = share(evidence.unseen_closeness <= copy), share(evidence.unseen_closeness <= repeat)
+    a, b = share(unseen <= copy), share(unseen <= repeat)
     null = Estimate(*(1 - (1 - p) * (1 - q) for p, q in ((a.value, b.value), (a.low, b.low), (a.high, b.high))))
 
     fires = excess(effect, null).low > LARGEST_SOUND

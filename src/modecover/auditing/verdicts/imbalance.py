@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import UNKNOWN, Estimate, Verdict, excess
+from modecover.auditing.results import LARGEST_SOUND, UNKNOWN, Estimate, Verdict, excess
 from modecover.auditing.verdicts.missing_mass import comparable
 from modecover.metrics.arrays import Floats
-
-LARGEST_SOUND = 0.04
-"""What is let pass: the verdict fires where the interval lies beyond this and beyond the null."""
 
 DRAWS = 500
 """Of the bootstrap, and of samples under the null."""
@@ -29,24 +26,24 @@ def imbalance(evidence: Evidence) -> Verdict:
     real, fake = counts[0] / n, counts[1] / counts[1].sum()
     distance = float(np.abs(real - fake).sum() / 2)
     pooled = (counts[0] + counts[1] * different) / (n + m)
-    nulls = _distances(pooled, pooled, n, m, random)
-    bootstrapped = _distances(real, fake, n, m, random)
+
+    def distances(p: Floats, q: Floats) -> Floats:
+        """Total variation between the shares of n rows drawn from p and of m rows drawn from q, (DRAWS,)."""
+        sides = ((int(n), p), (max(1, int(m)), q))
+        first, second = (random.multinomial(count, law, size=DRAWS) / count for count, law in sides)
+        return np.asarray(np.abs(first - second).sum(axis=1) / 2)
+
+    nulls = distances(pooled, pooled)
+    bootstrapped = distances(real, fake)
     low, high = np.quantile(bootstrapped - bootstrapped.mean(), [0.025, 0.975])
     effect = Estimate(distance, max(0.0, distance + float(low)), min(1.0, distance + float(high)))
     null = Estimate(float(nulls.mean()), *(float(q) for q in np.quantile(nulls, [0.025, 0.975])))
     above = excess(effect, null)
     fires = above.low > LARGEST_SOUND
-    sentence = "The modes that the generator has are weighted like the data's."
-    if fires:
-        sentence = (
-            f"Modes that the generator has are weighted wrongly: {above.value:.1%} of its samples are in excess "
-            "somewhere and missing elsewhere."
-        )
+    sentence = (
+        f"Modes that the generator has are weighted wrongly: {above.value:.1%} of its samples are in excess somewhere "
+        "and missing elsewhere."
+        if fires
+        else "The modes that the generator has are weighted like the data's."
+    )
     return Verdict("imbalance", fires, effect, unit, null, sentence, {"bins": bins})
-
-
-def _distances(p: Floats, q: Floats, n: float, m: float, random: np.random.Generator) -> Floats:
-    """Total variation between the shares of n rows drawn from p and of m rows drawn from q, (DRAWS,)."""
-    first = random.multinomial(int(n), p, size=DRAWS) / int(n)
-    second = random.multinomial(max(1, int(m)), q, size=DRAWS) / max(1, int(m))
-    return np.asarray(np.abs(first - second).sum(axis=1) / 2)

@@ -8,12 +8,9 @@ import numpy as np
 import torch
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import Flags, Verdict, excess, share
+from modecover.auditing.results import LARGEST_SOUND, Verdict, excess, share
 from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
-
-LARGEST_SOUND = 0.04
-"""What is let pass: the verdict fires where the interval lies beyond this and beyond the null."""
 
 SMALLEST_SIDE = 8
 """Of images that have fine detail."""
@@ -27,14 +24,22 @@ COARSE_BAND, FINE_BAND = 0.15, 0.2
 
 def low_quality(evidence: Evidence) -> Verdict:
     """The share of the samples off the real manifold: too far from all real rows, or with a wrong amount of detail."""
-    outside, odd = evidence.outside, odd_detail(evidence)
+    # Images whose fine detail is weaker or stronger than all but a few real images'.
+    parts, outside = (evidence.real.kept, evidence.fake.kept), evidence.outside
+    odd = [np.zeros(len(part), bool) for part in parts]
+    if parts[0].ndim == 4 and min(parts[0].shape[2:]) >= SMALLEST_SIDE:
+        means = bin_means(parts[0], evidence.cells[0], len(evidence.bins))
+        strengths = [detail(part, means, cells) for part, cells in zip(parts, evidence.cells, strict=True)]
+        low, high = np.quantile(strengths[0], [DETAIL_TAIL, 1 - DETAIL_TAIL])
+        odd = [(strength < low * DETAIL_MARGIN) | (strength > high / DETAIL_MARGIN) for strength in strengths]
+
     effect, null = share(outside[1] | odd[1], evidence.different), share(outside[0] | odd[0])
     fires = excess(effect, null).low > LARGEST_SOUND
-    sentence = "The samples are as close to the real data as real data are to each other."
-    if fires:
-        sentence = (
-            f"{effect.value:.1%} of the samples are unlike any real ones; of real data {null.value:.1%} would be."
-        )
+    sentence = (
+        f"{effect.value:.1%} of the samples are unlike any real ones; of real data {null.value:.1%} would be."
+        if fires
+        else "The samples are as close to the real data as real data are to each other."
+    )
     facts = {
         "too far from all real samples": float(outside[1].mean()),
         "real samples too far from the others": float(outside[0].mean()),
@@ -44,27 +49,11 @@ def low_quality(evidence: Evidence) -> Verdict:
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, facts)
 
 
-def odd_detail(evidence: Evidence) -> tuple[Flags, Flags]:
-    """Real and fake images whose fine detail is weaker or stronger than all but a few real images'."""
-    real, fake = evidence.real.kept, evidence.fake.kept
-    if real.ndim != 4 or min(real.shape[2:]) < SMALLEST_SIDE:
-        return np.zeros(len(real), bool), np.zeros(len(fake), bool)
-    means = bin_means(real, evidence.cells[0], len(evidence.bins))
-    strengths = [detail(part, means, own) for part, own in zip((real, fake), evidence.cells, strict=True)]
-    low, high = np.quantile(strengths[0], [DETAIL_TAIL, 1 - DETAIL_TAIL])
-    flags = [(strength < low * DETAIL_MARGIN) | (strength > high / DETAIL_MARGIN) for strength in strengths]
-    return flags[0], flags[1]
-
-
 def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
-    """For each image the strength of its fine detail over that of its coarse content, both beside its bin's mean.
+    """For each image (n, C, H, W) the strength of its fine detail over that of its coarse content, both beside the mean
+    real image (bins, C, H, W) of the image's bin: `cells`, (n,).
 
     Blur lowers it, noise raises it, and shrinking towards the mean leaves it alone.
-
-    Args:
-        samples: images (n, C, H, W).
-        means: the mean real image of every bin, (bins, C, H, W).
-        cells: the bin of every image, (n,).
     """
     height, width = samples.shape[2:]
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])

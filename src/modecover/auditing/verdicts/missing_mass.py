@@ -39,6 +39,8 @@ class Reading:
 
     level: int
     plateau: tuple[int, int]
+    shares: tuple[Estimate, ...]
+    """Of the rows judged missing at each level, before the correction."""
     missing: Estimate
     null: Estimate
     flags: Flags
@@ -50,9 +52,8 @@ def missing_mass(evidence: Evidence) -> Verdict:
     sweep, reading = evidence.sweep, read_sweep(evidence)
     effect, null = reading.missing, reading.null
     fires = excess(effect, null).low > LARGEST_SOUND
-    sentence = "No part of the real data is missed."
-    if fires:
-        sentence = f"The generator does not go where {effect.value:.1%} of the real data lie."
+    found = f"The generator does not go where {effect.value:.1%} of the real data lie."
+    sentence = found if fires else "No part of the real data is missed."
     if math.isnan(effect.value):
         sentence = (
             "It cannot be told in these features what is missed: they show no modes, only that the samples differ; "
@@ -80,15 +81,21 @@ def read_sweep(evidence: Evidence) -> Reading:
     level = int(usable[-1]) if len(usable) else int(found.argmax())
     possible = (sweep.odds > math.log(DOUBTFUL / (1 - DOUBTFUL))).mean(axis=1)
     readings = np.minimum(sweep.missing / np.maximum(found, 1 / LARGEST_CORRECTION), possible)
-    value, error, count = float(sweep.missing[level]), float(sweep.standard_error[level]), sweep.odds.shape[1]
-    factor = float(readings[level]) / value if value else 1.0
+    factor = float(readings[level] / sweep.missing[level]) if sweep.missing[level] else 1.0
     first = level
-    while first > 0 and abs(readings[first - 1] - readings[level]) <= STABLE + 2 * factor * error:
+    while first > 0 and abs(readings[first - 1] - readings[level]) <= STABLE + 2 * factor * sweep.standard_error[level]:
         first -= 1
 
+    # Discriminators differ: the part of a standard error that the number of rows does not explain widens an interval.
     # The null has one discriminator, and there is no second to see how much these differ but the effect's own.
-    null = share_of(float(sweep.null[level]), count / PARTS, math.sqrt(PARTS) * _between(value, error, count))
-    effect = _times(share_judged_missing(value, error, count), factor)
+    count = sweep.odds.shape[1]
+    between = np.sqrt(np.maximum(0.0, sweep.standard_error**2 - sweep.missing * (1 - sweep.missing) / count)).tolist()
+    shares = tuple(share_of(share, count, own) for share, own in zip(sweep.missing.tolist(), between, strict=True))
+    null = share_of(float(sweep.null[level]), count / PARTS, math.sqrt(PARTS) * between[level])
+    effect, null = (
+        Estimate(*(min(1.0, factor * end) for end in (estimate.value, estimate.low, estimate.high)))
+        for estimate in (shares[level], null)
+    )
     flags = sweep.odds[level] > math.log(CERTAIN / (1 - CERTAIN))
 
     # In features that do not keep modes apart no noise hides blur without hiding modes as well, and everything can look
@@ -98,24 +105,10 @@ def read_sweep(evidence: Evidence) -> Reading:
     uncovered = 1 - min(1.0, near.coverage / near.expected_coverage)
     if effect.low > CONTRADICTED[0] * uncovered + CONTRADICTED[1]:
         effect, flags = UNKNOWN, np.zeros_like(flags)
-    return Reading(level, (first, level), effect, _times(null, factor), flags)
+    return Reading(level, (first, level), shares, effect, null, flags)
 
 
 def comparable(evidence: Evidence) -> tuple[Flags, Flags]:
     """Real and fake rows that can be compared in law: neither missed nor off the manifold."""
     outside_real, outside_fake = evidence.outside
     return ~(read_sweep(evidence).flags | outside_real), ~outside_fake
-
-
-def share_judged_missing(value: float, standard_error: float, count: int) -> Estimate:
-    """The share of `count` rows judged missing, with its interval: of a share, widened where discriminators differ."""
-    return share_of(value, count, _between(value, standard_error, count))
-
-
-def _between(value: float, standard_error: float, count: int) -> float:
-    """The part of a reading's standard error that its number of rows does not explain."""
-    return math.sqrt(max(0.0, standard_error**2 - value * (1 - value) / count))
-
-
-def _times(estimate: Estimate, factor: float) -> Estimate:
-    return Estimate(*(min(1.0, factor * value) for value in (estimate.value, estimate.low, estimate.high)))

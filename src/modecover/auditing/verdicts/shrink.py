@@ -30,7 +30,7 @@ HALVINGS = 10
 def shrink(evidence: Evidence) -> Verdict:
     """How much less the samples vary inside the bins than the data.
 
-    Floats32 off the manifold do not count: their mere distance would add spread.
+    Samples off the manifold do not count: their mere distance would add spread.
     """
     sides = zip((evidence.real, evidence.fake), evidence.cells, comparable(evidence), strict=True)
     (real, real_cells), (fake, fake_cells) = ((coarse(s.kept)[rows], cells[rows]) for s, cells, rows in sides)
@@ -39,10 +39,8 @@ def shrink(evidence: Evidence) -> Verdict:
     if not math.isfinite(value):
         return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each bin to see a shrink.")
     random = np.random.default_rng(evidence.seed)
-    halves = []
-    for _ in range(HALVINGS):
-        side = random.permutation(len(real)) % 2 == 0
-        halves.append(spread_ratio(real[side], real[~side], (real_cells[side], real_cells[~side]))[0])
+    halvings = [random.permutation(len(real)) % 2 == 0 for _ in range(HALVINGS)]
+    halves = [spread_ratio(real[one], real[~one], (real_cells[one], real_cells[~one]))[0] for one in halvings]
     finite = [half for half in halves if math.isfinite(half)]
     spread = float(np.std(np.log(finite), ddof=1)) if len(finite) > 1 else error
     effect, null = (
@@ -50,9 +48,8 @@ def shrink(evidence: Evidence) -> Verdict:
         for middle, deviation in ((value, error), (1.0, spread))
     )
     fires = effect.high < min(LARGEST_SOUND, null.low)
-    sentence = "Inside modes the samples vary as much as the data, or more."
-    if fires:
-        sentence = f"Inside modes the samples vary only {value:.2f} times as much as the data."
+    less = f"Inside modes the samples vary only {value:.2f} times as much as the data."
+    sentence = less if fires else "Inside modes the samples vary as much as the data, or more."
     return Verdict("shrink", fires, effect, unit, null, sentence)
 
 
@@ -68,10 +65,8 @@ def spread_ratio(real: Floats32, fake: Floats32, cells: tuple[Integers, Integers
     """The fake rows' standard deviation inside bins over the real ones', and the standard error of its logarithm.
 
     The mean is geometric, over bins with at least five different rows of either side, each with the weight of its
-    rows. Equal rows count as one draw, so that a small support does not pass for a small spread.
-
-    Returns:
-        (nan, nan) where no bin has rows enough.
+    rows; NaN where none has enough. Equal rows count as one draw, so that a small support does not pass for a small
+    spread.
     """
     ratios, weights = [], []
     groups_real, groups_fake = groups_of_equals(real), groups_of_equals(fake)
