@@ -13,9 +13,20 @@ from modecover.metrics.frechet import (
     frechet_from_statistics,
     frechet_latent_distance,
     gaussian_statistics,
+    wasserstein,
 )
 from modecover.metrics.kernel import KernelDistance, kernel_distance
-from modecover.metrics.labels import Floor, LabelModes, expected_floor, label_law, label_modes, stacked_law
+from modecover.metrics.labels import (
+    Floor,
+    LabelModes,
+    ModeScores,
+    expected_floor,
+    inception_score,
+    label_law,
+    label_modes,
+    mode_scores,
+    stacked_law,
+)
 from modecover.metrics.modes import MixtureModes, draw_mixture, ideal_sampler_row, mixture_modes
 from modecover.metrics.neighbours import (
     Collisions,
@@ -24,9 +35,7 @@ from modecover.metrics.neighbours import (
     expected_coverage,
     neighbour_statistics,
 )
-from modecover.metrics.scores import ModeScores, inception_score, mode_scores
 from modecover.metrics.support import SupportSize, equal_rows, support_size, vendi_score
-from modecover.metrics.transport import wasserstein
 
 __all__ = [
     "BinComparison",

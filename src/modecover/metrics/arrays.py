@@ -69,13 +69,13 @@ def readable_tensor(values: Tensor) -> Tensor:
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
-    """A tensor of `values` on the CPU. Read-only or reversed arrays, which torch does not take, are copied."""
+    """A tensor of `values` in their own number type and on their own device.
+
+    Nothing is copied but read-only and reversed arrays, which torch does not take.
+    """
+    if isinstance(values, Tensor):
+        return readable_tensor(values)
     return torch.from_numpy(np.require(as_array(values), requirements=["C", "W"]))
-
-
-def own_tensor(values: ArrayLike) -> Tensor:
-    """A tensor of `values` in their own number type and on their own device; nothing is copied unless torch must."""
-    return readable_tensor(values) if isinstance(values, Tensor) else as_tensor(values)
 
 
 def as_floats(values: ArrayLike) -> Floats:
@@ -103,7 +103,7 @@ def as_labels(values: ArrayLike, classes: int) -> Integers:
 
 
 def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
-    """`values` as a tensor (n, d) in its own number type and on its own device; nothing is copied unless torch must.
+    """`as_tensor` of rows (n, d).
 
     Args:
         name: what the message calls them.
@@ -112,7 +112,7 @@ def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
     Raises:
         UserError: they are not rows of at least one real number each, there are too few, or one is not finite.
     """
-    rows = own_tensor(values)
+    rows = as_tensor(values)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise UserError(f"{name} has shape {tuple(rows.shape)}; give rows of features, shape (samples, dimensions)")
     if rows.is_complex():

@@ -82,12 +82,11 @@ class BinComparison:
 
 @held(bins=1, seed=0, rounds=1)
 def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30) -> Bins:
-    """Cluster real rows by k-means (k-means++ start, Lloyd's rounds).
+    """Cluster real rows (n, d) by k-means (k-means++ start, Lloyd's rounds).
 
     Args:
-        real: features, shape (n, d).
-        bins: how many at most; no more are made than let 20 real rows fall into each on average, or than there are
-            different rows.
+        bins: at most; no more are made than let 20 real rows fall into each on average, or than there are different
+            rows.
         rounds: Lloyd's rounds at most.
 
     Raises:
@@ -95,7 +94,22 @@ def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 3
     """
     rows = as_rows(real, "real")
     random = np.random.default_rng(seed)
-    centres = _first_centres(rows, max(1, min(bins, len(rows) // ROWS_IN_A_BIN)), random)
+
+    # Arthur and Vassilvitskii 2007: each next centre is a row drawn by its squared distance from those before.
+    centres = rows[int(random.integers(len(rows)))].double()[None]
+    closest = torch.full((len(rows),), torch.inf, dtype=torch.float64, device=rows.device)
+    while len(centres) < min(bins, len(rows) // ROWS_IN_A_BIN):
+        for start, part in parts(rows):
+            own = closest[start : start + len(part)]
+            torch.minimum(own, (part.double() - centres[-1]).square().sum(dim=1), out=own)
+        weights = closest.cpu().numpy()
+        if not weights.any():
+            break  # every row is a centre
+        weights = weights / weights.max()
+        chosen = int(random.choice(len(rows), p=weights / weights.sum()))
+        centres = torch.cat([centres, rows[chosen].double()[None]])
+
+    # Lloyd's rounds.
     labels = torch.full((len(rows),), -1, device=rows.device)
     for _ in range(rounds):
         found = _nearest(rows, centres)
@@ -116,8 +130,7 @@ def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level
     """Test in every bin whether the share of fake rows is that of real rows.
 
     Args:
-        real_bins, fake_bins: the bin of every row, shapes (n,) and (m,); `Bins.of` gives them, or any labels do.
-        bins: how many bins there are.
+        real_bins, fake_bins: the bin of every row, shapes (n,) and (m,), in [0, bins): from `Bins.of`, or any labels.
         level: the chance allowed for any false alarm at all.
 
     Raises:
@@ -149,23 +162,6 @@ def holm(p_values: ArrayLike) -> Floats:
     corrected = np.empty_like(values)
     corrected[order] = np.minimum(steps, 1)
     return corrected
-
-
-def _first_centres(rows: Tensor, bins: int, random: np.random.Generator) -> Tensor:
-    """Arthur and Vassilvitskii 2007: each next centre is a row drawn by its squared distance from those before."""
-    centres = rows[int(random.integers(len(rows)))].double()[None]
-    closest = torch.full((len(rows),), torch.inf, dtype=torch.float64, device=rows.device)
-    while len(centres) < bins:
-        for start, part in parts(rows):
-            own = closest[start : start + len(part)]
-            torch.minimum(own, (part.double() - centres[-1]).square().sum(dim=1), out=own)
-        weights = closest.cpu().numpy()
-        if not weights.any():
-            break  # every row is a centre
-        weights = weights / weights.max()
-        chosen = int(random.choice(len(rows), p=weights / weights.sum()))
-        centres = torch.cat([centres, rows[chosen].double()[None]])
-    return centres
 
 
 def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
