@@ -71,11 +71,11 @@ def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: A
         )
     from scipy.spatial import cKDTree
 
-    finite = np.isfinite(points).all(axis=1)
+    finite = np.asarray(np.isfinite(points).all(axis=1))
     distance, mode = cKDTree(middles).query(np.where(finite[:, None], points, 0.0))
     with np.errstate(over="ignore"):
         square: Floats = np.square(distance)
-    good = np.asarray(finite & (square <= (RADIUS * std) ** 2))
+    good = finite & (square <= (RADIUS * std) ** 2)
     counts = np.bincount(mode[good], minlength=len(middles)).astype(np.int64)
     dimensions = middles.shape[1]
     kl, reverse_kl = divergences(counts, law)
