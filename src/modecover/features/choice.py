@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from modecover.errors import UserError
 from modecover.features.base import Extractor, hash_of, in_batches
-from modecover.features.classifier import Progress, classifier
+from modecover.features.classifier import classifier
 from modecover.features.fixed import inception, random_convolutions
 from modecover.features.kept import Floats32, Samples
 from modecover.features.pixels import MEMORY, pixels
 from modecover.kinds import first_line
-from modecover.metrics.arrays import Integers
+from modecover.metrics.arrays import Integers, Report
 
 NAMES = ("auto", "pixels", "random-convolutions", "classifier", "inception:FILE")
 
@@ -33,7 +33,7 @@ def fit_features(
     seed: int = 0,
     device: torch.device | str = "cpu",
     memory: int = MEMORY,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Extractor:
     """The extractor that `choice` names, fitted to real samples where it needs them.
 

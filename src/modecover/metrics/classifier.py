@@ -13,7 +13,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -240,10 +240,7 @@ def train_digit_classifier(
         x = _distorted(decoded(pixels[rows]), generator).to(device)
         return functional.cross_entropy(network(x), digits[rows].to(device), label_smoothing=LABEL_SMOOTHING)
 
-    for done in descend(network.parameters(), loss, total, rate=PEAK_RATE, decay=WEIGHT_DECAY):
-        if progress is not None:
-            progress(done, total)
-
+    descend(network.parameters(), loss, total, rate=PEAK_RATE, decay=WEIGHT_DECAY, progress=progress)
     network.eval().requires_grad_(False)
     record = Record(math.nan, len(held_out), len(kept), total, seed, data)
     named = DigitClassifier(network, record).predict(decoded(pixels[held_out]))[:, 0]
@@ -290,10 +287,11 @@ def descend(
     *,
     rate: float,
     decay: float,
+    progress: Report | None,
     warm_up: float = 0.1,
     fused: bool | None = None,
-) -> Iterator[int]:
-    """Take steps of AdamW on what `loss` gives; yields the number of each step done.
+) -> None:
+    """Take steps of AdamW on what `loss` gives.
 
     The rate rises over the share `warm_up` of the steps, and falls as half a cosine over all of them.
     """
@@ -305,7 +303,8 @@ def descend(
         optimiser.zero_grad(set_to_none=True)
         loss().backward()
         optimiser.step()
-        yield step + 1
+        if progress is not None:
+            progress(step + 1, steps)
 
 
 def _checked(images: ArrayLike, labels: ArrayLike, steps: int | None) -> tuple[Tensor, Tensor, int, str]:
@@ -344,22 +343,23 @@ def _distorted(x: Tensor, generator: Generator) -> Tensor:
     return functional.grid_sample(x + 1, places, align_corners=False) - 1
 
 
+def convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """The layers of a convolution, batch normalisation and rectifiers."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    return [layer, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
 def _network() -> nn.Sequential:
     """A convolutional network from images (N, 1, 28, 28) in [-1, 1] to scores (N, 10); 45,000 weights.
 
     Torch's global generator is left alone.
     """
-
-    def block(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
-
     with torch.random.fork_rng(devices=[]):
         network = nn.Sequential(
-            *block(1, 24, kernel=5, stride=2),
-            *block(24, 48, kernel=3, stride=1),
+            *convolution(1, 24, kernel=5, stride=2),
+            *convolution(24, 48),
             nn.MaxPool2d(2),
-            *block(48, 64, kernel=3, stride=1),
+            *convolution(48, 64),
             nn.MaxPool2d(2),
             nn.Flatten(),
             nn.Linear(64 * 3 * 3, DIGITS),

@@ -7,7 +7,6 @@ reads 1 / sum p^2, the effective number of values. By the directions of samples:
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
@@ -47,6 +46,8 @@ def support_size(matches: ArrayLike) -> SupportSize:
     counts = as_array(matches)
     if counts.ndim != 1 or len(counts) < 2 or counts.dtype.kind not in "iu" or counts.min() < 0:
         raise UserError(f"matches have shape {counts.shape}; give a count of at least 0 for each of at least 2 samples")
+    from scipy.special import gammaincinv
+
     count = len(counts)
     pairs = int(counts.sum()) // 2
     all_pairs = count * (count - 1) / 2
@@ -55,7 +56,9 @@ def support_size(matches: ArrayLike) -> SupportSize:
         # Hoeffding: a sample's own probability to agree varies with variance `own` around the mean probability.
         own = max(0.0, float(counts.var()) - float(counts.mean())) / (count - 1) ** 2
         dispersion += count * (count - 1) ** 2 * own / pairs
-    fewest, most = _poisson_interval(pairs / dispersion)
+    # Garwood's interval is exact for whole counts, and continued to others.
+    fewest = float(gammaincinv(pairs / dispersion, 0.025)) if pairs else 0.0
+    most = float(gammaincinv(pairs / dispersion + 1, 0.975))
     return SupportSize(
         samples=count,
         pairs=pairs,
@@ -71,23 +74,8 @@ def equal_rows(samples: ArrayLike) -> Integers:
     Raises:
         UserError: the samples are not rows of finite numbers.
     """
-    rows = as_rows(samples, "samples")
-    digests = []
-    for _, part in parts(rows):
-        # Adding zero turns -0.0, whose bytes differ, into 0.0.
-        values = part.cpu().numpy() if part.dtype != torch.bfloat16 else part.float().cpu().numpy()
-        values = np.ascontiguousarray(values + values.dtype.type(0))
-        digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in values]
-    _, group, sizes = np.unique(np.array(digests, dtype="S16"), return_inverse=True, return_counts=True)
-    return np.asarray(sizes[group] - 1, dtype=np.int64)
-
-
-def _poisson_interval(count: float) -> tuple[float, float]:
-    """The exact 95 % interval of a Poisson mean (Garwood), continued to counts that are not whole."""
-    from scipy.special import gammaincinv
-
-    low = float(gammaincinv(count, 0.025)) if count > 0 else 0.0
-    return low, float(gammaincinv(count + 1, 0.975))
+    _, group, sizes = torch.unique(as_rows(samples, "samples"), dim=0, return_inverse=True, return_counts=True)
+    return np.asarray((sizes[group] - 1).cpu().numpy())
 
 
 def vendi_score(samples: ArrayLike) -> float:
