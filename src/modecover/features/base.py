@@ -40,11 +40,7 @@ class Extractor:
         return f"{self.name}:{self.hash}"
 
     def __call__(self, samples: Samples) -> Features:
-        """The features of all samples.
-
-        Raises:
-            UserError: the function gives something else than one row of finite numbers for each sample.
-        """
+        """The features of all samples; `UserError` where the function gives no row of finite numbers for each."""
         found = []
         for block in (block for _, block in blocks(samples)) if self.row_wise else [np.asarray(samples, np.float32)]:
             rows = as_rows(self.function(block), f"what the features {self.name} gave")

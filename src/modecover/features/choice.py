@@ -56,8 +56,7 @@ def fit_features(
         memory: bytes that tables of products may take.
         progress: of a classifier's training.
 
-    Raises:
-        UserError: there are no such features, or they cannot be had for such samples.
+    `UserError` where there are no such features, or they cannot be had for such samples.
     """
     if isinstance(choice, Extractor):
         return choice
@@ -126,12 +125,7 @@ def _of_network(network: nn.Module, samples: Floats32) -> Tensor:
 def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.device | str = "cpu") -> Extractor:
     """Mean responses of three random convolutional layers, over a 2 x 2 grid of places: local detail, and no download.
 
-    Args:
-        shape: of one image, (C, H, W), sides of at least 8.
-        seed: of the weights: each filter a random direction of length sqrt(2).
-
-    Raises:
-        UserError: the samples are no images, or smaller.
+    `shape`: of one image, (C, H, W), sides of at least 8. Each filter is a random direction of length sqrt(2).
     """
     if len(shape) != 3 or min(shape[1:]) < SMALLEST:
         raise UserError(f"Random convolutions need at least {SMALLEST} x {SMALLEST} pixels, not {shape}: use pixels.")
@@ -165,8 +159,7 @@ def inception(
         sha256: what the file's SHA-256 must be, or begin with; None: not compared. It is the extractor's hash
             whatever it is.
 
-    Raises:
-        UserError: torch-fidelity is not installed, there is no such file, or its hash is another.
+    `UserError` where torch-fidelity is not installed, there is no such file, or its hash is another.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
         raise UserError("Inception's features need torch-fidelity: `pip install 'modecover[inception]'` installs it.")

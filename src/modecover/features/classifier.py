@@ -65,8 +65,7 @@ def classifier(
         labels: whole numbers of at least 0, (n,), of at least two different classes.
         seed: of the initial weights, the minibatches and the distortions; torch's global generator is left alone.
 
-    Raises:
-        UserError: the labels are not as described.
+    `UserError` where the labels are not that.
     """
     numbers = as_labels(labels, np.iinfo(np.int64).max)
     classes, targets = np.unique(numbers, return_inverse=True)

@@ -1,4 +1,8 @@
-"""Array in, small frozen dataclass of numbers out. A metric knows no method and no trainer."""
+"""Array in, small frozen dataclass of numbers out. A metric knows no method and no trainer.
+
+Every function here raises `UserError` where shapes do not fit, a number is not finite, or a setting is out of the range
+that its description names.
+"""
 
 from modecover.metrics.bins import BinComparison, Bins, compare_bins, fit_bins, holm
 from modecover.metrics.classifier import (

@@ -31,11 +31,7 @@ _BYTES_AT_A_TIME = 2**20
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:
     """An array of `values` in their own type, save that a tensor's floating-point numbers become float64.
 
-    The tensor may live on any device and may need gradients.
-
-    Raises:
-        UserError: they are no numbers, their rows differ in length, some are masked, or a tensor holds none (see
-            `readable_tensor`).
+    `UserError` where they are no numbers, rows differ in length, some are masked, or see `readable_tensor`.
     """
     if isinstance(values, Tensor):
         values = readable_tensor(values).cpu()
@@ -54,11 +50,7 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
 
 
 def readable_tensor(values: Tensor) -> Tensor:
-    """`values` without its gradients.
-
-    Raises:
-        UserError: it is sparse, nested, quantised, or on torch's device meta.
-    """
+    """`values` without its gradients; `UserError` where it is sparse, nested, quantised, or on torch's device meta."""
     odd = "sparse" if values.layout is not torch.strided else "quantised" if values.is_quantized else ""
     odd = "nested" if values.is_nested else odd
     if odd:
@@ -69,10 +61,7 @@ def readable_tensor(values: Tensor) -> Tensor:
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
-    """A tensor of `values` in their own number type and on their own device.
-
-    Nothing is copied but read-only and reversed arrays, which torch does not take.
-    """
+    """A tensor of `values` in their own number type and on their own device; only what torch cannot share is copied."""
     if isinstance(values, Tensor):
         return readable_tensor(values)
     return torch.from_numpy(np.require(as_array(values), requirements=["C", "W"]))
@@ -87,11 +76,7 @@ def as_floats(values: ArrayLike) -> Floats:
 
 
 def as_labels(values: ArrayLike, classes: int) -> Integers:
-    """An int64 array (N,) of labels in [0, classes).
-
-    Raises:
-        UserError: there are none, they are not whole numbers in one row, or one lies outside the range.
-    """
+    """Labels (N,), N >= 1, as int64; `UserError` where they are not whole numbers in [0, classes) in one row."""
     labels = as_array(values)
     if labels.ndim != 1 or labels.size == 0:
         raise UserError(f"labels have shape {labels.shape}; give a row of at least one label, shape (N,)")
@@ -103,14 +88,9 @@ def as_labels(values: ArrayLike, classes: int) -> Integers:
 
 
 def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
-    """`as_tensor` of rows (n, d).
+    """`as_tensor` of at least `fewest` rows (n, d), d >= 1, of finite real numbers.
 
-    Args:
-        name: what the message calls them.
-        fewest: rows that the caller needs at least.
-
-    Raises:
-        UserError: they are not rows of at least one real number each, there are too few, or one is not finite.
+    `UserError`, which calls them `name`, where they are not that.
     """
     rows = as_tensor(values)
     if rows.ndim != 2 or rows.shape[1] == 0:
@@ -129,16 +109,14 @@ def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
 
 
 def as_pair(real: ArrayLike, fake: ArrayLike, *, fewest: int = 1) -> tuple[Tensor, Tensor]:
-    """`as_rows` of both, which must have equally many columns; `fake` is brought to the device of `real`.
+    """`as_rows` of both; `fake` is brought to the device of `real`.
 
-    Raises:
-        UserError: see `as_rows`; the dimensions differ, or a number is too large for distances.
+    `UserError` also where the dimensions differ, or a number is too large for distances.
     """
     first, second = as_rows(real, "real", fewest=fewest), as_rows(fake, "fake", fewest=fewest)
     if first.shape[1] != second.shape[1]:
-        raise UserError(
-            f"real has {first.shape[1]} dimensions and fake {second.shape[1]}; take the same features of both"
-        )
+        found = f"real has {first.shape[1]} dimensions and fake {second.shape[1]}"
+        raise UserError(f"{found}; take the same features of both")
     for rows, name in ((first, "real"), (second, "fake")):
         if rows.dtype == torch.float64 and (largest := float(rows.abs().max())) > LARGEST:
             raise UserError(f"{name} has numbers of up to {largest:.3g}, whose squares have no end; rescale both")

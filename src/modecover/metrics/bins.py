@@ -33,11 +33,7 @@ class Bins:
         return len(self.centres)
 
     def of(self, rows: ArrayLike) -> Integers:
-        """The bin of every row, shape (n,).
-
-        Raises:
-            UserError: the rows do not have the bins' dimensions, or are not finite.
-        """
+        """The bin of every row, (n,), of finite rows (n, d) in the bins' dimensions."""
         points = as_rows(rows, "rows")
         if points.shape[1] != self.centres.shape[1]:
             raise UserError(f"rows have {points.shape[1]} dimensions and the bins {self.centres.shape[1]}")
@@ -82,15 +78,9 @@ class BinComparison:
 
 @held(bins=1, seed=0, rounds=1)
 def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30) -> Bins:
-    """Cluster real rows (n, d) by k-means (k-means++ start, Lloyd's rounds).
+    """Cluster finite real rows (n, d) by k-means (k-means++ start, at most `rounds` >= 1 of Lloyd's rounds).
 
-    Args:
-        bins: at most; no more are made than let 20 real rows fall into each on average, or than there are different
-            rows.
-        rounds: Lloyd's rounds at most.
-
-    Raises:
-        UserError: the rows are not finite, or `bins` or `rounds` is below 1.
+    At most `bins` >= 1 are made: as many as let 20 real rows fall into each on average, or as there are different rows.
     """
     rows = as_rows(real, "real")
     random = np.random.default_rng(seed)
@@ -131,10 +121,7 @@ def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level
 
     Args:
         real_bins, fake_bins: the bin of every row, shapes (n,) and (m,), in [0, bins): from `Bins.of`, or any labels.
-        level: the chance allowed for any false alarm at all.
-
-    Raises:
-        UserError: a bin is out of range, or `level` is not between 0 and 1.
+        level: the chance allowed for any false alarm at all, between 0 and 1.
     """
     if not 0 < level < 1:
         raise UserError(f"level is {level}; choose one between 0 and 1, such as 0.05")
@@ -149,11 +136,7 @@ def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's step-down correction: p-values (n,) that may each be compared with the level for all n tests together.
-
-    Raises:
-        UserError: they are no row of probabilities.
-    """
+    """Holm's step-down correction: p-values (n,) that may each be compared with the level for all n tests together."""
     values = as_floats(p_values)
     if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
         raise UserError(f"p-values have shape {values.shape}; give a row of probabilities, from 0 to 1")
@@ -165,7 +148,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
-    """The nearest centre of every row (n,), in float64; both centred, for the digits' sake."""
+    """The nearest centre of every row (n,); both are centred, for the digits' sake."""
     middle = centres.mean(dim=0)
     offsets = centres - middle
     norms = offsets.square().sum(dim=1)

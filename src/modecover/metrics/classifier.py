@@ -90,9 +90,6 @@ class DigitClassifier:
         Args:
             images: square images of one or more channels in [-1, 1], shape (N, C, H, H), on any device.
             batch: channels classified at a time; bounds the memory and changes nothing.
-
-        Raises:
-            UserError: the shape, type or range is not as described.
         """
         pixels = as_tensor(images)
         if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.numel() == 0:
@@ -115,11 +112,7 @@ class DigitClassifier:
         return np.asarray(torch.cat(found).reshape(pixels.shape[:2]).numpy())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights and record to a safetensors file (nothing pickled): whole, or not at all.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
+        """Write weights and record to a safetensors file (nothing pickled): whole, or not at all, with `UserError`."""
         from safetensors.torch import save
 
         path, header = Path(path), {"format": KIND, "sha256": self.sha256, **asdict(self.record)}
@@ -133,11 +126,8 @@ class DigitClassifier:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> DigitClassifier:
-        """Read a classifier that `save` wrote, on the CPU; its weights are checked against their recorded hash.
-
-        Raises:
-            UserError: there is no such file, or it is damaged or not one of these.
-        """
+        """A classifier that `save` wrote, on the CPU; `UserError` where there is no such file, or it is damaged (the
+        weights are checked against their recorded hash) or not one of these."""
         from safetensors import SafetensorError, safe_open
 
         if not isinstance(path, str | os.PathLike) or not Path(path).is_file():
@@ -163,11 +153,7 @@ class DigitClassifier:
 def stacked_labels(classifier: DigitClassifier, images: ArrayLike) -> Integers:
     """The numbers that stacked digits show, shape (N,), in [0, 10^k): the first channel is the most significant.
 
-    Args:
-        images: shape (N, k, H, H) in [-1, 1], one digit in each of the k channels.
-
-    Raises:
-        UserError: the images are not as `DigitClassifier.predict` wants them.
+    `images`: shape (N, k, H, H) in [-1, 1], one digit in each of the k channels; see `DigitClassifier.predict`.
     """
     digits = classifier.predict(images)
     places = DIGITS ** np.arange(digits.shape[1] - 1, -1, -1, dtype=np.int64)
@@ -180,13 +166,8 @@ def stacked_modes(images: ArrayLike, classifier: DigitClassifier, *, reference: 
 
     For more images than memory holds, collect the latter of each batch and give them to the former.
 
-    Args:
-        images: as for `stacked_labels`.
-        reference: the law of the training data's numbers to compare with also, weights of shape (10^k,), in the order
-            of the numbers; `stacked_law` and `label_law` make it.
-
-    Raises:
-        UserError: the images or labels are not as described.
+    `reference`: the law of the training data's numbers to compare with also, weights of shape (10^k,); `stacked_law`
+    and `label_law` make it.
     """
     numbers = stacked_labels(classifier, images)
     return label_modes(numbers, DIGITS ** np.shape(images)[1], reference=reference)
@@ -213,9 +194,6 @@ def train_digit_classifier(
         seed: decides the split, the initial weights, the order and the distortions.
         steps: minibatches of 64 to train on; None: 1,200, or N / 16 where that is more.
         device: where to train, and where the classifier will be.
-
-    Raises:
-        UserError: the digits or labels are not as described, or `steps` is below 1.
     """
     pixels, digits, total, data = _checked(images, labels, steps)
     generator = Generator().manual_seed(seed)
@@ -260,10 +238,8 @@ def cached_digit_classifier(
 ) -> DigitClassifier:
     """`train_digit_classifier`, or what it made before from the same digits, labels, seed and steps.
 
-    The file in `cache_dir` is named after them. A damaged one is replaced, with a warning.
-
-    Raises:
-        UserError: the digits or labels are not as described, or the folder cannot be written.
+    The file in `cache_dir` is named after them. A damaged one is replaced, with a warning. `UserError` also where the
+    folder cannot be written.
     """
     pixels, digits, total, data = _checked(images, labels, steps)
     path = Path(cache_dir) / f"digit-classifier-{data[:16]}-seed{seed}-steps{total}.safetensors"
@@ -313,14 +289,12 @@ def _checked(images: ArrayLike, labels: ArrayLike, steps: int | None) -> tuple[T
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(1)
     if pixels.ndim != 4 or pixels.shape[1:] != (1, SIDE, SIDE) or pixels.dtype != torch.uint8:
-        raise UserError(
-            f"digits have type {pixels.dtype} and shape {tuple(pixels.shape)}; give uint8 images of shape (N, 28, 28)"
-        )
+        found = f"digits have type {pixels.dtype} and shape {tuple(pixels.shape)}"
+        raise UserError(f"{found}; give uint8 images of shape (N, 28, 28)")
     digits = torch.from_numpy(as_labels(labels, DIGITS))
     if len(digits) != len(pixels) or len(pixels) < FEWEST:
-        raise UserError(
-            f"there are {len(pixels)} digits and {len(digits)} labels; give as many labels, and at least {FEWEST}"
-        )
+        found = f"there are {len(pixels)} digits and {len(digits)} labels"
+        raise UserError(f"{found}; give as many labels, and at least {FEWEST}")
     data = b"".join((f"{tuple(pixels.shape)}\n".encode(), pixels.contiguous().numpy().data, digits.numpy().data))
     total = max(1200, 4 * len(pixels) // BATCH) if steps is None else steps
     return pixels, digits, total, hashlib.sha256(data).hexdigest()

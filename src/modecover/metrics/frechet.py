@@ -27,16 +27,11 @@ _ENOUGH = 1e-10
 
 
 def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
-    """The squared Frechet distance between the Gaussians with the sets' means and unbiased covariances.
+    """The squared Frechet distance between the Gaussians with the means and unbiased covariances of two sets of
+    features, shapes (n, d) and (m, d), n and m at least 2.
 
     All arithmetic is float64. The value is exact for singular covariances, fewer samples than dimensions included; it
     is biased upwards for few samples whatever the arithmetic, so compare it with that of two sets of real samples.
-
-    Args:
-        real, fake: features, shapes (n, d) and (m, d), n and m at least 2.
-
-    Raises:
-        UserError: the shapes do not fit, or a number is not finite.
     """
     (mean1, factor1), (mean2, factor2) = map(_fitted, as_pair(real, fake, fewest=2))
     return _distance(mean1 - mean2, factor1, factor2)
@@ -45,21 +40,12 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
 def frechet_from_statistics(
     mean1: ArrayLike, covariance1: ArrayLike, mean2: ArrayLike, covariance2: ArrayLike
 ) -> float:
-    """The squared Frechet distance between two Gaussians.
-
-    Args:
-        mean1, mean2: shape (d,).
-        covariance1, covariance2: symmetric and positive semi-definite but for rounding, shape (d, d).
-
-    Raises:
-        UserError: the shapes do not fit, a number is not finite, or a matrix is no covariance.
-    """
+    """The squared Frechet distance between two Gaussians of means (d,) and covariances (d, d), which are symmetric and
+    positive semi-definite but for rounding."""
     first, second = (as_tensor(mean).double().cpu() for mean in (mean1, mean2))
     if first.ndim != 1 or first.shape != second.shape or not (first.isfinite().all() and second.isfinite().all()):
-        raise UserError(
-            f"the means have shapes {tuple(first.shape)} and {tuple(second.shape)}; give two rows of finite numbers,"
-            " equally long"
-        )
+        shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
+        raise UserError(f"the means have shapes {shapes}; give two rows of finite numbers, equally long")
     factors = []
     for covariance, name in ((covariance1, "the first covariance"), (covariance2, "the second covariance")):
         matrix, size = as_tensor(covariance).double().cpu(), len(first)
@@ -78,20 +64,13 @@ def frechet_latent_distance(codes: ArrayLike) -> float:
     """The squared Frechet distance from the codes of an encoder, shape (n, d), n at least 2, to the prior N(0, I).
 
     IVAAE (2020) reports it as "FLD", a name that at least two other metrics bear.
-
-    Raises:
-        UserError: the codes are not rows of finite numbers, or fewer than 2.
     """
     mean, factor = _fitted(as_rows(codes, "codes", fewest=2))
     return _distance(mean, factor, torch.eye(len(mean), dtype=torch.float64, device=mean.device))
 
 
 def gaussian_statistics(samples: ArrayLike) -> tuple[Tensor, Tensor]:
-    """Mean (d,) and unbiased covariance (d, d) of samples (n, d), n at least 2, in float64.
-
-    Raises:
-        UserError: the samples are not rows of finite numbers, or fewer than 2.
-    """
+    """Mean (d,) and unbiased covariance (d, d) of samples (n, d), n at least 2, in float64."""
     rows = as_rows(samples, "samples", fewest=2)
     mean = mean_of(rows)
     total = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=rows.device)
@@ -111,11 +90,8 @@ def wasserstein(samples: ArrayLike, reference: ArrayLike, *, order: int = 1, lim
     finite sets of the *same* law is not 0: print beside it the distance of a second ideal sample.
 
     Args:
-        samples, reference: points, shapes (N, d) and (M, d), in the data's units, as is the result.
+        samples, reference: finite points, shapes (N, d) and (M, d), in the data's units, as is the result.
         order: 1 (the earth mover's distance) or 2.
-
-    Raises:
-        UserError: the shapes do not fit, or a number is not finite.
     """
     points, targets = as_floats(samples), as_floats(reference)
     if points.ndim != 2 or targets.ndim != 2 or not points.size or points.shape[1:] != targets.shape[1:]:

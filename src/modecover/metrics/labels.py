@@ -51,9 +51,6 @@ def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = 
         labels: the mode of every sample, whole numbers in [0, modes), shape (N,), N >= 1.
         reference: the law to compare with, for instance the training data's: non-negative weights of any sum,
             shape (modes,); `label_law` makes them from labels.
-
-    Raises:
-        UserError: the labels or the reference are not as described.
     """
     counts = np.bincount(as_labels(labels, modes), minlength=modes).astype(np.int64)
     kl_uniform, reverse_kl_uniform = divergences(counts, as_law(None, modes))
@@ -78,11 +75,8 @@ def label_law(labels: ArrayLike, modes: int) -> Floats:
 
 @held(stack=1)
 def stacked_law(digits: ArrayLike, stack: int) -> Floats:
-    """The law of the numbers that `stack` independent digits form, shape (10 ** stack,), the first most significant.
-
-    Args:
-        digits: labels 0..9 of the single digits, shape (N,).
-    """
+    """The law, shape (10 ** stack,), of the numbers that `stack` independent digits form, the first most significant;
+    from labels 0..9 of single digits, shape (N,)."""
     single = label_law(digits, 10)
     require_memory(f"The shares of {stack} digits' numbers", 16.0 * 10.0 ** min(stack, 99), "stack fewer digits")
     law = np.ones(1)
@@ -104,15 +98,11 @@ class Floor:
 def expected_floor(
     samples: int, modes: int, law: ArrayLike | None = None, *, repeats: int = 20, seed: int = 0
 ) -> Floor:
-    """Monte Carlo floor of `LabelModes.kl_uniform` at `samples` samples; for a uniform truth about
+    """Monte Carlo floor of `LabelModes.kl_uniform` at `samples` samples over `repeats` >= 2; for a uniform truth about
     (modes - 1) / (2 samples).
 
-    Args:
-        law: what the perfect sampler draws from, weights of shape (modes,); None: uniform. A law that is not uniform
-            adds its own KL(law || uniform).
-
-    Raises:
-        UserError: `samples` or `repeats` is too small, or the law is not one over the modes.
+    The perfect sampler draws from `law`, weights of shape (modes,); None: uniform. Another adds its own
+    KL(law || uniform).
     """
     uniform = as_law(None, modes)
     draws = np.random.default_rng(seed).multinomial(samples, as_law(law, modes), size=repeats)
@@ -137,11 +127,7 @@ class ModeScores:
 def inception_score(probabilities: ArrayLike) -> float:
     """exp(E KL(p(y|x) || p*)), p* the mean of p(y|x) (Salimans et al. 2016); from 1 to the number of classes.
 
-    Args:
-        probabilities: a classifier's opinion of each sample, shape (N, classes), rows summing to 1.
-
-    Raises:
-        UserError: the rows are not probabilities.
+    `probabilities`: a classifier's opinion of each sample, shape (N, classes), rows summing to 1.
     """
     opinions = _as_opinions(probabilities)
     return math.exp(_kl(opinions, opinions.mean(axis=0)))
@@ -154,9 +140,6 @@ def mode_scores(probabilities: ArrayLike, reference: ArrayLike) -> ModeScores:
         probabilities: as for `inception_score`.
         reference: the training data's law of labels, weights of any sum, shape (classes,); `label_law` makes it. Where
             it has no weight on a class that the samples have, `penalised` is 0 and `as_printed` undefined (nan).
-
-    Raises:
-        UserError: the rows are not probabilities, or the reference is not one weight for each class.
     """
     opinions = _as_opinions(probabilities)
     law = as_law(reference, opinions.shape[1])
@@ -171,12 +154,7 @@ def mode_scores(probabilities: ArrayLike, reference: ArrayLike) -> ModeScores:
 
 
 def as_law(weights: ArrayLike | None, size: int) -> Floats:
-    """Probabilities (size,) from unnormalised `weights`; None is the uniform law.
-
-    Raises:
-        UserError: the weights are not `size` finite, non-negative numbers with a positive sum, or memory does not
-            hold them.
-    """
+    """Probabilities (size,) from `size` finite, non-negative weights of a positive sum; None is the uniform law."""
     require_memory(f"The shares of {size:,} modes", 16.0 * size, "count fewer modes")
     if weights is None:
         return np.full(size, 1.0 / size)

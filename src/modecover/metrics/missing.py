@@ -79,11 +79,8 @@ def noise_unit(real: ArrayLike, *, most: int = 2000, seed: int = 0) -> float:
     """A scale for the noise: the median distance to the neighbour that bounds the nearest hundredth of the rows,
     divided by the root of the dimension, as the noise is per coordinate.
 
-    That is the width of a mode that holds a few per cent of the data, where there are modes. 0 for equal rows.
-
-    Args:
-        real: features, shape (n, d).
-        most: rows that are looked at.
+    That is the width of a mode that holds a few per cent of the data, where there are modes. 0 for equal rows. At
+    `most` so many of the features' rows (n, d) are looked at.
     """
     rows, _ = as_pair(real, real)
     generator = torch.Generator().manual_seed(derive_seed(seed, "noise unit"))
@@ -114,13 +111,10 @@ def missing_modes(
         levels: standard deviations of the noise; None: `LEVELS` times `noise_unit`.
         regions: a region for every real row, whole numbers (n,), of which the planted gap takes some; None: ten
             cells of a k-means clustering.
-        certain: the discrimination value above which a row counts as missing.
+        certain: the discrimination value above which a row counts as missing, between 0.5 and 1.
         steps: minibatches of 256 that each discriminator learns from.
         seed: of the parts, the gap, the initial weights, the minibatches and the noise. Torch's global generator is
             left alone.
-
-    Raises:
-        UserError: the rows do not fit or are too few, or a setting is out of range.
     """
     x, y = (rows.float() for rows in as_pair(real, fake, fewest=PARTS))
     if not 0.5 < certain < 1:

@@ -60,15 +60,11 @@ def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: A
             ideal share and spread, which are those of separate balls, hold only approximately.
         std: the modes' standard deviation in every dimension.
         weights: the modes' positive weights, shape (K,), of any sum; None: equal.
-
-    Raises:
-        UserError: the shapes do not fit, or `std` or a weight is not positive.
     """
     points, (middles, law) = as_floats(samples), _mixture(centres, std, weights)
     if points.ndim != 2 or not len(points) or points.shape[1] != middles.shape[1]:
-        raise UserError(
-            f"samples have shape {points.shape}; give at least one row of {middles.shape[1]} numbers, like the centres"
-        )
+        wanted = f"at least one row of {middles.shape[1]} numbers, like the centres"
+        raise UserError(f"samples have shape {points.shape}; give {wanted}")
     from scipy.spatial import cKDTree
 
     finite = np.asarray(np.isfinite(points).all(axis=1))
@@ -113,10 +109,9 @@ def truncated_std(dimensions: int) -> float:
 def draw_mixture(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> Floats:
-    """`count` points of the mixture itself, shape (count, d); a function of `seed` that leaves global draws alone.
+    """`count` >= 1 points of the mixture itself, shape (count, d); the mixture is given as to `mixture_modes`.
 
-    Raises:
-        UserError: the centres are not (K, d), `std` or a weight is not positive, or `count` is below 1.
+    A function of `seed`, which leaves global draws alone.
     """
     middles, law = _mixture(centres, std, weights)
     require_memory(f"{count:,} points", 16.0 * count * middles.shape[1], "ask for fewer")

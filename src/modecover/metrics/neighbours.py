@@ -110,15 +110,11 @@ def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     """The coverage expected where n real and m fake rows come from one continuous law.
 
     A real row is missed when, of the n - 1 + m other rows in the order of their distance, the first k are all real.
-    Every order being equally likely, that has the probability prod_{j<k} (n - 1 - j) / (n + m - 1 - j).
-
-    Raises:
-        UserError: not 1 <= k < n, or m is below 1.
+    Every order being equally likely, that has the probability prod_{j<k} (n - 1 - j) / (n + m - 1 - j); 1 <= k < n.
     """
     if not 1 <= k < real_count or fake_count < 1:
-        raise UserError(
-            f"k is {k} for {real_count} real and {fake_count} fake rows; it must be at least 1 and below the real rows"
-        )
+        rows = f"{real_count} real and {fake_count} fake rows"
+        raise UserError(f"k is {k} for {rows}; it must be at least 1 and below the real rows")
     others = real_count + fake_count - 1
     return 1 - math.prod((real_count - 1 - j) / (others - j) for j in range(k))
 
@@ -151,18 +147,13 @@ def neighbour_statistics(
             A megabyte at least.
         subsets, subset_size: of the kernel distance's random subsets. None is larger than half of a set.
         seed: of the random subsets.
-        progress: called after every block.
-
-    Raises:
-        UserError: the shapes do not fit, a number is not finite, or a setting is out of range.
     """
     x_rows, y_rows = as_pair(real, fake, fewest=2)
     sets = [x_rows, y_rows] + ([] if train is None else [as_pair(x_rows, as_rows(train, "train"))[1]])
     smallest = min(len(x_rows), len(y_rows))
     if not 1 <= k < smallest:
-        raise UserError(
-            f"k is {k} and the smaller set has {smallest} rows; choose a k of at least 1 and below that number"
-        )
+        found = f"k is {k} and the smaller set has {smallest} rows"
+        raise UserError(f"{found}; choose a k of at least 1 and below that number")
     # The sets in a common frame: kept ready where half of the memory holds them, in blocks that the rest holds.
     frame, dimensions = Frame.around(sets), x_rows.shape[1]
     keep = sum(map(len, sets)) * dimensions * frame.dtype.itemsize <= memory / 2

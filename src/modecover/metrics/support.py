@@ -37,11 +37,8 @@ def support_size(matches: ArrayLike) -> SupportSize:
     the spread of `matches` over the samples says by how much, and the Poisson interval (Garwood 1936) is widened so.
 
     Args:
-        matches: for each of N samples, how many of the others it agrees with, shape (N,): `equal_rows`, or the
+        matches: for each of N >= 2 samples, how many of the others it agrees with, shape (N,): `equal_rows`, or the
             `Collisions` of `neighbour_statistics`.
-
-    Raises:
-        UserError: there are fewer than 2 samples, or the numbers are no such counts.
     """
     counts = as_array(matches)
     if counts.ndim != 1 or len(counts) < 2 or counts.dtype.kind not in "iu" or counts.min() < 0:
@@ -69,11 +66,7 @@ def support_size(matches: ArrayLike) -> SupportSize:
 
 
 def equal_rows(samples: ArrayLike) -> Integers:
-    """How many other rows equal each row in every number, shape (n,).
-
-    Raises:
-        UserError: the samples are not rows of finite numbers.
-    """
+    """How many other rows equal each row of finite numbers (n, d) in every number, shape (n,)."""
     _, group, sizes = torch.unique(as_rows(samples, "samples"), dim=0, return_inverse=True, return_counts=True)
     return np.asarray((sizes[group] - 1).cpu().numpy())
 
@@ -84,14 +77,8 @@ def vendi_score(samples: ArrayLike) -> float:
 
     It is 1 for equal rows and n for n orthogonal ones. K / n and the d x d matrix of the normalised rows' products have
     the same eigenvalues but for zeros, so that the smaller of the two is taken: memory and time grow with n no faster
-    than linearly. A row of zeros, which has no direction, counts as one of its own, equal to other such rows.
-
-    Args:
-        samples: features, shape (n, d). Cosines depend on the origin; where it means nothing,
-            centre the rows first.
-
-    Raises:
-        UserError: the samples are not rows of finite numbers.
+    than linearly. A row of zeros, which has no direction, counts as one of its own, equal to other such rows. Cosines
+    depend on the origin: where it means nothing, centre the features (n, d) first.
     """
     rows = as_rows(samples, "samples")
     count, dimensions = rows.shape
