@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor, hash_of, in_batches
 from modecover.features.classifier import classifier
-from modecover.features.kept import Floats32, Samples
+from modecover.features.kept import Extractor, Floats32, Samples, hash_of, in_batches
 from modecover.features.pixels import MEMORY, pixels
 from modecover.kinds import first_line
 from modecover.metrics.arrays import Integers, Report
@@ -90,7 +89,7 @@ def by_function(function: Callable[[Any], Any]) -> Extractor:
         function: takes samples, float32 (n, ...), images in [-1, 1], and returns rows of numbers, (n, ...).
     """
     network = function if isinstance(function, nn.Module) else None
-    name = getattr(function, "__name__", type(function).__name__) if network is None else type(network).__name__
+    name = getattr(function, "__name__", type(function).__name__)
     if network is not None:
         identity = [part for name_and_value in sorted(network.state_dict().items()) for part in name_and_value]
     else:

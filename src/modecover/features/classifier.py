@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor, hash_of, in_batches
-from modecover.features.kept import Samples, blocks
+from modecover.features.kept import Extractor, Samples, hash_of, in_batches
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_labels
 from modecover.metrics.classifier import convolution, descend
 from modecover.random import derive_seed
@@ -75,7 +74,7 @@ def classifier(
             f"there are {len(numbers)} labels of {len(classes)} classes"
         )
     random = torch.Generator(device).manual_seed(derive_seed(seed, "classifier"))
-    x = torch.cat([_prepared(torch.from_numpy(np.ascontiguousarray(block))) for _, block in blocks(real)]).to(device)
+    x = in_batches(_prepared, real, "cpu").to(device)
     y = torch.from_numpy(targets.reshape(-1)).to(device)
     centre, scale = x.mean(), float(x.std()) or 1.0
     with torch.random.fork_rng(devices=[]):

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from modecover.features.base import Extractor, hash_of
-from modecover.features.kept import BLOCK_BYTES, Floats32, Kept, Samples, blocks
+from modecover.features.kept import BLOCK_BYTES, Extractor, Floats32, Kept, Samples, blocks, hash_of
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -111,11 +110,10 @@ def _largest(table: Tensor | LinearOperator, count: int) -> tuple[Tensor, Tensor
         start = np.random.default_rng(0).standard_normal(table.shape[0])
         try:
             values, vectors = eigsh(table.numpy() if made else table, k=count, v0=start)
+            order = np.argsort(-values, kind="stable")
+            return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
         except ArpackError:  # as may be where the rank is low
             if not made:
                 raise
-        else:
-            order = np.argsort(-values, kind="stable")
-            return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
     values, vectors = torch.linalg.eigh(table)
     return values.flip(0)[:count], vectors.flip(1)[:, :count]

@@ -185,15 +185,10 @@ def missing_modes(
 def _log_odds(
     tasks: list[tuple[Tensor, Tensor]], asked: Tensor, noise: Tensor, steps: int, seed: int, progress: Report
 ) -> Floats:
-    """Train discriminators with two hidden layers side by side, one for each task and level of noise, and ask them.
+    """Train discriminators with two hidden layers side by side, one for each task and level of noise: their log odds
+    for real of the rows `asked` (n, d), means over draws of the noise, shape (tasks, levels, n).
 
-    Args:
-        tasks: pairs of real and fake rows, all (rows, d), centred and of scale 1.
-        asked: rows (n, d).
-        noise: standard deviations (levels,).
-
-    Returns:
-        The mean log odds for real of the rows asked, over draws of the noise: shape (tasks, levels, n).
+    `tasks` are pairs of real and fake rows (rows, d), centred and of scale 1; `noise`: standard deviations (levels,).
     """
     levels, dimensions, device = len(noise), asked.shape[1], noise.device
     # The stack's order is task after task, within each level after level.
