@@ -83,10 +83,8 @@ def by_function(function: Callable[[Any], Any]) -> Extractor:
 
     A network (`torch.nn.Module`) is put into evaluation mode for the call and given tensors in batches, on its own
     device; its hash is that of its weights. Any other function is given the whole array, and its hash is that of its
-    source where Python knows it, else of its name.
-
-    Args:
-        function: takes samples, float32 (n, ...), images in [-1, 1], and returns rows of numbers, (n, ...).
+    source where Python knows it, else of its name. Both take samples, float32 (n, ...), images in [-1, 1], and return
+    rows of numbers, (n, ...).
     """
     network = function if isinstance(function, nn.Module) else None
     name = getattr(function, "__name__", type(function).__name__)

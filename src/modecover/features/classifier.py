@@ -23,10 +23,8 @@ from modecover.random import derive_seed
 
 WIDTH = 32
 """Features."""
-
 SIDE = 16
 """Larger images are reduced to this side: labels are seen in coarse content."""
-
 STEPS, BATCH, RATE, DECAY, SMOOTHING = 400, 64, 4e-3, 0.02, 0.1
 BLURS = (0.5, 1.0)
 """Standard deviations of the blur, in pixels of the reduced images."""
@@ -61,10 +59,8 @@ def classifier(
 
     Args:
         real: points (n, d) or images (n, C, H, W).
-        labels: whole numbers of at least 0, (n,), of at least two different classes.
+        labels: whole numbers of at least 0, (n,), of at least two different classes; else `UserError`.
         seed: of the initial weights, the minibatches and the distortions; torch's global generator is left alone.
-
-    `UserError` where the labels are not that.
     """
     numbers = as_labels(labels, np.iinfo(np.int64).max)
     classes, targets = np.unique(numbers, return_inverse=True)

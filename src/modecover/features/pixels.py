@@ -89,7 +89,7 @@ def _axes(rows: Kept, centre: Tensor, components: int, memory: int) -> Tensor:
         step = max(1, BLOCK_BYTES // (8 * count))
         for start in range(0, dimensions, step):
             part = slice(start, min(start + step, dimensions))
-            columns = torch.from_numpy(np.ascontiguousarray(rows.columns(part))).double() - centre[part]
+            columns = _flat(rows.columns(part)) - centre[part]
             products.addmm_(columns, columns.T)
         values, mixes = _largest(products, most)
         axes = summed(most, lambda place, _: mixes[place]).div_(values.clamp(min=1e-300).sqrt())

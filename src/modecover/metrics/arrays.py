@@ -29,10 +29,8 @@ _BYTES_AT_A_TIME = 2**20
 
 
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:
-    """An array of `values` in their own type, save that a tensor's floating-point numbers become float64.
-
-    `UserError` where they are no numbers, rows differ in length, some are masked, or see `readable_tensor`.
-    """
+    """An array of `values` in their own type, a tensor's floats as float64; `UserError` where they are no numbers, rows
+    differ in length, some are masked, or see `readable_tensor`."""
     if isinstance(values, Tensor):
         values = readable_tensor(values).cpu()
         # NumPy has no bfloat16.
@@ -88,10 +86,8 @@ def as_labels(values: ArrayLike, classes: int) -> Integers:
 
 
 def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
-    """`as_tensor` of at least `fewest` rows (n, d), d >= 1, of finite real numbers.
-
-    `UserError`, which calls them `name`, where they are not that.
-    """
+    """`as_tensor` of at least `fewest` rows (n, d), d >= 1, of finite real numbers; `UserError` about `name` where they
+    are not that."""
     rows = as_tensor(values)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise UserError(f"{name} has shape {tuple(rows.shape)}; give rows of features, shape (samples, dimensions)")
@@ -109,14 +105,12 @@ def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
 
 
 def as_pair(real: ArrayLike, fake: ArrayLike, *, fewest: int = 1) -> tuple[Tensor, Tensor]:
-    """`as_rows` of both; `fake` is brought to the device of `real`.
-
-    `UserError` also where the dimensions differ, or a number is too large for distances.
-    """
+    """`as_rows` of both, on the device of `real`; `UserError` also where dimensions differ or a number is too large for
+    distances."""
     first, second = as_rows(real, "real", fewest=fewest), as_rows(fake, "fake", fewest=fewest)
     if first.shape[1] != second.shape[1]:
-        found = f"real has {first.shape[1]} dimensions and fake {second.shape[1]}"
-        raise UserError(f"{found}; take the same features of both")
+        what = f"real has {first.shape[1]} dimensions and fake {second.shape[1]}"
+        raise UserError(f"{what}; take the same features of both")
     for rows, name in ((first, "real"), (second, "fake")):
         if rows.dtype == torch.float64 and (largest := float(rows.abs().max())) > LARGEST:
             raise UserError(f"{name} has numbers of up to {largest:.3g}, whose squares have no end; rescale both")

@@ -31,12 +31,10 @@ from modecover.metrics.labels import LabelModes, label_modes
 
 SAMPLES = 26_000
 """The literature's number of samples."""
-
 SIDE = 28
 DIGITS = 10
 KIND = "modecover digit classifier 1"
 """Count it up when the network or its training changes, so that no older classifier is taken from a cache."""
-
 FEWEST = 50
 BATCH = 64
 PEAK_RATE = 3e-3
@@ -53,7 +51,6 @@ class Record:
     held_out: int
     """Digits it was tested on and not trained on."""
     trained_on: int
-    """Digits it was trained on."""
     steps: int
     seed: int
     data: str
@@ -93,8 +90,8 @@ class DigitClassifier:
         """
         pixels = as_tensor(images)
         if pixels.ndim != 4 or pixels.shape[2] != pixels.shape[3] or pixels.numel() == 0:
-            shape = tuple(pixels.shape)
-            raise UserError(f"images have shape {shape}; give square ones of shape (N, channels, side, side)")
+            what = f"images have shape {tuple(pixels.shape)}"
+            raise UserError(f"{what}; give square ones of shape (N, channels, side, side)")
         if not pixels.is_floating_point():
             raise UserError(f"images have type {pixels.dtype}; give floating-point numbers in [-1, 1]")
         low, high = (float(value) for value in pixels.aminmax())
@@ -289,12 +286,12 @@ def _checked(images: ArrayLike, labels: ArrayLike, steps: int | None) -> tuple[T
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(1)
     if pixels.ndim != 4 or pixels.shape[1:] != (1, SIDE, SIDE) or pixels.dtype != torch.uint8:
-        found = f"digits have type {pixels.dtype} and shape {tuple(pixels.shape)}"
-        raise UserError(f"{found}; give uint8 images of shape (N, 28, 28)")
+        what = f"digits have type {pixels.dtype} and shape {tuple(pixels.shape)}"
+        raise UserError(f"{what}; give uint8 images of shape (N, 28, 28)")
     digits = torch.from_numpy(as_labels(labels, DIGITS))
     if len(digits) != len(pixels) or len(pixels) < FEWEST:
-        found = f"there are {len(pixels)} digits and {len(digits)} labels"
-        raise UserError(f"{found}; give as many labels, and at least {FEWEST}")
+        what = f"there are {len(pixels)} digits and {len(digits)} labels"
+        raise UserError(f"{what}; give as many labels, and at least {FEWEST}")
     data = b"".join((f"{tuple(pixels.shape)}\n".encode(), pixels.contiguous().numpy().data, digits.numpy().data))
     total = max(1200, 4 * len(pixels) // BATCH) if steps is None else steps
     return pixels, digits, total, hashlib.sha256(data).hexdigest()
@@ -324,10 +321,7 @@ def convolution(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) 
 
 
 def _network() -> nn.Sequential:
-    """A convolutional network from images (N, 1, 28, 28) in [-1, 1] to scores (N, 10); 45,000 weights.
-
-    Torch's global generator is left alone.
-    """
+    """From images (N, 1, 28, 28) in [-1, 1] to scores (N, 10) by 45,000 weights; torch's global generator stays."""
     with torch.random.fork_rng(devices=[]):
         network = nn.Sequential(
             *convolution(1, 24, kernel=5, stride=2),

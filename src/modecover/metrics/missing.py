@@ -37,21 +37,16 @@ CERTAIN = 0.9
 """A real row is on a missing mode where D exceeds this: the generator has less than a ninth of the data's density."""
 
 PARTS = 3
-
 FEWEST_DIFFERENT = 30
 """Rows that stand in for the generator in the null, at least: a generator of one point is no excuse for missing all."""
-
 LEVELS = (0.4, 0.6, 0.9, 1.35, 2.0)
 """Levels of noise, in units of `noise_unit`."""
-
 GAP = 0.25
 """Of the real mass, what the planted gap takes away, about."""
 GAP_REGIONS = 10
-
 WIDTH, BATCH, DECAY = 96, 256, 1e-4
 RATE = 12e-3
 """Over the root of the dimension: steps that few coordinates need would in many of them learn the rows by heart."""
-
 DRAWS = 8
 """Draws of the noise over which a row's log odds are averaged."""
 

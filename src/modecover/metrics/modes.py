@@ -109,10 +109,8 @@ def truncated_std(dimensions: int) -> float:
 def draw_mixture(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> Floats:
-    """`count` >= 1 points of the mixture itself, shape (count, d); the mixture is given as to `mixture_modes`.
-
-    A function of `seed`, which leaves global draws alone.
-    """
+    """`count` >= 1 points of a mixture, given as to `mixture_modes`: shape (count, d), a function of `seed` that leaves
+    global draws alone."""
     middles, law = _mixture(centres, std, weights)
     require_memory(f"{count:,} points", 16.0 * count * middles.shape[1], "ask for fewer")
     random = np.random.default_rng(seed)

@@ -145,15 +145,14 @@ def neighbour_statistics(
         k: which neighbour a ball reaches to; 1 <= k < min(n, m).
         memory: bytes that may be used beside the inputs, roughly; what does not fit is computed in smaller blocks.
             A megabyte at least.
-        subsets, subset_size: of the kernel distance's random subsets. None is larger than half of a set.
-        seed: of the random subsets.
+        subsets, subset_size, seed: of the kernel distance's random subsets. None is larger than half of a set.
     """
     x_rows, y_rows = as_pair(real, fake, fewest=2)
     sets = [x_rows, y_rows] + ([] if train is None else [as_pair(x_rows, as_rows(train, "train"))[1]])
     smallest = min(len(x_rows), len(y_rows))
     if not 1 <= k < smallest:
-        found = f"k is {k} and the smaller set has {smallest} rows"
-        raise UserError(f"{found}; choose a k of at least 1 and below that number")
+        what = f"k is {k} and the smaller set has {smallest} rows"
+        raise UserError(f"{what}; choose a k of at least 1 and below that number")
     # The sets in a common frame: kept ready where half of the memory holds them, in blocks that the rest holds.
     frame, dimensions = Frame.around(sets), x_rows.shape[1]
     keep = sum(map(len, sets)) * dimensions * frame.dtype.itemsize <= memory / 2

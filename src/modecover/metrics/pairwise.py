@@ -23,9 +23,7 @@ FEW_DIMENSIONS = 64
 """Up to here, products in float64 cost little beside the rest, and small tight clusters need them."""
 LITTLE_WORK = 2e10
 """So many multiplications (about a second) are also done in float64."""
-
 _EXACT_BYTES = 2**19
-
 _SPARE = 4
 """Candidates held beyond those asked for, so that near ties seldom need a second search."""
 _SPARE_IN_DOUBLE = 16

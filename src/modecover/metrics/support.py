@@ -100,6 +100,5 @@ def _directions(rows: Tensor) -> Tensor:
     # Divided by their largest number first, rows neither overflow nor underflow when squared.
     largest = values.abs().amax(dim=1, keepdim=True)
     none = largest == 0
-    scaled = values / torch.where(none, 1.0, largest)
-    scaled = torch.cat([scaled, none.double()], dim=1)
+    scaled = torch.cat([values / torch.where(none, 1.0, largest), none.double()], dim=1)
     return scaled / scaled.norm(dim=1, keepdim=True)
