@@ -20,8 +20,6 @@ from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_
 ENOUGH = 5
 """The stricter mode count asks for at least this many samples."""
 
-_SUM_TOLERANCE = 1e-3
-
 
 @dataclass(frozen=True)
 class LabelModes:
@@ -188,6 +186,6 @@ def _as_opinions(probabilities: ArrayLike) -> Floats:
     opinions = as_floats(probabilities)
     if opinions.ndim != 2 or not opinions.size:
         raise UserError(f"probabilities have shape {opinions.shape}; give one row of class probabilities per sample")
-    if not np.isfinite(opinions).all() or opinions.min() < 0 or np.abs(opinions.sum(1) - 1).max() > _SUM_TOLERANCE:
+    if not np.isfinite(opinions).all() or opinions.min() < 0 or np.abs(opinions.sum(axis=1) - 1).max() > 1e-3:
         raise UserError("probabilities must be at least 0 and sum to 1 in every row; apply softmax to scores first")
     return np.asarray(opinions / opinions.sum(axis=1, keepdims=True))

@@ -115,8 +115,8 @@ def missing_modes(
     if not 0.5 < certain < 1:
         raise UserError(f"certain is {certain}; choose it between 0.5 and 1")
     if levels is None:
-        unit = noise_unit(x, seed=seed)
-        levels = [factor * (unit or 1.0) for factor in LEVELS]
+        unit = noise_unit(x, seed=seed) or 1.0  # 0 for equal rows, for which any noise will do
+        levels = [factor * unit for factor in LEVELS]
     if not levels or not all(math.isfinite(level) and level >= 0 for level in levels):
         raise UserError(f"the noise levels are {list(levels)}; give standard deviations of at least 0")
     levels = sorted(float(level) for level in levels)

@@ -45,8 +45,7 @@ def support_size(matches: ArrayLike) -> SupportSize:
         raise UserError(f"matches have shape {counts.shape}; give a count of at least 0 for each of at least 2 samples")
     from scipy.special import gammaincinv
 
-    count = len(counts)
-    pairs = int(counts.sum()) // 2
+    count, pairs = len(counts), int(counts.sum()) // 2
     all_pairs = count * (count - 1) / 2
     dispersion = 1.0
     if pairs:
