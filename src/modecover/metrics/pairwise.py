@@ -189,14 +189,15 @@ class Candidates:
             own = self.own[i] - j.start
             here = ((own >= 0) & (own < bounds.shape[1])).nonzero()[:, 0]
             bounds[here, own[here]] = torch.inf
-        rows, columns = places_of(bounds < low[:, -1:])
-        if not len(rows):
-            return
-        if len(rows) > bounds.numel() // 8:
+        nearer = bounds < low[:, -1:]
+        if int(nearer.sum()) > bounds.numel() // 8:
             lines = torch.arange(len(low), device=low.device)
             new, index = torch.topk(bounds, min(low.shape[1], bounds.shape[1]), dim=1, largest=False)
         else:
             # Survivors are few: lay them out as a narrow matrix, one line for each row that has any.
+            rows, columns = places_of(nearer)
+            if not len(rows):
+                return
             lines, line, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
             place = torch.arange(len(rows), device=low.device) - (counts.cumsum(0) - counts)[line]
             new = torch.full((len(lines), int(counts.max())), torch.inf, dtype=low.dtype, device=low.device)
