@@ -13,7 +13,7 @@ import numpy as np
 from modecover.auditing.inputs import Samples
 from modecover.auditing.results import Flags
 from modecover.features import Extractor, pixels
-from modecover.features.base import Features
+from modecover.features.kept import Features
 from modecover.metrics.arrays import Floats, Integers, Report
 from modecover.metrics.bins import compare_bins, fit_bins
 from modecover.metrics.missing import missing_modes, noise_unit

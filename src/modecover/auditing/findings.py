@@ -13,9 +13,8 @@ from modecover.auditing.inputs import Samples
 from modecover.auditing.verdicts.missing_mass import read_sweep
 from modecover.features import Classifier
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
-from modecover.metrics.labels import label_law, label_modes
+from modecover.metrics.labels import inception_score, label_law, label_modes, mode_scores
 from modecover.metrics.modes import mixture_modes
-from modecover.metrics.scores import inception_score, mode_scores
 from modecover.metrics.support import support_size, vendi_score
 
 METRICS: dict[str, results.Better] = {

@@ -21,9 +21,9 @@ from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.limits import require_memory
 from modecover.metrics.classifier import SAMPLES, cached_digit_classifier, stacked_modes
+from modecover.metrics.frechet import wasserstein
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
-from modecover.metrics.transport import wasserstein
 from modecover.pictures.saving import samples_picture
 from modecover.random import derive_seed
 
