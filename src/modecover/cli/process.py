@@ -47,15 +47,12 @@ def own_command() -> str:
     Plain `modecover` where PATH finds the command of this installation; else the path to it, relative where it lies
     below the current folder; else this Python with `-m modecover`.
     """
-
-    def from_here(program: str) -> str:
-        path = Path(program).absolute()
-        if path.is_relative_to(Path.cwd()):
-            path = path.relative_to(Path.cwd())
-        return shlex.quote(os.path.join(".", path) if len(path.parts) == 1 else str(path))
-
-    beside = shutil.which("modecover", path=str(Path(sys.executable).parent))
-    if beside is None:
-        return f"{from_here(sys.executable)} -m modecover"
     found = shutil.which("modecover")
-    return "modecover" if found is not None and os.path.samefile(found, beside) else from_here(beside)
+    beside = shutil.which("modecover", path=str(Path(sys.executable).parent))
+    if found is not None and beside is not None and os.path.samefile(found, beside):
+        return "modecover"
+    path = Path(beside or sys.executable).absolute()
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    here = shlex.quote(os.path.join(".", path) if len(path.parts) == 1 else str(path))
+    return here if beside else f"{here} -m modecover"
