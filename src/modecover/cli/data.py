@@ -12,11 +12,8 @@ from modecover.errors import UserError, printable
 if TYPE_CHECKING:
     from modecover.data import Dataset, DataSummary
 
-COORDINATES = 32
-"""Coordinates of points that are told one by one."""
-
-NUMBERS = 8
-"""Means and deviations that are told."""
+COORDINATES, NUMBERS = 32, 8
+"""At most: coordinates of points, and means and deviations, that are told one by one."""
 
 
 def run(words: list[str]) -> int:

@@ -87,8 +87,7 @@ def _dispatch(words: Sequence[str]) -> int:
         module, _, function = COMMANDS[known(words[0], COMMANDS, "command", "modecover --help")][0].partition(":")
         code: int = getattr(importlib.import_module(f"modecover.cli.{module}"), function)(list(words[1:]))
         return code
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:{max(map(len, COMMANDS))}}  {purpose}" for name, (_, purpose) in COMMANDS.items()]
     last = "`modecover COMMAND --help` says more. For a first look: modecover demo"
     parser = Parser(
         prog="modecover",

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from modecover.data import Dataset, Mixture
     from modecover.runs.model import GenerativeModel
 
-MOST_MODES = 10_000
-"""Modes of a mixture that are drawn beneath its samples at most."""
-
-AUDITED = 2000
-"""Samples of each side that the audit of an evaluation takes at most."""
+MOST_MODES, AUDITED = 10_000, 2000
+"""At most: modes of a mixture that are drawn beneath its samples; samples of each side that an evaluation audits."""
 
 
 def run_sample(words: list[str]) -> int:

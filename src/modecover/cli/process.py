@@ -14,14 +14,11 @@ MAPPED_FROM, KEPT = 2**28, 2**30
 
 
 def prepare() -> None:
-    """Set what torch and matplotlib read when they are loaded; call it before they are.
-
-    Threads of torch shall sleep while they wait for each other, not spin: two runs on two cores that spin for each
-    other's cores take twelve times as long (docs/decisions/0012). Pictures are drawn into files alone: a window system
-    that the user's settings name is not looked for.
-    """
+    """Set what torch and matplotlib read when they are loaded; call it before they are."""
+    # Threads of torch shall sleep while they wait for each other, not spin: two runs on two cores that spin for each
+    # other's cores take twelve times as long (docs/decisions/0012).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MPLBACKEND"] = "agg"  # files alone: no window system that the user's settings name is looked for
 
 
 def keep_freed_memory() -> None:

@@ -21,12 +21,9 @@ from modecover.methods.base import Method
 from modecover.runs.listener import Listener
 from modecover.runs.settings import Settings
 
-REDRAW = 0.1
-"""Seconds between two pictures of the bar."""
-PLAIN = 10.0
-"""Seconds between two lines where there is no terminal."""
-WINDOW = 60.0
-"""Seconds that the pace is measured over; rich keeps a thousand measurements, enough at one for each `REDRAW`."""
+# Seconds between two pictures of the bar, between two lines where there is no terminal, and that the pace is measured
+# over: rich keeps a thousand measurements, enough at one for each `REDRAW`.
+REDRAW, PLAIN, WINDOW = 0.1, 10.0, 60.0
 
 
 class _Live(Progress):

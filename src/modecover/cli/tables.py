@@ -34,8 +34,7 @@ LEGEND = {
 }
 """What the counts of modes mean, by the number that tells which kind of evaluation it is."""
 
-AVERAGE = "ema_"
-"""How the names of numbers under averaged weights begin."""
+AVERAGE = "ema_"  # how the names of numbers under averaged weights begin
 
 
 def heading(name: str) -> str:

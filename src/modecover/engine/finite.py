@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, library
 
 NEVER = 2**62
-SMALL = 2**18
-"""Numbers that are faster summed as one tensor."""
+SMALL = 2**18  # numbers that are faster summed as one tensor
 
 
 class NonFiniteError(RuntimeError):

@@ -18,17 +18,11 @@ from modecover.networks.check import accepts_option
 
 @dataclass
 class ForwardOptions:
-    """What happens at every forward pass of a step, whatever the method.
+    """What happens at every forward pass of a step, whatever the method."""
 
-    Attributes:
-        noisy: whether the schedule of instance noise is anything but 0.
-        noise_std: its present value, a tensor on the device, so that a captured step can read it.
-        precision: "fp32" or "bf16": of the networks' arithmetic. What they return is float32 in both.
-    """
-
-    noisy: bool
-    noise_std: Tensor
-    precision: str
+    noisy: bool  # whether the schedule of instance noise is anything but 0
+    noise_std: Tensor  # its present value, on the device, so that a captured step can read it
+    precision: str  # "fp32" or "bf16": of the networks' arithmetic; what they return is float32 in both
 
     def autocast(self) -> AbstractContextManager[object]:
         half = self.precision == "bf16"

@@ -22,11 +22,8 @@ from modecover.engine.stacked import is_steady
 from modecover.errors import UserError
 from modecover.methods.registry import is_registered
 
-WARM_UP = 2
-"""Eager steps before a trace: they make the optimisers' state."""
-
-CAPTURE_WARM_UP = 3
-"""Eager steps before a capture: they let libraries choose their algorithms too."""
+WARM_UP, CAPTURE_WARM_UP = 2, 3
+"""Eager steps before a trace: they make the optimisers' state; before a capture libraries choose algorithms too."""
 
 REGISTERS_GENERATORS = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 14)
 """From torch 2.14 on a CUDA graph finds the generators by itself."""

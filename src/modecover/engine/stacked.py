@@ -91,10 +91,7 @@ class Stacked(nn.Module):
 
     def member(self, index: int) -> nn.Module:
         """A plain copy of network number `index`, with its weights, buffers and modes."""
-
-        def own(stacked: Tensor, index: int) -> Tensor:
-            return alike(stacked, stacked[index].detach().clone())
-
+        own = lambda stacked, index: alike(stacked, stacked[index].detach().clone())
         return detached_copy(self._furnished(index, own))
 
     def _furnished(self, index: int, tensor: Callable[[Tensor, int], Tensor]) -> nn.Module:

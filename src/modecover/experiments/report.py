@@ -125,8 +125,7 @@ def provenance(results: Sequence[Result]) -> list[str]:
     ]
 
 
-LEVEL = 0.05
-"""Of the test of a difference: so often it sees one where there is none."""
+LEVEL = 0.05  # of the test of a difference: so often it sees one where there is none
 
 
 def pairs_table(pairs: Sequence[tuple[Result, Result]]) -> list[str]:
