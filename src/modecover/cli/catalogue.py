@@ -40,8 +40,7 @@ def run_list(words: list[str]) -> int:
         text = ",".join(f"{key}={value}" for key, value in values.items())
         same = first.setdefault(text, name)
         data[name] += f" ({text if same == name else f'the same points as {same}'})"
-    data |= {"hf:NAME": "a Hugging Face data set"}
-    data |= {"PATH": "a folder of images, or a .npy, .npz, idx or parquet file"}
+    data |= {"hf:NAME": "a Hugging Face data set", "PATH": "a folder of images, or a .npy, .npz, idx or parquet file"}
     _section("Data (--data)", data.items())
     _section("Networks (--networks)", ((name, preset.source) for name, preset in PRESETS.items()))
     _section("Protocols (--protocol)", ((name, protocol.source) for name, protocol in PROTOCOLS.items()))
@@ -52,15 +51,13 @@ def run_list(words: list[str]) -> int:
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    rows = list(rows)
-    if not rows:
+    if not (told := dict(rows)):
         return
-    width = max(len(name) for name, _ in rows) + 2
+    width = max(map(len, told)) + 2
     print(title)
-    for name, text in rows:
+    for name, text in told.items():
         for number, line in enumerate(text.split("\n")):
-            start = f"  {'' if number else name:{width}}"
-            indent = " " * (width + 2)
+            start, indent = f"  {'' if number else name:{width}}", " " * (width + 2)
             print(textwrap.fill(line, _width(), initial_indent=start, subsequent_indent=indent, break_on_hyphens=False))
     print()
 
