@@ -17,10 +17,11 @@ from tiny import METHODS, engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
-from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
 from modecover.engine.replay import CAPTURE_WARM_UP, Buffers, CapturedSteps
 from modecover.engine.schedules import Schedule
+from modecover.engine.state import EngineOptions
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import Feed, Generator, Updates
@@ -222,7 +223,7 @@ def linear_engine(rows: Tensor, lr: float, steps: int, schedule: str) -> Engine:
         data=SimpleNamespace(batch=lambda position, part=0, parts=1: rows),
         prior=SimpleNamespace(rows=lambda count, device: rows),  # type: ignore[arg-type]
         seeds=[0],
-        device="cuda",
+        device=torch.device("cuda"),
         options=EngineOptions(batch=len(rows), steps=steps, lr_schedule=Schedule.parse(schedule)),
     )
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from modecover.methods.base import Method
 
 EXIT_STOPPED = 130
-
 TIMED_STEPS = 3
 """Of a dry run, behind its first."""
 
@@ -115,7 +114,7 @@ def train_parser(name: str, method: type[Method]) -> Parser:
 
 
 def dry_run(name: str, data: str, given: dict[str, Any]) -> None:
-    """Print what `train` would do at each step with the options that were given, after doing a few; nothing is kept."""
+    """Print what `train` would do at each step, after doing a few; nothing is kept."""
     import torch
 
     from modecover.cli.progress import Display, duration

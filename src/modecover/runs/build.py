@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
-from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
 from modecover.engine.schedules import Schedule
 from modecover.engine.stacked import stack
+from modecover.engine.state import EngineOptions, Prior
 from modecover.errors import UserError
 from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
@@ -78,7 +78,7 @@ def build_engine(
         prior=_prior(settings),
         seeds=seeds,
         device=device,
-        processes=processes,
+        processes=processes or Processes(),
         options=EngineOptions(
             batch=settings.batch,
             accumulate=settings.accumulate,

@@ -21,7 +21,7 @@ from modecover.arguments import held
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
-from modecover.engine.prior import Prior
+from modecover.engine.state import Prior
 from modecover.errors import UserError
 from modecover.files import write_json, writing
 from modecover.kinds import checked, first_line, shown
