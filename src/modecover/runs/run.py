@@ -32,8 +32,7 @@ from modecover.runs.listener import Listener
 from modecover.runs.loop import Loop
 from modecover.runs.model import GenerativeModel
 from modecover.runs.records import Description, RunFolder
-from modecover.runs.resolve import resolve
-from modecover.runs.settings import MAY_CHANGE, Settings
+from modecover.runs.settings import MAY_CHANGE, Settings, resolve
 
 SLOW_STEP = 10
 """Seconds of a step of which the user is told before it begins."""
@@ -108,7 +107,7 @@ def train(
         data: whatever `open_data` takes: a name, a path, an array, a tensor.
         out: the run folder; None writes nothing.
         preset: one of the method's own presets.
-        protocol: a benchmark protocol of the literature (see `modecover.runs.resolve`), or "none".
+        protocol: a benchmark protocol of the literature (see `modecover.runs.settings`), or "none".
         networks: a preset of networks by name; or your own modules by the method's names, for example
             `{"G": my_generator}`.
         size, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`. Images of a
