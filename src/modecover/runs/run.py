@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ def train(
         own=own,
         processes=processes,
         scaling=scaling,
-        progress=lambda done, total: listener.preparing("networks of each seed", done, total),
+        progress=partial(listener.preparing, "networks of each seed"),
     )
     if resolved.accumulate > 1 and any(has_batch_norm(network) for network in engine.networks.values()):
         listener.note(
@@ -178,22 +179,10 @@ def train(
             description = Description(name, dataset.name, dataset.fingerprint, described, dataset.opened)
             folder = stack.enter_context(RunFolder.open(out, description, may_differ=MAY_CHANGE))
         if processes.first:
-            evaluator = evaluator_for(
-                dataset,
-                resolved.evaluate_samples,
-                lambda done, total: listener.preparing("digit classifier for the evaluation", done, total),
-            )
-        loop = Loop(
-            engine=engine,
-            settings=resolved,
-            dataset=dataset,
-            method=name,
-            scaling=scaling,
-            path=Path(out) if out else None,
-            folder=folder,
-            evaluator=evaluator,
-            listener=listener,
-        )
+            progress = partial(listener.preparing, "digit classifier for the evaluation")
+            evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress)
+        path = Path(out) if out else None
+        loop = Loop(engine, resolved, dataset, name, scaling, path, folder, evaluator, listener)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loop.run()
         run = Run(
