@@ -184,7 +184,7 @@ def test_settings_that_do_not_fit_are_refused(name, settings, batch, sentence):
 
 @pytest.mark.parametrize("name", ["vae", "aae", "wae-gan", "wae-mmd", "vaegan"])
 def test_presets_name_settings_that_exist_and_networks_that_can_be_built(name):
-    from modecover.runs.resolve import resolve
+    from modecover.runs.settings import resolve
 
     channels = {"mnist": 1, "celeba": 3, "cifar": 3}
     for full_name in registry.get(name).presets:

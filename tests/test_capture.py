@@ -28,8 +28,8 @@ from modecover.methods.roles import Feed, Generator, Updates
 from modecover.runs import checkpoint
 from modecover.runs.build import build_engine
 from modecover.runs.listener import Listener
-from modecover.runs.resolve import resolve
 from modecover.runs.run import train
+from modecover.runs.settings import resolve
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU, and there is none here")
 

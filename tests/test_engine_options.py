@@ -27,8 +27,8 @@ from modecover.methods.base import Method
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 from modecover.networks import SplitBatchNorm
 from modecover.runs.build import build_engine
-from modecover.runs.resolve import resolve
 from modecover.runs.run import train
+from modecover.runs.settings import resolve
 
 # ----------------------------------------------------------------------------------------------- known gradients
 

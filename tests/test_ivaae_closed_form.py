@@ -22,7 +22,7 @@ from modecover.losses import not_class
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
 from modecover.random import Streams, active
-from modecover.runs.resolve import resolve
+from modecover.runs.settings import resolve
 
 NAMES = ["ivaae-bw", "ivaae-rad", "ivaae-svgd"]
 

@@ -20,7 +20,7 @@ def run_list(words: list[str]) -> int:
     from modecover.data import NAMES, mixtures
     from modecover.interventions import INTERVENTIONS
     from modecover.networks import PRESETS
-    from modecover.runs.resolve import PROTOCOLS
+    from modecover.runs.settings import PROTOCOLS
 
     parser = Parser("modecover list", description="Name all there is to choose from.")
     parser.add_argument("module", nargs="?", metavar="MODULE", help="a module of yours, to name the methods in it too")
