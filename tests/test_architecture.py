@@ -24,8 +24,8 @@ SOURCE = REPOSITORY / "src" / "modecover"
 
 NEEDLESS = {"cloudpickle", "dill", "joblib", "pickle", "shelve", "torchvision"}
 HEAVY = {"PIL", "datasets", "huggingface_hub", "matplotlib", "mlxtend", "pandas", "pyarrow", "rich", "scipy", "sklearn"}
-HEAVY_AT_THE_TOP = {("runs/model.py", "huggingface_hub"), ("cli/progress.py", "rich")}
-"""A model file's class inherits from the hub's mixin; and cli/progress.py is itself imported when it is needed."""
+HEAVY_AT_THE_TOP = {("runs/model.py", "huggingface_hub"), ("cli/terminal.py", "rich")}
+"""A model file's class inherits from the hub's mixin; and cli/terminal.py is itself imported when it is needed."""
 
 HARDWARE_WORDS = {"autocast", "backward", "cpu", "cuda", "device", "dtype", "no_grad", "optim", "rank", "to"}
 METHOD_LINES, STEP_LINES = 120, 60

@@ -26,7 +26,7 @@ def run(words: list[str]) -> int:
     add_optional(parser.add_argument_group("opening the data"), DATA_FLAGS)
     given = vars(parser.parse(words[1:] if words[:1] == ["check"] else words or ["--help"]))
 
-    from modecover.cli.progress import Display
+    from modecover.cli.terminal import Display
     from modecover.data import StreamedImages, check, open_data
     from modecover.pictures.saving import can_be_drawn, save_picture
 

@@ -21,7 +21,7 @@ def run_reproduce(words: list[str]) -> int:
     given = parser.parse(words)
     chosen = experiments.get(given.name)
 
-    from modecover.cli.progress import Display
+    from modecover.cli.terminal import Display
     from modecover.experiments.report import page, write_rows
     from modecover.experiments.runner import run_experiment
     from modecover.files import require_writable
@@ -50,8 +50,7 @@ def run_demo(words: list[str]) -> int:
     given = parser.parse(words)
 
     from modecover.cli.process import own_command
-    from modecover.cli.progress import Display
-    from modecover.cli.tables import print_evaluation
+    from modecover.cli.terminal import Display, print_evaluation
     from modecover.experiments.demo import EXPERIMENT, FIRST_IMAGES, demo
 
     print(f"{EXPERIMENT.question} {EXPERIMENT.tables[0].settings['seeds']} seeds of each, as one program.")

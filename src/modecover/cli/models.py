@@ -83,8 +83,7 @@ def run_evaluate(words: list[str]) -> int:
 
     from modecover.auditing.inputs import FEWEST
     from modecover.auditing.run import audit
-    from modecover.cli.progress import Display
-    from modecover.cli.tables import print_audit, print_audits, print_evaluation
+    from modecover.cli.terminal import Display, print_audit, print_audits, print_evaluation
     from modecover.files import require_writable
     from modecover.runs.evaluation import evaluator_for
 
@@ -173,7 +172,7 @@ def open_again(model: GenerativeModel, source: str | None, options: dict[str, An
     Raises:
         UserError: the data cannot be opened again, or its samples are of another shape than the model's.
     """
-    from modecover.cli.progress import Display
+    from modecover.cli.terminal import Display
     from modecover.data import open_data
 
     name, opening = model.data.get("name", "data"), model.data.get("opened")
