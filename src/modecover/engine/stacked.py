@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from modecover.engine.stacked_layers import BATCHED, alike, take
 from modecover.errors import UserError
-from modecover.networks.copies import detached_copy
+from modecover.networks.check import detached_copy
 
 
 class Stacked(nn.Module):

@@ -21,8 +21,7 @@ from modecover.errors import UserError
 from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
 from modecover.methods.registry import is_registered
-from modecover.networks.check import check_network
-from modecover.networks.copies import detached_copy
+from modecover.networks.check import check_network, detached_copy
 from modecover.random import derive_seed
 from modecover.runs.fitting import networks_that_fit, require_fit, require_short_steps
 from modecover.runs.settings import Settings

@@ -28,7 +28,7 @@ from modecover.kinds import checked, first_line, shown
 from modecover.limits import explained, require_memory, within_limits
 from modecover.methods.roles import is_discriminator
 from modecover.metrics.arrays import ArrayLike, readable_tensor
-from modecover.networks.copies import detached_copy
+from modecover.networks.check import detached_copy
 from modecover.networks.network import CLASSES
 from modecover.pictures.images import to_pixels
 from modecover.random import derive_seed
