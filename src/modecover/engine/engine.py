@@ -19,11 +19,11 @@ from torch import Tensor
 from modecover import random
 from modecover.engine.finite import FiniteWatch, NotFinite
 from modecover.engine.handle import ForwardOptions, Handle
+from modecover.engine.stacked_layers import is_spectral
 from modecover.engine.state import TrainingState
 from modecover.engine.updates import Gradients, Updater
 from modecover.engine.whole_batches import WholeBatches
 from modecover.errors import UserError
-from modecover.networks.spectral import is_spectral
 
 
 class Engine(TrainingState):
