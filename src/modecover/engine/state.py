@@ -71,9 +71,8 @@ class Averages:
     At step n the decay is at most (1 + n) / (10 + n): else a short run's average would be mostly its first weights.
 
     Args:
-        networks: by name; averages begin at their present state.
+        networks: by name, on `device`; averages begin at their present state.
         decay: in [0, 1); at 0 no average is kept.
-        device: where the networks are.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float, device: torch.device):
@@ -122,10 +121,7 @@ class TrainingState:
         method: what to train with.
         networks: a module for each name in `method.roles()`, stacked where there are several seeds.
         optimizers: one for each network, over all its parameters; learning rates are scaled by the schedule.
-        data: minibatches by number.
-        prior: the law of the latent noise.
-        seeds: the seeds stacked in the program, in row order.
-        device: where the networks are.
+        seeds: those stacked in the program, in row order.
         processes: that train them together; all begin with the first one's tensors.
 
     Attributes:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
 
 from modecover.errors import UserError
-
-if TYPE_CHECKING:
-    from modecover.experiments.declared import Experiment
+from modecover.experiments.declared import Experiment
 
 
 def names() -> list[str]:

@@ -19,7 +19,6 @@ from dataclasses import replace
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Any
 
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment, Result, Table
@@ -120,11 +119,6 @@ def _stand_apart() -> None:
         os.setsid()
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """A run's `summary.json`; numbers that are not finite, which JSON writes as text, are numbers again."""
-    return with_numbers(json.loads((folder / "summary.json").read_text()))
-
-
 class _Messenger(Listener):
     """Tells another process how far the steps are, twice a second; stops, as by Ctrl-C, when that one says so, or is
     gone."""
@@ -164,4 +158,5 @@ def _run_arm(
     if not run.finished:
         raise UserError(f"{arm.label} was stopped before its end: the same command goes on from there.")
     news.put((str(folder), run.step, run.step))  # a finished run takes no more steps
-    return Result(arm, folder, read_summary(folder), table=table.name)
+    summary = with_numbers(json.loads((folder / "summary.json").read_text()))
+    return Result(arm, folder, summary, table=table.name)

@@ -42,8 +42,7 @@ def check_network(
 
     Args:
         role: as `Method.roles()` gives it.
-        shape: of one sample of the data.
-        latent: the latent dimension.
+        shape, latent: of one sample of the data; the latent dimension.
         classes, split_statistics, stochastic_codes, packing: what the method asks of its networks: see `Method`.
         practice: whether to find out, too, if it can be trained; known of modecover's own.
     """

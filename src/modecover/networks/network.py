@@ -5,16 +5,12 @@ what a class says of its middle (`body`, or `trunk` of a discriminator).
 
 **row_wise.** The engine sends the rows of several stacked seeds side by side through one network, and records the
 operations of a step to play them again. Both are right only for modules of which this is known, so networks and layers
-say it themselves, as a class attribute:
+say it themselves, as a class attribute that a subclass, which may compute something else, says anew:
 
-- who says `row_wise` at all does the same operations in every forward of a mode, whatever values the rows have;
-- `row_wise = True`: a row of what `forward` returns is made of that row of its inputs alone, but for what the layers
-  inside do, which say so for themselves;
-- `row_wise = False`: rows meet. Batch normalisation takes its statistics over all of them in training mode, so stacked
-  seeds need a form of it that keeps each seed's apart; in evaluation mode it, too, treats every row alike.
-
-It is said of one class, read as `vars(type(module)).get("row_wise")`: a subclass may compute something else, and says
-it anew.
+- who says it at all does the same operations in every forward of a mode, whatever values the rows have;
+- True: a row of what `forward` returns is made of that row of its inputs alone, but for what the layers inside do;
+- False: rows meet. Batch normalisation takes its statistics over all of them in training mode, so stacked seeds need a
+  form of it that keeps each seed's apart.
 """
 
 import dataclasses
