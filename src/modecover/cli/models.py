@@ -84,8 +84,10 @@ def run_evaluate(words: list[str]) -> int:
     from modecover.auditing.inputs import FEWEST
     from modecover.auditing.run import audit
     from modecover.cli.terminal import Display, print_audit, print_audits, print_evaluation
+    from modecover.data.files import require_name
     from modecover.files import require_writable
     from modecover.runs.evaluation import evaluator_for
+    from modecover.runs.model import load
 
     # Everything that can be refused is refused before the work.
     samples: int | None = given.samples
@@ -96,7 +98,12 @@ def run_evaluate(words: list[str]) -> int:
         raise UserError(
             f"{given.model} is no run, whose data could be opened again: say with --data what to compare with."
         )
-    models = load_all(given.model)
+    # The model in that place, or those of all seeds of a run, each by the seed it was trained with.
+    require_name(given.model)
+    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(given.model).glob("model/seed-*")]
+    seeds = sorted(int(match[1]) for match in found if match)
+    loaded = [load(given.model, seed=seed) for seed in seeds] or [load(given.model)]
+    models = {f"seed {model.training_facts.get('seed', number)}": model for number, model in enumerate(loaded)}
     dataset = open_again(next(iter(models.values())), given.data, take_data_options(vars(given)))
     with Display() as display:
         evaluator = evaluator_for(dataset, samples, partial(display.preparing, "digit classifier for the evaluation"))
@@ -152,18 +159,6 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: without_nan(item) for name, item in value.items()}
     return None if value != value else value
-
-
-def load_all(place: str) -> dict[str, GenerativeModel]:
-    """The model in `place`, or the models of all its seeds, each by the seed it was trained with."""
-    from modecover.data.files import require_name
-    from modecover.runs.model import load
-
-    require_name(place)
-    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(place).glob("model/seed-*")]
-    seeds = sorted(int(match[1]) for match in found if match)
-    models = [load(place, seed=seed) for seed in seeds] or [load(place)]
-    return {f"seed {model.training_facts.get('seed', number)}": model for number, model in enumerate(models)}
 
 
 def open_again(model: GenerativeModel, source: str | None, options: dict[str, Any]) -> Dataset:

@@ -264,10 +264,7 @@ def take_data_options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_flags(sentence: str) -> str:
-    """A sentence that names options as Python writes them (size=32, key='a', device=cuda), for a command line.
-
-    Options are those of `open_data` and the settings of training.
-    """
+    """A sentence that names options of `open_data` or settings as Python writes them (size=32), for a command line."""
     if "=" not in sentence:  # most sentences: nothing has to be loaded for them
         return sentence
     from modecover.runs.settings import Settings

@@ -23,12 +23,8 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Prior:
-    """The law of the latent noise.
-
-    Attributes:
-        dimension: d.
-        law: "normal" N(0, I), "uniform" on [-1, 1]^d or "uniform01" on [0, 1]^d.
-    """
+    """The law of the latent noise in R^d, d = `dimension`: "normal" N(0, I), "uniform" on [-1, 1]^d or "uniform01" on
+    [0, 1]^d."""
 
     dimension: int
     law: str = "normal"

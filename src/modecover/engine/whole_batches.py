@@ -19,11 +19,8 @@ from modecover.engine.processes import Processes
 
 
 class WholeBatches(TorchFunctionMode):
-    """Within the block, batch norm in training mode normalises by mean and variance over all processes' rows.
-
-    Every process has as many rows and the same layers in the same order. Scripted modules, which do not call Python's
-    functions, keep the statistics of their own rows.
-    """
+    """Within the block, batch norm in training mode normalises over all processes' rows: of each as many, through the
+    same layers. Scripted modules, which do not call Python's functions, keep the statistics of their own rows."""
 
     def __init__(self, processes: Processes):
         super().__init__()

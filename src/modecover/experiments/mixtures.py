@@ -29,10 +29,7 @@ BUDGET = len(LEARNING)  # candidates for each method and set
 
 def _entry(label: str, method: str, *variants: Mapping[str, Any], **published: str) -> tuple[Arm, Mapping[str, str]]:
     """A method with `BUDGET` candidates, and what is published of it by set: "modes / HQ %", with the source.
-
-    Args:
-        variants: values of its own weights to choose among; more of them leave fewer learning settings.
-    """
+    `variants`: values of its own weights to choose among; more of them leave fewer learning settings."""
     own = variants or ({},)
     candidates = tuple({**learning, **variant} for learning in LEARNING[: BUDGET // len(own)] for variant in own)
     return Arm(label, method, candidates=candidates), published
@@ -96,11 +93,8 @@ GRID_BATCH = 512
 
 
 def _larger(place: str, gamma: float, **own: Any) -> Table:
-    """A plain GAN and the method that loses the fewest modes, with networks that have room for all of them.
-
-    Args:
-        gamma: R3GAN's; it goes with the square of the distance between modes.
-    """
+    """A plain GAN and the method that loses the fewest modes, with networks that have room for all of them; R3GAN's
+    `gamma` goes with the square of the distance between modes."""
     arms = (Arm("GAN", "gan"), Arm("R3GAN", "r3gan", {"gamma": gamma, "beta2": 0.9}))
     settings = {"protocol": "ldmgan", **TABLE, **LARGER, **own}
     return Table(f"{place}-larger", f"{place}-ldmgan", settings, arms)
