@@ -163,10 +163,7 @@ def without_nan(value: Any) -> Any:
 
 def open_again(model: GenerativeModel, source: str | None, options: dict[str, Any]) -> Dataset:
     """The data that `model` was trained on, opened as it was then but for `options`; or `source`, where one is given.
-
-    Raises:
-        UserError: the data cannot be opened again, or its samples are of another shape than the model's.
-    """
+    Raises `UserError` where they cannot be opened again, or samples are of another shape than the model's."""
     from modecover.cli.terminal import Display
     from modecover.data import open_data
 

@@ -14,10 +14,8 @@ from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normaliz
 
 
 def take(target: nn.Module, layers: Sequence[nn.Module], stacks: dict[Tensor, Tensor] | None = None) -> None:
-    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None.
-
-    `stacks` remembers the stack that each tensor of the first layer went into.
-    """
+    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None; `stacks` remembers the stack
+    that each tensor of the first layer went into."""
     stacks = {} if stacks is None else stacks
     for kind in ("_parameters", "_buffers"):
         tables = [getattr(layer, kind) for layer in layers]

@@ -48,9 +48,7 @@ def batch_norm(
     """`torch.nn.functional.batch_norm` of the rows (B, features, ...) of all processes; this process's rows of it.
 
     The variance is taken around the common mean: from the mean of squares it would lose the digits of large means.
-
-    Raises:
-        ValueError: all processes together have one value for each feature, so that there is no variance.
+    Raises `ValueError` where all processes together have one value for each feature, so that there is no variance.
     """
     if not training:
         return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)

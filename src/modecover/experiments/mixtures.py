@@ -66,10 +66,8 @@ TABLE: Mapping[str, Any] = {"seeds": 8, "seed": 0, "steps": 8_000, "sample_every
 
 
 def _set(name: str, data: str, protocol: str, prior: str = "normal") -> Table:
-    """A set with the protocol whose networks and evaluation it is run under, and the prior that all methods have.
-
-    With a uniform prior not those methods whose KL is to N(0, I).
-    """
+    """A set with the protocol whose networks and evaluation it is run under, and the prior that all methods have; with
+    a uniform one not those methods whose KL is to N(0, I)."""
     entries = [e for e in ENTRIES if prior == "normal" or not registry.get(e[0].method)().normal_prior]
     arms = tuple(replace(arm, published=published.get(name, "")) for arm, published in entries)
     return Table(name, data, {"protocol": protocol, "prior": prior, **TABLE}, arms)

@@ -201,10 +201,7 @@ def _practise(name: str, pupil: nn.Module, rows: Sequence[Tensor], given: str, c
 
 def detached_copy(network: nn.Module) -> nn.Module:
     """A deep copy, also of a network that holds on to results of its last forward: old-style spectral or weight norm.
-
-    Raises:
-        UserError: it holds something that Python cannot copy.
-    """
+    Raises `UserError` where it holds something that Python cannot copy."""
     held = [value for m in network.modules() for value in (*vars(m).values(), *m._buffers.values())]
     results = [value for value in held if isinstance(value, Tensor) and not value.is_leaf]
     try:

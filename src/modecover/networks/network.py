@@ -72,11 +72,8 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
 
 
 class OwnNetwork(nn.Module):
-    """A network that keeps its arguments, makes its layers of them, and can say how to build it again.
-
-    Raises:
-        UserError: an argument is of another kind, or a whole number that is not positive (`classes`: or 0).
-    """
+    """A network that keeps its arguments, makes its layers of them, and can say how to build it again. Raises
+    `UserError` where an argument is of another kind, or a whole number that is not positive (`classes`: or 0)."""
 
     row_wise: ClassVar[bool]
     sides: ClassVar[tuple[int, ...]] = ()
@@ -174,11 +171,8 @@ class HeadedDiscriminator(nn.Module):
     layers: nn.Module
 
     def add_heads(self, head: Callable[[int], nn.Module], classes: int) -> None:
-        """Make the heads: `head(outputs)` is a new one.
-
-        They draw their first weights after the trunk, the classifier last: with and without one, a seed gives the same
-        trunk and the same score.
-        """
+        """Make the heads: `head(outputs)` is a new one. They draw their first weights after the trunk, the classifier
+        last: with and without one, a seed gives the same trunk and the same score."""
         self.adversarial_head = head(1)
         self.classes_head = head(classes) if classes else None
 

@@ -277,10 +277,7 @@ def choose_preset(preset: str, shape: Sequence[int]) -> str:
 
 def from_config(config: Mapping[str, Any]) -> nn.Module:
     """The network that `config`, as its own `config()` returned it, describes: same keys and shapes, new weights.
-
-    Raises:
-        UserError: the description is none, of another version, or cannot be built; whatever it holds.
-    """
+    Raises `UserError` where the description is none, of another version, or cannot be built; whatever it holds."""
     if not isinstance(config, Mapping) or not {"class", "arguments"} <= config.keys():
         raise UserError(f'A network is described by its "class" and its "arguments", but this says {shown(config)}.')
     name, arguments = config["class"], config["arguments"]
