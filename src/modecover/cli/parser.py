@@ -138,10 +138,8 @@ def field_docs(settings: type) -> dict[str, str]:
 
 
 def converter(hint: Any) -> tuple[Convert, str]:
-    """How a flag of this type reads its word, and what help shows in the word's place.
-
-    Types: int, float, str, `Literal` of strings, tuples of one type (`1,2,3`), and each of these or None (`none`).
-    """
+    """How a flag of this type reads its word, and what help shows in the word's place: of int, float, str, `Literal` of
+    strings, tuples of one type (`1,2,3`), and each of these or None (`none`)."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType) and type(None) in arguments:
         convert, metavar = converter(Union[tuple(a for a in arguments if a is not type(None))])  # noqa: UP007
