@@ -180,7 +180,7 @@ class TrainingState:
                 module.training = mode
 
     def sample(self, count: int, *, average: bool = False, key: str = "samples", chunk: int = 512) -> Tensor:
-        """`count` samples of every seed, shape (S, count, *shape), from noise that is fixed by (seed, key); to be called
+        """`count` samples of every seed, shape (S, count, *shape), from noise fixed by (seed, key); to be called
         within `evaluating()`."""
         name = next(n for n, role in self.method.roles().items() if role == "generator")
         generators = [torch.Generator(self.device).manual_seed(random.derive_seed(s, key)) for s in self.seeds]
