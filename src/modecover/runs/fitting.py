@@ -23,22 +23,12 @@ from modecover.limits import explained, free_memory, readable, require_memory
 from modecover.methods.base import Method
 from modecover.runs.settings import Settings
 
-NUMBER = 4
-"""Bytes of a float32."""
-
-PROCESS = 2_500_000
-"""As many numbers would fit into what a process of Python takes for itself, at least."""
-
+NUMBER = 4  # bytes of a float32
+PROCESS = 2_500_000  # numbers that would fit into what a process of Python takes for itself, at least
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-
-UPDATE = 1e-4
-"""Seconds that an update of a network takes, at least."""
-
-LONGEST_STEP = 60
-"""Seconds of a step: while one is computed nothing is shown or saved, and nothing can be stopped."""
-
-SPEED = 1e10
-"""Multiplications and additions in a second, about, of one core."""
+UPDATE = 1e-4  # seconds that an update of a network takes, at least
+LONGEST_STEP = 60  # seconds: while a step is computed nothing is shown or saved, and nothing can be stopped
+SPEED = 1e10  # multiplications and additions in a second, about, of one core
 
 
 @contextmanager
