@@ -9,16 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modecover import __version__
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.engine.replay import stepper
+from modecover.methods.roles import is_discriminator
 from modecover.pictures.images import save_png_atomic
-from modecover.pictures.saving import can_be_drawn, prepare_pictures
+from modecover.pictures.saving import can_be_drawn, prepare_pictures, samples_picture
 from modecover.runs import checkpoint, evaluation
-from modecover.runs.evaluation import Evaluator, Interlude, picture_of
+from modecover.runs.evaluation import Evaluator, Interlude
 from modecover.runs.listener import Listener, asked_to_stop
-from modecover.runs.model import trained_models
+from modecover.runs.model import GenerativeModel
 from modecover.runs.records import RunFolder, Spent, circumstances
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ class Loop:
                     break
 
             run.finished = run.step >= steps
-            run.models = trained_models(engine, self.method, settings.as_dict(), self.dataset, self.scaling)
+            run.models = self._models()
             if not was_ended:
                 self._conclude()
 
@@ -143,14 +145,34 @@ class Loop:
         if found.step >= now:
             listener.note(f"{found.step:,} of {now:,} steps were done before: give more steps to train on.")
 
+    def _models(self) -> list[GenerativeModel]:
+        """A model for each seed: G, and E where the method has one; averaged weights where an average is kept."""
+        engine, dataset, method = self.engine, self.dataset, self.engine.method
+        names = [name for name, role in method.roles().items() if not is_discriminator(role)]
+        told = {name: getattr(dataset, name) for name in ("name", "value_range", "fingerprint", "opened")}
+        scaling = None if self.scaling is None else self.scaling.facts()
+        training = {"step": engine.step_number, "averaged": engine.averaged, "settings": self.run.settings.as_dict()}
+        return [
+            GenerativeModel(
+                {name: engine.network(name, index, average=engine.averaged) for name in names},
+                prior=engine.prior,
+                data={**told, "shape": list(dataset.shape), "scaling": scaling},
+                method={"name": self.method, "settings": method.settings()},
+                training={"seed": seed, **training, "modecover": __version__},
+            )
+            for index, seed in enumerate(engine.seeds)
+        ]
+
     def _sample(self) -> None:
         """A picture of samples from noise that is the same at every step."""
         self.engine.share_batch_statistics()
-        step = self.engine.step_number
-        if self.folder is not None and can_be_drawn(self.dataset.shape):
-            prepare_pictures(self.dataset)
-            with self._pictures.timed(), self.engine.evaluating():
-                picture = picture_of(self.engine, self.scaling, self.dataset)
+        engine, dataset, step = self.engine, self.dataset, self.engine.step_number
+        if self.folder is not None and can_be_drawn(dataset.shape):
+            prepare_pictures(dataset)
+            count = 1000 if len(dataset.shape) == 1 else 64 if len(engine.seeds) == 1 else 8
+            with self._pictures.timed(), engine.evaluating():
+                samples = evaluation.samples_of(engine, self.scaling, count, "picture", average=engine.averaged)
+                picture = samples_picture(samples, dataset, engine.seeds)
                 path = save_png_atomic(picture, self.folder.samples / f"step-{step:09d}.png")
             self.listener.sampled(step, path)
 

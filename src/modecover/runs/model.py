@@ -13,17 +13,13 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
-from modecover import __version__
 from modecover.arguments import held
-from modecover.data import Dataset
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine
 from modecover.engine.state import Prior
 from modecover.errors import UserError
 from modecover.files import write_json, writing
 from modecover.kinds import checked, first_line, shown
 from modecover.limits import explained, require_memory, within_limits
-from modecover.methods.roles import is_discriminator
 from modecover.metrics.arrays import ArrayLike, readable_tensor
 from modecover.networks.copies import detached_copy
 from modecover.networks.network import CLASSES
@@ -320,29 +316,6 @@ def load(
 ) -> GenerativeModel:
     """The model in a model folder, in a run folder, or on the Hugging Face Hub: `GenerativeModel.from_pretrained`."""
     return GenerativeModel.from_pretrained(path, seed=seed, networks=networks)
-
-
-def trained_models(
-    engine: Engine, method: str, settings: Mapping[str, Any], dataset: Dataset, scaling: Scaling | None
-) -> list[GenerativeModel]:
-    """A model for each seed: G, and E where the method has one; averaged weights where an average is kept.
-
-    `method` is its name, as the registry has it; `settings` are those of the training.
-    """
-    names = [name for name, role in engine.method.roles().items() if not is_discriminator(role)]
-    told = {name: getattr(dataset, name) for name in ("name", "value_range", "fingerprint", "opened")}
-    data = {**told, "shape": list(dataset.shape), "scaling": None if scaling is None else scaling.facts()}
-    training = {"step": engine.step_number, "averaged": engine.averaged, "settings": dict(settings)}
-    return [
-        GenerativeModel(
-            {name: engine.network(name, index, average=engine.averaged) for name in names},
-            prior=engine.prior,
-            data=data,
-            method={"name": method, "settings": engine.method.settings()},
-            training={"seed": seed, **training, "modecover": __version__},
-        )
-        for index, seed in enumerate(engine.seeds)
-    ]
 
 
 def _as_networks(networks: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:

@@ -87,11 +87,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, damaged, not modecover's, or of another format version.
     """
-    parts = dict.fromkeys(("architecture", "prior", "data", "method", "training"), dict)
-    try:
-        return read_own(folder / CONFIG, "library", parts, AGAIN)
-    except FileNotFoundError:
-        raise UserError(f"{folder / CONFIG} is missing: {AGAIN}.") from None
+    parts, absent = ("architecture", "prior", "data", "method", "training"), f"{folder / CONFIG} is missing: {AGAIN}."
+    return read_own(folder / CONFIG, "library", dict.fromkeys(parts, dict), AGAIN, absent)
 
 
 def require_names(names: Iterable[object]) -> None:

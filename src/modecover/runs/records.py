@@ -164,25 +164,23 @@ def read_run(path: Path | str) -> dict[str, Any]:
     """
     file, mend = Path(path) / "run.json", "put it back from a backup, or use another folder"
     parts = {"method": str, "data": dict, "settings": dict, "starts": list}
-    try:
-        run = read_own(file, "program", parts, mend)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
-        ) from None
+    absent = f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
+    run = read_own(file, "program", parts, mend, absent)
     if lacking := [name for name in ("name", "fingerprint") if name not in run["data"]]:
         raise UserError(f"{file} is damaged (it lacks data.{', data.'.join(lacking)}): {mend}.")
     return run
 
 
-def read_own(path: Path, mark: str, parts: Mapping[str, type], cure: str) -> dict[str, Any]:
+def read_own(path: Path, mark: str, parts: Mapping[str, type], cure: str, absent: str) -> dict[str, Any]:
     """What a JSON file of modecover's holds: by name its `mark`, "modecover"; its `format`; and `parts` of these types.
 
     Raises:
-        UserError: it is damaged, not modecover's, or of another format version.
-        FileNotFoundError: it is not there.
+        UserError: it is not there (`absent` says so), damaged, not modecover's, or of another format version.
     """
-    found = read_json(path, cure)
+    try:
+        found = read_json(path, cure)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(absent) from None
     if not isinstance(found, dict) or found.get(mark) != "modecover":
         raise UserError(f"{path} is of another program than modecover: {cure}.")
     version = found.get("format")

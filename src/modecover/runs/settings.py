@@ -18,16 +18,14 @@ from modecover.kinds import check_fields, checked, fields_of, joined
 from modecover.methods import registry
 from modecover.methods.base import Method
 
+# Settings with the least that they may be; and those above 0, each with an example.
 _LEAST = {
     **dict.fromkeys(("steps", "batch", "seeds", "latent", "width", "accumulate"), 1),
     **dict.fromkeys(("log_every", "checkpoint_every", "evaluate_samples"), 1),
     **dict.fromkeys(("seed", "workers", "freeze_bn_from", "sample_every", "evaluate_every"), 0),
     **dict.fromkeys(("clip", "weight_decay_E"), 0),
 }
-"""Settings with the least that they may be."""
-
 _POSITIVE = {"minutes": "10", **dict.fromkeys(("lr", "lr_G", "lr_D", "lr_E"), "2e-4")}
-"""Settings above 0, each with an example."""
 
 
 @dataclass(frozen=True)
