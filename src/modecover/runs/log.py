@@ -100,12 +100,7 @@ def with_numbers(value: Any) -> Any:
 class TensorBoardSink:
     """Writes the numbers of log rows as TensorBoard scalars; `write` and `close` as `JsonLines` has them.
 
-    Args:
-        folder: where TensorBoard's event files go.
-        step: events of later steps, from before a resumption, are hidden.
-
-    Raises:
-        UserError: TensorBoard is not installed.
+    Events of later steps than `step`, from before a resumption, are hidden. Raises `UserError` without TensorBoard.
     """
 
     def __init__(self, folder: Path | str, *, step: int = 0):

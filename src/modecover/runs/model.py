@@ -295,20 +295,15 @@ class GenerativeModel(
                 f"The one model in {folder} was trained with seed {trained}, not {seed}: leave the seed out."
             )
         model_files.fill(model.networks, weights, folder / model_files.WEIGHTS)
-        model._require_sound()
-        return model
 
-    @torch.no_grad()
-    def _require_sound(self) -> None:
-        """Raise `UserError` unless G makes finite samples of two rows of the prior, and E finite codes of samples."""
-        zeros = torch.zeros(1).expand(2, self.prior.dimension)  # takes no memory, whatever the dimension is said to be
-        self._made("G", zeros)
-        made = {"G": self._made("G", self.latents(2))}
-        if "E" in self.networks:
-            made["E"] = self._made("E", made["G"].float())
-        for name, rows in made.items():
+        # G has to make finite samples of two rows of the prior, and E finite codes of these.
+        model._made("G", torch.zeros(1).expand(2, model.prior.dimension))  # no memory, whatever the dimension is
+        rows = model.latents(2)
+        for name in ("G", "E") if "E" in model.networks else ("G",):
+            rows = model._made(name, rows.float())
             if not rows.isfinite().all():
                 raise UserError(f"{name} makes NaN or infinities: the model is of no use; train it again.")
+        return model
 
 
 def load(

@@ -19,7 +19,7 @@ from modecover.kinds import shown
 from modecover.limits import require_memory
 from modecover.networks import from_config
 from modecover.runs.checkpoint import DamagedError, digest, read_tensors
-from modecover.runs.fitting import each_parameter
+from modecover.runs.fitting import at_most
 from modecover.runs.records import read_own
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -109,27 +109,16 @@ def rebuilt(
     require_names(architecture)
     if unknown := [name for name in own if name not in architecture]:
         raise UserError(f"The model has no network {unknown[0]}; it has {', '.join(architecture)}.")
-    left = [len(weights), sum(tensor.numel() for tensor in weights.values())]
-
-    def count(parameter: Tensor) -> None:
-        left[0] -= 1
-        left[1] -= parameter.numel()
-        if min(left) < 0:
-            raise UserError(f"it is larger than the weights in {WEIGHTS}; {AGAIN}.")
-
-    networks = {}
-    for name, config in architecture.items():
-        if name in own:
-            networks[name] = own[name]
-            continue
-        if isinstance(config, Mapping) and config.get("arguments", ...) is None:
-            kind = str(config.get("class"))
-            raise UserError(
-                f"The model's {name} is a network of your own, {kind}, which only you can build: pass it as "
-                f'networks={{"{name}": {kind.rpartition(".")[2]}(...)}}.'
-            )
-        with each_parameter(count):
-            networks[name] = from_config(config)
+    networks, numbers = {}, sum(tensor.numel() for tensor in weights.values())
+    with at_most(numbers, UserError(f"it is larger than the weights in {WEIGHTS}; {AGAIN}."), len(weights)):
+        for name, config in architecture.items():
+            if name not in own and isinstance(config, Mapping) and config.get("arguments", ...) is None:
+                kind = str(config.get("class"))
+                raise UserError(
+                    f"The model's {name} is a network of your own, {kind}, which only you can build: pass it as "
+                    f'networks={{"{name}": {kind.rpartition(".")[2]}(...)}}.'
+                )
+            networks[name] = own[name] if name in own else from_config(config)
     return networks
 
 

@@ -238,10 +238,8 @@ def open_for_networks(
 ) -> Dataset:
     """The data, resized where convolutional networks are to be built that cannot make images of its size.
 
-    Args:
-        method: its name; `own` are those of its networks that the user gives.
-        networks: the preset of the others.
-        size, memory_limit, opening: as for `open_data`.
+    `own` are those of the method's networks that the user gives, `networks` is the preset of the others, and the rest
+    as for `open_data`.
     """
     built = set(registry.get(method).roles()) - set(own or {})
     dataset = open_data(data, size=size, memory_limit=memory_limit, progress=listener.preparing, **opening)
