@@ -103,7 +103,6 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
 
     Args:
         step: how many steps are done, at least 0.
-        tensors: as `write_tensors` takes them.
         record: whatever else training needs, as JSON. NaN and infinities are kept.
 
     Raises:

@@ -54,7 +54,6 @@ def at_most(numbers: float, refusal: Exception, tensors: float = math.inf) -> It
 def networks_that_fit(settings: Settings) -> Iterator[None]:
     """In the block, networks of one seed are built; `UserError` once those of all seeds cannot fit into memory."""
     most = free_memory() / (2 * NUMBER * settings.seeds)  # drawn on the CPU, then laid side by side
-    made = [0, 0]
     try:
         with at_most(most, MemoryError()) as made:
             yield
@@ -88,12 +87,7 @@ def seconds_of_a_step(settings: Settings, networks: Mapping[str, nn.Module]) -> 
 def require_fit(
     method: Method, settings: Settings, dataset: Dataset, networks: Mapping[str, nn.Module], device: torch.device
 ) -> None:
-    """Raise `UserError` where a run cannot fit into the memory of `device`.
-
-    Args:
-        settings: resolved.
-        networks: of one seed, by name.
-    """
+    """Raise `UserError` where a run of resolved settings, with these networks of one seed, cannot fit onto `device`."""
     latent, row, seeds, batch = settings.latent or 1, math.prod(dataset.shape), settings.seeds, settings.batch
     weights = sum(p.numel() for network in networks.values() for p in network.parameters())
     states = {"adam": 2, "rmsprop": 1, "sgd": 0}[settings.optimizer]  # numbers that it keeps for each weight

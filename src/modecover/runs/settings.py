@@ -258,9 +258,7 @@ def resolve(
     if protocol is None:
         protocol = "points" if len(shape) == 1 else "none"
     layers = [method_class.defaults, settings_of(protocol), method_class.presets[preset] if preset else {}, chosen]
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged |= {key: value for key, value in layer.items() if key in own or key in shared}
+    merged = {key: value for layer in layers for key, value in layer.items()}
     method = method_class(**{key: value for key, value in merged.items() if key in own})
     settings = Settings(**{key: value for key, value in merged.items() if key in shared})
     latent = settings.latent or (100 if len(shape) == 3 else 2)
