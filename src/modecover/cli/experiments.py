@@ -23,13 +23,14 @@ def run_reproduce(words: list[str]) -> int:
 
     from modecover.cli.terminal import Display
     from modecover.experiments.report import page, write_rows
-    from modecover.experiments.runner import run_experiment
+    from modecover.experiments.runner import require_workers, run_experiment
     from modecover.files import require_writable
 
     for flag, folder in (("--out", Path(given.out)), ("--results", Path(given.results))):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{flag} is {folder}, which is a file: give a folder.")
     place = Path(given.results) / f"{chosen.name}.md"
+    require_workers(given.workers)
     require_writable(place)  # before the work
     arms = sum(len(table.arms) for table in chosen.tables)
     print(f"{chosen.question} {arms} arms on {', '.join(dict.fromkeys(table.data for table in chosen.tables))}.")

@@ -46,8 +46,7 @@ def run_experiment(
     Raises:
         UserError: an arm was refused or stopped; the others are kept.
     """
-    if workers is not None and workers < 1:
-        raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
+    require_workers(workers)
     tables = experiment.tables
     searches = []
     for table in tables:
@@ -82,6 +81,12 @@ def choose(results: Sequence[Result]) -> Result:
         return (full(rows, total), modes / len(rows), -distance / len(rows))
 
     return max(results, key=merit)
+
+
+def require_workers(workers: int | None) -> None:
+    """Refuse fewer arms at a time than one, by a `UserError`."""
+    if workers is not None and workers < 1:
+        raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
 
 
 def _run_tables(tables: Sequence[Table], out: Path, listener: Listener, workers: int | None) -> list[list[Result]]:
