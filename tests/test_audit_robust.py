@@ -1,6 +1,6 @@
 """The audit where tools break: collapsed generators, tiny and odd-shaped samples, ties, half precision, little memory.
 
-Every case must end with five verdicts, JSON and a page; and where the failure is plain, with the verdict that names it.
+Every case must end with all verdicts, JSON and a page; and where the failure is plain, with the verdict that names it.
 """
 
 from __future__ import annotations
