@@ -433,7 +433,7 @@ class Averaging(nn.Module):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("inputs", "outputs"), [(2, 5), (4, 4), (5, 1)])
+@pytest.mark.parametrize(("inputs", "outputs"), [(2, 5), (4, 4), (5, 1), (9, 12)])
 def test_gradients_of_the_stacked_product_are_those_of_numbers_slightly_moved(
     inputs: int, outputs: int, bias: bool
 ) -> None:
