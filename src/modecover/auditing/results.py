@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from modecover.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """The version of the JSON. It grows when a field changes its meaning or goes."""
 
 ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
@@ -23,9 +23,6 @@ ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test
 
 NORMAL = 1.96
 """Standard errors to each side of a 95 % interval."""
-
-LARGEST_SOUND = 0.04
-"""What most verdicts let pass: they fire where the interval of the effect lies beyond this and beyond the null."""
 
 Better = Literal["higher", "lower"] | None
 Flags = npt.NDArray[np.bool_]
@@ -79,7 +76,8 @@ class Verdict:
     unit: str
     """What the effect counts: "share of the real mass", "ratio of standard deviations", ..."""
     null: Estimate
-    """The same statistic with real samples in the generator's place, at the same sample sizes."""
+    """Where the effect lies for real samples in the generator's place, at the same sample sizes: shares are what goes
+    beyond these, so that theirs is 0, with a range."""
     sentence: str
     """What it means, in one plain sentence."""
     evidence: Mapping[str, float] = field(default_factory=dict)
@@ -115,20 +113,6 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class NoiseSweep:
-    """The missing-mode estimator at each level of input noise."""
-
-    levels: tuple[float, ...]
-    """Standard deviation of the noise, ascending, in units of the features."""
-    missing: tuple[Estimate, ...]
-    """Share of the real mass judged missing, at each level."""
-    null: tuple[float, ...]
-    """The same with held-out real samples in the generator's place."""
-    plateau: tuple[float, float] | None = None
-    """First and last level of the range whose reading is reported; None where there is none."""
-
-
-@dataclass(frozen=True)
 class Bins:
     """Real and generated samples counted in bins that were fixed on real data."""
 
@@ -151,7 +135,6 @@ class NeighbourDistances:
 class Curves:
     """What is plotted; None where it was not computed."""
 
-    noise: NoiseSweep | None = None
     bins: Bins | None = None
     neighbours: NeighbourDistances | None = None
 
@@ -163,7 +146,7 @@ class Missed:
     index: int
     """Of the row of the real samples."""
     score: float
-    """How surely it is missed; larger is surer."""
+    """How many generated samples its region lacks."""
 
 
 @dataclass(frozen=True)

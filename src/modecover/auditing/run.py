@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,11 @@ from modecover.auditing.verdicts import VERDICTS
 from modecover.data.base import usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
+from modecover.features.kept import Kept
 from modecover.files import plain, replacing, writing
-from modecover.kinds import checked, fields_of, shown
+from modecover.kinds import fields_of
 from modecover.limits import byte_count
-from modecover.metrics.arrays import as_array
-from modecover.metrics.missing import LEVELS
-
-LARGEST_LEVEL = 1e6
-"""Of noise, in its unit: far beyond what leaves anything of the data."""
+from modecover.metrics.arrays import Integers, as_array
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -124,7 +121,6 @@ def audit(
     labels: npt.ArrayLike | None = None,
     features: str | Extractor | Callable[[Any], Any] = "auto",
     encoder: Callable[[Any], Any] | None = None,
-    noise: Sequence[float] = LEVELS,
     samples: int = SAMPLES,
     seed: int = 0,
     memory: str | int = 10**9,
@@ -147,7 +143,6 @@ def audit(
             the labels), "inception:FILE" (weights for torch-fidelity's network), an `Extractor`, or a function of
             samples (n, ...). "auto": the classifier for images with labels, else pixels.
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
-        noise: levels of the missing-mode estimator's sweep, in units of `modecover.metrics.missing.noise_unit`.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
         memory: bytes that distances and tables of products may take at a time, as a number or in words such as "1GB".
@@ -161,9 +156,6 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
-    levels = checked("noise", noise, Sequence[float])
-    if not levels or not all(0 < level <= LARGEST_LEVEL for level in levels):
-        raise UserError(f"noise is {shown(noise)}: give at least one level, above 0 and at most {LARGEST_LEVEL:g}.")
     room = byte_count(memory) if isinstance(memory, str) else memory
     usable_device(device)
     tell: Progress = progress or (lambda stage, done: None)
@@ -199,12 +191,12 @@ def audit(
             )
         classes = classes.astype(np.int64)
 
-    told = lambda done, total: tell("classifier", done / total)
-    extractor = fit_features(features, rows.kept, classes, seed=seed, device=device, memory=room, progress=told)
+    def fit(own: Kept, of_own: Integers | None) -> Extractor:
+        told = lambda done, total: tell("classifier", done / total)
+        return fit_features(features, own, of_own, seed=seed, device=device, memory=room, progress=told)
+
     codes = None if encoder is None else by_function(encoder)
-    evidence = Evidence(
-        parts, extractor, labels=classes, encoder=codes, noise=levels, seed=seed, memory=room, tell=tell
-    )
+    evidence = Evidence(parts, fit, labels=classes, encoder=codes, seed=seed, memory=room, tell=tell)
     found = Audit(
         verdicts=tuple(judge(evidence) for judge in VERDICTS),
         metrics=findings.metrics(evidence),
@@ -213,10 +205,11 @@ def audit(
         starved=findings.starved(evidence),
         copies=findings.copies(evidence),
         settings={
-            "features": extractor.identity,
+            "features": evidence.chosen.extractor.identity,
             "surface": evidence.surface.extractor.identity,
             "neighbour": evidence.surface.near.k,
-            "bins": len(evidence.bins),
+            "cells": len(evidence.halves[0].regions.cells),
+            "clusters": len(evidence.comparison.z),
             "samples": samples,
             "seed": seed,
         },

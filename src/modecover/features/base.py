@@ -33,6 +33,8 @@ class Extractor:
     function: Callable[[Floats32], npt.ArrayLike | Tensor]
     row_wise: bool = field(default=False, kw_only=True)
     """Whether a sample's features depend on no other sample: then the function is given one block after another."""
+    fitted: bool = field(default=False, kw_only=True)
+    """Whether they were fitted to samples, whose own features then say more than those of others would."""
 
     @property
     def identity(self) -> str:

@@ -57,6 +57,10 @@ class Kept:
     def __getitem__(self, rows: int | slice) -> Floats32:
         return _floats(self.stored[rows])
 
+    def part(self, rows: npt.NDArray[np.int64]) -> Kept:
+        """The rows of these numbers, as they are stored."""
+        return Kept(self.stored[rows])
+
     def columns(self, part: slice) -> Floats32:
         """Some of the numbers of every row, (n, c)."""
         return _floats(self.stored.reshape(len(self.stored), -1)[:, part])

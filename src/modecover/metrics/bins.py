@@ -80,8 +80,10 @@ class BinComparison:
         return (len(self.starved) + len(self.crowded)) / len(self.z)
 
 
-@held(bins=1, seed=0, rounds=1)
-def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30) -> Bins:
+@held(bins=1, seed=0, rounds=1, rows_in_a_bin=1)
+def fit_bins(
+    real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30, rows_in_a_bin: int = ROWS_IN_A_BIN
+) -> Bins:
     """Cluster real rows by k-means (k-means++ start, Lloyd's rounds).
 
     Args:
@@ -95,7 +97,7 @@ def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 3
     """
     rows = as_rows(real, "real")
     random = np.random.default_rng(seed)
-    centres = _first_centres(rows, max(1, min(bins, len(rows) // ROWS_IN_A_BIN)), random)
+    centres = _first_centres(rows, max(1, min(bins, len(rows) // rows_in_a_bin)), random)
     labels = torch.full((len(rows),), -1, device=rows.device)
     for _ in range(rounds):
         found = _nearest(rows, centres)

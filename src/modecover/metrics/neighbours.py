@@ -107,6 +107,45 @@ class NeighbourStatistics:
     collisions: Collisions
 
 
+@dataclass(frozen=True)
+class Held:
+    """Rows held against a reference that they are not part of. All arrays have one element for each row."""
+
+    nearest: Neighbours
+    """The row of the reference that is nearest."""
+    spacing: Floats
+    """The distance of that one to the nearest other row of the reference."""
+    radius: Floats
+    """Its distance to the k-th."""
+
+
+@held(k=1)
+def held_against(reference: ArrayLike, rows: ArrayLike, *, k: int, memory: int = MEMORY) -> Held:
+    """The nearest row of the reference (n, d), with its own neighbourhood, for each of the rows (m, d).
+
+    Args:
+        k: of `radius`; at most n - 1.
+        memory: as for `neighbour_statistics`.
+
+    Raises:
+        UserError: the shapes do not fit, or a number is not finite.
+    """
+    x, y = _points(list(as_pair(reference, rows)), memory)
+    near, within = Candidates(y, x, 1), Candidates(x, x, k, torch.arange(len(x), device=x.rows.device))
+    for i, j, bounds in blocks_between(y, x):
+        near.offer(i, j, bounds)
+    for i, j, bounds in blocks_within(x):
+        if i == j:
+            bounds.fill_diagonal_(torch.inf)  # no row is its own neighbour
+        else:
+            within.offer(j, i, bounds.T)
+        within.offer(i, j, bounds)
+    found = near.settle(1)
+    index = found.index.cpu().numpy()
+    own = [within.settle(order).squares.sqrt().mul(x.frame.scale).cpu().numpy()[index] for order in (1, k)]
+    return Held(Neighbours(index, found.squares.sqrt().mul(x.frame.scale).cpu().numpy()), *own)
+
+
 @held()
 def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     """The coverage expected where n real and m fake rows come from one continuous law.
