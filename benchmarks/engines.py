@@ -17,7 +17,7 @@ from modecover.engine import replay
 from modecover.engine.engine import Engine
 from modecover.random import derive_seed
 from modecover.runs.build import build_engine
-from modecover.runs.resolve import resolve
+from modecover.runs.settings import resolve
 
 PARTS = ("data", "forward and all else", "backward", "optimiser")
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import modecover
-from modecover.auditing.inputs import Samples, read_samples, require_alike
+from modecover.auditing.inputs import read_samples, require_alike
 from modecover.errors import UserError
 
 POINTS = np.random.default_rng(0).normal(size=(40, 3))
@@ -206,11 +206,6 @@ def test_what_cannot_be_audited_is_refused_in_one_sentence(here, source, sentenc
         read_samples(source, "fake")
 
 
-def test_a_request_for_no_samples_is_refused():
-    with pytest.raises(UserError, match="0 real samples were asked for"):
-        read_samples("ring", count=0)
-
-
 def test_samples_of_another_shape_are_refused_with_the_cure():
     real = read_samples(PIXELS)
     for other, cure in ((PIXELS[:, :4], "size=5 and channels=1 to make them alike"), (POINTS, "as many columns")):
@@ -219,13 +214,6 @@ def test_samples_of_another_shape_are_refused_with_the_cure():
         ):
             require_alike(real, read_samples(other, "fake"), "fake")
     require_alike(real, read_samples(PIXELS[:3], "fake"), "fake")
-
-
-def test_samples_that_were_read_are_handed_through():
-    samples = read_samples(POINTS)
-    assert read_samples(samples, "fake") is samples
-    assert repr(samples) == "Samples('array', count=40, shape=(3,))"
-    assert isinstance(samples, Samples)
 
 
 def test_a_function_may_go_to_another_folder(here):

@@ -154,12 +154,15 @@ def test_of_images_the_likelihood_is_taken_in_features_unless_it_is_said(monkeyp
     x = torch.zeros(2, 1, 2, 2)
     y = torch.tensor([[[[1.0, -1.0], [0.0, 0.0]]], [[[2.0, 0.0], [0.0, 1.0]]]])
 
-    def judge(images, head):
-        assert head == "features"
-        return images.sum(dim=3).flatten(1)
+    def judge(images, head="adversarial"):
+        return images.sum(dim=3).flatten(1) if head == "features" else images.flatten(1).sum(dim=1)
 
     def minus_log_likelihood(**settings):
-        return method(**settings)._minus_log_likelihood(judge, x, y).item()
+        step = method(**settings).step(
+            lambda z, kind="prior": y, lambda x: torch.zeros(2, 2), judge, lambda: x, lambda: 0
+        )
+        _, (_, of_e), _ = next(step)
+        return of_e["likelihood"].item()
 
     assert minus_log_likelihood() == (0 + 0 + 4 + 1) / 2 / 2
     assert minus_log_likelihood(distance="feature") == minus_log_likelihood()
@@ -181,7 +184,7 @@ def test_settings_that_do_not_fit_are_refused(name, settings, batch, sentence):
 
 @pytest.mark.parametrize("name", ["vae", "aae", "wae-gan", "wae-mmd", "vaegan"])
 def test_presets_name_settings_that_exist_and_networks_that_can_be_built(name):
-    from modecover.runs.resolve import resolve
+    from modecover.runs.settings import resolve
 
     channels = {"mnist": 1, "celeba": 3, "cifar": 3}
     for full_name in registry.get(name).presets:

@@ -22,7 +22,7 @@ from modecover.losses import moment_kl
 from modecover.methods import registry
 from modecover.networks import SplitBatchNorm, from_config
 from modecover.runs.build import build_engine, build_networks
-from modecover.runs.resolve import resolve
+from modecover.runs.settings import resolve
 
 
 def built(method: str, shape: tuple[int, ...], **settings: Any) -> dict[str, nn.Module]:

@@ -17,18 +17,19 @@ from tiny import METHODS, engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
-from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
 from modecover.engine.replay import CAPTURE_WARM_UP, Buffers, CapturedSteps
 from modecover.engine.schedules import Schedule
+from modecover.engine.state import EngineOptions
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import Feed, Generator, Updates
 from modecover.runs import checkpoint
 from modecover.runs.build import build_engine
 from modecover.runs.listener import Listener
-from modecover.runs.resolve import resolve
 from modecover.runs.run import train
+from modecover.runs.settings import resolve
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU, and there is none here")
 
@@ -222,7 +223,7 @@ def linear_engine(rows: Tensor, lr: float, steps: int, schedule: str) -> Engine:
         data=SimpleNamespace(batch=lambda position, part=0, parts=1: rows),
         prior=SimpleNamespace(rows=lambda count, device: rows),  # type: ignore[arg-type]
         seeds=[0],
-        device="cuda",
+        device=torch.device("cuda"),
         options=EngineOptions(batch=len(rows), steps=steps, lr_schedule=Schedule.parse(schedule)),
     )
 

@@ -22,7 +22,8 @@ from test_ivgan_closed_form import box as ivgan_box
 from test_ivgan_closed_form import known_draws, preset
 from test_methods_closed_form import CASES
 
-from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.engine import Engine
+from modecover.engine.state import EngineOptions
 from modecover.methods import registry
 
 IVGAN_CASES = [

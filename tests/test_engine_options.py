@@ -16,18 +16,19 @@ from tiny import engine_of
 from torch import Tensor, nn
 
 from modecover.data import open_data
-from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.engine import Engine
 from modecover.engine.finite import FiniteWatch, NonFiniteError
 from modecover.engine.processes import Processes
 from modecover.engine.schedules import Schedule
 from modecover.engine.stacked import stack
+from modecover.engine.state import EngineOptions
 from modecover.engine.updates import Gradients
 from modecover.methods.base import Method
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 from modecover.networks import SplitBatchNorm
 from modecover.runs.build import build_engine
-from modecover.runs.resolve import resolve
 from modecover.runs.run import train
+from modecover.runs.settings import resolve
 
 # ----------------------------------------------------------------------------------------------- known gradients
 
@@ -106,7 +107,7 @@ def sgd_engine(
         prior=SimpleNamespace(rows=prior),  # type: ignore[arg-type]
         seeds=seeds,
         options=EngineOptions(batch=len(rows) // len(seeds), **options),
-        processes=processes,
+        processes=processes or Processes(),
     )
 
 

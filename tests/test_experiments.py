@@ -26,8 +26,8 @@ from modecover.experiments.report import table as lines_of
 from modecover.experiments.runner import _run_arm, choose, read_summary, run_experiment
 from modecover.files import plain, write_json
 from modecover.runs.listener import Listener
-from modecover.runs.resolve import resolve
 from modecover.runs.run import train
+from modecover.runs.settings import resolve
 
 TINY = {"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64, "sample_every": 0}
 

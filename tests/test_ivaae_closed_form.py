@@ -22,7 +22,7 @@ from modecover.losses import not_class
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
 from modecover.random import Streams, active
-from modecover.runs.resolve import resolve
+from modecover.runs.settings import resolve
 
 NAMES = ["ivaae-bw", "ivaae-rad", "ivaae-svgd"]
 
@@ -274,7 +274,7 @@ def test_an_optimal_discriminator_leaves_log_t_plus_1_minus_js(codes, t):
     [
         ("ivaae-bw", {"t": 3}, 16, 8, "t = 3 equal blocks do not divide 16 latent dimensions: use t = 1, 2, 4, 8, 16"),
         ("ivaae-bw", {"t": 0}, 16, 8, "t is 0: .* at least one"),
-        ("ivaae-rad", {"intervention": "spiral"}, 16, 8, "'spiral': choose 'block', 'cumulative', 'radial'"),
+        ("ivaae-rad", {"intervention": "spiral"}, 16, 8, "'spiral': choose block, cumulative, radial"),
         ("ivaae-svgd", {}, 16, 1, "at least 2"),
         ("ivaae-svgd", {"iterations": 0}, 16, 8, "iterations is 0"),
         ("ivaae-svgd", {"bandwidth": 0.0}, 16, 8, "bandwidth is 0"),

@@ -275,7 +275,7 @@ def test_svgd_as_an_intervention_moves_each_row_to_its_own_stage():
     [
         ({"penalty": 2.0}, "bce has no gradient penalty: leave penalty out, or use wgan-gp or relativistic"),
         ({"intervention": "cumulative", "k": 4}, "k = 4 makes 3 equal blocks, which do not divide 8"),
-        ({"intervention": "spin"}, "'spin': choose 'block', 'cumulative', 'radial', 'svgd' or 'identity'"),
+        ({"intervention": "spin"}, "'spin': choose block, cumulative, radial, svgd or identity"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, sentence):

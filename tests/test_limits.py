@@ -19,9 +19,8 @@ from modecover.methods import registry
 from modecover.runs.build import build_engine, build_networks
 from modecover.runs.fitting import networks_that_fit, require_fit
 from modecover.runs.listener import Listener
-from modecover.runs.resolve import resolve
 from modecover.runs.run import train
-from modecover.runs.settings import Settings
+from modecover.runs.settings import Settings, resolve
 
 CPU = torch.device("cpu")
 

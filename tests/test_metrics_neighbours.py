@@ -255,8 +255,8 @@ def test_bounds_enclose_the_exact_distances(dtype, monkeypatch):
     rows[100:200] = rows[:100] * (1 + 1e-6 * torch.from_numpy(random.standard_normal((100, 200))))
     around = pairwise.Frame.around([rows])
     points = pairwise.Points(rows, pairwise.Frame(around.centre, around.scale, dtype), keep=True, block=300)
-    whole = slice(0, 300)
-    low = pairwise.lower_bounds(points, whole, points, whole).double()
+    ((_, _, bounds),) = pairwise.blocks(points, points)
+    low = bounds.double()
     exact = torch.from_numpy(distances(rows.numpy(), rows.numpy()) / points.frame.scale) ** 2
     assert (low <= exact).all()
     assert (exact <= low + points.slack[:, None] + points.slack).all()

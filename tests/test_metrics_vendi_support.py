@@ -10,7 +10,6 @@ from scipy import linalg, stats
 
 from modecover.errors import UserError
 from modecover.metrics import equal_rows, support_size, vendi_score
-from modecover.metrics.support import _poisson_interval
 
 
 @pytest.mark.parametrize(("n", "d"), [(30, 80), (200, 7), (50, 50), (40, 1)])
@@ -71,9 +70,11 @@ def test_no_agreement_bounds_the_support_from_below():
 
 @pytest.mark.parametrize("count", [0, 1, 7, 300])
 def test_the_poisson_interval_is_garwoods(count):
-    low, high = _poisson_interval(count)
-    assert high == pytest.approx(stats.chi2.ppf(0.975, 2 * count + 2) / 2)
-    assert low == pytest.approx(stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0)
+    """Of `count` pairs that have no sample in common, which agree no more unevenly than by chance."""
+    found = support_size(np.repeat([1, 0], [2 * count, 1000 - 2 * count]))
+    assert found.pairs == count
+    assert 499_500 / found.low == pytest.approx(stats.chi2.ppf(0.975, 2 * count + 2) / 2)
+    assert 499_500 / found.high == pytest.approx(stats.chi2.ppf(0.025, 2 * count) / 2 if count else 0)
 
 
 def test_bad_input_is_named():

@@ -16,7 +16,7 @@ from huggingface_hub import ModelHubMixin
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from modecover.engine.prior import Prior
+from modecover.engine.state import Prior
 from modecover.errors import UserError
 from modecover.networks import DCGANEncoder, DCGANGenerator, MLPEncoder, MLPGenerator, ResidualGenerator
 from modecover.runs import records

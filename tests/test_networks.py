@@ -322,7 +322,7 @@ def test_a_bad_description_is_refused():
         networks.from_config({"class": "MLPGenerator", "arguments": {"latent": 2, "shape": [2], "depth": 3}})
     with pytest.raises(UserError, match='"class" and its "arguments"'):
         networks.from_config({"name": "MLPGenerator"})
-    with pytest.raises(UserError, match="no activation 'swish'"):
+    with pytest.raises(UserError, match="activation is 'swish': choose relu"):
         MLPGenerator(2, (2,), activation="swish")
 
 

@@ -256,7 +256,7 @@ def test_a_file_named_like_a_library_does_not_stand_before_it_later(here):
 def test_the_page_s_experiment_can_be_declared():
     names: dict[str, object] = {}
     exec(block("Adding an experiment"), names)
-    from modecover.runs.resolve import resolve
+    from modecover.runs.settings import resolve
 
     for table in names["EXPERIMENT"].tables:
         for arm in table.arms:

@@ -140,9 +140,8 @@ def test_scatter_colours_tell_good_from_stray() -> None:
     good, stray = (without_legend(points_picture(points, landmarks)) for points in (near, far))
     assert share_of(good, GOOD) > 0 and share_of(good, STRAY) == 0
     assert share_of(stray, STRAY) > 0 and share_of(stray, GOOD) == 0
-    assert share_of(stray, QUIET) > share_of(
-        without_legend(points_picture(far)), QUIET
-    )  # the circles about the centres
+    plain = without_legend(points_picture(far, Landmarks()))
+    assert share_of(stray, QUIET) > share_of(plain, QUIET)  # the circles about the centres
     assert good.size == stray.size
 
 
@@ -155,26 +154,23 @@ def test_samples_outside_the_limits_are_told() -> None:
 
 @pytest.mark.parametrize("samples", [torch.zeros(1, 2), torch.full((3, 2), math.nan), torch.zeros(0, 2), [[0.0, 1.0]]])
 def test_poor_samples_are_drawn_all_the_same(samples: Any) -> None:
-    assert points_picture(samples, title="title").height > 100
+    assert points_picture(samples, Landmarks(), "title").height > 100
 
 
 def test_points_of_another_dimension_are_refused() -> None:
     with pytest.raises(UserError, match=r"\(N, 2\)"):
-        points_picture(torch.zeros(5, 3))
+        points_picture(torch.zeros(5, 3), Landmarks())
 
 
-@pytest.mark.parametrize("kind", ["points", "images"])
-def test_comparison_has_a_panel_for_each_method_and_seed(kind: str) -> None:
+def test_comparison_has_a_panel_for_each_method_and_seed() -> None:
     """The target is one colour, the rows others: each row's share grows with its seeds."""
-    landmarks: Landmarks | None
-    if kind == "points":
-        near, far, landmarks = CENTRES.repeat(80, 1), CENTRES.repeat(80, 1) * 0.4, Landmarks(CENTRES, 0.05)
-    else:
-        near, far, landmarks = _flat(GOOD), _flat(STRAY), None
-    both = comparison_picture(near, {"GAN": [far, far], "IVGAN": [near, near]}, landmarks, {"GAN": ["1/2 modes"]})
-    stray = comparison_picture(near, {"GAN": [far, far], "IVGAN": [far, far]}, landmarks)
-    if kind == "points":
-        both, stray = without_legend(both), without_legend(stray)
+    near, far, landmarks = CENTRES.repeat(80, 1), CENTRES.repeat(80, 1) * 0.4, Landmarks(CENTRES, 0.05)
+
+    def compared(other: Tensor, captions: dict[str, list[str]]) -> Image.Image:
+        rows = {"GAN": [far, far], "IVGAN": [other, other]}
+        return without_legend(comparison_picture(near, rows, landmarks, captions, seeds=(0, 1)))
+
+    both, stray = compared(near, {"GAN": ["1/2 modes"]}), compared(far, {})
     assert 0 < share_of(both, STRAY) < share_of(stray, STRAY)
     assert share_of(both, GOOD) == pytest.approx(3 * share_of(stray, GOOD), rel=0.25)  # three panels, then one
 
@@ -186,11 +182,13 @@ def test_pictures_of_points_say_what_their_signs_mean() -> None:
         return image.crop((0, image.height - 77, *image.size))
 
     near, landmarks = CENTRES.repeat(50, 1), Landmarks(CENTRES, 0.05)
-    for picture in (points_picture(near, landmarks), comparison_picture(near, {"GAN": [near] * 3}, landmarks)):
+    for picture in (
+        points_picture(near, landmarks),
+        comparison_picture(near, {"": [near] * 3}, landmarks, seeds=range(3)),
+    ):
         assert share_of(legend(picture), GOOD) > 0 and share_of(legend(picture), STRAY) > 0
     (signs,) = _figure(4, 4, Landmarks(points=near)).legends
     assert [text.get_text() for text in signs.get_texts()] == ["sample", "data"]
-    assert share_of(comparison_picture(_flat(QUIET), {"GAN": [_flat(QUIET)]}), GOOD) == 0
 
 
 def test_seeds_are_told_apart_where_curves_are_theirs() -> None:
@@ -209,16 +207,11 @@ def test_seeds_are_told_apart_where_curves_are_theirs() -> None:
     assert [name for name, _, _ in labels({"real": {"": one}, "fake": {"": two}})] == ["real", "fake"]
 
 
-def _flat(colour: str) -> Tensor:
-    levels = torch.tensor([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 127.5 - 1
-    return levels.reshape(1, 3, 1, 1).expand(16, 3, 8, 8)
-
-
 def test_nothing_to_compare_is_a_sentence() -> None:
     nothing: list[dict[str, list[Tensor]]] = [{}, {"GAN": []}]
     for rows in nothing:
         with pytest.raises(UserError, match="nothing to compare"):
-            comparison_picture(CENTRES, rows)
+            comparison_picture(CENTRES, rows, Landmarks(), seeds=())
 
 
 def test_curves_are_sorted_into_panels_by_network_metric_and_seed() -> None:

@@ -16,7 +16,7 @@ from modecover.engine.finite import NonFiniteError
 from modecover.engine.replay import WARM_UP, TracedSteps, stepper, traceable
 from modecover.methods.gan import GAN
 from modecover.runs.build import build_engine
-from modecover.runs.resolve import resolve
+from modecover.runs.settings import resolve
 
 STEPS = WARM_UP + 6
 

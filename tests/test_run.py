@@ -229,7 +229,7 @@ def test_a_non_finite_gradient_names_network_and_seed() -> None:
         ("gan", {"steps": 2.5}, "steps is 2.5: give a whole number"),
         ("gan", {"loss": "hinge"}, "choose nonsaturating or minimax"),
         ("ivlsgan", {"k": 3, "latent": 4}, "k = 3 equal blocks do not divide 4 latent dimensions: use k = 2, 4"),
-        ("ivlsgan", {"intervention": "blok"}, "choose 'block', 'cumulative', 'radial', 'svgd' or 'identity'"),
+        ("ivlsgan", {"intervention": "blok"}, "choose block, cumulative, radial, svgd or identity"),
         ("gan", {"lr_schedule": "1:1,0.5:0"}, "fractions must rise"),
         ("gan", {"batch": 10, "accumulate": 3}, "choose an accumulate that divides it"),
         ("gan", {"networks": "dcgan"}, "DCGAN networks need images"),

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from modecover import networks
-from modecover.engine.engine import Engine, EngineOptions
-from modecover.engine.prior import Prior
+from modecover.engine.engine import Engine
 from modecover.engine.processes import Processes
 from modecover.engine.stacked import stack
+from modecover.engine.state import EngineOptions, Prior
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.random import derive_seed
@@ -78,7 +78,7 @@ def engine_of(
         prior=DoublePrior(LATENT) if dtype == torch.float64 else Prior(LATENT),
         seeds=seeds,
         options=EngineOptions(batch=batch, **options),
-        processes=processes,
+        processes=processes or Processes(),
     )
 
 

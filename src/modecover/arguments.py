@@ -19,18 +19,19 @@ Result = TypeVar("Result")
 
 def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
     """Decorates a public function, and is the first that looks at its arguments: numbers, texts, paths, functions,
-    dictionaries and objects are held against their annotations; arrays and sequences are its own to look at.
-
-    An argument of a name that it does not have, and what memory cannot hold, are told in a sentence too.
-
-    Args:
-        bounds: by the argument's name; see `kinds.Bounds`.
-    """
+    dictionaries and objects are held against their annotations, and `bounds`; arrays and sequences are its own to look
+    at. An argument of a name that it does not have, and what memory cannot hold, are told in a sentence too."""
 
     def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         signature = inspect.signature(function)
         names = [name for name in signature.parameters if name != "self"]
+        gathered = [name for name, parameter in signature.parameters.items() if parameter.kind.name.startswith("VAR_")]
         gathers = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+
+        @functools.cache
+        def plain_kinds() -> dict[str, Any]:  # not before the first call, when what annotations name is imported
+            hints = typing.get_type_hints(function).items()
+            return {name: kind for name, kind in hints if _is_plain(kind) and name not in gathered}
 
         @functools.wraps(function)
         @within_limits()
@@ -39,7 +40,7 @@ def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[A
                 unknown = f"{strangers[0]!r}{nearest(strangers[0], names)}"
                 raise UserError(f"{function.__name__} has no option {unknown}; it has {', '.join(names)}.")
             given = signature.bind(*args, **kwargs)
-            for name, kind in _plain_kinds(function).items():
+            for name, kind in plain_kinds().items():
                 if name in given.arguments:
                     value = checked(name, given.arguments[name], kind)
                     given.arguments[name] = bounded(name, value, bounds.get(name))
@@ -50,20 +51,11 @@ def held(**bounds: Bounds) -> Callable[[Callable[Arguments, Result]], Callable[A
     return decorate
 
 
-@functools.cache
-def _plain_kinds(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations, by argument, that a value can be held against without a look into it."""
-    parameters = inspect.signature(function).parameters
-    gathered = [name for name, parameter in parameters.items() if parameter.kind.name.startswith("VAR_")]
-    hints = typing.get_type_hints(function).items()
-    return {name: kind for name, kind in hints if _is_plain(kind) and name not in (*gathered, "return")}
-
-
 def _is_plain(kind: Any) -> bool:
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType):
+    """Whether a value can be held against the annotation without a look into it."""
+    cls = typing.get_origin(kind) or kind
+    if cls in (Union, types.UnionType):
         return all(map(_is_plain, typing.get_args(kind)))
-    cls = origin or kind
-    sequence = isinstance(cls, type) and issubclass(cls, Sequence) and cls is not str
-    foreign = sequence or cls is Any or getattr(cls, "_is_protocol", False)
-    return origin is Literal or (isinstance(cls, type) and not foreign)
+    if not isinstance(cls, type) or cls is Any or getattr(cls, "_is_protocol", False):
+        return cls is Literal
+    return cls is str or not issubclass(cls, Sequence)

@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Union
 
-from modecover.errors import UserError
+from modecover.errors import UserError, printable
 
 Bounds = int | tuple[float, float] | list[Any]
 """Of a value: the smallest number, or (smallest, largest), or all that can be chosen, letters of either case."""
@@ -55,6 +55,13 @@ def joined(choices: Sequence[Any]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
+def counted(names: Iterable[str], most: int = 20) -> str:
+    """The first `most` of `names` with commas, each cut to 100 letters, and how many more there are."""
+    listed = [printable(name)[:100] for name in names]
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """ " (did you mean X?)" for the choice most like `word`; empty where none is like it."""
     near = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.6)
@@ -64,14 +71,9 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 def checked(name: str, value: Any, kind: Any) -> Any:
     """`value` as the annotation `kind` declares it: NumPy's numbers become Python's, whole numbers may be floats.
 
-    Args:
-        name: of the field or argument, for the sentence.
-        value: anything.
-        kind: int, float, bool, str or another class; a `Literal`; a tuple or sequence of one of these; a choice of any
-            of these and None. Whole numbers lie within 64 bits and numbers within float32; neither is a truth value.
-
-    Raises:
-        UserError: it is of another kind, NaN, infinite or too large.
+    A kind is int, float, bool, str or another class; a `Literal`; a tuple or sequence of one of these; a choice of any
+    of these and None. Whole numbers lie within 64 bits and numbers within float32; neither is a truth value. Raises
+    `UserError`, which names `name`, where the value is of another kind, NaN, infinite or too large.
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
@@ -97,17 +99,12 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise UserError(f"{name} is {shown(value)}: give a list or tuple, each entry {_words(options[0])}.")
         return tuple(checked(f"an entry of {name}", entry, options[0]) for entry in value)
-    if kind in (int, float):
-        return _number(name, value, kind)
-    if isinstance(origin or kind, type) and not isinstance(value, origin or kind):
+    is_number = kind in (int, float)
+    wanted = {int: numbers.Integral, float: numbers.Real}.get(kind, origin or kind)
+    if (is_number and isinstance(value, bool)) or (isinstance(wanted, type) and not isinstance(value, wanted)):
         raise UserError(f"{name} is {shown(value)}: give {_words(kind)}.")
-    return value
-
-
-def _number(name: str, value: Any, kind: type) -> int | float:
-    wanted = numbers.Integral if kind is int else numbers.Real
-    if isinstance(value, bool) or not isinstance(value, wanted):
-        raise UserError(f"{name} is {shown(value)}: give {_words(kind)}.")
+    if not is_number:
+        return value
     try:
         number: int | float = kind(value)
     except OverflowError:
@@ -140,11 +137,8 @@ def fields_of(cls: type) -> Mapping[str, Any]:
 
 
 def check_fields(instance: Any) -> None:
-    """Hold each field of a dataclass against its annotation, and put NumPy's numbers and ints for floats right.
-
-    Raises:
-        UserError: a field is of another kind; the sentence names it.
-    """
+    """Hold each field of a dataclass against its annotation, see `checked`, and put NumPy's numbers and ints for floats
+    right."""
     for name, kind in fields_of(type(instance)).items():
         given = getattr(instance, name)
         value = checked(name, given, kind)
@@ -171,10 +165,7 @@ def bounded(name: str, value: Any, bounds: Bounds | None) -> Any:
 
 def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """`arguments`, by name, as the annotations of `function` (or of a class's constructor) declare them.
-
-    Raises:
-        UserError: one is of another kind, or `function` has no argument of its name.
-    """
+    Raises `UserError` where one is of another kind, or `function` has no argument of its name."""
     called: Any = function
     hints = typing.get_type_hints(called.__init__ if inspect.isclass(called) else called)
     hints.pop("return", None)

@@ -30,39 +30,35 @@ _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2*
 MOST_BYTES = 2**60
 """No machine has more, so that a larger number is a slip of the pen."""
 
-_TOO_LONG = re.compile(
-    r"without overflow|Overflow when unpacking|int too (large|big)|too large to convert", re.IGNORECASE
-)
+_TOO_LONG = re.compile(r"without overflow|Overflow when unpacking|int too (large|big)|too large to convert", re.I)
 """How they say that a number does not fit its type."""
 
 
 def free_memory(device: torch.device | None = None) -> float:
-    """Bytes that can still be had, infinity where the system does not say.
-
-    On the CPU that is the physical memory available, swap included, within the limit of the control group (of a
-    container); on a GPU its free memory.
-    """
+    """Bytes that can still be had, infinity where the system does not say: on the CPU the physical memory available,
+    swap included, within the limit of the control group (of a container); on a GPU its free memory."""
     if device is not None and device.type == "cuda":
         import torch
 
         return float(torch.cuda.mem_get_info(device)[0])
-    return min(_of_the_machine(), _of_the_group())
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = 1024.0 * sum(int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
+    except (OSError, KeyError, ValueError):
+        try:  # no Linux: all there is, which is not less than what is free
+            free = float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, OSError, ValueError):
+            free = math.inf
+    return min(free, _of_the_group())
 
 
 def require_memory(what: str, size: float, cure: str, device: torch.device | None = None) -> None:
-    """Raise unless `size` bytes are free.
+    """Raise `UserError` unless `size` bytes, the least that is taken, are free on the device (the CPU if not given).
 
-    Args:
-        what: takes the memory, as the sentence begins: "3,000 samples of shape (2,)".
-        size: the least that it takes, in bytes.
-        cure: what to do instead: "ask for fewer samples".
-        device: where; the CPU if not given.
-
-    Raises:
-        UserError: so much is not free; the sentence has both numbers.
+    The sentence begins with `what` takes them, "3,000 samples of shape (2,)", has both numbers, and ends with the
+    `cure`: "ask for fewer samples".
     """
-    free = free_memory(device)
-    if size > free:
+    if size > (free := free_memory(device)):
         where = "" if device is None or device.type == "cpu" else f" on {device}"
         needed, left = readable(size), readable(free)
         raise UserError(f"{what} do not fit into memory{where}: {needed} at least, and {left} are free; {cure}.")
@@ -76,12 +72,12 @@ def byte_count(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def bytes_of(name: str, given: int | str, least: int = 0) -> int:
+def bytes_of(name: str, given: int | str) -> int:
     """The argument `name` in bytes: a number of them, or words. Raises `UserError` where it is no amount of memory."""
     with about(name):
         count = byte_count(given) if isinstance(given, str) else given
-    if not least <= count <= MOST_BYTES:
-        raise UserError(f"{name} is {count:.3g}: give at least {least} and at most {MOST_BYTES:,} bytes, or as in 1GB.")
+    if not 0 <= count <= MOST_BYTES:
+        raise UserError(f"{name} is {count:.3g}: give at least 0 and at most {MOST_BYTES:,} bytes, or as in 1GB.")
     return count
 
 
@@ -92,14 +88,14 @@ def readable(size: float) -> str:
 
 
 def explained(error: BaseException) -> str | None:
-    """The sentence for an error that says the machine cannot do what was asked; None for any other error.
-
-    These are a want of memory, whoever says so, a number too large for its type, and a file name that cannot be.
-    """
+    """The sentence for an error that says the machine cannot do what was asked (a want of memory, whoever says so, a
+    number too large for its type, a file name that cannot be); None for any other error."""
     words = " ".join(str(error).split())
     vague = isinstance(error, RuntimeError | TypeError | ValueError)
     if isinstance(error, MemoryError) or (vague and _TOO_LARGE.search(words)):
-        return f"This does not fit into memory{_asked(words)}: make it smaller, or use a machine with more."
+        asked = re.search(r"tried to allocate (\d+) bytes|allocate ([\d.]+ [KMGTPE]?i?B)", words)
+        more = f" ({asked[2] or readable(int(asked[1]))} more were asked for)" if asked else ""
+        return f"This does not fit into memory{more}: make it smaller, or use a machine with more."
     if isinstance(error, OverflowError) or (vague and _TOO_LONG.search(words)):
         return "A number is too large to be computed with: give a smaller one."
     if isinstance(error, UnicodeEncodeError) and "surrogates" in words:
@@ -119,27 +115,6 @@ def within_limits() -> Iterator[None]:
         if sentence is None:
             raise
         raise UserError(sentence) from error
-
-
-def _asked(words: str) -> str:
-    """ " (7.28 TiB more were asked for)" where the allocator says how much it was."""
-    if found := re.search(r"tried to allocate (\d+) bytes", words):
-        return f" ({readable(int(found[1]))} more were asked for)"
-    if found := re.search(r"(?:allocate|Unable to allocate) ([\d.]+ [KMGTPE]?i?B)", words):
-        return f" ({found[1]} more were asked for)"
-    return ""
-
-
-def _of_the_machine() -> float:
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        return 1024.0 * sum(int(lines[name].split()[0]) for name in ("MemAvailable", "SwapFree"))
-    except (OSError, KeyError, ValueError):
-        pass
-    try:  # no Linux: all there is, which is not less than what is free
-        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return math.inf
 
 
 def _of_the_group() -> float:

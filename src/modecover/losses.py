@@ -1,7 +1,5 @@
 """Losses and divergences in closed form. Scores are logits, shape (B,); every loss is a scalar to descend."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from torch.nn import functional as F
 
 from modecover import random
 from modecover.errors import UserError
-from modecover.kinds import joined
+from modecover.kinds import bounded
 
 Judge = Callable[[Tensor], Tensor]
 """Rows (B, *shape) to scores (B,)."""
@@ -203,15 +201,10 @@ def feature_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
     return F.mse_loss(D(y, head="features"), D(x, head="features").detach())
 
 
-DISTANCES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
-    "pixel": pixel_distance,
-    "feature": feature_distance,
-}
+DISTANCES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {"pixel": pixel_distance, "feature": feature_distance}
 """Reconstruction distances d(x, y) by name, called with (D, x, y); add your own under a new name."""
 
 
 def distance_named(name: str) -> Callable[[Any, Tensor, Tensor], Tensor]:
     """The distance of that name; `UserError` where there is none."""
-    if name not in DISTANCES:
-        raise UserError(f"distance is {name!r}: choose {joined([repr(each) for each in DISTANCES])}.")
-    return DISTANCES[name]
+    return DISTANCES[bounded("distance", name, list(DISTANCES))]

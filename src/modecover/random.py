@@ -90,14 +90,20 @@ def by_seed(x: Tensor) -> Tensor:
 
 def normal_like(x: Tensor) -> Tensor:
     """Standard normal draws of x's shape, each row from its own seed's stream."""
+    return _drawn_like(x, torch.randn, torch.randn_like)
+
+
+def uniform_like(x: Tensor) -> Tensor:
+    """Uniform draws on [0, 1) of x's shape, each row from its own seed's stream."""
+    return _drawn_like(x, torch.rand, torch.rand_like)
+
+
+def _drawn_like(x: Tensor, draw: Callable[..., Tensor], draw_like: Callable[[Tensor], Tensor]) -> Tensor:
     streams = _active.get()
     if streams is None:
-        return torch.randn_like(x)
-
-    def draw(rows: int, generator: torch.Generator) -> Tensor:
-        return torch.randn((rows, *x.shape[1:]), generator=generator, device=x.device, dtype=x.dtype)
-
-    return streams.rows(len(x), draw)
+        return draw_like(x)
+    facts = {"device": x.device, "dtype": x.dtype}
+    return streams.rows(len(x), lambda rows, own: draw((rows, *x.shape[1:]), generator=own, **facts))
 
 
 def gaussian(moments: Tensor) -> Tensor:
@@ -107,18 +113,6 @@ def gaussian(moments: Tensor) -> Tensor:
     """
     mean, log_variance = moments.chunk(2, dim=1)
     return mean + (0.5 * log_variance).exp() * normal_like(mean)
-
-
-def uniform_like(x: Tensor) -> Tensor:
-    """Uniform draws on [0, 1) of x's shape, each row from its own seed's stream."""
-    streams = _active.get()
-    if streams is None:
-        return torch.rand_like(x)
-
-    def draw(rows: int, generator: torch.Generator) -> Tensor:
-        return torch.rand((rows, *x.shape[1:]), generator=generator, device=x.device, dtype=x.dtype)
-
-    return streams.rows(len(x), draw)
 
 
 def integers(high: int, x: Tensor, *, shared: bool = False) -> Tensor:
@@ -133,8 +127,4 @@ def integers(high: int, x: Tensor, *, shared: bool = False) -> Tensor:
     if shared:
         each = [torch.randint(high, (1,), generator=g, device=x.device) for g in streams.generators]
         return torch.cat(each).repeat_interleave(len(x) // len(each))
-
-    def draw(rows: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(high, (rows,), generator=generator, device=x.device)
-
-    return streams.rows(len(x), draw)
+    return streams.rows(len(x), lambda rows, own: torch.randint(high, (rows,), generator=own, device=x.device))

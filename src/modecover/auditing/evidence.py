@@ -15,8 +15,7 @@ import numpy as np
 from modecover.auditing.inputs import Samples
 from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
-from modecover.features.base import Features
-from modecover.features.kept import Kept
+from modecover.features.kept import Features, Kept
 from modecover.metrics.arrays import Floats, Integers, Report
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics

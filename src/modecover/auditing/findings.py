@@ -12,16 +12,14 @@ from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
 from modecover.features import Classifier
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
-from modecover.metrics.labels import label_law, label_modes
+from modecover.metrics.labels import inception_score, label_law, label_modes, mode_scores
 from modecover.metrics.modes import mixture_modes
-from modecover.metrics.scores import inception_score, mode_scores
 from modecover.metrics.support import support_size, vendi_score
 
 METRICS: dict[str, results.Better] = {
     **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
     **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
-    **dict.fromkeys(("modes", "modes-5", "modes-20"), "higher"),
-    **dict.fromkeys(("inception-score", "mode-score", "mode-score-printed"), "higher"),
+    **dict.fromkeys(("modes", "modes-5", "modes-20", "inception-score", "mode-score", "mode-score-printed"), "higher"),
     **dict.fromkeys(("density", "vendi"), None),
 }
 """Keys of all metrics that an audit may have, each with the direction that is better. Those of classes, mixtures and

@@ -42,11 +42,7 @@ class Outcome(NamedTuple):
 
 
 def parse_gate(text: str, side: Side) -> Gate:
-    """The gate in words such as "coverage=0.8".
-
-    Raises:
-        UserError: the words are not KEY=NUMBER.
-    """
+    """The gate in words such as "coverage=0.8". Raises `UserError` where they are not KEY=NUMBER."""
     key, _, number = text.partition("=")
     try:
         bound = float(number)
@@ -83,11 +79,7 @@ def gate_numbers(audit: Findings) -> dict[str, float]:
 
 
 def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
-    """What became of each gate. A number that could not be measured (NaN) breaks its gate.
-
-    Raises:
-        UserError: a gate names a number that this audit does not have.
-    """
+    """What became of each gate; NaN, what could not be measured, breaks it. `UserError`: the audit lacks its number."""
     numbers, outcomes = gate_numbers(audit), []
     for gate in gates:
         value = numbers[_known(gate, numbers, "this audit")]

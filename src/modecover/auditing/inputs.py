@@ -37,6 +37,7 @@ MOST = 10**7
 
 _OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
 _OF_ARRAYS = ("size", "channels", "layout", "value_range")
+_PYTHONS = {*sys.stdlib_module_names, "builtins", "posix", "nt"}
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
 
@@ -71,9 +72,6 @@ class Samples:
     def __len__(self) -> int:
         return len(self.kept)
 
-    def __repr__(self) -> str:
-        return f"Samples({self.name!r}, count={len(self)}, shape={self.shape})"
-
     def facts(self) -> dict[str, Any]:
         """What an audit records of its input: name, count, shape, fingerprint, and of how many rows it is a part."""
         facts = {"name": self.name, "count": len(self), "shape": list(self.shape), "fingerprint": self.fingerprint}
@@ -103,19 +101,15 @@ def read_samples(
         options: of `open_data` (`size`, `channels`, `key`, ...).
 
     Raises:
-        UserError: the source cannot be opened, has NaN or infinite values (the first such row is named), or is a
-            function that fails or returns fewer rows.
+        UserError: the source cannot be opened, holds NaN or infinity (the first such row is named), or is a function
+            that fails or returns fewer rows.
     """
-    if isinstance(source, Samples):
-        return source
-    if count < 1:
-        raise UserError(f"{count} {ROLES[role]} samples were asked for; ask for at least 1.")
-    if unknown := [name for name in options or {} if name not in _OPTIONS]:
+    options = dict(options or {})
+    if unknown := [name for name in options if name not in _OPTIONS]:
         raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
-    own_seed = derive_seed(seed, "audit", role)
+    own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
     try:
-        opened = _open(source, count, own_seed % 2**31, of_seed, dict(options or {}))
-        return _taken(opened, count, own_seed, (options or {}).get("progress") or silent)
+        return _taken(_open(source, count, own_seed % 2**31, of_seed, options), count, own_seed, progress)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
@@ -129,12 +123,11 @@ def require_alike(real: Samples, samples: Samples, role: str) -> None:
             f"real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
         )
     if samples.shape != real.shape:
-        cure = "give both with as many columns"
-        if len(real.shape) == len(samples.shape) == 3:
-            cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike"
+        images = len(real.shape) == len(samples.shape) == 3
+        cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike" if images else ""
         raise UserError(
             f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
-            f"{samples.shape}: {cure}."
+            f"{samples.shape}: {cure or 'give both with as many columns'}."
         )
 
 
@@ -171,37 +164,31 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     elif isinstance(maker, Dataset):
         options.pop("value_range", None)
     elif callable(maker):
-        rows = _called(maker, f"{name}({count})", count, seed)
+        # One call for all rows: a function that seeds itself would repeat its rows in batches.
+        try:
+            own_seed = {"seed": seed} if "seed" in inspect.signature(maker).parameters else {}
+        except (TypeError, ValueError):  # some built-in functions do not tell
+            own_seed = {}
+        cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
+        with _guarded(f"{name}({count})", cure), torch.no_grad():
+            rows = maker(count, **own_seed)
+        if inspect.iscoroutine(rows):
+            rows.close()  # it would warn that nobody awaited it
+        if not isinstance(rows, np.ndarray | torch.Tensor | list | tuple):
+            given = type(rows).__name__
+            raise UserError(f"{name}({count}) returned a {given}; it must return an array or a tensor.")
         options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
     made = rows is not maker
-
-    # A row of numbers is samples of one feature.
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
-        rows = rows[:, None]
+        rows = rows[:, None]  # numbers are samples of one feature
     data = open_data(rows, **options)
+    if made and data.size is not None and data.size < count:
+        raise UserError(
+            f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
+        )
     if made:
-        if data.size is not None and data.size < count:
-            raise UserError(
-                f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
-            )
         data.name = name
     return data
-
-
-def _called(function: Callable[..., Any], call: str, count: int, seed: int) -> Any:
-    """What a function returns, by one call for all rows: one that seeds itself would repeat its rows in batches."""
-    try:
-        options = {"seed": seed} if "seed" in inspect.signature(function).parameters else {}
-    except (TypeError, ValueError):  # some built-in functions do not tell
-        options = {}
-    cure = "It is called with the number of samples wanted, and returns an array or tensor of so many rows."
-    with _guarded(call, cure), torch.no_grad():
-        result = function(count, **options)
-    if inspect.iscoroutine(result):
-        result.close()  # it would warn that nobody awaited it
-    if not isinstance(result, np.ndarray | torch.Tensor | list | tuple):
-        raise UserError(f"{call} returned a {type(result).__name__}; it must return an array or a tensor.")
-    return result
 
 
 def _imported(module: str, name: str) -> Callable[..., Any]:
@@ -209,13 +196,10 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
 
     Functions of Python's own library make no samples, and some of them end the process: they are not called.
     """
-
-    def require_not_pythons(module: str) -> None:
-        if module.partition(".")[0] in {*sys.stdlib_module_names, "builtins", "posix", "nt"}:
-            raise UserError(f"{words} is of Python's own library and makes no samples; name a function of yours.")
-
     words = f"{module}:{name}"
-    require_not_pythons(module)
+    refusal = UserError(f"{words} is of Python's own library and makes no samples; name a function of yours.")
+    if module.partition(".")[0] in _PYTHONS:
+        raise refusal
     with _guarded(f"there is no file, folder or module {module}, or importing it", "Check its name and what is in it."):
         if module.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(module).stem, Path(module).expanduser())
@@ -231,7 +215,8 @@ def _imported(module: str, name: str) -> Callable[..., Any]:
         found = getattr(found, part)
     if not callable(found) or isinstance(found, type):
         raise UserError(f"{words} is no function; name one that takes the number of samples.")
-    require_not_pythons(getattr(found, "__module__", None) or "")
+    if str(getattr(found, "__module__", None)).partition(".")[0] in _PYTHONS:
+        raise refusal
     return found
 
 
@@ -255,9 +240,8 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
 
 def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
     """`count` rows of `data`, or all where it has no more: read block by block, and told as they are."""
-    generator = torch.Generator(data.device).manual_seed(seed)
     if data.size is None:
-        keys = data.draw(count, generator)
+        keys = data.draw(count, torch.Generator(data.device).manual_seed(seed))
     elif data.size <= count:
         keys = torch.arange(data.size)
     else:

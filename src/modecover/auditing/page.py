@@ -10,7 +10,6 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from modecover.auditing import findings, results
 from modecover.auditing.results import Bins, Findings, Gallery, Verdict
 from modecover.pictures.images import image_grid
+
+Range = tuple[float, float]
 
 SIGNIFICANT = 0.05
 """Corrected p value below which a bin counts as different."""
@@ -57,26 +58,22 @@ def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:
     return {"code": base64.b64encode(file.getvalue()).decode(), "small": small}
 
 
-@dataclass
 class _Plot:
-    """A drawing of `width` x `height` user units, with data coordinates inside its margins."""
+    """A drawing in user units. `box`: its width and height, and the margins of its data at top, right, bottom, left."""
 
-    title: str
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-    width: float = 370
-    height: float = 250
-    margins: tuple[float, float, float, float] = (12, 8, 42, 42)
-    """Top, right, bottom, left."""
-    parts: list[str] = field(default_factory=list)
+    def __init__(self, title: str, x: Range, y: Range, box: Sequence[float] = (370, 250, 12, 8, 42, 42)):
+        self.title, self.x_range, self.y_range = title, x, y
+        self.width, self.height, self.top, right, bottom, self.left = box
+        self.end, self.floor = self.width - right, self.height - bottom
+        self.parts: list[str] = []
 
     def x(self, value: float) -> float:
-        (low, high), (_, right, _, left) = self.x_range, self.margins
-        return left + (value - low) / ((high - low) or 1.0) * (self.width - left - right)
+        low, high = self.x_range
+        return self.left + (value - low) / ((high - low) or 1.0) * (self.end - self.left)
 
     def y(self, value: float) -> float:
-        (low, high), (top, _, bottom, _) = self.y_range, self.margins
-        return self.height - bottom - (value - low) / ((high - low) or 1.0) * (self.height - top - bottom)
+        low, high = self.y_range
+        return self.floor - (value - low) / ((high - low) or 1.0) * (self.floor - self.top)
 
     def add(self, tag: str, words: str = "", **attributes: str | float) -> None:
         head = f"<{tag}"
@@ -85,9 +82,6 @@ class _Plot:
             head += f' {"class" if name == "cls" else name.replace("_", "-")}="{text}"'
         self.parts.append(f"{head}>{escape(words)}</{tag}>" if words else f"{head}/>")
 
-    def text(self, x: float, y: float, words: str, **attributes: str | float) -> None:
-        self.add("text", words, x=x, y=y, **attributes)
-
     def draw(self, tag: Literal["polyline", "polygon"], points: Sequence[tuple[float, float]], kind: str) -> None:
         """A curve through finite data points, or the region that they enclose."""
         ends = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points if math.isfinite(x + y))
@@ -95,16 +89,15 @@ class _Plot:
 
     def axes(self, x_ticks: Iterable[tuple[float, str]], highest: float, x_label: str) -> None:
         """Horizontal grid lines up to a share, with their numbers; the numbers and the name of the horizontal axis."""
-        _, right, bottom, left = self.margins
-        floor, end = self.height - bottom, self.width - right
         for value in ticks(0.0, highest):
             height = self.y(value)
-            self.add("line", x1=left, x2=end, y1=height, y2=height, cls="grid")
-            self.text(left - 8, height + 4, f"{100 * value:.3g}%", text_anchor="end")
+            self.add("line", x1=self.left, x2=self.end, y1=height, y2=height, cls="grid")
+            self.add("text", f"{100 * value:.3g}%", x=self.left - 8, y=height + 4, text_anchor="end")
         for value, words in x_ticks:
-            self.text(self.x(value), floor + 17, words, text_anchor="middle")
-        self.add("line", x1=left, x2=end, y1=floor, y2=floor, cls="axis")
-        self.text((left + end) / 2, self.height - 6, x_label, text_anchor="middle", cls="name")
+            self.add("text", words, x=self.x(value), y=self.floor + 17, text_anchor="middle")
+        self.add("line", x1=self.left, x2=self.end, y1=self.floor, y2=self.floor, cls="axis")
+        middle = (self.left + self.end) / 2
+        self.add("text", x_label, x=middle, y=self.height - 6, text_anchor="middle", cls="name")
 
     def svg(self) -> str:
         head = f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img" aria-label="{escape(self.title)}">'
@@ -119,10 +112,9 @@ def bins_plot(bins: Bins) -> str:
     plot = _Plot("Share of real and generated samples in each cluster", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
     plot.axes((), highest, f"{len(order)} clusters, by size")
     width = 0.72 * (plot.x(1) - plot.x(0))
-    floor = plot.y(0.0)
     for place, number in enumerate(order):
         top = plot.y(real[number])
-        plot.add("rect", x=plot.x(place) - width / 2, y=top, width=width, height=floor - top, cls="bar real")
+        plot.add("rect", x=plot.x(place) - width / 2, y=top, width=width, height=plot.floor - top, cls="bar real")
     radius = float(np.clip(0.45 * width, 1.7, 4.0))
     for place, number in enumerate(order):
         different = bins.p_values[number] < SIGNIFICANT
@@ -164,12 +156,12 @@ def plane_plots(audit: Findings, shown: Gallery) -> list[str]:
     (left, right), (bottom, top) = ((float(m - half), float(m + half)) for m in middle)
     drawn = []
     for points, kind, standing_out in ((real, "real", marked), (fake, "fake", [])):
-        plot = _Plot("Points of the plane", (left, right), (bottom, top), 420, 420, (10, 10, 28, 44))
+        plot = _Plot("Points of the plane", (left, right), (bottom, top), (420, 420, 10, 10, 28, 44))
         plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
         for value in ticks(left, right):
-            plot.text(plot.x(value), 410, _signed(value), text_anchor="middle")
+            plot.add("text", _signed(value), x=plot.x(value), y=410, text_anchor="middle")
         for value in ticks(bottom, top):
-            plot.text(38, plot.y(value) + 4, _signed(value), text_anchor="end")
+            plot.add("text", _signed(value), x=38, y=plot.y(value) + 4, text_anchor="end")
         inside = (points >= middle - half).all(axis=1) & (points <= middle + half).all(axis=1)
         for dots, colour in ((points[inside], kind), (standing_out, "alarm")):
             if len(dots):
@@ -177,7 +169,7 @@ def plane_plots(audit: Findings, shown: Gallery) -> list[str]:
                 path = "".join(f"M{plot.x(x):.1f} {plot.y(y):.1f}h0" for x, y in dots)
                 plot.add("path", d=path, cls=f"dots {colour}")
         if not inside.all():
-            plot.text(52, 382, f"{100 * float(np.mean(~inside)):.2g}% outside", cls="alarm")
+            plot.add("text", f"{100 * float(np.mean(~inside)):.2g}% outside", x=52, y=382, cls="alarm")
         drawn.append(plot.svg())
     return drawn
 
@@ -191,7 +183,7 @@ def strip(verdict: Verdict) -> str:
     numbers = [n for e in (effect, null) for n in (e.value, e.low, e.high) if math.isfinite(n)]
     high = ceiling(max(*numbers, 0.1 if share else 1.2))
     title = f"{verdict.name}: effect and the range of real samples"
-    plot = _Plot(title, (0.0, high), (0.0, 1.0), 240, 46, (4, 8, 18, 8))
+    plot = _Plot(title, (0.0, high), (0.0, 1.0), (240, 46, 4, 8, 18, 8))
     kind = "alarm" if verdict.fires else "fake"
     middle = plot.y(0.5)
 
@@ -206,7 +198,7 @@ def strip(verdict: Verdict) -> str:
     plot.add("circle", cx=x(effect.value), cy=middle, r=5, cls=f"dot {kind}")
     for value, anchor in ((0.0, "start"), (high, "end")):
         words = f"{100 * value:.3g}%" if share else f"{value:.3g}"
-        plot.text(x(value), plot.height - 3, words, text_anchor=anchor)
+        plot.add("text", words, x=x(value), y=plot.height - 3, text_anchor=anchor)
     return plot.svg()
 
 

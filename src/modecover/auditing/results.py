@@ -88,11 +88,6 @@ class Verdict:
         """Whether there was enough to measure the effect; else the verdict says nothing either way."""
         return not math.isnan(self.effect.value)
 
-    @property
-    def word(self) -> str:
-        """The verdict in a word or two."""
-        return "found" if self.fires else "not found" if self.measured else "cannot tell"
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -210,11 +205,7 @@ class Findings:
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name.
-
-        Raises:
-            UserError: there is none; the message names those there are.
-        """
+        """The verdict of this name. Raises `UserError`, which names those there are, where there is none."""
         verdicts = {verdict.name: verdict for verdict in self.verdicts}
         if name not in verdicts:
             raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")

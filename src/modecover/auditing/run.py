@@ -44,11 +44,7 @@ class Audit(Findings):
 
     @classmethod
     def from_json(cls, text: str) -> Audit:
-        """The audit that `to_json` wrote.
-
-        Raises:
-            UserError: `text` is not JSON, not an audit, or an audit of another format version.
-        """
+        """The audit that `to_json` wrote. Raises `UserError` where `text` is none, or one of another format version."""
         try:
             content = json.loads(text)
         except ValueError as error:
@@ -69,8 +65,7 @@ class Audit(Findings):
     def save(self, path: Path | str) -> Path:
         """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
 
-        Raises:
-            UserError: it ends otherwise, or the file cannot be written.
+        Raises `UserError` where it ends otherwise, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() == ".json":
@@ -91,8 +86,7 @@ class Audit(Findings):
 def _read(kind: Any, value: Any) -> Any:
     """A value of the type `kind` from what JSON holds of it: dataclasses by their fields, numbers also from texts.
 
-    Raises:
-        AttributeError, KeyError, TypeError, ValueError: JSON holds something else.
+    Where it holds something else: AttributeError, KeyError, TypeError or ValueError.
     """
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return kind(**{name: _read(own, value[name]) for name, own in fields_of(kind).items() if name != "gallery"})
@@ -145,9 +139,8 @@ def audit(
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
-        memory: bytes that distances and tables of products may take at a time, as a number or in words such as "1GB".
-            Beside them the samples are kept, images as bytes; only a function as `features` is given all of them as
-            float32 at once.
+        memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
+            samples are kept, images as bytes; only a function as `features` is given all as float32 at once.
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.
@@ -186,9 +179,8 @@ def audit(
         if rows.of is not None and classes.shape[:1] == (rows.of,):
             classes = classes[rows.index]
         if classes.shape != (len(rows),) or classes.dtype.kind not in "iu":
-            raise UserError(
-                f"labels have type {classes.dtype} and shape {classes.shape}; give a whole number for each real sample."
-            )
+            said = f"labels have type {classes.dtype} and shape {classes.shape}"
+            raise UserError(f"{said}; give a whole number for each real sample.")
         classes = classes.astype(np.int64)
 
     def fit(own: Kept, of_own: Integers | None) -> Extractor:

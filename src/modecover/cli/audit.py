@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from modecover.cli.parser import (
@@ -41,12 +42,32 @@ OF_BOTH_SIDES = ("size", "channels", "layout", "value_range", "memory_limit")
 
 def run(words: list[str]) -> int:
     """`modecover audit`"""
-    given = vars(_parser().parse(words or ["--help"]))
+    parser = Parser(
+        "modecover audit",
+        description="Judge samples of any generator against real data: missing modes, imbalance, shrink, low quality, "
+        "copying. Writes a page and tells the verdicts.",
+        epilog="exit codes: 0 all thresholds kept, 2 bad input, 3 a threshold broken",
+    )
+    parser.add_argument("--real", metavar="A", required=True, help=SOURCES)
+    parser.add_argument("--fake", metavar="B", required=True, help=MADE)
+    parser.add_argument("--train", metavar="C", help="what the generator learned from, if not A: for copies")
+    parser.add_argument("--test", metavar="D", help="real samples that it has not seen, for comparison")
+    parser.add_argument("--out", default="audit.html", metavar="FILE", help="the page [audit.html]")
+    parser.add_argument("--json", metavar="FILE", help="all numbers as JSON; - prints them instead of the summary")
+    group = parser.add_argument_group("thresholds, which end the command with exit code 3")
+    for side, example in (("under", "coverage=0.8"), ("over", "missing=0.05")):
+        text = f"fail where a metric or a verdict's effect is {side} a number, as in {example}"
+        group.add_argument(f"--fail-{side}", metavar="NAME=X", action="append", default=[], help=text)
+    add_optional(parser.add_argument_group("how it is measured"), MEASURING)
+    group = parser.add_argument_group("opening the data")
+    add_optional(group, {**DATA_FLAGS, "fake_key": (str, "NAME", "as --key, of the generated samples")})
+    group.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
+    given = vars(parser.parse(words or ["--help"]))
 
     from modecover.auditing.gates import check_gates, parse_gate, require_possible
     from modecover.auditing.run import audit
-    from modecover.cli.findings import print_audit
     from modecover.cli.progress import Display
+    from modecover.cli.tables import print_audit
     from modecover.files import require_writable
 
     # Thresholds are read, and places tried, before the work is done.
@@ -70,7 +91,7 @@ def run(words: list[str]) -> int:
             fake,
             real_options=real_options,
             fake_options=fake_options,
-            progress=lambda stage, share: display.preparing(f"audit ({stage})", round(100 * share), 100),
+            progress=partial(display.auditing, "audit"),
             **given,
         )
     page, only_json = found.save(out), json_out == "-"
@@ -82,32 +103,7 @@ def run(words: list[str]) -> int:
             print(f"JSON: {printable(found.save(json_file))}")
         print(f"Page: {printable(page)}")
     outcomes = check_gates(found, gates)
-    for outcome in outcomes:
-        if outcome.broken or not only_json:
-            words_of_it = f"{'BROKEN' if outcome.broken else 'kept'}: {outcome.sentence}"
-            print(words_of_it, file=sys.stderr if only_json else sys.stdout)
+    for outcome in (each for each in outcomes if each.broken or not only_json):
+        told = f"{'BROKEN' if outcome.broken else 'kept'}: {outcome.sentence}"
+        print(told, file=sys.stderr if only_json else sys.stdout)
     return EXIT_BROKEN if any(outcome.broken for outcome in outcomes) else 0
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        "modecover audit",
-        description="Judge samples of any generator against real data: missing modes, imbalance, shrink, low quality, "
-        "copying. Writes a page and tells the verdicts.",
-        epilog="exit codes: 0 all thresholds kept, 2 bad input, 3 a threshold broken",
-    )
-    parser.add_argument("--real", metavar="A", required=True, help=SOURCES)
-    parser.add_argument("--fake", metavar="B", required=True, help=MADE)
-    parser.add_argument("--train", metavar="C", help="what the generator learned from, if not A: for copies")
-    parser.add_argument("--test", metavar="D", help="real samples that it has not seen, for comparison")
-    parser.add_argument("--out", default="audit.html", metavar="FILE", help="the page [audit.html]")
-    parser.add_argument("--json", metavar="FILE", help="all numbers as JSON; - prints them instead of the summary")
-    group = parser.add_argument_group("thresholds, which end the command with exit code 3")
-    for side, example in (("under", "coverage=0.8"), ("over", "missing=0.05")):
-        text = f"fail where a metric or a verdict's effect is {side} a number, as in {example}"
-        group.add_argument(f"--fail-{side}", metavar="NAME=X", action="append", default=[], help=text)
-    add_optional(parser.add_argument_group("how it is measured"), MEASURING)
-    group = parser.add_argument_group("opening the data")
-    add_optional(group, {**DATA_FLAGS, "fake_key": (str, "NAME", "as --key, of the generated samples")})
-    group.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
-    return parser

@@ -14,15 +14,13 @@ from modecover.cli.process import own_command
 from modecover.methods import registry
 from modecover.methods.base import FAMILIES, Method
 
-# ---------------------------------------------------------------- list
-
 
 def run_list(words: list[str]) -> int:
     """`modecover list`"""
     from modecover.data import NAMES, mixtures
     from modecover.interventions import INTERVENTIONS
     from modecover.networks import PRESETS
-    from modecover.runs.resolve import PROTOCOLS
+    from modecover.runs.settings import PROTOCOLS
 
     parser = Parser("modecover list", description="Name all there is to choose from.")
     parser.add_argument("module", nargs="?", metavar="MODULE", help="a module of yours, to name the methods in it too")
@@ -42,8 +40,7 @@ def run_list(words: list[str]) -> int:
         text = ",".join(f"{key}={value}" for key, value in values.items())
         same = first.setdefault(text, name)
         data[name] += f" ({text if same == name else f'the same points as {same}'})"
-    data |= {"hf:NAME": "a Hugging Face data set"}
-    data |= {"PATH": "a folder of images, or a .npy, .npz, idx or parquet file"}
+    data |= {"hf:NAME": "a Hugging Face data set", "PATH": "a folder of images, or a .npy, .npz, idx or parquet file"}
     _section("Data (--data)", data.items())
     _section("Networks (--networks)", ((name, preset.source) for name, preset in PRESETS.items()))
     _section("Protocols (--protocol)", ((name, protocol.source) for name, protocol in PROTOCOLS.items()))
@@ -54,20 +51,15 @@ def run_list(words: list[str]) -> int:
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> None:
-    rows = list(rows)
-    if not rows:
+    if not (told := dict(rows)):
         return
-    width = max(len(name) for name, _ in rows) + 2
+    width = max(map(len, told)) + 2
     print(title)
-    for name, text in rows:
+    for name, text in told.items():
         for number, line in enumerate(text.split("\n")):
-            start = f"  {'' if number else name:{width}}"
-            indent = " " * (width + 2)
+            start, indent = f"  {'' if number else name:{width}}", " " * (width + 2)
             print(textwrap.fill(line, _width(), initial_indent=start, subsequent_indent=indent, break_on_hyphens=False))
     print()
-
-
-# ---------------------------------------------------------------- describe
 
 
 def run_describe(words: list[str]) -> int:
@@ -103,20 +95,22 @@ def run_describe(words: list[str]) -> int:
     for field in dataclasses.fields(method):
         settings.append(f"--{field.name.replace('_', '-')} [{shown_value(default_of(field))}]")
         settings.append(_wrapped(docs.get(field.name, ""), "    "))
-
-    parts = [
-        f"{name}: {method.title}",
-        _block("", "\n\n".join(_wrapped(" ".join(paragraph.split())) for paragraph in paragraphs)),
-        _block("Objective", textwrap.dedent(method.objective).strip()),
-        _block("Schedule of updates", "\n".join(schedules)),
-        _block("Networks", "\n".join(networks)),
-        _block("Settings", "\n".join(settings) or "none of its own"),
-        _block("Training settings it prefers", _wrapped(_assignments(method.defaults))),
-        *(_block(f"--preset {preset}", _wrapped(_assignments(values))) for preset, values in method.presets.items()),
-        _block("Citation", _wrapped(method.citation)),
-        f"Try it: {own_command()} train {name} --data ring --out runs/{name.replace(':', '.')}",
-    ]
-    print("\n\n".join(part for part in parts if part))
+    presets = {f"--preset {preset}": _assignments(values) for preset, values in method.presets.items()}
+    sections = {
+        "": "\n\n".join(_wrapped(" ".join(paragraph.split())) for paragraph in paragraphs),
+        "Objective": textwrap.dedent(method.objective).strip(),
+        "Schedule of updates": "\n".join(schedules),
+        "Networks": "\n".join(networks),
+        "Settings": "\n".join(settings) or "none of its own",
+        "Training settings it prefers": _assignments(method.defaults),
+        **presets,
+        "Citation": _wrapped(method.citation),
+    }
+    print(f"{name}: {method.title}\n")
+    for title, text in sections.items():
+        if text:
+            print(*[title] * bool(title), textwrap.indent(text, "  "), "", sep="\n")
+    print(f"Try it: {own_command()} train {name} --data ring --out runs/{name.replace(':', '.')}")
     return 0
 
 
@@ -135,11 +129,7 @@ def schedule(method: Method) -> str:
 
 
 def _assignments(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} = {shown_value(value)}" for key, value in values.items())
-
-
-def _block(title: str, text: str) -> str:
-    return "\n".join([title] * bool(title) + [textwrap.indent(text, "  ")]) if text else ""
+    return _wrapped(", ".join(f"{key} = {shown_value(value)}" for key, value in values.items()))
 
 
 def _wrapped(text: str, indent: str = "") -> str:

@@ -12,11 +12,8 @@ from modecover.errors import UserError, printable
 if TYPE_CHECKING:
     from modecover.data import Dataset, DataSummary
 
-COORDINATES = 32
-"""Coordinates of points that are told one by one."""
-
-NUMBERS = 8
-"""Means and deviations that are told."""
+COORDINATES, NUMBERS = 32, 8
+"""At most: coordinates of points, and means and deviations, that are told one by one."""
 
 
 def run(words: list[str]) -> int:
@@ -63,14 +60,11 @@ def rows(summary: DataSummary, dataset: Dataset) -> list[tuple[str, str]]:
         span += " (in the source {:.4g} to {:.4g})".format(*summary.source_range)
     if summary.examined != summary.count:
         span += f", in {summary.examined:,} samples"
-    lines = [
-        ("data", summary.name),
-        ("samples", "endless" if summary.count is None else f"{summary.count:,}"),
-        ("each", kind.get(len(summary.shape), sample)),
-        ("range", span),
-        ("mean", _numbers(summary.mean)),
-        ("std", _numbers(summary.std)),
-    ]
+    lines = [("data", summary.name), ("samples", "endless" if summary.count is None else f"{summary.count:,}")]
+    lines += [("each", kind.get(len(summary.shape), sample)), ("range", span)]
+    for name, values in (("mean", summary.mean), ("std", summary.std)):
+        text = ", ".join(f"{value:.4g}" for value in values[:NUMBERS])
+        lines.append((name, text if len(values) <= NUMBERS else f"{text}, ... ({len(values)} in all)"))
     if summary.classes is not None and summary.class_sizes is not None:
         lines.append(("classes", f"{summary.classes:,}, of {{:,}} to {{:,}} samples".format(*summary.class_sizes)))
     if summary.modes is not None:
@@ -86,8 +80,3 @@ def rows(summary: DataSummary, dataset: Dataset) -> list[tuple[str, str]]:
         if len(facts) > COORDINATES:
             lines.append(("coordinate", f"... ({len(facts):,} in all)"))
     return lines + [("note", as_flags(note)) for note in dataset.notes]
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    text = ", ".join(f"{value:.4g}" for value in values[:NUMBERS])
-    return text if len(values) <= NUMBERS else f"{text}, ... ({len(values)} in all)"

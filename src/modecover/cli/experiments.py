@@ -12,8 +12,7 @@ def run_reproduce(words: list[str]) -> int:
     """`modecover reproduce NAME`"""
     from modecover import experiments
 
-    declared = [experiments.get(name) for name in experiments.names()]
-    listed = ", ".join(f"{each.name} ({each.takes})" for each in declared)
+    listed = ", ".join(f"{name} ({experiments.get(name).takes})" for name in experiments.names())
     parser = Parser("modecover reproduce", description="Run a declared experiment; a second call resumes.")
     parser.add_argument("name", metavar="NAME", help=listed)
     parser.add_argument("--out", default="runs", metavar="DIR", help="where the runs go [runs]")
@@ -62,8 +61,8 @@ def run_demo(words: list[str]) -> int:
     rows = [numbers for r in results for numbers in r.summary["last"]]
     print_evaluation(rows, results[0].summary["control"], labels)
     print(f"Picture: {picture}")
-    print(f"Next:    {own_command()} {FIRST_IMAGES}")
-    print("         draws digits that can be recognised after two minutes on two cores. --width 16 makes small")
-    print("         networks, for a CPU; on a GPU leave it out (64) for better pictures. They come in")
-    print("         runs/digits/samples.")
+    print(f"""Next:    {own_command()} {FIRST_IMAGES}
+         draws digits that can be recognised after two minutes on two cores. --width 16 makes small
+         networks, for a CPU; on a GPU leave it out (64) for better pictures. They come in
+         runs/digits/samples.""")
     return 0

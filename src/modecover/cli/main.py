@@ -60,24 +60,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, Exception) as error:
-        told = _told(error)
-        if told is None or (show and not isinstance(error, KeyboardInterrupt)):
+        failed = isinstance(error, Failure)
+        if isinstance(error, KeyboardInterrupt):
+            sentence, code = "Interrupted.", EXIT_INTERRUPTED
+        elif show:
             raise
-        print(f"modecover: {one_line(told[0])}", file=sys.stderr)
-        return told[1]
-
-
-def _told(error: BaseException) -> tuple[str, int] | None:
-    """What is said of an error, and the exit code; None for a mistake of ours."""
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted.", EXIT_INTERRUPTED
-    if isinstance(error, UserError | Failure):
-        return as_flags(str(error)), EXIT_FAILED if isinstance(error, Failure) else EXIT_USER
-    if isinstance(error, OSError) and error.strerror is not None:  # no permission, no space: seldom a mistake of ours
-        what = f"{error.filename} cannot be used" if error.filename else "A file could not be read or written"
-        return f"{what}: {error.strerror}. Mend that, or add --traceback to see where it was needed.", EXIT_USER
-    sentence = explained(error)  # memory and numbers have their ends everywhere
-    return None if sentence is None else (sentence, EXIT_USER)
+        elif isinstance(error, UserError) or failed:
+            sentence, code = as_flags(str(error)), EXIT_FAILED if failed else EXIT_USER
+        elif isinstance(error, OSError) and error.strerror is not None:  # no permission, no space: seldom our mistake
+            what = f"{error.filename} cannot be used" if error.filename else "A file could not be read or written"
+            sentence = f"{what}: {error.strerror}. Mend that, or add --traceback to see where it was needed."
+            code = EXIT_USER
+        elif (told := explained(error)) is not None:  # memory and numbers have their ends everywhere
+            sentence, code = told, EXIT_USER
+        else:  # a mistake of ours
+            raise
+        print(f"modecover: {one_line(sentence)}", file=sys.stderr)
+        return code
 
 
 def _dispatch(words: Sequence[str]) -> int:
@@ -88,8 +87,7 @@ def _dispatch(words: Sequence[str]) -> int:
         module, _, function = COMMANDS[known(words[0], COMMANDS, "command", "modecover --help")][0].partition(":")
         code: int = getattr(importlib.import_module(f"modecover.cli.{module}"), function)(list(words[1:]))
         return code
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:{max(map(len, COMMANDS))}}  {purpose}" for name, (_, purpose) in COMMANDS.items()]
     last = "`modecover COMMAND --help` says more. For a first look: modecover demo"
     parser = Parser(
         prog="modecover",

@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from modecover.data import Dataset, Mixture
     from modecover.runs.model import GenerativeModel
 
-MOST_MODES = 10_000
-"""Modes of a mixture that are drawn beneath its samples at most."""
-
-AUDITED = 2000
-"""Samples of each side that the audit of an evaluation takes at most."""
+MOST_MODES, AUDITED = 10_000, 2000
+"""At most: modes of a mixture that are drawn beneath its samples; samples of each side that an evaluation audits."""
 
 
 def run_sample(words: list[str]) -> int:
@@ -58,25 +55,19 @@ def run_sample(words: list[str]) -> int:
 
 def mixture_of(model: GenerativeModel) -> Mixture | None:
     """The built-in mixture that the data of the model are by name; nothing that a model names is ever opened."""
-    from modecover.data.mixtures import PRESETS, preset
-    from modecover.data.names import parse_options
+    from modecover.data.mixtures import PRESETS, parse_options, preset
 
     name, _, options = str(model.data.get("name")).partition(":")
-    if model.shape != (2,) or name not in PRESETS:
-        return None
-    with contextlib.suppress(UserError):
-        chosen = parse_options(name, options, PRESETS[name])
-        if float(chosen.get("modes", 0)) <= MOST_MODES and float(chosen.get("side", 0)) ** 2 <= MOST_MODES:
-            return preset(name, options)
+    if model.shape == (2,) and name in PRESETS:
+        with contextlib.suppress(UserError):
+            chosen = parse_options(name, options, PRESETS[name])
+            if float(chosen.get("modes", 0)) <= MOST_MODES and float(chosen.get("side", 0)) ** 2 <= MOST_MODES:
+                return preset(name, options)
     return None
 
 
 def run_evaluate(words: list[str]) -> int:
-    """`modecover evaluate RUN`
-
-    Where the modes of the data are known they are counted, beside the same numbers of real data. Then every model is
-    audited as `modecover audit` would, which needs no known modes.
-    """
+    """`modecover evaluate RUN`: modes are counted where those of the data are known; then every model is audited."""
     parser = Parser(
         "modecover evaluate", description="Count the modes that trained models cover, and audit the models."
     )
@@ -92,9 +83,8 @@ def run_evaluate(words: list[str]) -> int:
 
     from modecover.auditing.inputs import FEWEST
     from modecover.auditing.run import audit
-    from modecover.cli.findings import print_audit, print_audits
     from modecover.cli.progress import Display
-    from modecover.cli.tables import print_evaluation
+    from modecover.cli.tables import print_audit, print_audits, print_evaluation
     from modecover.files import require_writable
     from modecover.runs.evaluation import evaluator_for
 
@@ -141,18 +131,14 @@ def run_evaluate(words: list[str]) -> int:
         audits = {}
         with Display() as display:
             for label, model in models.items():
-
-                def tell(stage: str, share: float, label: str = label) -> None:
-                    display.preparing(f"audit of {label} ({stage})", round(100 * share), 100)
-
-                count = min(samples or AUDITED, AUDITED)
+                count, tell = min(samples or AUDITED, AUDITED), partial(display.auditing, f"audit of {label}")
                 audits[label] = audit(dataset, model, samples=count, seed=given.seed, progress=tell)
         report["audits"] = {label: json.loads(each.to_json()) for label, each in audits.items()}
         if not given.json:
             if evaluator is not None:
                 print()
             if single:
-                print_audit(next(iter(audits.values())), metrics=False)
+                print_audit(*audits.values(), metrics=False)
             else:
                 print_audits(audits)
             for label, each in audits.items():
@@ -171,7 +157,7 @@ def without_nan(value: Any) -> Any:
 
 def load_all(place: str) -> dict[str, GenerativeModel]:
     """The model in `place`, or the models of all its seeds, each by the seed it was trained with."""
-    from modecover.data.names import require_name
+    from modecover.data.files import require_name
     from modecover.runs.model import load
 
     require_name(place)

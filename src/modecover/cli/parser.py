@@ -48,36 +48,31 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments in `words`; a `UserError` where they are not as declared."""
+        flags = [name for name in self._option_string_actions if name.startswith("--")]
         read: list[str] = []
         for word in words:
             # `--memory -1GB` as `--memory=-1GB`: argparse takes a word with a dash for a flag, and misses a value.
             action = self._option_string_actions.get(read[-1]) if read else None
             if action is not None and action.nargs is None and re.match(r"-\.?\d", word):
                 read[-1] += f"={word}"
-            else:
-                read.append(self._spelled(word))
+                continue
+            flag, equals, value = word.partition("=")
+            if flag.startswith("--") and flag != "--":  # in the flag's own spelling; unknown ones are refused
+                dashed = flag.replace("_", "-")
+                same = [name for name in flags if name == dashed] or [f for f in flags if f.lower() == dashed.lower()]
+                if len(same) != 1:
+                    known(dashed, flags, "flag", f"{self.prog} --help")
+                word = same[0] + equals + value
+            read.append(word)
         arguments, extra = self.parse_known_args(read)
         if extra:
             raise UserError(f"{extra[0]!r} is one word too many: `{self.prog} --help` shows what goes where.")
         return arguments
 
     def error(self, message: str) -> NoReturn:
-        message = message.removeprefix("argument ")
-        message = message.replace("expected one argument", "a value is missing")
+        message = message.removeprefix("argument ").replace("expected one argument", "a value is missing")
         message = message.replace("the following arguments are required:", "missing:")
         raise UserError(f"{message[0].upper()}{message[1:].rstrip('.')}. `{self.prog} --help` shows what goes where.")
-
-    def _spelled(self, word: str) -> str:
-        """`word`, and where it is a flag the flag's own spelling; unknown flags are refused here."""
-        flag, equals, value = word.partition("=")
-        if not flag.startswith("--") or flag == "--":
-            return word
-        flags = [name for name in self._option_string_actions if name.startswith("--")]
-        dashed = flag.replace("_", "-")
-        same = [name for name in flags if name == dashed] or [f for f in flags if f.lower() == dashed.lower()]
-        if len(same) != 1:
-            known(dashed, flags, "flag", f"{self.prog} --help")
-        return same[0] + equals + value
 
 
 # ---------------------------------------------------------------- flags from a dataclass
@@ -90,13 +85,11 @@ def add_flags(
     *,
     points: Mapping[str, Any] | None = None,
 ) -> None:
-    """A flag for each field of the dataclass `settings`, with the field's docstring as help.
+    """A flag in `group` for each field of the dataclass `settings`, with the field's docstring as help.
 
     The parser hands on only what the user said: presets and a method's own defaults come in between.
 
     Args:
-        group: gets the flags.
-        settings: the dataclass.
         changed: defaults that differ from the fields' own.
         points: defaults that are others again where the data are points; help shows both.
 
@@ -162,8 +155,8 @@ def converter(hint: Any) -> tuple[Convert, str]:
 
         return choose, "{" + ",".join(arguments) + "}"
     if origin is tuple:
-        convert, metavar = converter(arguments[0])
-        return (lambda word: tuple(convert(part) for part in word.split(",") if part)), f"{metavar},..."
+        one, metavar = converter(arguments[0])
+        return (lambda word: tuple(one(part) for part in word.split(",") if part)), f"{metavar},..."
     plain: dict[Any, tuple[Convert, str]] = {int: (whole_number, "N"), float: (number, "X"), str: (str, "TEXT")}
     if hint in plain:
         return plain[hint]

@@ -14,14 +14,11 @@ MAPPED_FROM, KEPT = 2**28, 2**30
 
 
 def prepare() -> None:
-    """Set what torch and matplotlib read when they are loaded; call it before they are.
-
-    Threads of torch shall sleep while they wait for each other, not spin: two runs on two cores that spin for each
-    other's cores take twelve times as long (docs/decisions/0012). Pictures are drawn into files alone: a window system
-    that the user's settings name is not looked for.
-    """
+    """Set what torch and matplotlib read when they are loaded; call it before they are."""
+    # Threads of torch shall sleep while they wait for each other, not spin: two runs on two cores that spin for each
+    # other's cores take twelve times as long (docs/decisions/0012).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MPLBACKEND"] = "agg"  # files alone: no window system that the user's settings name is looked for
 
 
 def keep_freed_memory() -> None:
@@ -47,15 +44,12 @@ def own_command() -> str:
     Plain `modecover` where PATH finds the command of this installation; else the path to it, relative where it lies
     below the current folder; else this Python with `-m modecover`.
     """
-
-    def from_here(program: str) -> str:
-        path = Path(program).absolute()
-        if path.is_relative_to(Path.cwd()):
-            path = path.relative_to(Path.cwd())
-        return shlex.quote(os.path.join(".", path) if len(path.parts) == 1 else str(path))
-
-    beside = shutil.which("modecover", path=str(Path(sys.executable).parent))
-    if beside is None:
-        return f"{from_here(sys.executable)} -m modecover"
     found = shutil.which("modecover")
-    return "modecover" if found is not None and os.path.samefile(found, beside) else from_here(beside)
+    beside = shutil.which("modecover", path=str(Path(sys.executable).parent))
+    if found is not None and beside is not None and os.path.samefile(found, beside):
+        return "modecover"
+    path = Path(beside or sys.executable).absolute()
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    here = shlex.quote(os.path.join(".", path) if len(path.parts) == 1 else str(path))
+    return here if beside else f"{here} -m modecover"

@@ -21,12 +21,9 @@ from modecover.methods.base import Method
 from modecover.runs.listener import Listener
 from modecover.runs.settings import Settings
 
-REDRAW = 0.1
-"""Seconds between two pictures of the bar."""
-PLAIN = 10.0
-"""Seconds between two lines where there is no terminal."""
-WINDOW = 60.0
-"""Seconds that the pace is measured over; rich keeps a thousand measurements, enough at one for each `REDRAW`."""
+# Seconds between two pictures of the bar, between two lines where there is no terminal, and that the pace is measured
+# over: rich keeps a thousand measurements, enough at one for each `REDRAW`.
+REDRAW, PLAIN, WINDOW = 0.1, 10.0, 60.0
 
 
 class _Live(Progress):
@@ -85,13 +82,14 @@ class Display(Listener):
     def __exit__(self, *raised: object) -> None:
         self.progress.stop()
 
-    # ------------------------------------------------------------------ what a run tells
-
     def note(self, sentence: str) -> None:
         self._say(f"Note: {sentence}")
 
     def preparing(self, what: str, done: int, total: int) -> None:
         self._advance(f"preparing the {what}", done, total)
+
+    def auditing(self, what: str, stage: str, share: float) -> None:
+        self.preparing(f"{what} ({stage})", round(100 * share), 100)
 
     def started(
         self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device
@@ -111,7 +109,7 @@ class Display(Listener):
         self.progress.losses = f"(step {step:,}) {by_network(losses)}"
 
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
-        parts = [f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline]
+        parts = (f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline)
         self._say(f"step {step:,}: {', '.join(parts)}")
 
     def sampled(self, step: int, path: Path) -> None:
@@ -121,8 +119,6 @@ class Display(Listener):
 
     def ended(self, run: Any) -> None:
         self.progress.stop()
-
-    # ------------------------------------------------------------------ how it is shown
 
     def _say(self, line: str) -> None:
         self.progress.console.print(line, markup=False)

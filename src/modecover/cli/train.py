@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from modecover.methods.base import Method
 
 EXIT_STOPPED = 130
-
 TIMED_STEPS = 3
 """Of a dry run, behind its first."""
 
@@ -91,8 +90,7 @@ module:Class, as Python imports it from here. For example:
 
 def train_parser(name: str, method: type[Method]) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
-    from modecover.runs.resolve import PROTOCOLS, settings_of
-    from modecover.runs.settings import Settings
+    from modecover.runs.settings import PROTOCOLS, Settings, settings_of
 
     parser = Parser(
         f"modecover train {name}",
@@ -115,14 +113,14 @@ def train_parser(name: str, method: type[Method]) -> Parser:
 
 
 def dry_run(name: str, data: str, given: dict[str, Any]) -> None:
-    """Print what `train` would do at each step with the options that were given, after doing a few; nothing is kept."""
+    """Print what `train` would do at each step, after doing a few; nothing is kept."""
     import torch
 
     from modecover.cli.progress import Display, duration
     from modecover.engine.processes import choose_device
     from modecover.runs.build import build_engine
-    from modecover.runs.resolve import resolve
     from modecover.runs.run import open_for_networks
+    from modecover.runs.settings import resolve
 
     with Display() as display:
         opening = take_data_options(given)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 from torch import Tensor
 
 from modecover.arguments import held
@@ -28,10 +28,7 @@ MEMORY_LIMIT = 2 * 2**30
 user says otherwise."""
 
 NO_LABELS = "none"
-"""What is given in the place of a name of labels so that none are taken."""
-
-LOOKED_AT = 256
-"""Rows that `check` looks at together."""
+"""Stands in the place of a name of labels so that none are taken."""
 
 Progress = Callable[[str, int, int], None]
 """Is told what is being prepared, how much of it is done, and of how much."""
@@ -50,7 +47,7 @@ class Asked:
     data_dir: Path | None
     split: str
     key: tuple[str, ...] | None
-    labels: ArrayLike | str | None
+    labels: NDArray[Any] | str | None
     layout: str | None
     value_range: str | None
     memory_limit: int
@@ -71,13 +68,11 @@ class Asked:
 
     def recorded(self) -> dict[str, Any]:
         """The options that are not the default, in values that JSON can hold and `open_data` takes."""
-        options = {name: value for name, value in vars(self).items() if value is not None and name != "progress"}
-        if self.data_dir is not None:
-            options["data_dir"] = str(self.data_dir.absolute())
-        if self.key is not None:
-            options["key"] = self.key[0] if len(self.key) == 1 else list(self.key)
-        usual = {"split": "train", "memory_limit": MEMORY_LIMIT}
-        return {name: value for name, value in options.items() if name not in usual or value != usual[name]}
+        options = {**vars(self), "data_dir": self.data_dir and str(self.data_dir.absolute())}
+        options["key"] = self.key and (self.key[0] if len(self.key) == 1 else list(self.key))
+        usual = {"split": "train", "memory_limit": MEMORY_LIMIT, "progress": self.progress}
+        said = {name: value for name, value in options.items() if value is not None}
+        return {name: value for name, value in said.items() if name not in usual or value != usual[name]}
 
 
 class Dataset(ABC):
@@ -153,10 +148,7 @@ class Dataset(ABC):
 
     def resized(self, side: int, memory_limit: int | str = MEMORY_LIMIT, progress: Progress = silent) -> Dataset:
         """What `open_data(..., size=side)` would have opened in its place; nothing in memory is read or decoded again.
-
-        Raises:
-            UserError: these are no images.
-        """
+        Raises `UserError` where these are no images."""
         made = self._at_side(side, bytes_of("memory_limit", memory_limit), progress)
         made.modes, made.notes, made.roles = self.modes, self.notes, self.roles
         made.source_range = self.source_range or made.source_range
@@ -211,46 +203,37 @@ def needs(module: str, purpose: str) -> Any:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """A data set as `check` found it."""
+    """A data set as `check` found it. What is not told here is as in `Dataset`."""
 
     name: str
     shape: tuple[int, ...]
-    """Of one decoded sample."""
+    source_range: tuple[float, float] | None
+    modes: int | None
+    memory: int
+    streamed: bool
+    fingerprint: str
     count: int | None
     """Samples; None where they are endless."""
     examined: int
     """Samples on which the ranges, mean and standard deviation rest."""
-    source_range: tuple[float, float] | None
-    """Smallest and largest value as the source had them; None where that was not seen."""
     range: tuple[float, float]
     """Smallest and largest value after decoding."""
     ranges: tuple[tuple[float, float], ...]
-    """The same of each channel, or of each coordinate of points."""
+    """The same of each channel, or of each coordinate of points; so are the mean and standard deviation."""
     mean: tuple[float, ...]
-    """Of each channel, or of each coordinate of points, after decoding."""
     std: tuple[float, ...]
-    """Of each channel or coordinate, after decoding."""
     classes: int | None
     """Different labels; None without labels."""
     class_sizes: tuple[int, int] | None
     """Samples in the smallest and the largest class."""
-    modes: int | None
-    memory: int
-    """Bytes the set takes on its device."""
-    streamed: bool
-    """Whether images are read from their files at every fetch."""
-    fingerprint: str
     samples: Tensor
     """(n, *shape) on the CPU; evenly spaced over a finite set, which may be sorted by class."""
 
 
 @held(samples=1, examine=1)
 def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> DataSummary:
-    """Look at up to `examine` samples, evenly spaced over a finite set, and keep `samples` of them to show.
-
-    Raises:
-        UserError: where a streamed picture among them cannot be read.
-    """
+    """Look at up to `examine` samples, evenly spaced over a finite set, and keep `samples` of them to show. Raises
+    `UserError` where a streamed picture among them cannot be read."""
     if dataset.size is None:
         keys = dataset.draw(examine, torch.Generator(dataset.device).manual_seed(0))
     else:
@@ -258,7 +241,7 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
     low = torch.full((dataset.shape[0],), float("inf"), dtype=torch.float64)
     high, count = -low, 0
     total = squares = torch.zeros(dataset.shape[0], dtype=torch.float64)
-    for chunk in torch.split(keys, LOOKED_AT):
+    for chunk in torch.split(keys, 256):
         rows = dataset.fetch(chunk).cpu().double()
         values = rows.flatten(2).transpose(0, 1).flatten(1) if rows.ndim > 2 else rows.T
         low, high = torch.minimum(low, values.amin(1)), torch.maximum(high, values.amax(1))
@@ -268,6 +251,7 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
     facts = ("name", "shape", "source_range", "modes", "memory", "streamed", "fingerprint")
     sizes = None if dataset.labels is None else torch.unique(dataset.labels, return_counts=True)[1]
     return DataSummary(
+        **{name: getattr(dataset, name) for name in facts},
         count=dataset.size,
         examined=len(keys),
         range=(low.min().item(), high.max().item()),
@@ -276,7 +260,6 @@ def check(dataset: Dataset, *, samples: int = 64, examine: int = 10_000) -> Data
         std=tuple((squares / count - mean.square()).clamp(min=0).sqrt().tolist()),
         classes=None if sizes is None else len(sizes),
         class_sizes=None if sizes is None else (int(sizes.min()), int(sizes.max())),
-        **{name: getattr(dataset, name) for name in facts},
         samples=dataset.fetch(keys[_spaced(len(keys), samples).to(keys.device)]).cpu(),
     )
 

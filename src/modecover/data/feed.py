@@ -19,8 +19,7 @@ from modecover.errors import UserError
 from modecover.random import derive_seed
 
 BLOCK = 32
-"""Minibatches of an endless set whose keys are drawn together: one draw for each minibatch would cost more than the
-rest of a small step."""
+"""Minibatches of an endless set whose keys are drawn together: a draw for each would cost more than a small step."""
 
 
 class Feed:
@@ -33,14 +32,11 @@ class Feed:
 
     Args:
         dataset: what to feed; it is moved to `device`.
-        batch: rows of a whole minibatch of one seed.
+        batch: rows of a whole minibatch of one seed. Raises `UserError` where the set has fewer samples.
         seeds: the seeds of the runs stacked in this program, in row order.
         device: where the rows are given out.
         workers: processes that read streamed images ahead, for each part that is asked for; other sets need none.
         scaling: of points: rows are given standardised.
-
-    Raises:
-        UserError: where the set has fewer samples than a minibatch.
     """
 
     @held(batch=1, workers=0)
@@ -62,18 +58,28 @@ class Feed:
         self.dataset = dataset.to(device)
         self.batch_size, self.seeds, self.workers, self.scaling = batch, tuple(seeds), workers, scaling
         self._keys: dict[int, Tensor] = {}
-        self._ahead: dict[tuple[int, int], _Ahead] = {}
+        # Of a part: the next position that the processes come to, and the minibatches that they read.
+        self._ahead: dict[tuple[int, int], tuple[int, Iterator[Tensor | UserError]]] = {}
 
     def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
-        """Minibatch number `position`: S * batch / parts rows, seed after seed, float32 (rows, *shape).
-
-        Of `parts` equal row ranges of each seed's minibatch the rows are number `part`. Raises `UserError` where
-        the batch does not split into so many.
-        """
+        """Minibatch number `position`, of each seed's `parts` equal row ranges number `part`: S * batch / parts rows,
+        seed after seed, float32 (rows, *shape). Raises `UserError` where the batch does not split into so many."""
         if isinstance(self.dataset, StreamedImages) and self.workers:
-            if (part, parts) not in self._ahead:
-                self._ahead[part, parts] = _Ahead(self, self.dataset, part, parts)
-            pixels = self._ahead[part, parts].at(position)
+            following, ahead = self._ahead.pop((part, parts), (-1, iter(())))
+            if position != following:
+                loader = DataLoader(
+                    _Reading(self.dataset),
+                    batch_size=None,
+                    sampler=(self.keys(number, part, parts) for number in itertools.count(position)),
+                    num_workers=self.workers,
+                    pin_memory=self.dataset.device.type == "cuda",
+                    generator=torch.Generator(),  # else the loader draws from the global one
+                )
+                ahead = iter(loader)
+            pixels = next(ahead)
+            self._ahead[part, parts] = position + 1, ahead
+            if isinstance(pixels, UserError):
+                raise pixels
             return decoded(pixels.to(self.dataset.device, non_blocking=True))
         keys = self.keys(position, part, parts)
         return self.dataset.fetch(keys) if self.scaling is None else self.scaling.apply(self.dataset.exact(keys))
@@ -100,46 +106,17 @@ class Feed:
         if number not in self._keys:
             while len(self._keys) > 2:
                 del self._keys[next(iter(self._keys))]
-            self._keys[number] = torch.stack([self._drawn(seed, number) for seed in self.seeds])
+            data, runs = self.dataset, []
+            for seed in self.seeds:
+                if data.size is None:
+                    generator = torch.Generator(data.device).manual_seed(derive_seed(seed, "data", number))
+                    runs.append(data.draw(BLOCK * self.batch_size, generator))
+                else:  # drawn on the CPU, so that the order does not depend on the device
+                    generator = torch.Generator().manual_seed(derive_seed(seed, "epoch", number))
+                    order = torch.randperm(data.size, generator=generator)
+                    runs.append(order.to("cpu" if data.streamed else data.device))
+            self._keys[number] = torch.stack(runs)
         return self._keys[number]
-
-    def _drawn(self, seed: int, number: int) -> Tensor:
-        data = self.dataset
-        if data.size is None:
-            generator = torch.Generator(data.device).manual_seed(derive_seed(seed, "data", number))
-            return data.draw(BLOCK * self.batch_size, generator)
-        # A permutation of the set, drawn on the CPU so that the order does not depend on the device.
-        generator = torch.Generator().manual_seed(derive_seed(seed, "epoch", number))
-        return torch.randperm(data.size, generator=generator).to("cpu" if data.streamed else data.device)
-
-
-class _Ahead:
-    """One part of every minibatch from some position on, read ahead by worker processes."""
-
-    def __init__(self, feed: Feed, dataset: StreamedImages, part: int, parts: int):
-        self.feed, self.dataset, self.part, self.parts = feed, dataset, part, parts
-        self.position = -1
-        self.batches: Iterator[Tensor | UserError] = iter(())
-
-    def at(self, position: int) -> Tensor:
-        """The bytes of minibatch `position`, uint8 (rows, C, H, W); cheap where it follows the one before."""
-        if position != self.position:
-            keys = (self.feed.keys(number, self.part, self.parts) for number in itertools.count(position))
-            self.batches = iter(
-                DataLoader(
-                    _Reading(self.dataset),
-                    batch_size=None,
-                    sampler=keys,
-                    num_workers=self.feed.workers,
-                    pin_memory=self.dataset.device.type == "cuda",
-                    generator=torch.Generator(),  # else the loader draws from the global one
-                )
-            )
-        self.position = position + 1
-        pixels = next(self.batches)
-        if isinstance(pixels, UserError):
-            raise pixels
-        return pixels
 
 
 class _Reading(TorchDataset[Tensor | UserError]):

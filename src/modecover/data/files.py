@@ -1,17 +1,19 @@
-"""Arrays in files: .npy, .npz and idx (the format of MNIST), each with its labels where there are some.
+"""Files: what a path leads to, found out before it is opened; and the arrays in .npy, .npz and idx (as MNIST's are).
 
-All go through one reader: what a header announces is held against the file's length, against what it may unfold to and
-against memory, before anything is allocated for it.
+All arrays go through one reader: what a header announces is held against the file's length, against what it may unfold
+to and against memory, before anything is allocated for it.
 """
 
 from __future__ import annotations
 
 import gzip
 import math
+import os
 import re
+import stat
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -20,71 +22,110 @@ import numpy as np
 from numpy.lib import format as npy
 
 from modecover.data.base import NO_LABELS, Asked
-from modecover.data.names import counted
 from modecover.data.pixels import Array
 from modecover.errors import UserError, about
-from modecover.kinds import first_line
+from modecover.kinds import counted, first_line
 from modecover.limits import readable, require_memory
 
+SPLIT_NAMES = ("train", "test", "val", "valid", "validation")
 LABEL_KEYS = ("labels", "label", "y", "targets", "target", "classes", "class")
 
+_SPECIAL = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-_Header = Callable[[IO[bytes]], tuple[tuple[int, ...], bool, "np.dtype[Any]"]]
-"""Reads a header: the shape of the numbers that follow it, whether the first axis runs fastest, and their type."""
+_Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
+"""Of the numbers that follow: their shape, whether the first axis runs fastest, and their type."""
 
 
-def is_idx(path: Path) -> bool:
-    """Whether a file's name says that it is idx, gzipped or not."""
-    return re.search(r"(\bidx\d?|-ubyte)", path.name) is not None
+def require_name(text: str) -> None:
+    """Raise `UserError` where no path can be called `text`."""
+    if not text.strip():
+        raise UserError("the name of the data is empty; give a name or a path.")
+    if "\0" in text:
+        raise UserError(f"{text!r} holds a zero byte, which no path has; check how the name was made.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise UserError(f"{text!r} cannot be the name of a file here ({error.reason}); check the path.") from error
+
+
+def user_path(place: str | os.PathLike[str]) -> Path:
+    """The path that a user means; `~` is the home folder. Raises `UserError` where no path can have that name."""
+    text = os.fspath(place)
+    if not isinstance(text, str):
+        raise UserError(f"a path of bytes cannot be opened; give text: {os.fsdecode(text)!r}.")
+    require_name(text)
+    return Path(os.path.expanduser(text))
+
+
+def exists(path: Path) -> bool:
+    """Whether something is at `path`. Raises `UserError` where that cannot be found out."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError(
+            f"{str(path)[:300]} cannot be opened: {error.strerror}. Mend that, or check the path."
+        ) from error
+    return True
+
+
+def special(mode: int) -> str | None:
+    """What has a `st_mode`, "pipe", "socket" or "device", if it is neither file nor folder: it is never opened, as a
+    pipe would be waited for without end."""
+    return _SPECIAL.get(stat.S_IFMT(mode))
+
+
+def require_openable(path: Path) -> None:
+    """Raise `UserError` where `path` is missing, or is a pipe, a socket or a device."""
+    if not exists(path):
+        raise UserError(f"there is no file or folder {path}; check the path.")
+    if (noun := special(path.stat().st_mode)) is not None:
+        raise UserError(f"{path} is a {noun}, neither file nor folder; save the samples in a file first.")
 
 
 def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
-    """Data and labels (None: there are none) of a .npy, .npz or idx file.
-
-    Raises:
-        UserError: where the file is damaged, holds no numbers, or announces more than there is or memory holds.
-    """
-    key, label_key, limit = asked.key, asked.label_key, asked.memory_limit
-    if key is not None and len(key) > 1:
+    """Data and labels (None: there are none) of a .npy, .npz or idx file. Raises `UserError` where it is damaged, holds
+    no numbers, or announces more than there is or memory holds."""
+    if asked.key is not None and len(asked.key) > 1:
         raise UserError("it is learned from one array; give one name as key=.")
+    arrays = []
     if path.suffix == ".npz":
         with undamaged(), zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            wanted = _npz_names(names, key[0] if key else None, label_key, asked.split)
-            arrays = [_member(archive, name, limit) for name in wanted]
-        return arrays[0], arrays[1] if len(arrays) > 1 else None
-    asked.require_nameless(of_split=path.suffix != ".npy")
-    if path.suffix == ".npy":
-        length = path.stat().st_size
-        with undamaged(), open(path, "rb") as file:
-            return _numbers(file, _npy_header, length, length, limit), None
-    labels = None if label_key == NO_LABELS else idx_labels(path)
-    return read_idx(path, limit), None if labels is None else read_idx(labels, limit)
+            for name in _npz_names(archive.namelist(), asked):
+                info = archive.getinfo(f"{name}.npy")
+                with about(f"the array {name!r}"):
+                    if info.flag_bits & 1:
+                        raise UserError("it is encrypted; write it again without a password.")
+                    with archive.open(info) as member:
+                        limits = info.file_size, info.compress_size, asked.memory_limit
+                        arrays.append(_numbers(member, _npy_header(member), *limits))
+    else:
+        is_idx = path.suffix != ".npy"
+        asked.require_nameless(of_split=is_idx)
+        labels = _idx_labels(path) if is_idx and asked.label_key != NO_LABELS else None
+        for place in filter(None, (path, labels)):
+            stored = place.stat().st_size
+            with undamaged(), open(place, "rb") as plain:
+                folded = is_idx and plain.read(2) == b"\x1f\x8b"
+                plain.seek(0)
+                file: Any = gzip.GzipFile(fileobj=plain) if folded else plain
+                header = _idx_header(file) if is_idx else _npy_header(file)
+                arrays.append(_numbers(file, header, None if folded else stored, stored, asked.memory_limit))
+    return arrays[0], arrays[1] if len(arrays) > 1 else None
 
 
-def read_idx(path: Path, limit: int) -> Array:
-    """The array of an idx file, plain or gzipped. A gzipped one may unfold to `limit` bytes.
-
-    Raises `UserError` where the file is cut short or is no idx file.
-    """
-    stored = path.stat().st_size
-    with undamaged(), open(path, "rb") as plain:
-        folded = plain.read(2) == b"\x1f\x8b"
-        plain.seek(0)
-        file: IO[bytes] = gzip.GzipFile(fileobj=plain) if folded else plain  # type: ignore[assignment]  # reads alike
-        return _numbers(file, _idx_header, None if folded else stored, stored, limit)
-
-
-def _npz_names(names: list[str], key: str | None, label_key: str | None, split: str) -> list[str]:
+def _npz_names(members: list[str], asked: Asked) -> list[str]:
     """The array of a .npz file to learn and, where there are some, that of its labels.
 
     Without `key` the data is the only array that is not labels, or the one named x_SPLIT, X_SPLIT or SPLIT_images.
-    Labels are `label_key`, or an array named like one of `LABEL_KEYS`, y_SPLIT or SPLIT_labels; none where `label_key`
-    is `NO_LABELS`.
+    Labels are as named, or an array named like one of `LABEL_KEYS`, y_SPLIT or SPLIT_labels.
     """
+    names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
     if not names:
         raise UserError("it holds no arrays; write it with numpy.savez.")
+    key, labels, split = asked.key[0] if asked.key else None, asked.label_key, asked.split
     label_names = (*LABEL_KEYS, f"y_{split}", f"{split}_labels")
     if key is None:
         of_split = [name for name in (f"x_{split}", f"X_{split}", f"{split}_images") if name in names]
@@ -96,38 +137,20 @@ def _npz_names(names: list[str], key: str | None, label_key: str | None, split: 
         key = candidates[0]
         if len(candidates) > 1:
             raise UserError(f"it holds several arrays ({counted(candidates)}): say which one with key={key!r}.")
-    if label_key is None:
-        label_key = next((name for name in label_names if name in names and name != key), NO_LABELS)
-    if label_key == key:
+    if labels is None:
+        labels = next((name for name in label_names if name in names and name != key), NO_LABELS)
+    if labels == key:
         raise UserError(f"the array {key!r} cannot be learned and hold the classes too; say another.")
-    wanted = [key] if label_key == NO_LABELS else [key, label_key]
+    wanted = [key] if labels == NO_LABELS else [key, labels]
     for name in wanted:
         if name not in names:
             raise UserError(f"it has no array {name!r}; it holds {counted(names)}.")
     return wanted
 
 
-def _member(archive: zipfile.ZipFile, name: str, limit: int) -> Array:
-    """One array of a .npz file."""
-    info = archive.getinfo(f"{name}.npy")
-    with about(f"the array {name!r}"):
-        if info.flag_bits & 1:
-            raise UserError("it is encrypted; write it again without a password.")
-        with archive.open(info) as file:
-            return _numbers(file, _npy_header, info.file_size, info.compress_size, limit)
-
-
 def _numbers(file: IO[bytes], header: _Header, length: int | None, stored: int, limit: int) -> Array:
-    """The numbers that follow a header.
-
-    Args:
-        file: at its beginning.
-        header: reads the header.
-        length: bytes that the file unfolds to, where that is known beforehand.
-        stored: bytes that it takes on the disk.
-        limit: bytes that it may unfold to, if these are more than it takes on the disk.
-    """
-    shape, fortran, kind = header(file)
+    """The numbers in a file that takes `stored` bytes, unfolds to `length` (None: not known yet), may to `limit`."""
+    shape, fortran, kind = header
     if kind.hasobject:
         raise UserError("it holds pickled Python objects, which are never loaded; save it as a plain array.")
     size = kind.itemsize * math.prod(shape)
@@ -146,7 +169,7 @@ def _numbers(file: IO[bytes], header: _Header, length: int | None, stored: int, 
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _npy_header(file: IO[bytes]) -> _Header:
     start = file.read(len(npy.MAGIC_PREFIX))
     if not start:
         raise EOFError("it is empty")
@@ -161,11 +184,9 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, fortran, kind
 
 
-def _idx_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Two zero bytes, a type byte, the number of axes, each axis as a big-endian 32-bit count.
-
-    The format: http://yann.lecun.com/exdb/mnist.
-    """
+def _idx_header(file: IO[bytes]) -> _Header:
+    """Two zero bytes, a type byte, the number of axes, each axis as a big-endian 32-bit count
+    (http://yann.lecun.com/exdb/mnist)."""
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES:
         raise UserError("it is no idx file: its first bytes are not those of the format; check the download.")
@@ -186,10 +207,8 @@ def undamaged() -> Iterator[None]:
 
 
 def require_unfolded(count: int, stored: int, limit: int) -> None:
-    """Raise `UserError` where a compressed file of `stored` bytes unfolds to more than `limit`.
-
-    What takes no more room than its file (here: half as much again) was not folded, and is no matter of this limit.
-    """
+    """Raise `UserError` where a compressed file of `stored` bytes unfolds to more than `limit`. What takes no more room
+    than its file (here: half as much again) was not folded, and is no matter of this limit."""
     if count > limit and count > 1.5 * stored:
         raise UserError(
             f"it unfolds from {readable(stored)} to {readable(count)}, more than the {readable(limit)} that "
@@ -197,13 +216,11 @@ def require_unfolded(count: int, stored: int, limit: int) -> None:
         )
 
 
-def idx_labels(images: Path) -> Path | None:
-    """The file of labels that stands beside an idx file of images; None where there is none."""
-    bare = images.name.removesuffix(".gz").replace("images", "labels")
-    for name in (re.sub(r"idx\d", "idx1", bare), re.sub(r"idx\d", "idx1", bare) + ".gz"):
-        if "labels" in name and name != images.name and (images.parent / name).is_file():
-            return images.parent / name
-    return None
+def _idx_labels(images: Path) -> Path | None:
+    """The file of labels that stands beside an idx file of images."""
+    name = re.sub(r"idx\d", "idx1", images.name.removesuffix(".gz").replace("images", "labels"))
+    beside = [images.with_name(name + ending) for ending in ("", ".gz")] if "labels" in name else []
+    return next((path for path in beside if path != images and path.is_file()), None)
 
 
 def find_mnist(folder: Path, split: str) -> Path | None:

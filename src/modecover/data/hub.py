@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,7 @@ import torch
 
 from modecover.data.arrays import as_array
 from modecover.data.base import Progress, needs
-from modecover.data.columns import LIST, NUMBER, PICTURE, SWITCH, WORDS, kinds_of
-from modecover.data.tables import Table
+from modecover.data.tables import LIST, NUMBER, PICTURE, SWITCH, WORDS, Table, kinds_of
 from modecover.errors import UserError
 from modecover.kinds import first_line
 from modecover.limits import require_memory
@@ -26,18 +25,13 @@ BATCH = 64
 
 _NAME = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _SPLIT = re.compile(r"[\w.\[\]:%+-]{1,200}", re.ASCII)
-_FORMATS = frozenset(
-    "arrow audiofolder csv hdf5 imagefolder json pandas parquet text videofolder webdataset xml".split()
-)
+_FORMATS = "arrow audiofolder csv hdf5 imagefolder json pandas parquet text videofolder webdataset xml".split()
 """What `datasets` would read from the working folder, instead of a data set of that name."""
 
 
 def load_hub(name: str, split: str, progress: Progress) -> Table:
-    """Split `split` of the Hugging Face data set `name`, downloaded or taken from the Hub's cache.
-
-    Raises:
-        UserError: where no data set can have that name, or the Hub does not give it: offline, unknown, not public.
-    """
+    """Split `split` of the Hugging Face data set `name`, downloaded or taken from the Hub's cache. Raises `UserError`
+    where no data set can have that name, or the Hub does not give it: offline, unknown, not public."""
     if not _NAME.fullmatch(name) or ".." in name or name in _FORMATS:
         raise UserError(f"hf:{name[:100]!r} is no name of a Hugging Face data set; it looks like hf:ylecun/mnist.")
     if not _SPLIT.fullmatch(split):
@@ -45,15 +39,21 @@ def load_hub(name: str, split: str, progress: Progress) -> Table:
     datasets = needs("datasets", f"opening {name!r} from the Hugging Face Hub")
     progress("answer of the Hugging Face Hub", 0, 1)
     answers = hub_answers(name)
+    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
+    flags = [(module, module.HF_HUB_OFFLINE) for module in (constants, getattr(datasets, "config", None)) if module]
     try:
-        with _offline(datasets, not answers):
-            table = datasets.load_dataset(name, split=split)
+        for module, before in flags:  # where the Hub is silent its client takes what its cache holds and asks nobody
+            module.HF_HUB_OFFLINE = not answers or before
+        table = datasets.load_dataset(name, split=split)
     except Exception as error:  # the Hub's client raises a dozen unrelated types; all say why in their first line
         cure = "check the name and split" if answers else "the Hub does not answer, so check the connection"
         raise UserError(
             f"{name!r} is no file or folder here, and no data set that the Hugging Face Hub gave "
             f"({first_line(error)}); {cure}."
         ) from error
+    finally:
+        for module, before in flags:
+            module.HF_HUB_OFFLINE = before
     return hub_table(table, f"hf:{name}:{split}", split, progress)
 
 
@@ -70,39 +70,22 @@ def hub_answers(name: str) -> bool:
 
         try:
             HfApi().dataset_info(name, timeout=SECONDS)
-            answered.append(True)
         except HfHubHTTPError:
-            answered.append(True)
+            pass  # an answer too
         except Exception:  # of the library that it asks by: nobody answers, or says what can be understood
-            answered.append(False)
+            return
+        answered.append(True)
 
     # A thread, since the system looks names up for as long as it pleases.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(2 * SECONDS)
-    return any(answered)
-
-
-@contextmanager
-def _offline(datasets: Any, wanted: bool) -> Iterator[None]:
-    """Within the block, where it is `wanted`, the Hub's client takes what its cache holds and asks nobody."""
-    constants = needs("huggingface_hub.constants", "asking the Hugging Face Hub")
-    flags = [(module, module.HF_HUB_OFFLINE) for module in (constants, getattr(datasets, "config", None)) if module]
-    try:
-        for module, before in flags:
-            module.HF_HUB_OFFLINE = wanted or before
-        yield
-    finally:
-        for module, before in flags:
-            module.HF_HUB_OFFLINE = before
+    return bool(answered)
 
 
 def hub_table(table: Any, origin: str, split: str, progress: Progress) -> Table:
-    """A `datasets.Dataset`, or a `DatasetDict`'s `split`, as a table.
-
-    A transform that the user has set is applied, once to each row. Raises `UserError` for data sets that can only be
-    read in order, and where the transform fails.
-    """
+    """A `datasets.Dataset`, or a `DatasetDict`'s `split`, as a table; the transform that a user has set is applied once
+    to each row. Raises `UserError` for data sets that can only be read in order, and where the transform fails."""
     datasets = needs("datasets", "opening a Hugging Face data set")
     if isinstance(table, datasets.DatasetDict):
         if split not in table:
@@ -132,20 +115,7 @@ class _Stored(Table):
         return {name: rows.select_columns([name])[:][name] for name in names}
 
     def pictures(self, name: str) -> Any:
-        return _Cells(self.table.with_format("arrow").select_columns([name]), name)
-
-
-class _Cells:
-    """One column of a Hugging Face data set, row by row (the set's own columns may be read whole)."""
-
-    def __init__(self, table: Any, name: str):
-        self.table, self.name = table, name
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.table[index][self.name][0]
+        return self.table.with_format("arrow").select_columns([name])  # taken row by row
 
 
 class _Transformed(Table):
@@ -167,8 +137,10 @@ class _Transformed(Table):
             for name, cells in rows.items():
                 self.values.setdefault(name, []).extend(_plain(cells[place]) for place in range(stop - start))
             if start == 0:
-                row = sum(_size(cells[0]) for cells in self.values.values())
-                require_memory(f"The rows of {origin} through its transform", len(table) * row, "take a part of it")
+                first = [cells[0] for cells in self.values.values()]
+                size = sum(math.prod(c.size) * len(c.getbands()) for c in first if hasattr(c, "getbands"))
+                size += sum(getattr(c, "nbytes", 8) for c in first if not hasattr(c, "getbands"))
+                require_memory(f"The rows of {origin} through its transform", len(table) * size, "take a part of it")
             progress("rows of the data set", stop, len(table))
         self.kinds = {name: _kind_of(cells[0]) for name, cells in self.values.items()}
 
@@ -176,19 +148,19 @@ class _Transformed(Table):
         return len(next(iter(self.values.values())))
 
     def read(self, names: Sequence[str]) -> Mapping[str, Any]:
-        return {name: self._column(name) for name in names}
+        columns: dict[str, Any] = {}
+        for name in names:
+            cells = self.values[name]
+            if self.kinds[name] != LIST:
+                columns[name] = needs("pyarrow", "opening a Hugging Face data set").array(cells)
+            elif len(shapes := sorted({np.shape(cell) for cell in cells})) > 1:
+                raise UserError(f"the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one.")
+            else:
+                columns[name] = np.stack(cells)
+        return columns
 
     def pictures(self, name: str) -> Any:
         return self.values[name]
-
-    def _column(self, name: str) -> Any:
-        cells = self.values[name]
-        if self.kinds[name] != LIST:
-            return needs("pyarrow", "opening a Hugging Face data set").array(cells)
-        shapes = sorted({np.shape(cell) for cell in cells})
-        if len(shapes) > 1:
-            raise UserError(f"the arrays of the column {name!r} have shapes {shapes[0]} and {shapes[1]}; give one.")
-        return np.stack(cells)
 
 
 def _plain(cell: Any) -> Any:
@@ -197,11 +169,6 @@ def _plain(cell: Any) -> Any:
         array = as_array(cell)
         return array.item() if array.ndim == 0 else array
     return cell.item() if isinstance(cell, np.generic) else cell
-
-
-def _size(cell: Any) -> int:
-    """Bytes that a cell takes, roughly."""
-    return cell.width * cell.height * len(cell.getbands()) if hasattr(cell, "getbands") else getattr(cell, "nbytes", 8)
 
 
 def _kind_of(cell: Any) -> str:

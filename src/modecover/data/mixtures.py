@@ -1,22 +1,9 @@
-"""Mixtures of Gaussians in the plane: the ring, the grid and the circle that papers count modes on.
-
-| preset | centres | std | source |
-|---|---|---|---|
-| `ring`, `ring-pacgan` | 8 on radius 1 | 0.01 | PacGAN (Lin et al. 2018), section 4.1 |
-| `grid`, `grid-pacgan` | {-4, -2, 0, 2, 4}^2 | 0.05 | PacGAN (Lin et al. 2018), section 4.1 |
-| `ring-veegan` | 8 on radius 1 | 0.01 | VEEGAN (Srivastava et al. 2017) gives neither; PacGAN's reading |
-| `grid-veegan` | {-4, -2, 0, 2, 4}^2 | 0.05 | VEEGAN (Srivastava et al. 2017) |
-| `ring-ldmgan`, `grid-ldmgan` | as PacGAN's | as PacGAN's | LDMGAN gives neither |
-| `circle`, `circle-mdgan` | 6 on radius 5 | 0.1 | Mode Regularized GAN (Che et al. 2017) |
-| `ring-unrolled` | 8 on radius 2 | 0.02 | Unrolled GAN (Metz et al. 2017) |
-
-The angles of a ring are 2 pi i / K for i = 0 .. K-1. (With the end point included, as in some public notebooks, the
-first and the last centre coincide and a ring of 8 has 7 modes.)
-"""
+"""Mixtures of Gaussians in the plane: the ring, the grid and the circle that papers count modes on, see `PRESETS`."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -26,9 +13,11 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.data.base import Dataset, digest
-from modecover.data.names import OptionValue, parse_options
 from modecover.errors import UserError
-from modecover.kinds import bounded, checked, first_line
+from modecover.kinds import bounded, checked, first_line, nearest
+
+OptionValue = int | float | str | bool
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 MOST_MODES = 100_000
 FARTHEST = 1e12
@@ -38,20 +27,15 @@ WITHIN = (1e-12, FARTHEST)
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """sum_k weights_k N(centres_k, std^2 I).
-
-    Args:
-        centres: (K, d) float, no two equal.
-        std: the standard deviation of each coordinate about its centre, the same for all components.
-        weights: (K,) float, positive; they are scaled to sum to 1.
-
-    Raises:
-        UserError: where centres coincide, or std or a weight is not positive.
-    """
+    """sum_k weights_k N(centres_k, std^2 I). Raises `UserError` where centres coincide, or std or a weight is not
+    positive."""
 
     centres: Tensor
+    """(K, d) float, no two equal."""
     std: float
+    """The standard deviation of each coordinate about its centre, the same for all components."""
     weights: Tensor
+    """(K,) float, positive; they are scaled to sum to 1."""
 
     def __post_init__(self) -> None:
         try:
@@ -123,6 +107,7 @@ class MixtureData(Dataset):
 @held(modes=(1, MOST_MODES), radius=WITHIN, std=WITHIN)
 def ring(modes: int = 8, radius: float = 1.0, std: float = 0.01) -> Mixture:
     """`modes` Gaussians evenly spaced on a circle about the origin, the first on the positive x axis."""
+    # At 2 pi i / modes, i < modes: with the end point, as in some public notebooks, the first and the last coincide.
     angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return Mixture.even(radius * torch.stack([angles.cos(), angles.sin()], dim=1), std)
 
@@ -134,27 +119,43 @@ def grid(side: int = 5, step: float = 2.0, std: float = 0.05) -> Mixture:
     return Mixture.even(torch.cartesian_prod(ticks, ticks), std)
 
 
-_RING = {"modes": 8, "radius": 1.0, "std": 0.01}
-_GRID = {"side": 5, "step": 2.0, "std": 0.05}
-_CIRCLE = {"modes": 6, "radius": 5.0, "std": 0.1}
+_RING: Mapping[str, OptionValue] = {"modes": 8, "radius": 1.0, "std": 0.01}
+_GRID: Mapping[str, OptionValue] = {"side": 5, "step": 2.0, "std": 0.05}
+_CIRCLE: Mapping[str, OptionValue] = {"modes": 6, "radius": 5.0, "std": 0.1}
 
-PRESETS: dict[str, dict[str, OptionValue]] = {
-    "ring": {**_RING},
-    "ring-pacgan": {**_RING},
-    "ring-veegan": {**_RING},
-    "ring-ldmgan": {**_RING},
+PRESETS: dict[str, Mapping[str, OptionValue]] = {
+    **dict.fromkeys(("ring", "ring-pacgan", "ring-veegan", "ring-ldmgan"), _RING),
     "ring-unrolled": {**_RING, "radius": 2.0, "std": 0.02},
-    "grid": {**_GRID},
-    "grid-pacgan": {**_GRID},
-    "grid-veegan": {**_GRID},
-    "grid-ldmgan": {**_GRID},
-    "circle": {**_CIRCLE},
-    "circle-mdgan": {**_CIRCLE},
+    **dict.fromkeys(("grid", "grid-pacgan", "grid-veegan", "grid-ldmgan"), _GRID),
+    **dict.fromkeys(("circle", "circle-mdgan"), _CIRCLE),
 }
-"""Name to the parameters of `grid` (names that begin so) or `ring` (all others)."""
+"""Name to the parameters of `grid` (names that begin so) or `ring` (all others).
+
+Ring and grid are those of PacGAN (Lin et al. 2018), section 4.1; VEEGAN (Srivastava et al. 2017) has the same grid and
+does not say which ring, LDMGAN gives neither. The others are from Unrolled GAN (Metz et al. 2017), and the circle from
+Mode Regularized GAN (Che et al. 2017)."""
 
 
 def preset(name: str, options: str = "") -> Mixture:
     """The mixture of that name; `options` such as "modes=8,radius=2,std=0.05" change its parameters."""
-    chosen: dict[str, Any] = {**parse_options(name, options, PRESETS[name])}
+    chosen: dict[str, Any] = parse_options(name, options, PRESETS[name])
     return grid(**chosen) if name.startswith("grid") else ring(**chosen)
+
+
+def parse_options(name: str, text: str, defaults: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """`defaults` changed by `text`, "key=value,...", each value of its default's type; a truth value may stand as its
+    key alone. Raises `UserError` for an unknown key and for a value of another type."""
+    chosen = dict(defaults)
+    for item in filter(None, (item.strip() for item in text.split(","))):
+        key, equals, value = (word.strip() for word in item.partition("="))
+        if key not in defaults:
+            known = f"its options are: {', '.join(defaults)}" if defaults else "it takes none"
+            raise UserError(f"{name} has no option {key!r}{nearest(key, defaults)}; {known}.")
+        kind = type(defaults[key])
+        try:
+            chosen[key] = _TRUTH[value.lower() if equals else "true"] if kind is bool else kind(value)
+        except (ValueError, KeyError) as error:
+            noun = {bool: "a switch", int: "a whole number", float: "a number"}[kind]
+            example = f"{key}={defaults[key]}"
+            raise UserError(f"{name}: {key} must be {noun}, for example {example}; got {value[:60]!r}.") from error
+    return chosen

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
+import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,14 @@ from modecover.arguments import held
 from modecover.data import digits, files, mixtures
 from modecover.data.arrays import LAYOUTS, POINTS, Images, Points, as_array, class_labels, from_array
 from modecover.data.base import MEMORY_LIMIT, NO_LABELS, Asked, Dataset, Progress, silent, usable_device
-from modecover.data.columns import PICTURE, side_by_side, values_of
 from modecover.data.encoded import Pictures, beside, picture_suffixes, pictures_in
+from modecover.data.files import exists, require_openable, user_path
 from modecover.data.hub import hub_table, load_hub
-from modecover.data.names import OptionValue, exists, names_in, parse_options, require_openable, user_path
 from modecover.data.pictures import open_pictures, surveyed
 from modecover.data.pixels import VALUE_RANGES, Array
-from modecover.data.tables import Parquet, Table, tables_of_split
+from modecover.data.tables import PICTURE, Parquet, Table, side_by_side, values_of
 from modecover.errors import UserError, about, printable
-from modecover.kinds import nearest, shown
+from modecover.kinds import counted, nearest, shown
 from modecover.limits import MOST_BYTES, bytes_of
 
 Source = Any
@@ -41,11 +41,8 @@ NAMES: dict[str, str] = {
 }
 """The names `open_data` knows, each with what it stands for."""
 
-LARGEST_SIDE = 8192
-"""In pixels, to which images can be resized."""
 
-
-@held(size=(1, LARGEST_SIDE), channels=[1, 3], layout=[*LAYOUTS], value_range=[*VALUE_RANGES])
+@held(size=(1, 8192), channels=[1, 3], layout=[*LAYOUTS], value_range=[*VALUE_RANGES])
 def open_data(
     source: Source,
     *,
@@ -101,6 +98,9 @@ def open_data(
     """
     if not split:
         raise UserError("split is empty: give the name of one, or leave it out.")
+    if not isinstance(labels, str | None):
+        with about("labels"):
+            labels = as_array(labels)
     names = (key,) if isinstance(key, str) else key
     listed = isinstance(names, Sequence) and not isinstance(names, bytes) and len(names) > 0
     if names is not None and not (listed and all(isinstance(name, str) and name for name in names)):
@@ -128,29 +128,19 @@ def open_data(
     for note in data.notes:
         warnings.warn(note, stacklevel=1)
     data = data.to(place)
-    data.opened = _again(source, asked)
+    if isinstance(source, str | os.PathLike) and isinstance(asked.labels, str | None):
+        text, path = os.fspath(source), user_path(source)
+        named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
+        text = text if named or not exists(path) else str(path.absolute())
+        data.opened = {"source": text, **asked.recorded()}
     return data
 
 
-OPTIONS = tuple(inspect.signature(open_data).parameters)[1:]
-"""Names of the options of `open_data`."""
-
-
-def _again(source: Source, asked: Asked) -> dict[str, Any] | None:
-    """What `Dataset.opened` says: `source` and the options that are not the default, paths made absolute."""
-    if not isinstance(source, str | os.PathLike) or not isinstance(asked.labels, str | None):
-        return None
-    text = os.fspath(source)
-    named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
-    path = user_path(text)
-    return {"source": str(path.absolute()) if not named and exists(path) else text, **asked.recorded()}
-
-
+@dataclass(frozen=True)
 class _Opening:
     """Opens sources of every kind under the same options."""
 
-    def __init__(self, asked: Asked):
-        self.asked = asked
+    asked: Asked
 
     def open(self, source: Source) -> Dataset:
         asked = self.asked
@@ -162,7 +152,20 @@ class _Opening:
             if name in NAMES:
                 with about(name):
                     return self.built_in(name, options)
-            return self.hub(options) if name == "hf" else self.path_or_hub(path, text)
+            if name == "hf":
+                return self.hub(options)
+            if exists(path):
+                return self.path(path)
+            owner, slash, name = text.partition("/")
+            named = name and "/" not in name and not path.suffix
+            if slash and named and owner not in ("", ".", "..") and owner[0] != "~":
+                return self.hub(text)
+            if slash or path.suffix:
+                near = ""
+                with suppress(OSError):
+                    near = nearest(path.name, sorted(os.listdir(path.parent)))
+                raise UserError(f"there is no file or folder {text}{near}; check the path.")
+            raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
         if type(source).__module__.partition(".")[0] == "datasets":
             return self.table(hub_table(source, "data set", asked.split, asked.progress), "data set")
         if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
@@ -185,7 +188,7 @@ class _Opening:
             return mixtures.MixtureData(mixtures.preset(name, options), f"{name}:{options}" if options else name)
         if name == "stacked-mnist":
             return self.stacked(options)
-        parse_options(name, options, {})
+        mixtures.parse_options(name, options, {})
         if name == "digits" and asked.split != "train":
             raise UserError(f"it has no split {asked.split!r}; leave out split, or use mnist.")
         return self.benchmark(name)
@@ -204,40 +207,28 @@ class _Opening:
                 instead = ", or use `digits`" if name == "mnist" else ""
                 missing = f"no {kinds} of {name}'s {asked.split} split"
                 raise UserError(f"{missing} in {asked.data_dir} or its subfolder {name}; put them there{instead}.")
-            called = f"{name} {asked.split}"
-            if found[0].suffix == ".parquet":
-                data = self.table(Parquet(found, asked), called)
-            else:
-                with about(found[0]):
-                    data = self.array(*files.read_array_file(found[0], asked), called)
+            with about(found[0]):
+                if found[0].suffix == ".parquet":
+                    data = self.table(Parquet(found, asked), f"{name} {asked.split}")
+                else:
+                    data = self.array(*files.read_array_file(found[0], asked), f"{name} {asked.split}")
             if len(data.shape) != 3 or (data.labels is None and asked.label_key != NO_LABELS):
                 raise UserError(f"{found[0]} holds no pictures, or there are no labels in it or beside it.")
         data.modes = 10
         return data
 
     def stacked(self, options: str) -> Dataset:
-        defaults: dict[str, OptionValue] = {"k": 3, "count": 128_000, "seed": 0, "fresh": False, "base": ""}
-        chosen = parse_options("stacked-mnist", options, defaults)
+        defaults: dict[str, mixtures.OptionValue] = {"k": 3, "count": 128_000, "seed": 0, "fresh": False, "base": ""}
+        chosen = mixtures.parse_options("stacked-mnist", options, defaults)
         if self.asked.channels is not None:
             raise UserError("its channels are its k digits; leave out channels and give stacked-mnist:k=...")
         base = str(chosen["base"]) or ("mnist" if digits.files_of("mnist", self.asked.data_dir, "train") else "digits")
         if base not in ("digits", "mnist"):
             raise UserError(f"stacks are made of base=digits or base=mnist, not {base!r}.")
-        count = None if chosen["fresh"] else int(chosen["count"])
         images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES)).benchmark(base)
         assert isinstance(images, Images), "no set is streamed under this limit"
+        count = None if chosen["fresh"] else int(chosen["count"])
         return digits.StackedDigits(images, int(chosen["k"]), count, int(chosen["seed"]))
-
-    def path_or_hub(self, path: Path, text: str) -> Dataset:
-        if exists(path):
-            return self.path(path)
-        owner, slash, name = text.partition("/")
-        if slash and owner not in ("", ".", "..") and owner[0] != "~" and name and "/" not in name and not path.suffix:
-            return self.hub(text)
-        if slash or path.suffix:
-            near = nearest(path.name, names_in(path.parent))
-            raise UserError(f"there is no file or folder {text}{near}; check the path.")
-        raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
 
     def hub(self, text: str) -> Dataset:
         name, _, split = text.partition(":")
@@ -252,7 +243,7 @@ class _Opening:
                 return self.folder(path)
             if path.suffix == ".parquet":
                 return self.table(Parquet([path], self.asked), str(path))
-            if path.suffix in (".npy", ".npz") or files.is_idx(path):
+            if path.suffix in (".npy", ".npz") or re.search(r"(\bidx\d?|-ubyte)", path.name):
                 return self.array(*files.read_array_file(path, self.asked), str(path))
             one = path.suffix.lower() in picture_suffixes()
             kind = "one image; give the folder it lies in" if one else "of no known kind"
@@ -260,19 +251,21 @@ class _Opening:
 
     def folder(self, folder: Path) -> Dataset:
         asked = self.asked
-        images = files.find_mnist(folder, asked.split)
-        if images is not None:
+        if (images := files.find_mnist(folder, asked.split)) is not None:
             return self.path(images)
-        found = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
-        if found:
-            chosen = tables_of_split(found, asked.split)
+        if found := sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet")):
+            # The files whose names say that they hold the split; all of them where no name says any.
+            chosen = [file for file in found if asked.split in file.stem.lower()]
+            if not chosen and any(name in file.stem.lower() for file in found for name in files.SPLIT_NAMES):
+                there = counted(file.name for file in found)
+                raise UserError(f"no parquet file in it is named after the split {asked.split!r}; there are {there}.")
+            chosen = chosen or found
             data = self.table(Parquet(chosen, asked), str(folder))
             data.notes = (*beside(found[0].parent, set(chosen)), *data.notes)
             return data
         asked.progress("list of the files", 0, 1)
-        pictures = pictures_in(folder, asked.split)
         asked.require_nameless(of_split=True)
-        return self.pictures(pictures, str(folder))
+        return self.pictures(pictures_in(folder, asked.split), str(folder))
 
     def table(self, table: Table, name: str) -> Dataset:
         with about(table.origin):
@@ -283,8 +276,7 @@ class _Opening:
             data: Dataset
             if table.kinds[first := roles.columns[0]] == PICTURE:
                 classes = None if labels is None else class_labels(labels, len(table))
-                pictures = Pictures(table.pictures(first), table.origin, table.identity, classes)
-                data = self.pictures(pictures, name)
+                data = self.pictures(Pictures(table.pictures(first), table.origin, table.identity, classes), name)
             else:
                 numbers, columns = side_by_side(table.read(roles.columns), table.kinds)
                 data = self.array(numbers, labels, name)
@@ -300,22 +292,15 @@ class _Opening:
         if not len(pictures):
             raise UserError("it is empty: give at least one picture.")
         survey = surveyed(pictures, asked.progress)
-        given = self.given_labels()
         if asked.label_key == NO_LABELS:
             pictures.labels = None
-        elif given is not None:
-            each_frame = len(given.shape) > 0 and len(given) == survey.count
-            pictures.labels = class_labels(given, survey.count if each_frame else len(pictures))
+        elif not isinstance(asked.labels, str | None):
+            each_frame = asked.labels.shape[:1] == (survey.count,)
+            pictures.labels = class_labels(asked.labels, survey.count if each_frame else len(pictures))
         return open_pictures(pictures, name, asked, survey)
 
     def array(self, array: Array, found: Array | None, name: str) -> Points | Images:
-        given = self.given_labels()
-        labels = None if self.asked.label_key == NO_LABELS else found if given is None else given
-        return from_array(array, labels, name, self.asked)
-
-    def given_labels(self) -> Array | None:
-        """The classes, where they were given as an array."""
-        if self.asked.labels is None or self.asked.label_key is not None:
-            return None
-        with about("labels"):
-            return as_array(self.asked.labels)
+        given = self.asked.labels
+        if isinstance(given, str | None):
+            given = None if given == NO_LABELS else found
+        return from_array(array, given, name, self.asked)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,18 +16,13 @@ from torch import Tensor
 
 from modecover.data.arrays import Images
 from modecover.data.base import Asked, Dataset, Progress, digest, silent
-from modecover.data.encoded import Pictures, mixed_sizes, opened, require_whole
-from modecover.data.pixels import Bytes, decoded, is_grey, on_its_side, picture_pixels, resized, with_channels
+from modecover.data.encoded import Pictures, mixed_sizes, opened
+from modecover.data.pixels import Bytes, decoded, is_grey, picture_pixels, resized, upright_size, with_channels
 from modecover.errors import UserError
 from modecover.limits import require_memory
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 T = TypeVar("T")
 
-MOST_AT_ONCE = 32
-"""Pictures that a thread takes at a time: with one at a time threads would stand in each other's way."""
 ONE_PICTURE = {"MPO": "previews or partners of a stereo pair", "PSD": "layers"}
 """Formats whose further frames are no samples of their own, and what these are."""
 SAME_THROUGHOUT = {"PNG", "WEBP", "AVIF"}
@@ -72,12 +68,6 @@ class Survey:
         """The number of samples before those of a picture."""
         return int(self.ends[picture - 1]) if picture else 0
 
-    def repeated(self, labels: Tensor | None) -> Tensor | None:
-        """Labels of samples, from those of pictures."""
-        if labels is None or len(labels) == self.count:
-            return labels
-        return labels.repeat_interleave(torch.from_numpy(np.diff(self.ends, prepend=0)))
-
 
 def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
     """What the headers of all pictures tell; those that cannot be read are kept for a message."""
@@ -85,72 +75,51 @@ def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
     def look(index: int) -> _Look | UserError:
         try:
             with opened(pictures, index) as picture:
-                return _look(picture)
+                size, grey, other = upright_size(picture), is_grey(picture.mode), None
+                frames = int(getattr(picture, "n_frames", 1))
+                if frames > 1 and picture.format in ONE_PICTURE:
+                    return _Look(size, grey, more=ONE_PICTURE[picture.format])
+                for frame in range(1, 1 if picture.format in SAME_THROUGHOUT else frames):
+                    picture.seek(frame)
+                    if grey and not is_grey(picture.mode):  # as Pillow gives the later frames of a grey GIF
+                        grey = not np.ptp(np.asarray(picture.convert("RGB")), axis=2).any()
+                    if other is None and upright_size(picture) != size:
+                        other = upright_size(picture)
+                return _Look(size, grey, frames, other)
         except UserError as error:
             return error
 
     looks = _in_threads(look, len(pictures), "survey of the pictures", progress)
     whole = {index: found for index, found in enumerate(looks) if isinstance(found, _Look)}
-    mixed, first = None, next(iter(whole), 0)
+    first = next(iter(whole), 0)
     size = whole[first].size if whole else (0, 0)
-    for index, found in whole.items():
-        if found.size != size:
-            mixed = mixed_sizes(pictures.name(first), size, pictures.name(index), found.size)
-        elif found.other_size is not None:
-            mixed = mixed_sizes(pictures.name(first), size, f"{pictures.name(index)} (a later frame)", found.other_size)
-        if mixed is not None:
-            break
+    mixed = (
+        mixed_sizes(pictures.name(first), size, pictures.name(index) + where, other)
+        for index, found in whole.items()
+        for other, where in ((found.size, ""), (found.other_size, " (a later frame)"))
+        if other is not None and other != size
+    )
+    notes = []
+    if several := [found.frames for found in whole.values() if found.frames > 1]:
+        have = "file has" if len(several) == 1 else "files have"
+        notes.append(f"{len(several):,} {have} several frames or pages: each of these {sum(several):,} is a sample")
+    for what, count in sorted(Counter(found.more for found in whole.values() if found.more).items()):
+        have = "file has" if count == 1 else "files have"
+        notes.append(f"{count:,} {have} further images ({what}): the first alone is read")
     return Survey(
         ends=np.cumsum([found.frames if isinstance(found, _Look) else 1 for found in looks], dtype=np.int64),
         size=size,
         grey=all(found.grey for found in whole.values()),
         broken={index: found for index, found in enumerate(looks) if isinstance(found, UserError)},
-        mixed=mixed,
-        notes=tuple(_notes(list(whole.values()))),
+        mixed=next(mixed, None),
+        notes=tuple(notes),
     )
-
-
-def _notes(looks: Sequence[_Look]) -> Iterator[str]:
-    several = [found.frames for found in looks if found.frames > 1]
-    if several:
-        have = "file has" if len(several) == 1 else "files have"
-        yield f"{len(several):,} {have} several frames or pages: each of these {sum(several):,} is a sample"
-    for what in sorted({found.more for found in looks if found.more}):
-        count = sum(found.more == what for found in looks)
-        yield f"{count:,} {'file has' if count == 1 else 'files have'} further images ({what}): the first alone is read"
-
-
-def _look(picture: Image.Image) -> _Look:
-    size, grey = _upright(picture), is_grey(picture.mode)
-    frames = int(getattr(picture, "n_frames", 1))
-    if frames == 1:
-        return _Look(size, grey)
-    if picture.format in ONE_PICTURE:
-        return _Look(size, grey, more=ONE_PICTURE[picture.format])
-    other = None
-    for frame in range(1, 1 if picture.format in SAME_THROUGHOUT else frames):
-        picture.seek(frame)
-        grey = grey and (is_grey(picture.mode) or _without_colour(picture))
-        if other is None and _upright(picture) != size:
-            other = _upright(picture)
-    return _Look(size, grey, frames, other)
-
-
-def _upright(picture: Image.Image) -> tuple[int, int]:
-    width, height = picture.size
-    return (width, height) if on_its_side(picture) else (height, width)
-
-
-def _without_colour(picture: Image.Image) -> bool:
-    """Whether all pixels of a picture in colour are grey, as Pillow gives the later frames of a grey GIF."""
-    red, green, blue = (np.asarray(channel) for channel in picture.convert("RGB").split())
-    return bool((red == green).all() and (green == blue).all())
 
 
 def _in_threads(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
     """`work` of 0 .. count - 1, by as many threads as there are cores."""
     threads = min(16, os.cpu_count() or 1)
-    several = max(1, min(MOST_AT_ONCE, count // (4 * threads)))
+    several = max(1, min(32, count // (4 * threads)))  # with one at a time threads would stand in each other's way
     parts = [range(start, min(start + several, count)) for start in range(0, count, several)]
     results: list[T] = []
     pool = ThreadPoolExecutor(threads)
@@ -164,10 +133,8 @@ def _in_threads(work: Callable[[int], T], count: int, what: str, progress: Progr
 
 
 class StreamedImages(Dataset):
-    """Images that are read and decoded whenever they are fetched, for sets larger than memory.
-
-    `read` gives the bytes, in whatever process it is called; `fetch` decodes them on `device`.
-    """
+    """Images that are read and decoded whenever they are fetched, for sets larger than memory: `read` gives the bytes,
+    in whatever process it is called; `fetch` decodes them on `device`."""
 
     value_range = (-1.0, 1.0)
     streamed = True
@@ -178,7 +145,9 @@ class StreamedImages(Dataset):
         channels, size = asked.channels or (1 if survey.grey else 3), asked.size
         self.shape = (channels, *(survey.size if size is None else (size, size)))
         self.name, self.size = name, survey.count
-        self.labels = survey.repeated(pictures.labels)
+        self.labels = pictures.labels
+        if self.labels is not None and len(self.labels) != survey.count:  # they are of pictures: each frame has its own
+            self.labels = self.labels.repeat_interleave(torch.from_numpy(np.diff(survey.ends, prepend=0)))
         form = (channels, size) if self.size == len(pictures) else (channels, size, self.size)
         self.fingerprint = digest("pictures", pictures.identity, repr(form), self.labels)
         self.notes = (*pictures.notes, *survey.notes)
@@ -195,11 +164,7 @@ class StreamedImages(Dataset):
         return decoded(self.read(keys).to(self.device))
 
     def decode_all(self, keep: bool, progress: Progress = silent) -> Tensor | None:
-        """Read every image, by as many threads as there are cores, and give them all where they are to be kept.
-
-        Raises:
-            UserError: some cannot be read: how many, and the first of them by name.
-        """
+        """Read every image, and give them all where they are to be kept. Raises as `open_pictures` does."""
         pixels = np.empty((self.survey.count, *self.shape), dtype=np.uint8) if keep else None
 
         def put(picture: int) -> UserError | None:
@@ -213,8 +178,14 @@ class StreamedImages(Dataset):
                 return error
             return None
 
-        errors = _in_threads(put, len(self.pictures), "pictures", progress)
-        require_whole([error for error in errors if error is not None], len(self.pictures))
+        found = _in_threads(put, len(self.pictures), "pictures", progress)
+        errors = [error for error in found if error is not None]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            more = [f"{len(errors) - 3:,} more are like these."] if errors[3:] else []
+            named = " ".join([*map(str, errors[:3]), *more])
+            raise UserError(f"{len(errors):,} of {len(found):,} pictures cannot be used: {named}")
         return None if pixels is None else torch.from_numpy(pixels)
 
     def _frames(self, picture: int, first: int = 0) -> Iterator[Bytes]:
@@ -237,14 +208,9 @@ class StreamedImages(Dataset):
 
 
 def open_pictures(pictures: Pictures, name: str, asked: Asked, survey: Survey) -> Images | StreamedImages:
-    """The pictures as one data set: in memory where they take no more than the limit decoded, else streamed.
-
-    Without `asked.channels` the images are grey where all of them are, else colour. Without `asked.size` all must be of
-    one size. Raises `UserError` where sizes differ, or where pictures cannot be read: how many, and the first of them
-    by name.
-    """
-    if len(survey.broken) == len(pictures):
-        require_whole(list(survey.broken.values()), len(pictures))
+    """The pictures as one data set: in memory where they take no more than the limit decoded, else streamed. Raises
+    `UserError` where sizes differ and `asked.size` gives none, or where pictures cannot be read: how many, and which
+    come first."""
     if asked.size is None and survey.mixed is not None:
         raise survey.mixed
     streamed = StreamedImages(pictures, survey, name, asked)

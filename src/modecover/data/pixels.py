@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from modecover.data.base import Progress, silent
+from modecover.data.base import Progress
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,18 +47,12 @@ a slip in pictures of [0, 1]."""
 
 
 def levels(array: Array, span: tuple[float, float], value_range: str | None) -> tuple[Bytes, str | None]:
-    """An array of pixels as uint8 levels; and in which of `VALUE_RANGES` its floats were read, if they are floats.
+    """An array of pixels, the smallest and the largest of which are `span`, as uint8 levels; and in which of
+    `VALUE_RANGES` its floats were read, if they are floats: without `value_range` in [0, 1] where none is below 0.
 
     uint8 stays as it is, and so do other whole numbers from 0 to at most 255; booleans become 0 and 255; floats are
-    rounded to the nearest of the 256 levels.
-
-    Args:
-        array: the pixels.
-        span: the smallest and the largest of them.
-        value_range: in which floats are read; None: in [0, 1] where none is below 0, else in [-1, 1].
-
-    Raises:
-        UserError: for floats outside their range or in a range that cannot be told, and for any other type.
+    rounded to the nearest of the 256 levels. Raises `UserError` for floats outside their range or in a range that
+    cannot be told, and for any other type.
     """
     low, high = span
     if array.dtype == np.uint8:
@@ -93,9 +87,8 @@ def with_channels(pixels: Bytes, channels: int) -> Bytes:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=-3)
-    red, green, blue = (pixels[..., i, :, :].astype(np.uint32) for i in range(3))
-    luma = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
-    return luma.astype(np.uint8)[..., None, :, :]
+    red, green, blue = (pixels[..., i : i + 1, :, :].astype(np.uint32) for i in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
 
 
 def resized(pixels: Bytes, size: int) -> Bytes:
@@ -114,7 +107,7 @@ def resized(pixels: Bytes, size: int) -> Bytes:
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def images_resized(pixels: Bytes, size: int | None, progress: Progress = silent) -> Bytes:
+def images_resized(pixels: Bytes, size: int | None, progress: Progress) -> Bytes:
     """Images (N, C, H, W) as (N, C, size, size); unchanged where size is None or theirs already."""
     if size is None or pixels.shape[2:] == (size, size):
         return np.ascontiguousarray(pixels)
@@ -130,19 +123,17 @@ def is_grey(mode: str) -> bool:
     return mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16")
 
 
-def on_its_side(picture: Image.Image) -> bool:
-    """Whether the EXIF mark in a picture's header swaps its width and height."""
-    if picture.format == "PNG" and "exif" not in picture.info:
-        return False  # here Pillow would decode the whole file to look for a mark at its end
-    return int(picture.getexif().get(ORIENTATION, 1)) >= 5
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """(height, width) of a picture that is turned upright by the EXIF mark in its header."""
+    width, height = picture.size
+    # Where a PNG has no mark Pillow would decode the whole file to look for one at its end.
+    marked = picture.format != "PNG" or "exif" in picture.info
+    return (width, height) if marked and picture.getexif().get(ORIENTATION, 1) >= 5 else (height, width)
 
 
 def picture_pixels(picture: Image.Image) -> Bytes:
-    """A Pillow image of any mode, turned upright by its EXIF mark, as uint8 (C, H, W), C one of 1, 3, 4.
-
-    Raises:
-        ValueError: for pixels of float type or beyond 16 bits, whose range is not known.
-    """
+    """A Pillow image of any mode, turned upright by its EXIF mark, as uint8 (C, H, W), C one of 1, 3, 4. Raises
+    `ValueError` for pixels of float type or beyond 16 bits, whose range is not known."""
     from PIL import ImageOps
 
     if picture.getexif().get(ORIENTATION, 1) != 1:

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from modecover.errors import UserError
@@ -23,11 +22,7 @@ ROUNDING = 1e-13
 
 @dataclass(frozen=True)
 class Scaling:
-    """An affine map of each coordinate: (rows - center) / scale, and back.
-
-    Attributes:
-        center, scale: a finite number, and a positive one, for each of d coordinates.
-    """
+    """An affine map of each of d coordinates: (rows - center) / scale, the scale positive; and back."""
 
     center: tuple[float, ...]
     scale: tuple[float, ...]
@@ -39,30 +34,23 @@ class Scaling:
         center = exact.mean(dim=0)
         farthest = (exact - center).abs().amax(dim=0)  # taken out, so that no square ends beyond what float64 holds
         scale = farthest * ((exact - center) / farthest.clamp_min(1e-320)).std(dim=0, unbiased=False)
-        constant = scale <= ROUNDING * exact.abs().amax(dim=0)
-        scale = torch.where(constant, torch.ones_like(scale), scale)
+        scale = scale.masked_fill(scale <= ROUNDING * exact.abs().amax(dim=0), 1.0)
         return cls(tuple(center.tolist()), tuple(scale.tolist()))
 
     @classmethod
     def from_facts(cls, facts: Any, dimension: int) -> Self | None:
-        """The scaling that `facts` described, None for none.
-
-        Raises:
-            UserError: `facts` is no description of `dimension` coordinates.
-        """
+        """The scaling that `facts` described, None for none. Raises `UserError` unless of `dimension` columns."""
         if facts is None:
             return None
-        center: tuple[float, ...] = ()
-        scale: tuple[float, ...] = ()
         with contextlib.suppress(UserError, KeyError, TypeError):
             center, scale = (checked(name, facts[name], tuple[float, ...]) for name in ("center", "scale"))
-        beyond = any(s <= 0 or abs(c) + 100 * s > LARGEST for c, s in zip(center, scale, strict=False))
-        if not len(center) == len(scale) == dimension or beyond:
-            raise UserError(
-                f"The model's scaling is no list of {dimension} finite numbers as center, and of positive ones as "
-                "scale: save or download the model again."
-            )
-        return cls(center, scale)
+            within = all(s > 0 and abs(c) + 100 * s <= LARGEST for c, s in zip(center, scale, strict=False))
+            if within and len(center) == len(scale) == dimension:
+                return cls(center, scale)
+        raise UserError(
+            f"The model's scaling is no list of {dimension} finite numbers as center, and of positive ones as "
+            "scale: save or download the model again."
+        )
 
     def facts(self) -> dict[str, list[float]]:
         """What `from_facts` reads, in values that JSON can hold."""
@@ -70,17 +58,13 @@ class Scaling:
 
     def apply(self, rows: Tensor) -> Tensor:
         """Rows (..., d) in the data's units as networks see them, float32."""
-        center, scale = self._tensors(rows)
-        return ((rows.double() - center) / scale).float()
+        exact = rows.double()
+        return ((exact - exact.new_tensor(self.center)) / exact.new_tensor(self.scale)).float()
 
     def undo(self, rows: Tensor) -> Tensor:
         """Rows (..., d) as networks make them in the data's units, float32."""
-        center, scale = self._tensors(rows)
-        return (rows.double() * scale + center).float()
-
-    def _tensors(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        made = (torch.tensor(part, dtype=torch.float64, device=rows.device) for part in (self.center, self.scale))
-        return next(made), next(made)
+        exact = rows.double()
+        return (exact * exact.new_tensor(self.scale) + exact.new_tensor(self.center)).float()
 
     def uneven(self) -> str:
         """In words, columns whose scales networks would not cope with as they are; "" where all are near 1."""

@@ -8,96 +8,46 @@ outside (minibatches, prior noise, random streams, learning rates) is fixed by t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modecover import random
 from modecover.engine.finite import FiniteWatch, NotFinite
 from modecover.engine.handle import ForwardOptions, Handle
-from modecover.engine.prior import Prior
-from modecover.engine.processes import Processes
-from modecover.engine.schedules import Schedule
 from modecover.engine.state import TrainingState
 from modecover.engine.updates import Gradients, Updater
 from modecover.engine.whole_batches import WholeBatches
 from modecover.errors import UserError
-from modecover.methods.base import Method
 from modecover.networks.spectral import is_spectral
-
-
-class Batches(Protocol):
-    """Minibatch number `position` of every seed; of each seed's rows, part number `part` of `parts`."""
-
-    def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor: ...
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """What the engine does beside the method's own updates; see `Settings` for each."""
-
-    batch: int = 64
-    accumulate: int = 1
-    clip: float = 0.0
-    ema: float = 0.0
-    precision: str = "fp32"
-    steps: int = 1
-    freeze_bn_from: int = 0
-    lr_schedule: Schedule = field(default_factory=lambda: Schedule.parse("1"))
-    instance_noise: Schedule = field(default_factory=lambda: Schedule.parse("0"))
 
 
 class Engine(TrainingState):
     """Runs one method on its networks, step after step.
 
-    Args:
-        method: what to train with.
-        networks: a module for each name in `method.roles()`, stacked where there are several seeds.
-        optimizers: one for each network, over all its parameters; learning rates are scaled by the schedule.
-        data: minibatches by number.
-        prior: the law of the latent noise.
-        seeds: the seeds stacked in the program, in row order.
-        device: where the networks are.
-
     Attributes:
         terms: the loss terms of the last step, "network/term", each a scalar.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        networks: Mapping[str, nn.Module],
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        *,
-        data: Batches,
-        prior: Prior,
-        seeds: Sequence[int],
-        device: torch.device | str = "cpu",
-        options: EngineOptions | None = None,
-        processes: Processes | None = None,
-    ):
-        options, processes = options or EngineOptions(), processes or Processes()
+    def __post_init__(self) -> None:
+        options, processes = self.options, self.processes
         parts = options.accumulate * processes.count
         if options.batch % parts:
             raise UserError(
                 f"A batch of {options.batch} cannot be shared by {processes.count} processes and "
                 f"{options.accumulate} micro-batches: choose a batch that {parts} divides."
             )
-        super().__init__(
-            method, networks, optimizers, prior=prior, seeds=seeds, device=device, processes=processes, ema=options.ema
-        )
-        self.options, self.data = options, data
+        super().__post_init__()
         self.terms: dict[str, Tensor] = {}
         noisy = options.instance_noise.constant != 0
         self._forward = ForwardOptions(noisy, torch.zeros((), device=self.device), options.precision)
-        roles = method.roles()
+        roles = self.method.roles()
         self.handles = {name: Handle(name, role, self.networks[name], self._forward) for name, role in roles.items()}
-        self._arguments = [name for name in inspect.signature(type(method).step).parameters if name != "self"]
+        self._arguments = [name for name in inspect.signature(type(self.method).step).parameters if name != "self"]
         self._rates = {name: [float(g["lr"]) for g in o.param_groups] for name, o in self.optimizers.items()}
         for group in (group for optimizer in self.optimizers.values() for group in optimizer.param_groups):
             if self.device.type == "cpu" and group.get("fused"):  # rates as tensors, which a replay follows
@@ -114,8 +64,6 @@ class Engine(TrainingState):
         spectral = (module for network in self.networks.values() for module in network.modules() if is_spectral(module))
         self._iterated = [module.get_buffer("u") for module in spectral] if options.accumulate > 1 else []
         self._words: list[str] = []
-
-    # ------------------------------------------------------------------ one step
 
     def step(self) -> None:
         """One step of the method: all its updates.
@@ -157,17 +105,13 @@ class Engine(TrainingState):
             raise self._finite.error(found) from None
         self.step_number += 1
 
-    def compute(self, fetch: Callable[[int, int], Tensor] | None = None) -> None:
-        """The updates of the step.
-
-        Args:
-            fetch: gives minibatch number i of the step, of it the rows of a micro-batch; None: reads it from the data.
-        """
+    def compute(self, batches: Sequence[Tensor] | None = None) -> None:
+        """The updates of the step, on these minibatches (see `read_batches`) or on those that it reads itself."""
         counts = [0] * self.options.accumulate
         self.terms, self._words = {}, []
         with self._whole_batches:
             # The method runs once for each micro-batch, all of them side by side from update to update.
-            runs = [iter(self.method.step(**self._given(i, counts, fetch))) for i in range(self.options.accumulate)]
+            runs = [iter(self.method.step(**self._given(i, counts, batches))) for i in range(self.options.accumulate)]
             while True:
                 total: list[Gradients] = []
                 terms: dict[str, Tensor] = {}
@@ -189,17 +133,24 @@ class Engine(TrainingState):
                 self.terms.update(terms)
             if finished != len(runs):
                 raise RuntimeError("the method yielded different numbers of updates for the micro-batches of one step")
-            self._count_batches(counts)
+            if self.batches_per_step is None:
+                self.batches_per_step = counts[0]
+            if any(count != self.batches_per_step for count in counts):
+                raise RuntimeError(
+                    f"the method drew {counts} minibatches in step {self.step_number} and {self.batches_per_step} in "
+                    "the first: a step must always draw the same number, so that a run can be resumed"
+                )
             self._averages.update()
             self._finite.end()
 
-    def _given(self, part: int, counts: list[int], fetch: Callable[[int, int], Tensor] | None) -> dict[str, Any]:
+    def _given(self, part: int, counts: list[int], batches: Sequence[Tensor] | None) -> dict[str, Any]:
         """What the method's step asks for, by the names in its signature: networks, minibatches, prior noise."""
         rows = len(self.seeds) * self.options.batch // self._streams[part].parts
 
         def data() -> Tensor:
+            index, each = counts[part], self.batches_per_step or 0
             counts[part] += 1
-            return (fetch or self.read_batch)(counts[part] - 1, part)
+            return self.read_batch(index, part) if batches is None else batches[part * each + index]
 
         def prior() -> Tensor:
             return self.prior.rows(rows, self.device)
@@ -217,17 +168,6 @@ class Engine(TrainingState):
         """All minibatches of the coming step, micro-batch after micro-batch; known after the first step."""
         assert self.batches_per_step is not None
         return [self.read_batch(i, part) for part in range(len(self._streams)) for i in range(self.batches_per_step)]
-
-    def _count_batches(self, counts: list[int]) -> None:
-        if self.batches_per_step is None:
-            self.batches_per_step = counts[0]
-        if any(count != self.batches_per_step for count in counts):
-            raise RuntimeError(
-                f"the method drew {counts} minibatches in step {self.step_number} and {self.batches_per_step} in the "
-                "first: a step must always draw the same number, so that a run can be resumed"
-            )
-
-    # ------------------------------------------------------------------ what others read
 
     def generators(self) -> list[torch.Generator]:
         """The generators that the draws of a step come from."""

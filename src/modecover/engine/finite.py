@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, library
 
 NEVER = 2**62
-SMALL = 2**18
-"""Numbers that are faster summed as one tensor."""
+SMALL = 2**18  # numbers that are faster summed as one tensor
 
 
 class NonFiniteError(RuntimeError):
@@ -18,13 +17,7 @@ class NonFiniteError(RuntimeError):
 
 
 class FiniteWatch:
-    """Looks at every loss term and gradient: at once on a CPU; on a GPU, where looking would wait, when asked.
-
-    Args:
-        seeds: the seeds stacked in the program.
-        device: where the tensors are.
-        at_once: look at once; by default on a CPU alone.
-    """
+    """Looks at every loss term and gradient: at once on a CPU; on a GPU, where looking would wait, when asked."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device, *, at_once: bool | None = None):
         self.seeds, self.at_once = seeds, device.type == "cpu" if at_once is None else at_once
@@ -66,11 +59,15 @@ class FiniteWatch:
         found = [pair for names, steps in self._first_bad.items() for pair in zip(steps.tolist(), names, strict=True)]
         first, what = min(found, key=lambda pair: pair[0], default=(NEVER, ""))  # of equals the one computed first
         if first < NEVER:
-            raise NonFiniteError(_sentence(what, first))
+            raise _stopped(what, first)
 
     def error(self, found: NotFinite) -> NonFiniteError:
-        """What an operation of this step found, with the step and, where it can be told, the seed."""
-        return NonFiniteError(_sentence(found.what, self._step, _bad_seed(found.tensors, self.seeds)))
+        """What an operation of this step found, with the step and, where stacked gradients tell it, the first seed."""
+        seeds, parts = self.seeds, found.tensors
+        if len(seeds) == 1 or any(t.dim() == 0 or len(t) != len(seeds) for t in parts):
+            return _stopped(found.what, self._step)
+        bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in parts]).any(dim=0)
+        return _stopped(f"{found.what} (seed {seeds[int(bad.int().argmax())]})", self._step)
 
 
 class NotFinite(ArithmeticError):
@@ -82,8 +79,14 @@ class NotFinite(ArithmeticError):
 
 
 def _require_finite(tensors: Sequence[Tensor], what: str) -> None:
+    if len(tensors) == 1:
+        total = tensors[0] if tensors[0].dim() == 0 else tensors[0].sum()
+    elif sum(t.numel() for t in tensors) <= SMALL:  # a call costs more than a copy
+        total = torch.cat([t.reshape(-1) for t in tensors]).sum()
+    else:
+        total = torch.stack([t.sum() for t in tensors]).sum()
     # A sum is cheap. It may overflow where every number is finite: only then look at each.
-    if not math.isfinite(_sum(tensors).item()) and not _largest(tensors).isfinite().all():
+    if not math.isfinite(total.item()) and not _largest(tensors).isfinite().all():
         raise NotFinite(what, tensors)
 
 
@@ -93,31 +96,14 @@ _OPERATIONS.impl("require_finite", _require_finite, "CompositeExplicitAutograd")
 # An operation like any other of torch's, so that whoever traces or replays a step looks where it looks.
 
 
-def _bad_seed(tensors: Sequence[Tensor], seeds: Sequence[int]) -> int | None:
-    """The first seed whose part of a stacked gradient is not finite; None where seeds are not told apart."""
-    if len(seeds) == 1 or any(t.dim() == 0 or len(t) != len(seeds) for t in tensors):
-        return None
-    bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in tensors]).any(dim=0)
-    return seeds[int(bad.int().argmax())]
-
-
-def _sum(tensors: Sequence[Tensor]) -> Tensor:
-    if len(tensors) == 1:
-        return tensors[0] if tensors[0].dim() == 0 else tensors[0].sum()
-    if sum(t.numel() for t in tensors) <= SMALL:  # a call costs more than a copy
-        return torch.cat([t.reshape(-1) for t in tensors]).sum()
-    return torch.stack([t.sum() for t in tensors]).sum()
-
-
 def _largest(tensors: Sequence[Tensor]) -> Tensor:
     """The largest size in each tensor: not the Euclidean norm, for the square of a large number is not finite."""
     return torch.stack(torch._foreach_norm(list(tensors), math.inf))
 
 
-def _sentence(what: str, step: int, seed: int | None = None) -> str:
-    of = "" if seed is None else f" (seed {seed})"
-    return (
-        f"Training stopped at step {step}: {what}{of} is not a finite number. "
+def _stopped(what: str, step: int) -> NonFiniteError:
+    return NonFiniteError(
+        f"Training stopped at step {step}: {what} is not a finite number. "
         "The last checkpoint is kept; try a smaller learning rate, clip=1, precision fp32, or for points of large or "
         "uneven scales standardize=on."
     )

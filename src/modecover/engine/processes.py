@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,20 +44,16 @@ class Processes:
 
     def sum_(self, tensor: Tensor) -> None:
         """Replace the tensor, contiguous, by its sum over all processes."""
-        if self.count > 1:
-            with _together():
-                dist.all_reduce(tensor)
+        self._together(dist.all_reduce, tensor)
 
     def share_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by the first process's."""
-        if self.count > 1:
-            with _together():
-                for tensor in tensors:
-                    dist.broadcast(tensor, 0)
+        for tensor in tensors:
+            self._together(dist.broadcast, tensor, 0)
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set in any process; every process must ask."""
-        if self.count == 1:
+        if self.count == 1:  # without a word to the GPU
             return flag
         votes = torch.tensor(float(flag), device=device)
         self.sum_(votes)
@@ -66,9 +61,19 @@ class Processes:
 
     def barrier(self) -> None:
         """Wait for all processes."""
-        if self.count > 1:
-            with _together():
-                dist.barrier()
+        self._together(dist.barrier)
+
+    def _together(self, operation: Callable[..., object], *arguments: object) -> None:
+        """Do what all processes do at once; where one of them is gone, a sentence says so."""
+        if self.count == 1:
+            return
+        try:
+            operation(*arguments)
+        except RuntimeError as error:
+            raise UserError(
+                f"Another process of this run has ended or cannot be reached ({_first_line(error)}): see what it said, "
+                "then run the same command again to resume."
+            ) from error
 
 
 def join(device: torch.device) -> Processes:
@@ -100,25 +105,8 @@ def join(device: torch.device) -> Processes:
                 f"The environment says WORLD_SIZE={os.environ['WORLD_SIZE']}, and the other processes cannot be joined "
                 f"({_first_line(error)}): start all of them with torchrun, or unset WORLD_SIZE."
             ) from error
-        atexit.register(_leave)
+        atexit.register(lambda: dist.destroy_process_group() if dist.is_initialized() else None)
     return Processes(dist.get_rank(), dist.get_world_size())
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-@contextmanager
-def _together() -> Iterator[None]:
-    """What is done with the other processes; where one of them is gone, a sentence says so."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise UserError(
-            f"Another process of this run has ended or cannot be reached ({_first_line(error)}): see what it said, "
-            "then run the same command again to resume."
-        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -142,7 +130,15 @@ def choose_device(wanted: str) -> torch.device:
     except RuntimeError:
         raise UserError(f"There is no kind of device called {wanted!r}: use auto, cpu, cuda or cuda:N.") from None
     if device.type == "cuda":
-        _refuse_absent_gpu(device)
+        if not torch.cuda.is_available():
+            built = "sees no GPU" if torch.backends.cuda.is_built() else "is built without CUDA"
+            raise UserError(f"The device {device} cannot be used: this PyTorch ({torch.__version__}) {built}. Use cpu.")
+        if (device.index or 0) >= (count := torch.cuda.device_count()):
+            there = "there is one GPU, cuda:0" if count == 1 else f"the {count} GPUs are cuda:0 to cuda:{count - 1}"
+            raise UserError(
+                f"There is no device {device} for this process: {there}. Choose another device, or start fewer "
+                "processes."
+            )
         torch.cuda.set_device(device)
     try:
         torch.ones(1, device=device).item()
@@ -152,14 +148,3 @@ def choose_device(wanted: str) -> torch.device:
             "on it. Use cpu, or auto."
         ) from error
     return device
-
-
-def _refuse_absent_gpu(device: torch.device) -> None:
-    if not torch.cuda.is_available():
-        built = "sees no GPU" if torch.backends.cuda.is_built() else "is built without CUDA"
-        raise UserError(f"The device {device} cannot be used: this PyTorch ({torch.__version__}) {built}. Use cpu.")
-    if (device.index or 0) >= (count := torch.cuda.device_count()):
-        there = "there is one GPU, cuda:0" if count == 1 else f"the {count} GPUs are cuda:0 to cuda:{count - 1}"
-        raise UserError(
-            f"There is no device {device} for this process: {there}. Choose another device, or start fewer processes."
-        )

@@ -22,23 +22,15 @@ from modecover.engine.stacked import is_steady
 from modecover.errors import UserError
 from modecover.methods.registry import is_registered
 
-WARM_UP = 2
-"""Eager steps before a trace: they make the optimisers' state."""
-
-CAPTURE_WARM_UP = 3
-"""Eager steps before a capture: they let libraries choose their algorithms too."""
+WARM_UP, CAPTURE_WARM_UP = 2, 3
+"""Eager steps before a trace: they make the optimisers' state; before a capture libraries choose algorithms too."""
 
 REGISTERS_GENERATORS = tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 14)
 """From torch 2.14 on a CUDA graph finds the generators by itself."""
 
 
 def stepper(engine: Engine, *, capture: bool = False) -> Callable[[], None]:
-    """What computes the engine's next step, by the fastest way that computes the same.
-
-    Args:
-        engine: at any step.
-        capture: replay a CUDA graph.
-    """
+    """What computes the engine's next step, by the fastest way that computes the same: with `capture` a CUDA graph."""
     if capture:
         return CapturedSteps(engine).step
     return TracedSteps(engine).step if traceable(engine) else engine.step
@@ -61,14 +53,9 @@ class TracedSteps:
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self._forget()
-
-    def _forget(self) -> None:
-        self._revision = self.engine.revision
-        self._eager = 0
+        self._revision, self._eager, self._given_up = engine.revision, 0, False
         self._earlier: torch.fx.GraphModule | None = None
         self._run: Callable[..., list[Tensor]] | None = None
-        self._given_up = False
 
     @property
     def replaying(self) -> bool:
@@ -76,11 +63,11 @@ class TracedSteps:
         return self._run is not None
 
     def step(self) -> None:
-        """One step of the method."""
         engine = self.engine
         with engine.next_step():
-            if engine.revision != self._revision:
-                self._forget()  # batch norm was frozen, say, or a rate that is a number has changed
+            if engine.revision != self._revision:  # batch norm was frozen, say, or a rate that is a number has changed
+                self._revision, self._eager, self._given_up = engine.revision, 0, False
+                self._earlier, self._run = None, None
             if self._run is not None:
                 engine.terms = dict(zip(engine.terms, self._run(*engine.read_batches()), strict=True))
             elif self._given_up or self._eager < WARM_UP:
@@ -95,32 +82,28 @@ class TracedSteps:
 
         engine = self.engine
         torch.fx.node.has_side_effect(torch.ops.modecover.require_finite.default)
-        each = engine.batches_per_step or 0
 
         def compute(*batches: Tensor) -> list[Tensor]:
-            engine.compute(lambda index, part: batches[part * each + index])
+            engine.compute(batches)
             return list(engine.terms.values())
 
         traced = make_fx(compute)(*engine.read_batches())
         if self._earlier is None:
             self._earlier = traced
-        elif _same(traced, self._earlier):
-            self._run, self._earlier = _function(traced), None
         else:
-            self._given_up, self._earlier = True, None
+            self._given_up = not _same(traced, self._earlier)
+            self._run, self._earlier = None if self._given_up else _function(traced), None
 
 
-def _same(one: torch.fx.GraphModule, other: torch.fx.GraphModule) -> bool:
+def _same(*traces: torch.fx.GraphModule) -> bool:
     """Whether two traces do the same operations on the same tensors, or on numbers that each made anew."""
-
-    def constants(traced: torch.fx.GraphModule) -> list[Any]:
-        return [getattr(traced, node.target) for node in traced.graph.nodes if node.op == "get_attr"]
 
     def equal(a: Any, b: Any) -> bool:
         both = isinstance(a, Tensor) and isinstance(b, Tensor) and not a.requires_grad
         return a is b or (both and a.dim() == 0 and a.dtype == b.dtype and a.tolist() == b.tolist())
 
-    return one.code == other.code and all(map(equal, constants(one), constants(other)))
+    read = ([getattr(each, node.target) for node in each.graph.nodes if node.op == "get_attr"] for each in traces)
+    return traces[0].code == traces[1].code and all(map(equal, *read))
 
 
 def _function(traced: torch.fx.GraphModule) -> Callable[..., list[Tensor]]:
@@ -161,7 +144,6 @@ class CapturedSteps:
         self._side = torch.cuda.Stream(engine.device)
 
     def step(self) -> None:
-        """One step of the method."""
         engine = self.engine
         with engine.next_step():
             if self._graph is None and self._eager < CAPTURE_WARM_UP:
@@ -172,26 +154,22 @@ class CapturedSteps:
                 torch.cuda.current_stream().wait_stream(self._side)
                 return
             if self._graph is None:
-                self._graph = self._capture()
+                self._graph = self._capture(engine)
             else:
                 for place, batch in zip(self._inputs, engine.read_batches(), strict=True):
                     place.copy_(batch)
             self._graph.replay()
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        engine = self.engine
-        each = engine.batches_per_step or 0
+    def _capture(self, engine: Engine) -> torch.cuda.CUDAGraph:
         self._inputs = [batch.clone() for batch in engine.read_batches()]
-        graph = torch.cuda.CUDAGraph()
-        if REGISTERS_GENERATORS:
-            for generator in engine.generators():
-                graph.register_generator_state(generator)
-        buffers = Buffers(engine.networks.values())
+        graph, buffers = torch.cuda.CUDAGraph(), Buffers(engine.networks.values())
+        for generator in engine.generators() if REGISTERS_GENERATORS else ():
+            graph.register_generator_state(generator)
         try:
             # The stream that the weights' gradients know from the first steps. Other threads (a data loader's) may use
             # the GPU meanwhile.
             with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
-                engine.compute(lambda index, part: self._inputs[part * each + index])
+                engine.compute(self._inputs)
                 buffers.put_back()
         except RuntimeError as error:
             if "captur" not in str(error):

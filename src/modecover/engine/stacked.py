@@ -12,7 +12,7 @@ Two ways, chosen by what the network is made of:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,20 +34,33 @@ class Stacked(nn.Module):
         UserError: the members are one object, or differ in their layers or in the shapes of their tensors.
     """
 
-    body: nn.Module
-    """Holds the stacked state and the modes (training or evaluation) of all modules."""
-
     def __init__(self, members: Sequence[nn.Module]):
         super().__init__()
-        _requirealike(members)
+        kind = type(members[0]).__name__
+        if len({id(member) for member in members}) < len(members):
+            raise UserError(
+                f"Two of {len(members)} seeds got the same {kind}: let the function that is given for a network make a "
+                "new one at every call."
+            )
+        named = (
+            (*m.named_parameters("P", remove_duplicate=False), *m.named_buffers("B", remove_duplicate=False))
+            for m in members
+        )
+        if len({tuple((name, t.shape) for name, t in tensors) for tensors in named}) > 1:
+            raise UserError(
+                f"The seeds' networks {kind} differ in their layers or in the shapes of their weights: let the "
+                "function that is given for a network make the same architecture at every call."
+            )
         self.seeds = len(members)
         self._copies = [detached_copy(member) for member in members]  # in a list: no submodules, not in the state
-        self.body = detached_copy(members[0])
+        self.body = detached_copy(members[0])  # holds the stacked state and the modes of all modules
         self._batched = all(batchable(member) for member in members) and len({repr(member) for member in members}) == 1
         if self._batched:
             self.body = _swap(self.body, members)
         else:
-            _take_all(self.body, members)
+            stacks: dict[Tensor, Tensor] = {}  # what is tied stays tied
+            for module, *layers in zip(self.body.modules(), *(member.modules() for member in members), strict=True):
+                take(module, layers, stacks)
 
     def forward(self, *rows: Tensor, **options: str) -> Tensor:
         """Rows (S*B, ...), one tensor for each input of the network, to rows (S*B, ...), B rows through each copy."""
@@ -63,15 +76,22 @@ class Stacked(nn.Module):
 
         batches = zip(*(x.unflatten(0, (self.seeds, -1)).unbind() for x in rows), strict=True)
         outputs = [self._furnished(index, lent)(*inputs, **options) for index, inputs in enumerate(batches)]
-        self._take_buffers_back()
+        # What the copies' forwards left in their buffers, mutated or assigned, is stacked again.
+        with torch.no_grad():
+            for owner, *modules in zip(self.body.modules(), *(c.modules() for c in self._copies), strict=True):
+                for key in modules[0]._buffers:
+                    left = [buffer for module in modules if (buffer := module._buffers[key]) is not None]
+                    if left:
+                        new, old = torch.stack(left), owner._buffers.get(key)
+                        if old is not None and old.shape == new.shape:
+                            old.copy_(new)
+                        else:
+                            owner._buffers[key] = new
         return torch.cat(outputs)
 
     def member(self, index: int) -> nn.Module:
         """A plain copy of network number `index`, with its weights, buffers and modes."""
-
-        def own(stacked: Tensor, index: int) -> Tensor:
-            return alike(stacked, stacked[index].detach().clone())
-
+        own = lambda stacked, index: alike(stacked, stacked[index].detach().clone())
         return detached_copy(self._furnished(index, own))
 
     def _furnished(self, index: int, tensor: Callable[[Tensor, int], Tensor]) -> nn.Module:
@@ -87,40 +107,6 @@ class Stacked(nn.Module):
                             given[stacked] = tensor(stacked, index)
                         getattr(module, kind)[key] = given[stacked]
         return network
-
-    @torch.no_grad()
-    def _take_buffers_back(self) -> None:
-        """Stack what the copies' forwards left in their buffers, mutated or assigned."""
-        for owner, *modules in zip(self.body.modules(), *(c.modules() for c in self._copies), strict=True):
-            for key in modules[0]._buffers:
-                left = [buffer for module in modules if (buffer := module._buffers[key]) is not None]
-                if not left:
-                    continue
-                new, old = torch.stack(left), owner._buffers.get(key)
-                if old is not None and old.shape == new.shape:
-                    old.copy_(new)
-                else:
-                    owner._buffers[key] = new
-
-
-def _requirealike(members: Sequence[nn.Module]) -> None:
-    if len({id(member) for member in members}) < len(members):
-        raise UserError(
-            f"Two of {len(members)} seeds got the same {type(members[0]).__name__}: let the function that is given for "
-            "a network make a new one at every call."
-        )
-    first, *others = ([(name, tuple(t.shape)) for name, t in _tensors(member)] for member in members)
-    for other in others:
-        if other != first:
-            raise UserError(
-                f"The seeds' networks {type(members[0]).__name__} differ in their layers or in the shapes of their "
-                "weights: let the function that is given for a network make the same architecture at every call."
-            )
-
-
-def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from network.named_parameters(remove_duplicate=False)
-    yield from network.named_buffers(remove_duplicate=False)
 
 
 def plain_copy(module: nn.Module, index: int) -> nn.Module:
@@ -143,6 +129,9 @@ _ROW_BY_ROW = (
     *(nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.Upsample, nn.PixelShuffle),
 )
 
+_STEADY = {*BATCHED.values(), *(each for each in vars(nn).values() if isinstance(each, type))}
+"""Layers of stacked seeds, and torch's own."""
+
 
 def batchable(network: nn.Module) -> bool:
     """Whether every layer has a batched form and every `forward` treats rows alike.
@@ -150,13 +139,9 @@ def batchable(network: nn.Module) -> bool:
     That is known of torch's layers listed here and of modecover's own networks; every tensor must belong to one layer
     with a batched form.
     """
-    return all(_known(module) for module in network.modules()) and not _tied(network)
-
-
-def _tied(network: nn.Module) -> bool:
-    """Whether a module, a parameter or a buffer has two names."""
     kinds = (network.named_modules, network.named_parameters, network.named_buffers)
-    return any(len(list(named())) < len(list(named(remove_duplicate=False))) for named in kinds)
+    tied = any(len(list(named())) < len(list(named(remove_duplicate=False))) for named in kinds)
+    return not tied and all(_is_untouched(m) and _treats_rows_alike(m) for m in network.modules())
 
 
 def is_steady(network: nn.Module) -> bool:
@@ -166,17 +151,7 @@ def is_steady(network: nn.Module) -> bool:
     them, and gradients then flow as autograd says.
     """
     modules = state_owner(network).modules()
-    return all(_is_untouched(m) and (_treats_rows(m) is not None or type(m) in _STEADY) for m in modules)
-
-
-def _treats_rows(module: nn.Module) -> bool | None:
-    """What the module's class itself says of it: see `modecover.networks.network`."""
-    says: bool | None = vars(type(module)).get("row_wise")
-    return says
-
-
-_STEADY = {*BATCHED.values(), *(each for each in vars(nn).values() if isinstance(each, type))}
-"""Layers of stacked seeds, and torch's own."""
+    return all(_is_untouched(m) and ("row_wise" in vars(type(m)) or type(m) in _STEADY) for m in modules)
 
 
 def _is_untouched(module: nn.Module) -> bool:
@@ -185,22 +160,18 @@ def _is_untouched(module: nn.Module) -> bool:
     return not (any(hooks) or "forward" in vars(module) or hasattr(module, "parametrizations"))
 
 
-def _known(module: nn.Module) -> bool:
-    if not _is_untouched(module):
-        return False
+def _treats_rows_alike(module: nn.Module) -> bool:
     if type(module) in BATCHED:
         moving = not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or module.momentum is not None
         return moving and getattr(module, "padding_mode", "zeros") == "zeros"
-    stateless = all(value is None for value in (*module._parameters.values(), *module._buffers.values()))
-    return stateless and _row_by_row(module)
-
-
-def _row_by_row(module: nn.Module) -> bool:
+    if any(value is not None for value in (*module._parameters.values(), *module._buffers.values())):
+        return False
     if isinstance(module, nn.Flatten):
         return module.start_dim >= 1
     if isinstance(module, nn.Unflatten):
         return isinstance(module.dim, int) and module.dim >= 1
-    return type(module) in _ROW_BY_ROW or _treats_rows(module) is True
+    # What modecover's own networks say of themselves: see `modecover.networks.network`.
+    return type(module) in _ROW_BY_ROW or vars(type(module)).get("row_wise") is True
 
 
 def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:
@@ -209,10 +180,3 @@ def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:
     for name, child in list(network.named_children()):
         setattr(network, name, _swap(child, [getattr(member, name) for member in members]))
     return network
-
-
-def _take_all(network: nn.Module, members: Sequence[nn.Module]) -> None:
-    """Give `network`, a copy of a member, the stacked tensors of all members; what is tied stays tied."""
-    stacks: dict[Tensor, Tensor] = {}
-    for module, *layers in zip(network.modules(), *(member.modules() for member in members), strict=True):
-        take(module, layers, stacks)

@@ -39,22 +39,22 @@ class _StackedLayer(nn.Module):
     bias: Tensor | None
 
     def __init__(self, layers: Sequence[nn.Module]):
-        super().__init__()
+        nn.Module.__init__(self)
         self.seeds = len(layers)
         take(self, layers)
 
     def used_weight(self) -> Tensor:
-        return self.weight
+        """The weight; that of spectral layers is divided, each seed's by its own spectral norm."""
+        u = self._buffers.get("u")
+        return self.weight if u is None else normalized(self.weight, u, self.training)
 
 
 class _StackedLinear(_StackedLayer):
     def forward(self, x: Tensor) -> Tensor:
         weight = self.used_weight()
         rows = x.reshape(self.seeds, -1, x.shape[-1])
-        if self.bias is None:
-            out = torch.bmm(rows, weight.mT)
-        else:
-            out = torch.baddbmm(self.bias.unsqueeze(1), rows, weight.mT)
+        bias = self.bias
+        out = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
         return out.view(*x.shape[:-1], weight.shape[1])
 
 
@@ -78,67 +78,40 @@ class _StackedConv(_StackedLayer):
         return torch.cat([self.function(rows, weight, bias, **self.options) for rows, weight, bias in chunks])
 
 
-class _Spectral(_StackedLayer):
-    """Each seed's weight divided by its own spectral norm."""
-
-    u: Tensor
-
-    def used_weight(self) -> Tensor:
-        return normalized(self.weight, self.u, self.training)
-
-
-class _StackedSpectralLinear(_Spectral, _StackedLinear):
+class _StackedSpectralLinear(_StackedLinear):
     pass
 
 
-class _StackedSpectralConv(_Spectral, _StackedConv):
+class _StackedSpectralConv(_StackedConv):
     pass
-
-
-def _norm_side_by_side(
-    x: Tensor,
-    running: tuple[Tensor | None, Tensor | None],
-    affine: tuple[Tensor | None, Tensor | None],
-    training: bool,
-    momentum: float,
-    eps: float,
-    seeds: int,
-) -> Tensor:
-    """Statistics per seed: the seeds' channels side by side are one wide batch normalisation."""
-    side_by_side = x.unflatten(0, (seeds, -1)).transpose(0, 1).flatten(1, 2)
-    wide = [None if t is None else t.view(-1) for t in running]
-    flat = [None if t is None else t.reshape(-1) for t in affine]
-    out = F.batch_norm(side_by_side, wide[0], wide[1], flat[0], flat[1], training or wide[0] is None, momentum, eps)
-    rows: Tensor = out.unflatten(1, (seeds, -1)).transpose(0, 1).flatten(0, 1)
-    return rows
 
 
 class _StackedBatchNorm(_StackedLayer):
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
+    """Statistics per seed: the seeds' channels side by side are one wide batch normalisation."""
 
-    def __init__(self, layers: Sequence[nn.BatchNorm1d] | Sequence[nn.BatchNorm2d]):
+    def __init__(self, layers: Sequence[nn.BatchNorm1d] | Sequence[nn.BatchNorm2d] | Sequence[SplitBatchNorm]):
         super().__init__(layers)
         self.momentum, self.eps = layers[0].momentum or 0.0, layers[0].eps
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
-        running, affine = (self.running_mean, self.running_var), (self.weight, self.bias)
-        return _norm_side_by_side(x, running, affine, self.training, self.momentum, self.eps, self.seeds)
+    def forward(self, x: Tensor, kind: str = "") -> Tensor:
+        if self.training and (batches := self._buffers.get("num_batches_tracked")) is not None:
+            batches += 1
+        side_by_side = x.unflatten(0, (self.seeds, -1)).transpose(0, 1).flatten(1, 2)
+        running = (self._buffers[f"running_{number}{kind and '_'}{kind}"] for number in ("mean", "var"))
+        mean, var = (None if t is None else t.view(-1) for t in running)
+        weight, bias = (None if t is None else t.reshape(-1) for t in (self.weight, self.bias))
+        own = self.training or mean is None
+        out = F.batch_norm(side_by_side, mean, var, weight, bias, own, self.momentum, self.eps)
+        return out.unflatten(1, (self.seeds, -1)).transpose(0, 1).flatten(0, 1)
 
 
-class _StackedSplitBatchNorm(SplitBatchNorm):
-    def __init__(self, layers: Sequence[SplitBatchNorm]):
-        super().__init__(layers[0].features, layers[0].eps, layers[0].momentum)
-        self.seeds = len(layers)
-        take(self, layers)
+class _StackedSplitBatchNorm(_StackedBatchNorm, SplitBatchNorm):  # type: ignore[misc]  # its bias is never absent
+    """To networks, which tell it the kind of their input, one of its own layers."""
+
+    extra_repr = nn.Module.extra_repr
 
     def forward(self, x: Tensor, kind: str = "prior") -> Tensor:
-        running = (self.get_buffer(f"running_mean_{kind}"), self.get_buffer(f"running_var_{kind}"))
-        affine = (self.weight, self.bias)
-        return _norm_side_by_side(x, running, affine, self.training, self.momentum, self.eps, self.seeds)
+        return super().forward(x, kind)
 
 
 class _StackedAffine(_StackedLayer):

@@ -4,33 +4,129 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from modecover import random
-from modecover.engine.averages import Averages
-from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
+from modecover.engine.schedules import Schedule
 from modecover.engine.stacked import plain_copy, state_owner
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import is_discriminator
-from modecover.networks.normalization import SplitBatchNorm
+
+CPU = torch.device("cpu")
 
 
+@dataclass(frozen=True)
+class Prior:
+    """The law of the latent noise.
+
+    Attributes:
+        dimension: d.
+        law: "normal" N(0, I), "uniform" on [-1, 1]^d or "uniform01" on [0, 1]^d.
+    """
+
+    dimension: int
+    law: str = "normal"
+
+    def rows(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+        """`count` draws, shape (count, d): from `generator`, or from the active streams."""
+        empty = torch.empty(count, self.dimension, device=device)
+        if generator is not None:
+            draw = torch.randn if self.law == "normal" else torch.rand
+            noise = draw(count, self.dimension, generator=generator, device=device)
+        else:
+            noise = random.normal_like(empty) if self.law == "normal" else random.uniform_like(empty)
+        return 2 * noise - 1 if self.law == "uniform" else noise
+
+
+class Batches(Protocol):
+    """Minibatch number `position` of every seed; of each seed's rows, part number `part` of `parts`."""
+
+    def batch(self, position: int, part: int = 0, parts: int = 1) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the engine does beside the method's own updates; see `Settings` for each."""
+
+    batch: int = 64
+    accumulate: int = 1
+    clip: float = 0.0
+    ema: float = 0.0
+    precision: str = "fp32"
+    steps: int = 1
+    freeze_bn_from: int = 0
+    lr_schedule: Schedule = field(default_factory=lambda: Schedule.parse("1"))
+    instance_noise: Schedule = field(default_factory=lambda: Schedule.parse("0"))
+
+
+class Averages:
+    """`average <- decay * average + (1 - decay) * now` after every step, for each of some networks.
+
+    At step n the decay is at most (1 + n) / (10 + n): else a short run's average would be mostly its first weights.
+
+    Args:
+        networks: by name; averages begin at their present state.
+        decay: in [0, 1); at 0 no average is kept.
+        device: where the networks are.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], decay: float, device: torch.device):
+        self.decay = decay
+        self._owners = {name: state_owner(network) for name, network in networks.items()} if decay else {}
+        self._weight = torch.zeros((), device=device)
+        self.tensors = {n: {k: v.clone() for k, v in o.state_dict().items()} for n, o in self._owners.items()}
+
+    def begin(self, step: int) -> None:
+        """Step number `step` is about to be computed: fix how far the averages will move after it."""
+        if self.tensors:
+            self._weight.fill_(1 - min(self.decay, (1 + step) / (10 + step)))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the averages toward the networks; what is not a floating point number is copied."""
+        for name, average in self.tensors.items():
+            current = self._owners[name].state_dict()
+            floats = [key for key, value in average.items() if value.is_floating_point()]
+            way = torch._foreach_sub([current[k] for k in floats], [average[k] for k in floats])
+            torch._foreach_mul_(way, self._weight)
+            torch._foreach_add_([average[k] for k in floats], way)
+            for key in average.keys() - floats:
+                average[key].copy_(current[key])
+
+    @contextmanager
+    def in_place(self, name: str, wanted: bool = True) -> Iterator[None]:
+        """Within the block the network has its averaged state, if that is wanted and there is one."""
+        if not wanted or name not in self.tensors:
+            yield
+            return
+        owner = self._owners[name]
+        kept = {key: value.clone() for key, value in owner.state_dict().items()}
+        owner.load_state_dict(self.tensors[name])
+        try:
+            yield
+        finally:
+            owner.load_state_dict(kept)
+
+
+@dataclass(eq=False, repr=False)
 class TrainingState:
     """The networks of a method with their optimisers and averages, and the number of steps that they have taken.
 
     Args:
-        method: whose networks they are.
+        method: what to train with.
         networks: a module for each name in `method.roles()`, stacked where there are several seeds.
-        optimizers: one for each network, over all its parameters.
+        optimizers: one for each network, over all its parameters; learning rates are scaled by the schedule.
+        data: minibatches by number.
         prior: the law of the latent noise.
         seeds: the seeds stacked in the program, in row order.
         device: where the networks are.
         processes: that train them together; all begin with the first one's tensors.
-        ema: decay of the moving averages of all networks but discriminators, in [0, 1); at 0 there are none.
 
     Attributes:
         step_number: steps taken.
@@ -39,33 +135,27 @@ class TrainingState:
             about a step may then hold no longer.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        networks: Mapping[str, nn.Module],
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        *,
-        prior: Prior,
-        seeds: Sequence[int],
-        device: torch.device | str,
-        processes: Processes,
-        ema: float,
-    ):
-        roles = method.roles()
-        self.method, self.prior, self.processes = method, prior, processes
-        self.device, self.seeds = torch.device(device), tuple(seeds)
-        self.networks = {name: networks[name] for name in roles}
-        self.optimizers = {name: optimizers[name] for name in roles}
+    method: Method
+    networks: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    _: KW_ONLY
+    data: Batches
+    prior: Prior
+    seeds: Sequence[int]
+    device: torch.device = CPU
+    options: EngineOptions = field(default_factory=EngineOptions)
+    processes: Processes = field(default_factory=Processes)
+
+    def __post_init__(self) -> None:
+        roles = self.method.roles()
+        self.networks = {name: self.networks[name] for name in roles}
+        self.optimizers = {name: self.optimizers[name] for name in roles}
         self.step_number = self.revision = 0
         self.batches_per_step: int | None = None
-        processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
+        self.processes.share_([t for network in self.networks.values() for t in network.state_dict().values()])
         averaged = {name: network for name, network in self.networks.items() if not is_discriminator(roles[name])}
-        self._averages = Averages(averaged, ema)
-        generators = [self.networks[name] for name, role in roles.items() if role == "generator"]
+        self._averages = Averages(averaged, self.options.ema, self.device)
         self._frozen = False
-        self._batch_norms = [m for generator in generators for m in generator.modules() if _keeps_statistics(m)]
-
-    # ------------------------------------------------------------------ batch statistics
 
     def freeze_batch_norm(self) -> None:
         """Put the generators' batch normalisation in evaluation mode, and leave it there."""
@@ -73,16 +163,16 @@ class TrainingState:
             return
         self._frozen = True
         self.revision += 1
-        for module in self._batch_norms:
-            module.eval()
+        generators = [self.networks[name] for name, role in self.method.roles().items() if role == "generator"]
+        for module in (module for generator in generators for module in generator.modules()):
+            if any(name.startswith("running_mean") for name in module._buffers):
+                module.eval()
 
     def share_batch_statistics(self) -> None:
         """Give every process the mean of all processes' buffers: scripted batch norms each keep their own rows'."""
         buffers = [b for network in self.networks.values() for b in network.buffers()]
         averaged = [t for average in self._averages.tensors.values() for t in average.values()]
         self.processes.mean_([t for t in (*buffers, *averaged) if t.is_floating_point()])
-
-    # ------------------------------------------------------------------ samples and networks
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -121,9 +211,7 @@ class TrainingState:
     @property
     def averaged(self) -> bool:
         """Whether moving averages are kept."""
-        return bool(self._averages)
-
-    # ------------------------------------------------------------------ state
+        return bool(self._averages.tensors)
 
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs, by name."""
@@ -163,7 +251,3 @@ class TrainingState:
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _keeps_statistics(module: nn.Module) -> bool:
-    return "running_mean" in module._buffers or isinstance(module, SplitBatchNorm)

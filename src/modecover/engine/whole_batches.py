@@ -7,7 +7,7 @@ number of times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,8 +21,8 @@ from modecover.engine.processes import Processes
 class WholeBatches(TorchFunctionMode):
     """Within the block, batch norm in training mode normalises by mean and variance over all processes' rows.
 
-    Every process has the same number of rows and runs the same layers in the same order. Scripted modules, which do
-    not call Python's functions, keep the statistics of their own rows.
+    Every process has as many rows and the same layers in the same order. Scripted modules, which do not call Python's
+    functions, keep the statistics of their own rows.
     """
 
     def __init__(self, processes: Processes):
@@ -30,11 +30,7 @@ class WholeBatches(TorchFunctionMode):
         self._processes = processes
 
     def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        self, function: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if function is F.batch_norm:
             return batch_norm(self._processes, *args, **(kwargs or {}))
@@ -67,9 +63,9 @@ def batch_norm(
     count = processes.count * x.numel() // x.shape[1]
     if count < 2:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
-    mean = _sum(x.sum(others), processes) / count
+    mean: Tensor = _Sum.apply(x.sum(others), processes) / count  # type: ignore[no-untyped-call]
     centred = x - mean.view(features)
-    variance = _sum(centred.square().sum(others), processes) / count
+    variance: Tensor = _Sum.apply(centred.square().sum(others), processes) / count  # type: ignore[no-untyped-call]
     with torch.no_grad():
         if running_mean is not None:
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
@@ -81,11 +77,6 @@ def batch_norm(
     if bias is not None:
         out = out + bias.view(features)
     return out.to(input.dtype)
-
-
-def _sum(tensor: Tensor, processes: Processes) -> Tensor:
-    summed: Tensor = _Sum.apply(tensor, processes)  # type: ignore[no-untyped-call]
-    return summed
 
 
 class _Sum(torch.autograd.Function):
@@ -100,4 +91,4 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _sum(gradients[0], ctx.processes), None
+        return _Sum.apply(gradients[0], ctx.processes), None  # type: ignore[no-untyped-call]

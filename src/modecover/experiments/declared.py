@@ -49,7 +49,7 @@ class Result:
     """What one arm came to.
 
     Attributes:
-        arm, folder: the arm, with the settings chosen for it, and its run folder.
+        arm, folder: with the settings chosen for it, and that of its run.
         summary: that run's summary (see `summary.json`); empty where the run broke off.
         broken: why it broke off, where a loss or a gradient became infinite or NaN.
         table: the name of its table.

@@ -19,9 +19,7 @@ QUESTION = "Eight Gaussians on a ring: which of them do a plain GAN and an Inter
 ARMS = (Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True}))
 EXPERIMENT = Experiment("demo", QUESTION, (Table("", "ring", {"seeds": 4, "steps": 3000}, ARMS),))
 
-POINTS = 1000
-"""Drawn of each seed."""
-
+POINTS = 1000  # drawn of each seed
 FIRST_IMAGES = "train lsgan --data digits --size 32 --width 16 --lr 1e-3 --minutes 2 --out runs/digits"
 """Digits that can be recognised after two minutes on two cores."""
 

@@ -24,8 +24,7 @@ LEARNING: tuple[Mapping[str, Any], ...] = (
 )
 """Learning settings in the order they are tried; all decay to 0 over the second half of training."""
 
-BUDGET = len(LEARNING)
-"""Candidates for each method and set."""
+BUDGET = len(LEARNING)  # candidates for each method and set
 
 
 def _entry(label: str, method: str, *variants: Mapping[str, Any], **published: str) -> tuple[Arm, Mapping[str, str]]:

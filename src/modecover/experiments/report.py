@@ -125,10 +125,7 @@ def provenance(results: Sequence[Result]) -> list[str]:
     ]
 
 
-# ---------------------------------------------------------------- two arms, seed by seed
-
-LEVEL = 0.05
-"""Of the test of a difference: so often it sees one where there is none."""
+LEVEL = 0.05  # of the test of a difference: so often it sees one where there is none
 
 
 def pairs_table(pairs: Sequence[tuple[Result, Result]]) -> list[str]:
@@ -154,9 +151,8 @@ def verdict(modes: Sequence[float], distances: Sequence[float]) -> str:
     """What the changes of all seeds come to: first in modes; where they do not tell, in the distance to the data."""
     if differs(modes):
         return "helps" if sum(modes) > 0 else "hurts"
-    if differs(distances):
-        return f"no sure change of modes, {'nearer to the data' if sum(distances) < 0 else 'farther'}"
-    return "no difference seen"
+    where = "nearer to the data" if sum(distances) < 0 else "farther"
+    return f"no sure change of modes, {where}" if differs(distances) else "no difference seen"
 
 
 def differs(changes: Sequence[float]) -> bool:
@@ -168,9 +164,6 @@ def differs(changes: Sequence[float]) -> bool:
         return False
     exact = PermutationMethod(n_resamples=10_000)  # all signs of up to 13 seeds
     return bool(wilcoxon(changes, method=exact).pvalue < LEVEL)
-
-
-# ---------------------------------------------------------------- rows of a file
 
 
 def write_rows(path: Path, results: Sequence[Result]) -> None:

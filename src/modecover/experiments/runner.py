@@ -39,7 +39,7 @@ def run_experiment(
     Ctrl-C and SIGTERM stop the arms that run, which save where they are, and start no other.
 
     Args:
-        workers: arms at a time. Default: as many as there are cores.
+        workers: arms at a time; None: as many as there are cores.
 
     Returns:
         The results of each table, in order. An arm that broke off is a result that says so.
@@ -50,17 +50,14 @@ def run_experiment(
     if workers is not None and workers < 1:
         raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
     tables = experiment.tables
-    searches = [
-        Table(
-            f"{table.name}/{arm.label}",
-            table.data,
-            {**table.settings, **experiment.search},
-            tuple(Arm(ascii_lowercase[number], arm.method, own) for number, own in enumerate(arm.candidates)),
-        )
-        for table in tables
-        for arm in table.arms
-        if arm.candidates
-    ]
+    searches = []
+    for table in tables:
+        for arm in (arm for arm in table.arms if arm.candidates):
+            arms = tuple(
+                Arm(letter, arm.method, own) for letter, own in zip(ascii_lowercase, arm.candidates, strict=False)
+            )
+            name, settings = f"{table.name}/{arm.label}", {**table.settings, **experiment.search}
+            searches.append(Table(name, table.data, settings, arms))
     if searches:
         found = _run_tables(searches, out / "search", listener, workers)
         best = iter([choose(results).arm.settings for results in found])
@@ -79,10 +76,11 @@ def choose(results: Sequence[Result]) -> Result:
     def merit(result: Result) -> tuple[float, float, float]:
         if result.broken:
             return (-1.0, 0.0, 0.0)
-        rows = result.summary["last"]
-        modes = sum(counts(row)[1] for row in rows) / len(rows)
-        distance = sum(row["wasserstein"] for row in rows) / len(rows)
-        return (full(rows, int(result.summary["evaluation"]["modes"])), modes, -distance)
+        rows, total = result.summary["last"], int(result.summary["evaluation"]["modes"])
+        modes, distance = (
+            sum(values) for values in zip(*((counts(r)[1], r["wasserstein"]) for r in rows), strict=True)
+        )
+        return (full(rows, total), modes / len(rows), -distance / len(rows))
 
     return max(results, key=merit)
 

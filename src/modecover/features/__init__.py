@@ -1,9 +1,8 @@
 """What distances are taken in: pixels, random convolutions, a classifier, Inception, or a function of yours."""
 
-from modecover.features.base import Extractor
-from modecover.features.choice import by_function, fit_features
+from modecover.features.choice import by_function, fit_features, inception, random_convolutions
 from modecover.features.classifier import Classifier, classifier
-from modecover.features.fixed import inception, random_convolutions
+from modecover.features.kept import Extractor
 from modecover.features.pixels import pixels
 
 __all__ = [

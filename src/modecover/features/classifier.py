@@ -16,24 +16,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.features.base import Extractor, hash_of, in_batches
-from modecover.features.kept import Samples, blocks
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels
+from modecover.features.kept import Extractor, Samples, hash_of, in_batches
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_labels
+from modecover.metrics.classifier import convolution, descend
 from modecover.random import derive_seed
 
 WIDTH = 32
 """Features."""
-
 SIDE = 16
 """Larger images are reduced to this side: labels are seen in coarse content."""
-
 STEPS, BATCH, RATE, DECAY, SMOOTHING = 400, 64, 4e-3, 0.02, 0.1
 BLURS = (0.5, 1.0)
 """Standard deviations of the blur, in pixels of the reduced images."""
 MIXED, NOISE, SHIFT = 0.6, 0.4, 1
 """At most: the share of the class's mean, the noise's standard deviation (data of scale 1), and the shift in pixels."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +53,14 @@ def classifier(
     seed: int = 0,
     steps: int = STEPS,
     device: torch.device | str = "cpu",
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> Classifier:
     """Train a small classifier on real samples; its 32 features are what its last layer reads.
 
     Args:
         real: points (n, d) or images (n, C, H, W).
-        labels: whole numbers of at least 0, (n,), of at least two different classes.
+        labels: whole numbers of at least 0, (n,), of at least two different classes; else `UserError`.
         seed: of the initial weights, the minibatches and the distortions; torch's global generator is left alone.
-
-    Raises:
-        UserError: the labels are not as described.
     """
     numbers = as_labels(labels, np.iinfo(np.int64).max)
     classes, targets = np.unique(numbers, return_inverse=True)
@@ -77,7 +70,7 @@ def classifier(
             f"there are {len(numbers)} labels of {len(classes)} classes"
         )
     random = torch.Generator(device).manual_seed(derive_seed(seed, "classifier"))
-    x = torch.cat([_prepared(torch.from_numpy(np.ascontiguousarray(block))) for _, block in blocks(real)]).to(device)
+    x = in_batches(_prepared, real, "cpu").to(device)
     y = torch.from_numpy(targets.reshape(-1)).to(device)
     centre, scale = x.mean(), float(x.std()) or 1.0
     with torch.random.fork_rng(devices=[]):
@@ -85,19 +78,13 @@ def classifier(
         body, head = (network.to(device) for network in _networks(tuple(x.shape[1:]), len(classes)))
     x = (x - centre) / scale
     means = torch.stack([x[y == number].mean(dim=0) for number in range(len(classes))])
-    optimiser = torch.optim.AdamW([*body.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
-    for step in range(steps):
-        # The rate rises over the first tenth of the steps and falls as half a cosine over all of them.
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, 10 * (step + 1) / steps) * (1 + math.cos(math.pi * step / steps)) / 2
+
+    def loss() -> Tensor:
         rows = torch.randint(len(x), (BATCH,), generator=random, device=x.device)
         batch = _distorted(x[rows], means[y[rows]], random)
-        loss = functional.cross_entropy(head(body(batch)), y[rows], label_smoothing=SMOOTHING)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if progress is not None and (step % 20 == 19 or step + 1 == steps):
-            progress(step + 1, steps)
+        return functional.cross_entropy(head(body(batch)), y[rows], label_smoothing=SMOOTHING)
+
+    descend([*body.parameters(), *head.parameters()], loss, steps, rate=RATE, decay=DECAY, progress=progress)
     for network in (body, head):
         network.eval().requires_grad_(False)
 
@@ -127,13 +114,16 @@ def _networks(shape: tuple[int, ...], classes: int) -> tuple[nn.Module, nn.Modul
         size = math.prod(shape)
         layers = [nn.Flatten(), nn.Linear(size, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, WIDTH)]
         return nn.Sequential(*layers), head
-
-    def block(inputs: int, outputs: int) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-
-    size = 64 * (shape[1] // 4) * (shape[2] // 4)
-    layers = [*block(shape[0], 24), nn.MaxPool2d(2), *block(24, 48), nn.MaxPool2d(2), *block(48, 64), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(size, WIDTH)), head
+    body = nn.Sequential(
+        *convolution(shape[0], 24),
+        nn.MaxPool2d(2),
+        *convolution(24, 48),
+        nn.MaxPool2d(2),
+        *convolution(48, 64),
+        nn.Flatten(),
+        nn.Linear(64 * (shape[1] // 4) * (shape[2] // 4), WIDTH),
+    )
+    return body, head
 
 
 def _distorted(x: Tensor, means: Tensor, random: torch.Generator) -> Tensor:
@@ -146,18 +136,13 @@ def _distorted(x: Tensor, means: Tensor, random: torch.Generator) -> Tensor:
     x = x + MIXED * uniform() * (uniform() < 0.5) * (means - x)
     if x.ndim == 4:
         width = BLURS[int(torch.randint(len(BLURS), (), generator=random, device=x.device))]
-        x = torch.where(uniform() < 0.5, _blurred(x, width), x)
+        kernel = torch.exp(-torch.arange(-2.0, 3.0, device=x.device).square() / (2 * width**2))
+        kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+        flat = functional.pad(x.reshape(-1, 1, *x.shape[2:]), (2, 2, 2, 2), mode="replicate")
+        blurred = functional.conv2d(functional.conv2d(flat, kernel), kernel.transpose(2, 3)).view(x.shape)
+        x = torch.where(uniform() < 0.5, blurred, x)
         across, down = (torch.randint(-SHIFT, SHIFT + 1, (2,), generator=random, device=x.device)).tolist()
         height, wide = x.shape[2:]
         x = functional.pad(x, (SHIFT,) * 4, mode="replicate")
         x = x[:, :, SHIFT + down : SHIFT + down + height, SHIFT + across : SHIFT + across + wide]
     return x + NOISE * uniform() * torch.randn(x.shape, generator=random, device=x.device)
-
-
-def _blurred(x: Tensor, width: float) -> Tensor:
-    """A Gaussian blur along both axes."""
-    places = torch.arange(-2.0, 3.0, device=x.device)
-    kernel = torch.exp(-places.square() / (2 * width**2))
-    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
-    flat = functional.pad(x.reshape(-1, 1, *x.shape[2:]), (2, 2, 2, 2), mode="replicate")
-    return functional.conv2d(functional.conv2d(flat, kernel), kernel.transpose(2, 3)).view(x.shape)

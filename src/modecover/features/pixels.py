@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,20 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from modecover.features.base import Extractor, hash_of
-from modecover.features.kept import BLOCK_BYTES, Floats32, Kept, Samples, blocks
+from modecover.features.kept import BLOCK_BYTES, Extractor, Floats32, Kept, Samples, blocks, hash_of
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
 COMPONENTS = 64
-
 MEMORY = 10**9
 """Bytes that a table of products may take, where nothing else is said."""
-
 FEW = 500
 """Up to so many numbers in a sample, all axes are found at once."""
-
 ROWS_FOR_AN_AXIS = 10
 """Real samples, at least: axes fitted to few samples are theirs, and not those of other samples of the same law."""
 
@@ -47,7 +43,8 @@ def pixels(real: Samples, components: int = COMPONENTS, *, memory: int = MEMORY)
     for _, block in blocks(rows):
         centre += _flat(block).sum(dim=0)
     centre /= len(rows)
-    axes, whole = _principal_axes(_Centred(rows, centre), components, memory)
+    whole = len(centre) <= components
+    axes = torch.eye(len(centre), dtype=torch.float64) if whole else _axes(rows, centre, components, memory)
 
     def project(block: Floats32) -> Tensor:
         centred = _flat(block) - centre
@@ -63,67 +60,46 @@ def _flat(block: Floats32) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(block)).flatten(1).double()
 
 
-class _Centred:
-    """The matrix of all samples less their mean, (n, d) in float64, of which only blocks are ever made."""
+def _axes(rows: Kept, centre: Tensor, components: int, memory: int) -> Tensor:
+    """Orthonormal columns (d, f), by descending variance, at least one; only blocks of centred rows are ever made."""
+    count, dimensions = len(rows), len(centre)
+    most = max(1, min(components, count // ROWS_FOR_AN_AXIS))
 
-    def __init__(self, rows: Kept, centre: Tensor):
-        self.rows, self.centre, self.shape = rows, centre, (len(rows), len(centre))
-
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        for place, block in blocks(self.rows):
-            yield place, _flat(block) - self.centre
-
-    def summed(self, columns: int, factor: Callable[[slice, Tensor], Tensor]) -> Tensor:
+    def summed(columns: int, factor: Callable[[slice, Tensor], Tensor]) -> Tensor:
         """The sum over blocks of their transposed with `factor(place, block)`, (rows, columns): (d, columns)."""
-        total = torch.zeros(self.shape[1], columns, dtype=torch.float64)
-        for place, block in self.blocks():
-            total.addmm_(block.T, factor(place, block))
+        total = torch.zeros(dimensions, columns, dtype=torch.float64)
+        for place, block in blocks(rows):
+            centred = _flat(block) - centre
+            total.addmm_(centred.T, factor(place, centred))
         return total
 
-    def unmade_covariances(self) -> LinearOperator:
-        """Of the columns, times n, as what multiplies vectors (d,) or (d, 1); each goes through all samples."""
+    if 8 * min(count, dimensions) ** 2 > max(memory, 8 * FEW**2):
         from scipy.sparse.linalg import LinearOperator
 
-        dimensions = self.shape[1]
-
+        # The covariance as what multiplies vectors (d,) or (d, 1); each goes through all samples.
         def product(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             right = torch.from_numpy(np.ascontiguousarray(vector)).reshape(dimensions, -1)
-            return np.asarray(self.summed(right.shape[1], lambda _, block: block @ right).numpy())
+            return np.asarray(summed(right.shape[1], lambda _, block: block @ right).numpy())
 
-        return LinearOperator((dimensions, dimensions), matvec=product, matmat=product, dtype=np.float64)
-
-    def products(self) -> Tensor:
-        """Of the rows with each other, (n, n): column by column, as no two rows need be there as a whole."""
-        count, dimensions = self.shape
-        total = torch.zeros(count, count, dtype=torch.float64)
+        unmade = LinearOperator((dimensions, dimensions), matvec=product, matmat=product, dtype=np.float64)
+        values, axes = _largest(unmade, most)
+    elif count >= dimensions:
+        values, axes = _largest(summed(dimensions, lambda _, block: block), most)
+    else:
+        # The products of rows with each other, column by column, as no two rows need be there as a whole.
+        products = torch.zeros(count, count, dtype=torch.float64)
         step = max(1, BLOCK_BYTES // (8 * count))
         for start in range(0, dimensions, step):
             part = slice(start, min(start + step, dimensions))
-            columns = torch.from_numpy(np.ascontiguousarray(self.rows.columns(part))).double() - self.centre[part]
-            total.addmm_(columns, columns.T)
-        return total
-
-
-def _principal_axes(centred: _Centred, components: int, memory: int) -> tuple[Tensor, bool]:
-    """Orthonormal columns (d, f), by descending variance, at least one; and whether they span all of space
-    (then they are the coordinates' own)."""
-    count, dimensions = centred.shape
-    if dimensions <= components:
-        return torch.eye(dimensions, dtype=torch.float64), True
-    most = max(1, min(components, count // ROWS_FOR_AN_AXIS))
-    fits = 8 * min(count, dimensions) ** 2 <= max(memory, 8 * FEW**2)
-    if not fits:
-        values, axes = _largest(centred.unmade_covariances(), most)
-    elif count >= dimensions:
-        values, axes = _largest(centred.summed(dimensions, lambda _, block: block), most)
-    else:
-        values, mixes = _largest(centred.products(), most)
-        axes = centred.summed(most, lambda place, _: mixes[place]).div_(values.clamp(min=1e-300).sqrt())
-    kept_axes = max(1, int((values > 1e-12 * values[0]).sum()))
-    axes = axes[:, :kept_axes] if values[0] > 0 else torch.eye(dimensions, 1, dtype=torch.float64)
+            columns = _flat(rows.columns(part)) - centre[part]
+            products.addmm_(columns, columns.T)
+        values, mixes = _largest(products, most)
+        axes = summed(most, lambda place, _: mixes[place]).div_(values.clamp(min=1e-300).sqrt())
+    kept = max(1, int((values > 1e-12 * values[0]).sum()))
+    axes = axes[:, :kept] if values[0] > 0 else torch.eye(dimensions, 1, dtype=torch.float64)
     for axis in axes.unbind(dim=1):  # one by one and in place: of large images they are large
         axis.mul_(axis[axis.abs().argmax()].sign())
-    return axes, False
+    return axes
 
 
 def _largest(table: Tensor | LinearOperator, count: int) -> tuple[Tensor, Tensor]:
@@ -136,11 +112,10 @@ def _largest(table: Tensor | LinearOperator, count: int) -> tuple[Tensor, Tensor
         start = np.random.default_rng(0).standard_normal(table.shape[0])
         try:
             values, vectors = eigsh(table.numpy() if made else table, k=count, v0=start)
+            order = np.argsort(-values, kind="stable")
+            return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
         except ArpackError:  # as may be where the rank is low
             if not made:
                 raise
-        else:
-            order = np.argsort(-values, kind="stable")
-            return torch.from_numpy(values[order]), torch.from_numpy(np.ascontiguousarray(vectors[:, order]))
     values, vectors = torch.linalg.eigh(table)
     return values.flip(0)[:count], vectors.flip(1)[:, :count]

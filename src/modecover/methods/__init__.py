@@ -1,7 +1,5 @@
 """Methods: one file per paper's method, and a registry by name. `names()` lists them, `get(name)` gives a class."""
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

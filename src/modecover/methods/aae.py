@@ -1,12 +1,8 @@
-"""Adversarial auto-encoder."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, DISTANCES
 from modecover.methods.base import Method
-from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.ivaae import IVAAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
 
 
@@ -30,13 +26,10 @@ class AAE(Method, name="aae"):
     """
     defaults = {"latent": 16, "lr": 1e-3, "lr_E": 1e-3, "lr_D": 5e-4}
     presets = IVAAE_RUNS
+    normalized_codes = False  # the law of the codes is what D judges
 
     reconstruction: float = 10.0
     """Weight of the squared error beside the adversarial loss (ours)."""
-
-    @property
-    def normalized_codes(self) -> bool:
-        return False  # the law of the codes is what D judges
 
     def step(self, G: Generator, E: Encoder, D: LatentDiscriminator, data: Feed, prior: Feed) -> Updates:
         adversarial, distance = ADVERSARIAL["bce"], DISTANCES["pixel"]

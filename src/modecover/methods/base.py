@@ -1,7 +1,5 @@
 """What a method is: typed settings, a `step`, and what it asks of its networks."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import typing
@@ -21,8 +19,7 @@ FAMILIES = ("adversarial", "adversarial with an encoder", "mode regularised", "i
 class Method:
     """A training method: settings are fields, the algorithm is `step`.
 
-    `step` names its networks (annotated with a key of `ROLES`) and the feeds `data` and
-    `prior` in its signature, and yields updates:
+    `step` names its networks (annotated with a key of `ROLES`) and the feeds `data` and `prior`, and yields updates:
 
     - `yield D, loss`: one optimiser step of D on `loss`, which no other network feels;
     - `yield (G, E), loss`: a joint update;

@@ -1,7 +1,5 @@
 """BiGAN and ALI: adversarial training of pairs of data and codes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,13 +25,10 @@ class BiGAN(Method, name="bigan"):
     D descends     -E log D(x, E(x)) - E log(1 - D(G(z), z))
     G, E descend   -E log(1 - D(x, E(x))) - E log D(G(z), z)
     """
+    normalized_codes = False  # D shall see the law of the codes as E makes it
 
     encoder: Literal["deterministic", "gaussian"] = "deterministic"
     """Codes: E(x) itself (BiGAN), or a draw from the Gaussian whose mean and log variance E returns (ALI)."""
-
-    @property
-    def normalized_codes(self) -> bool:
-        return False  # D shall see the law of the codes as E makes it
 
     @property
     def stochastic_codes(self) -> bool:
@@ -56,4 +51,3 @@ class ALI(BiGAN, name="ali"):
     citation = "Dumoulin et al., Adversarially Learned Inference, ICLR 2017"
 
     encoder: Literal["deterministic", "gaussian"] = "gaussian"
-    """Codes: E(x) itself (BiGAN), or a draw from the Gaussian whose mean and log variance E returns (ALI)."""

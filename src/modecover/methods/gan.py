@@ -1,7 +1,3 @@
-"""The original GAN."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,15 +1,16 @@
 """IVGAN: Intervention GAN over any adversarial loss; IVDCGAN (binary cross-entropy) and IVLSGAN (least squares)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
+from torch import Tensor
+from torch.nn import functional as F
+
 from modecover import random
-from modecover.interventions import Intervention, family_named
+from modecover.interventions import Intervened, Intervention, InterventionLoss, family_named
 from modecover.losses import game_named
 from modecover.methods.base import Method, require
-from modecover.methods.ivgan_objectives import Objectives
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 
 Adversarial = Literal["bce", "minimax", "ls", "hinge", "wgan-gp", "relativistic"]
@@ -109,23 +110,52 @@ class IVGAN(Method, name="ivgan"):
 
     def step(self, G: Generator, E: Encoder, D: Discriminator, data: Feed, prior: Feed) -> Updates:
         game, O = game_named(self.adversarial, self.penalty), self.interventions  # noqa: E741
+        loss = InterventionLoss(partial(G, kind="code"), E, partial(D, head="classes"), O, cap=self.cap)
         x, z = data(), prior()
         i = random.integers(self.k, z, shared=self.index == "minibatch")
-        noise = None if self.block_noise == "shared" else prior()
+        fresh = None if self.block_noise == "shared" else prior()
         z = O(z, i, prior()) if self.latent_reconstruction == "prior" else z
+        noise = z if fresh is None else fresh
+
+        def forward() -> tuple[Tensor, Intervened]:
+            """w = E(x) and x' = G(O_i(w)), lines 5-8."""
+            w = E(x)
+            return w, loss.decode(O(w, i, noise), i)
+
+        def shared(y: Tensor | None = None) -> dict[str, Tensor]:
+            """Equations 3 and 6, what G and E both descend, unweighted; y = G(z), where it is at hand."""
+            terms = {"reconstruction": F.l1_loss(G(w, kind="code"), x), "intervention": loss(made)}
+            if self.latent_reconstruction == "prior":
+                terms["latent"] = F.l1_loss(E(G(z) if y is None else y), z)
+            return terms
+
+        def of_encoder(terms: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+            """E's whole loss: the text's (E fools f), or what the authors ran (E helps f)."""
+            if self.encoder_objective == "fool":
+                return _weighted(shared() if terms is None else terms, self.lambda_E, self.mu_E)
+            helped = {"intervention": 0.5 * loss.cross_entropy(made)}
+            if self.encoder_objective == "help":
+                return helped
+            return {**helped, "reconstruction": F.l1_loss(G(w, kind="code"), x)}
+
         y = G(z)
-        own = Objectives(self, G, E, D, x, z, i, z if noise is None else noise)
+        w, made = forward()
         of_d = game.discriminator(D, x, y.detach())
-        of_d["classifier"] = self.classifier_weight * own.loss.classifier(own.made)
+        of_d["classifier"] = self.classifier_weight * loss.classifier(made)
         alternate = self.order == "alternate"
         if alternate:
             yield D, of_d
-        terms = own.regularisers(y)
-        of_g = {"adversarial": game.generator(D, x, y), **own.generator(terms)}
-        yield [(G, of_g), (E, own.encoder(terms))] if alternate else [(D, of_d), (G, of_g)]
+        terms = shared(y)
+        codes = {} if "latent" in terms else {"latent": F.l1_loss(E(made.samples), made.code)}
+        of_g = {"adversarial": game.generator(D, x, y), **_weighted({**terms, **codes}, self.lambda_G, self.mu_G)}
+        yield [(G, of_g), (E, of_encoder(terms))] if alternate else [(D, of_d), (G, of_g)]
         for _ in range(self.encoder_steps - alternate):
-            own.forward()
-            yield E, own.encoder()
+            w, made = forward()  # anew: G or E has moved
+            yield E, of_encoder()
+
+
+def _weighted(terms: dict[str, Tensor], reconstruction: float, intervention: float) -> dict[str, Tensor]:
+    return {name: (intervention if name == "intervention" else reconstruction) * term for name, term in terms.items()}
 
 
 _OF_THE_PAPER = {name: IVGAN.presets[name] for name in ("paper", "official", "official-stacked")}

@@ -1,7 +1,3 @@
-"""LDMGAN: latent distribution matching."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +25,8 @@ class LDMGAN(Method, name="ldmgan"):
     G descends  adv(G(z)) + adv(G(E(x))) + lambda_1 d(x, G(E(x))) + lambda_2 KL(q(E(G(z))) || N(0, I))
     """
     split_statistics = True
+    normal_prior = True  # the KL is to N(0, I)
+    normalized_codes = False  # else q is N(0, I) by construction and the KL terms say nothing
 
     lambda_1: float = 1.0
     """Weight of the reconstruction distance in G's loss."""
@@ -38,14 +36,6 @@ class LDMGAN(Method, name="ldmgan"):
     """G's adversarial losses: adv(y) = -log D(y), or log(1 - D(y)) as printed."""
     distance: str = "pixel"
     """Reconstruction distance: pixel, feature (in D), or a name you add to `modecover.losses.DISTANCES`."""
-
-    @property
-    def normal_prior(self) -> bool:
-        return True  # the KL is to N(0, I)
-
-    @property
-    def normalized_codes(self) -> bool:
-        return False  # else q is N(0, I) by construction and the KL terms say nothing
 
     def check(self, *, latent: int, batch: int) -> None:
         distance_named(self.distance)
@@ -57,23 +47,9 @@ class LDMGAN(Method, name="ldmgan"):
         code = E(x)
         reconstruction = G(code, kind="code")
         metric = distance_named(self.distance)(D, x, reconstruction)
-        yield [
-            (
-                D,
-                {
-                    "real": adversarial.real(D(x)),
-                    "fake": adversarial.fake(D(y.detach())),
-                    "reconstruction": adversarial.fake(D(reconstruction.detach())),
-                },
-            ),
-            (E, {"metric": metric, "matching": moment_kl(code)}),
-            (
-                G,
-                {
-                    "adversarial": adversarial.generator(D(y)),
-                    "reconstruction": adversarial.generator(D(reconstruction)),
-                    "metric": self.lambda_1 * metric,
-                    "matching": self.lambda_2 * moment_kl(E(y)),
-                },
-            ),
-        ]
+        of_d = {"real": adversarial.real(D(x)), "fake": adversarial.fake(D(y.detach()))}
+        of_d["reconstruction"] = adversarial.fake(D(reconstruction.detach()))
+        of_e = {"metric": metric, "matching": moment_kl(code)}
+        of_g = {"adversarial": adversarial.generator(D(y)), "reconstruction": adversarial.generator(D(reconstruction))}
+        of_g |= {"metric": self.lambda_1 * metric, "matching": self.lambda_2 * moment_kl(E(y))}
+        yield [(D, of_d), (E, of_e), (G, of_g)]

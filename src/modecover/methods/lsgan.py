@@ -1,7 +1,3 @@
-"""Least-squares GAN."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL

@@ -1,7 +1,3 @@
-"""MDGAN: manifold-diffusion training."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, distance_named
@@ -43,13 +39,8 @@ class MDGAN(Method, name="mdgan"):
         x = data()  # manifold step
         reconstruction = G(E(x), kind="code")
         yield D1, {"real": adversarial.real(D1(x)), "fake": adversarial.fake(D1(reconstruction.detach()))}
-        yield (
-            (G, E),
-            {
-                "metric": distance(D1, x, reconstruction),
-                "manifold": self.lambda_ * adversarial.generator(D1(reconstruction)),
-            },
-        )
+        metric = distance(D1, x, reconstruction)
+        yield (G, E), {"metric": metric, "manifold": self.lambda_ * adversarial.generator(D1(reconstruction))}
         x, y = data(), G(prior())  # diffusion step
         reconstruction = G(E(x), kind="code").detach()
         yield D2, {"real": adversarial.real(D2(reconstruction)), "fake": adversarial.fake(D2(y.detach()))}

@@ -1,7 +1,3 @@
-"""PacGAN: discriminators that see several samples at once."""
-
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,3 @@
-"""R3GAN's objective: relativistic pairing under zero-centred gradient penalties."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import Relativistic
@@ -28,13 +24,10 @@ class R3GAN(Method, name="r3gan"):
     """
     defaults = {"beta1": 0.0, "beta2": 0.99}
     presets = {"images": {"networks": "residual", "ema": 0.999}}
+    judged_alone = True  # the penalties are of single samples
 
     gamma: float = 1.0
     """Weight of the zero-centred penalties R1 (at real samples) and R2 (at fake ones)."""
-
-    @property
-    def judged_alone(self) -> bool:
-        return True  # the penalties are of single samples
 
     def check(self, *, latent: int, batch: int) -> None:
         require(self.gamma >= 0, f"gamma is {self.gamma}: a penalty's weight is 0 or positive, for example 0.1.")

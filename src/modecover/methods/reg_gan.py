@@ -1,7 +1,3 @@
-"""Reg-GAN: GAN with a metric and a mode regulariser."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL, distance_named
@@ -46,11 +42,5 @@ class RegGAN(Method, name="reg-gan"):
         yield D, {"real": adversarial.real(D(x)), "fake": adversarial.fake(D(y.detach()))}
         reconstruction = G(E(x), kind="code")
         mode = -self.lambda_2 if self.misprinted_sign else self.lambda_2
-        yield (
-            (G, E),
-            {
-                "adversarial": adversarial.generator(D(y)),
-                "metric": self.lambda_1 * distance(D, x, reconstruction),
-                "mode": mode * adversarial.generator(D(reconstruction)),
-            },
-        )
+        terms = {"adversarial": adversarial.generator(D(y)), "metric": self.lambda_1 * distance(D, x, reconstruction)}
+        yield (G, E), {**terms, "mode": mode * adversarial.generator(D(reconstruction))}

@@ -1,7 +1,5 @@
 """The methods by name. A file is loaded only when its method is asked for, so that start-up stays quick."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import difflib
@@ -53,7 +51,16 @@ def name_of(method: str | Method | type[Method]) -> str:
         place = None if method in METHODS or method in _given else _PLACE.fullmatch(method)
         if place is None:
             return method
-        method = _imported(place["module"], place["name"])
+        module, name = place["module"], place["name"]
+        found = getattr(module_named(module), name, None)
+        if found is None:
+            has = ", ".join(methods_in(module)) or "it has none"
+            raise UserError(
+                f"{module} has no {name}: name one of its classes that derive from modecover.Method ({has})."
+            )
+        if not _is_method(found):
+            raise UserError(f"{module}:{name} is {shown(found)}: give a class that derives from modecover.Method.")
+        method = found
     cls = method if isinstance(method, type) else type(method)
     if not issubclass(cls, Method):
         raise UserError(f"method is {shown(method)}: give a name that `modecover list` shows, or a Method.")
@@ -94,8 +101,7 @@ def get(name: str) -> type[Method]:
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(METHODS)}, or your module:Class."
         raise UserError(f"There is no method called {name!r}: {hint}")
     module, _, attribute = METHODS[name].partition(":")
-    method: type[Method] = getattr(import_module(module), attribute)
-    return method
+    return getattr(import_module(module), attribute)
 
 
 def methods_in(module: str) -> dict[str, type[Method]]:
@@ -137,16 +143,6 @@ def module_named(module: str) -> ModuleType:
             with contextlib.suppress(ValueError):  # the module may have removed it
                 sys.path.remove(here)
             sys.path.append(here)
-
-
-def _imported(module: str, name: str) -> type[Method]:
-    found = getattr(module_named(module), name, None)
-    if _is_method(found):
-        return found
-    if found is not None:
-        raise UserError(f"{module}:{name} is {shown(found)}: give a class that derives from modecover.Method.")
-    has = ", ".join(methods_in(module)) or "it has none"
-    raise UserError(f"{module} has no {name}: name one of its classes that derive from modecover.Method ({has}).")
 
 
 def _is_method(thing: object) -> TypeGuard[type[Method]]:

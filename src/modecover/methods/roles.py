@@ -1,7 +1,5 @@
 """What `step` names in its signature and yields: networks by their roles, feeds of minibatches, updates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -16,7 +14,7 @@ class Network(Protocol):
     def clamp_(self, bound: float) -> None:
         """Clip every weight into [-bound, bound], in place."""
 
-    def after_step(self, loss: Tensor, rate: float) -> Network:
+    def after_step(self, loss: Tensor, rate: float) -> "Network":
         """The network as one step of gradient descent on `loss` would leave it, differentiable through that step.
 
         The network itself does not move.

@@ -1,7 +1,3 @@
-"""Spectrally normalised GAN."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL

@@ -1,7 +1,3 @@
-"""Unrolled GAN: the generator looks ahead at what the discriminator will have learnt."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,13 +1,9 @@
-"""Variational auto-encoder."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover import random
 from modecover.losses import gaussian_kl, squared_error
 from modecover.methods.base import Method, require
-from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.ivaae import IVAAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 
@@ -29,18 +25,12 @@ class VAE(Method, name="vae"):
     """
     defaults = {"lr": 1e-3, "lr_E": 1e-3}
     presets = IVAAE_RUNS
+    normal_prior = True  # the KL is to N(0, I)
+    stochastic_codes = True
 
     std: float = 0.1
     """Standard deviation of the data around G(c), in each coordinate: the smaller, the more weight on reconstruction.
     The default is about what small images, in [-1, 1], and mixtures of points keep."""
-
-    @property
-    def normal_prior(self) -> bool:
-        return True  # the KL is to N(0, I)
-
-    @property
-    def stochastic_codes(self) -> bool:
-        return True
 
     def check(self, *, latent: int, batch: int) -> None:
         require(self.std > 0, f"std is {self.std}: give a positive number, for example 0.1.")

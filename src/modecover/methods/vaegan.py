@@ -1,11 +1,5 @@
-"""VAE/GAN: a variational auto-encoder whose likelihood is taken in the features of a discriminator."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
-
-from torch import Tensor
 
 from modecover import random
 from modecover.losses import ADVERSARIAL, gaussian_kl, squared_error
@@ -20,8 +14,7 @@ class VAEGAN(Method, name="vaegan"):
     Larsen et al. 2016, Algorithm 1, equations 5-8. E does not feel the adversarial loss, D neither likelihood nor KL.
     Deviations: the box has D descend and G ascend log D(x) + log(1 - D(y)); here D ascends it and G descends the
     non-saturating form, over samples and reconstructions alike. On points the likelihood is taken on the points
-    themselves. All gradients are taken before any network
-    moves.
+    themselves. All gradients are taken before any network moves.
     """
 
     title = "Variational Auto-Encoder with a learned similarity (VAEGAN, VAE/GAN)"
@@ -35,6 +28,8 @@ class VAEGAN(Method, name="vaegan"):
     D descends  -E log D(x) - E log(1 - D(G(z))) - E log(1 - D(G(c)))
     """
     split_statistics = True
+    normal_prior = True  # the KL is to N(0, I)
+    stochastic_codes = True
 
     gamma: float = 0.01
     """Weight of the likelihood in G's loss, beside the adversarial losses."""
@@ -45,14 +40,6 @@ class VAEGAN(Method, name="vaegan"):
     """Standard deviation of the data around G(c) where the likelihood is taken on pixels or points. In features it is
     1, as in the paper."""
 
-    @property
-    def normal_prior(self) -> bool:
-        return True  # the KL is to N(0, I)
-
-    @property
-    def stochastic_codes(self) -> bool:
-        return True
-
     def check(self, *, latent: int, batch: int) -> None:
         require(self.std > 0, f"std is {self.std}: give a positive number, for example 0.1.")
 
@@ -61,29 +48,13 @@ class VAEGAN(Method, name="vaegan"):
         x, y = data(), G(prior())
         moments = E(x)
         reconstruction = G(random.gaussian(moments), kind="code")
-        likelihood = self._minus_log_likelihood(D, x, reconstruction)
-        yield [
-            (
-                D,
-                {
-                    "real": adversarial.real(D(x)),
-                    "fake": adversarial.fake(D(y.detach())),
-                    "reconstruction": adversarial.fake(D(reconstruction.detach())),
-                },
-            ),
-            (E, {"likelihood": likelihood, "kl": gaussian_kl(moments)}),
-            (
-                G,
-                {
-                    "adversarial": adversarial.generator(D(y)),
-                    "reconstruction": adversarial.generator(D(reconstruction)),
-                    "likelihood": self.gamma * likelihood,
-                },
-            ),
-        ]
-
-    def _minus_log_likelihood(self, D: Discriminator, x: Tensor, y: Tensor) -> Tensor:
-        """Equation 7, without its constant; the features of the data are constants."""
+        # Minus equation 7, without its constant; the features of the data are constants.
         if self.distance == "pixel" or (self.distance == "auto" and x.dim() == 2):
-            return squared_error(y, x) / (2 * self.std**2)
-        return squared_error(D(y, head="features"), D(x, head="features").detach()) / 2
+            likelihood = squared_error(reconstruction, x) / (2 * self.std**2)
+        else:
+            likelihood = squared_error(D(reconstruction, head="features"), D(x, head="features").detach()) / 2
+        of_d = {"real": adversarial.real(D(x)), "fake": adversarial.fake(D(y.detach()))}
+        of_d["reconstruction"] = adversarial.fake(D(reconstruction.detach()))
+        of_e = {"likelihood": likelihood, "kl": gaussian_kl(moments)}
+        of_g = {"adversarial": adversarial.generator(D(y)), "reconstruction": adversarial.generator(D(reconstruction))}
+        yield [(D, of_d), (E, of_e), (G, {**of_g, "likelihood": self.gamma * likelihood})]

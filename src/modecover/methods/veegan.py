@@ -1,7 +1,3 @@
-"""VEEGAN: implicit variational learning with a reconstructor of the noise."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL
@@ -30,13 +26,10 @@ class VEEGAN(Method, name="veegan"):
     E descends  reconstruction E ||z - E(G(z))||^2
     G descends  -E D(G(z), z) + reconstruction E ||z - E(G(z))||^2
     """
+    normalized_codes = False  # where E sends the data is what D shall see
 
     reconstruction: float = 1.0
     """Weight of the squared error, summed over coordinates, with which E reconstructs z from G(z)."""
-
-    @property
-    def normalized_codes(self) -> bool:
-        return False  # where E sends the data is what D shall see
 
     def step(self, G: Generator, E: Encoder, D: JointDiscriminator, data: Feed, prior: Feed) -> Updates:
         adversarial = ADVERSARIAL["bce"]

@@ -1,19 +1,11 @@
-"""Wasserstein auto-encoder with an adversary in latent space."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch.nn import functional as F
 
 from modecover.losses import ADVERSARIAL
 from modecover.methods.base import Method
-from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.ivaae import WAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, LatentDiscriminator, Updates
-
-_CELEBA = {**IVAAE_RUNS["celeba"], "cost": 614.4, "lambda_": 100.0}
 
 
 @dataclass(frozen=True)
@@ -35,12 +27,8 @@ class WAEGAN(Method, name="wae-gan"):
     G, E descend  cost E |x - G(E(x))|^2 - lambda E log D(E(x))  (mean over coordinates)
     """
     defaults = {"latent": 16, "lr": 1e-3, "lr_E": 1e-3, "lr_D": 5e-4}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "mnist": {**IVAAE_RUNS["mnist"], "cost": 204.8},
-        "cifar": {**IVAAE_RUNS["cifar"], "cost": 614.4, "lambda_": 100.0},
-        "celeba": _CELEBA,
-        "celeba-wae": {**_CELEBA, "lr": 3e-4, "lr_E": 3e-4, "lr_D": 1e-3},
-    }
+    presets = {**WAE_RUNS, "celeba-wae": {**WAE_RUNS["celeba"], "lr": 3e-4, "lr_E": 3e-4, "lr_D": 1e-3}}
+    normalized_codes = False  # the law of the codes is what D judges
 
     lambda_: float = 10.0
     """Weight of the adversarial loss."""
@@ -48,20 +36,11 @@ class WAEGAN(Method, name="wae-gan"):
     """Weight of the squared error, a mean over coordinates. The authors' 0.05 ||x - y||^2 is 0.05 times their number:
     51 for grey images of 32x32, 614.4 for colour ones of 64x64 (the presets celeba and cifar)."""
 
-    @property
-    def normalized_codes(self) -> bool:
-        return False  # the law of the codes is what D judges
-
     def step(self, G: Generator, E: Encoder, D: LatentDiscriminator, data: Feed, prior: Feed) -> Updates:
         adversarial = ADVERSARIAL["bce"]
         x, z = data(), prior()
         code = E(x)
         real, fake = adversarial.real(D(z)), adversarial.fake(D(code.detach()))
         yield D, {"real": self.lambda_ * real, "fake": self.lambda_ * fake}
-        yield (
-            (G, E),
-            {
-                "reconstruction": self.cost * F.mse_loss(G(code), x),
-                "adversarial": self.lambda_ * adversarial.generator(D(code)),
-            },
-        )
+        error = self.cost * F.mse_loss(G(code), x)
+        yield (G, E), {"reconstruction": error, "adversarial": self.lambda_ * adversarial.generator(D(code))}

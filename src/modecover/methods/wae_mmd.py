@@ -1,16 +1,10 @@
-"""Wasserstein auto-encoder with a kernel distance in latent space."""
-
-from __future__ import annotations
-
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch.nn import functional as F
 
 from modecover.losses import imq_mmd
 from modecover.methods.base import Method, require
-from modecover.methods.benchmarks import IVAAE_RUNS
+from modecover.methods.ivaae import WAE_RUNS
 from modecover.methods.roles import Encoder, Feed, Generator, Updates
 
 
@@ -34,11 +28,8 @@ class WAEMMD(Method, name="wae-mmd"):
     G, E descend  cost E |x - G(c)|^2 + lambda MMD,  c = E(x)  (mean over coordinates)
     """
     defaults = {"latent": 16, "lr": 1e-3, "lr_E": 1e-3}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "mnist": {**IVAAE_RUNS["mnist"], "cost": 204.8},
-        "cifar": {**IVAAE_RUNS["cifar"], "cost": 614.4, "lambda_": 100.0},
-        "celeba": {**IVAAE_RUNS["celeba"], "cost": 614.4, "lambda_": 100.0},
-    }
+    presets = WAE_RUNS
+    normalized_codes = False  # else the mean and variance of the codes would say nothing
 
     lambda_: float = 10.0
     """Weight of the discrepancy."""
@@ -46,20 +37,11 @@ class WAEMMD(Method, name="wae-mmd"):
     """Weight of the squared error, a mean over coordinates. The authors' 0.05 ||x - y||^2 is 0.05 times their number:
     51 for grey images of 32x32, 614.4 for colour ones of 64x64 (the presets celeba and cifar)."""
 
-    @property
-    def normalized_codes(self) -> bool:
-        return False  # else the mean and variance of the codes would say nothing
-
     def check(self, *, latent: int, batch: int) -> None:
         require(batch >= 2, "WAE-MMD compares pairs of codes: use a batch of at least 2.")
 
     def step(self, G: Generator, E: Encoder, data: Feed, prior: Feed) -> Updates:
         x, z = data(), prior()
         code = E(x)
-        yield (
-            (G, E),
-            {
-                "reconstruction": self.cost * F.mse_loss(G(code), x),
-                "matching": self.lambda_ * imq_mmd(code, z),
-            },
-        )
+        error = self.cost * F.mse_loss(G(code), x)
+        yield (G, E), {"reconstruction": error, "matching": self.lambda_ * imq_mmd(code, z)}

@@ -1,7 +1,3 @@
-"""Wasserstein GAN with weight clipping."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from modecover.losses import ADVERSARIAL

@@ -1,10 +1,6 @@
-"""Wasserstein GAN with gradient penalty."""
-
-from __future__ import annotations
-
 from dataclasses import dataclass
 
-from modecover.losses import ADVERSARIAL, gradient_penalty
+from modecover.losses import ADVERSARIAL, Plain
 from modecover.methods.base import Method, require
 from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 
@@ -25,29 +21,19 @@ class WGANGP(Method, name="wgan-gp"):
     G descends  -E D(G(z))
     """
     defaults = {"lr": 1e-4, "beta1": 0.0, "beta2": 0.9}
+    judged_alone = True  # the penalties are of single samples
 
     penalty: float = 10.0
     """Weight of the gradient penalty (lambda)."""
     critic_steps: int = 5
     """Critic steps for each generator step."""
 
-    @property
-    def judged_alone(self) -> bool:
-        return True  # the penalties are of single samples
-
     def check(self, *, latent: int, batch: int) -> None:
         require(self.critic_steps >= 1, f"critic_steps is {self.critic_steps}: the critic needs at least one step.")
 
     def step(self, G: Generator, D: Discriminator, data: Feed, prior: Feed) -> Updates:
-        adversarial = ADVERSARIAL["wasserstein"]
+        game = Plain(ADVERSARIAL["wasserstein"], self.penalty)
         for _ in range(self.critic_steps):
             x, y = data(), G(prior()).detach()
-            yield (
-                D,
-                {
-                    "real": adversarial.real(D(x)),
-                    "fake": adversarial.fake(D(y)),
-                    "penalty": self.penalty * gradient_penalty(D, x, y),
-                },
-            )
-        yield G, {"adversarial": adversarial.generator(D(G(prior())))}
+            yield D, game.discriminator(D, x, y)
+        yield G, {"adversarial": game.loss.generator(D(G(prior())))}

@@ -1,4 +1,8 @@
-"""Array in, small frozen dataclass of numbers out. A metric knows no method and no trainer."""
+"""Array in, small frozen dataclass of numbers out. A metric knows no method and no trainer.
+
+Every function here raises `UserError` where shapes do not fit, a number is not finite, or a setting is out of the range
+that its description names.
+"""
 
 from modecover.metrics.bins import BinComparison, Bins, compare_bins, fit_bins, holm
 from modecover.metrics.classifier import (
@@ -13,9 +17,20 @@ from modecover.metrics.frechet import (
     frechet_from_statistics,
     frechet_latent_distance,
     gaussian_statistics,
+    wasserstein,
 )
 from modecover.metrics.kernel import KernelDistance, kernel_distance
-from modecover.metrics.labels import Floor, LabelModes, expected_floor, label_law, label_modes, stacked_law
+from modecover.metrics.labels import (
+    Floor,
+    LabelModes,
+    ModeScores,
+    expected_floor,
+    inception_score,
+    label_law,
+    label_modes,
+    mode_scores,
+    stacked_law,
+)
 from modecover.metrics.modes import MixtureModes, draw_mixture, ideal_sampler_row, mixture_modes
 from modecover.metrics.neighbours import (
     Collisions,
@@ -24,9 +39,7 @@ from modecover.metrics.neighbours import (
     expected_coverage,
     neighbour_statistics,
 )
-from modecover.metrics.scores import ModeScores, inception_score, mode_scores
 from modecover.metrics.support import SupportSize, equal_rows, support_size, vendi_score
-from modecover.metrics.transport import wasserstein
 
 __all__ = [
     "BinComparison",

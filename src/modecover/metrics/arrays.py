@@ -29,14 +29,8 @@ _BYTES_AT_A_TIME = 2**20
 
 
 def as_array(values: ArrayLike) -> npt.NDArray[Any]:
-    """An array of `values` in their own type, save that a tensor's floating-point numbers become float64.
-
-    The tensor may live on any device and may need gradients.
-
-    Raises:
-        UserError: they are no numbers, their rows differ in length, some are masked, or a tensor holds none (see
-            `readable_tensor`).
-    """
+    """An array of `values` in their own type, a tensor's floats as float64; `UserError` where they are no numbers, rows
+    differ in length, some are masked, or see `readable_tensor`."""
     if isinstance(values, Tensor):
         values = readable_tensor(values).cpu()
         # NumPy has no bfloat16.
@@ -54,11 +48,7 @@ def as_array(values: ArrayLike) -> npt.NDArray[Any]:
 
 
 def readable_tensor(values: Tensor) -> Tensor:
-    """`values` without its gradients.
-
-    Raises:
-        UserError: it is sparse, nested, quantised, or on torch's device meta.
-    """
+    """`values` without its gradients; `UserError` where it is sparse, nested, quantised, or on torch's device meta."""
     odd = "sparse" if values.layout is not torch.strided else "quantised" if values.is_quantized else ""
     odd = "nested" if values.is_nested else odd
     if odd:
@@ -69,13 +59,10 @@ def readable_tensor(values: Tensor) -> Tensor:
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
-    """A tensor of `values` on the CPU. Read-only or reversed arrays, which torch does not take, are copied."""
+    """A tensor of `values` in their own number type and on their own device; only what torch cannot share is copied."""
+    if isinstance(values, Tensor):
+        return readable_tensor(values)
     return torch.from_numpy(np.require(as_array(values), requirements=["C", "W"]))
-
-
-def own_tensor(values: ArrayLike) -> Tensor:
-    """A tensor of `values` in their own number type and on their own device; nothing is copied unless torch must."""
-    return readable_tensor(values) if isinstance(values, Tensor) else as_tensor(values)
 
 
 def as_floats(values: ArrayLike) -> Floats:
@@ -87,11 +74,7 @@ def as_floats(values: ArrayLike) -> Floats:
 
 
 def as_labels(values: ArrayLike, classes: int) -> Integers:
-    """An int64 array (N,) of labels in [0, classes).
-
-    Raises:
-        UserError: there are none, they are not whole numbers in one row, or one lies outside the range.
-    """
+    """Labels (N,), N >= 1, as int64; `UserError` where they are not whole numbers in [0, classes) in one row."""
     labels = as_array(values)
     if labels.ndim != 1 or labels.size == 0:
         raise UserError(f"labels have shape {labels.shape}; give a row of at least one label, shape (N,)")
@@ -103,16 +86,9 @@ def as_labels(values: ArrayLike, classes: int) -> Integers:
 
 
 def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
-    """`values` as a tensor (n, d) in its own number type and on its own device; nothing is copied unless torch must.
-
-    Args:
-        name: what the message calls them.
-        fewest: rows that the caller needs at least.
-
-    Raises:
-        UserError: they are not rows of at least one real number each, there are too few, or one is not finite.
-    """
-    rows = own_tensor(values)
+    """`as_tensor` of at least `fewest` rows (n, d), d >= 1, of finite real numbers; `UserError` about `name` where they
+    are not that."""
+    rows = as_tensor(values)
     if rows.ndim != 2 or rows.shape[1] == 0:
         raise UserError(f"{name} has shape {tuple(rows.shape)}; give rows of features, shape (samples, dimensions)")
     if rows.is_complex():
@@ -129,16 +105,12 @@ def as_rows(values: ArrayLike, name: str, *, fewest: int = 1) -> Tensor:
 
 
 def as_pair(real: ArrayLike, fake: ArrayLike, *, fewest: int = 1) -> tuple[Tensor, Tensor]:
-    """`as_rows` of both, which must have equally many columns; `fake` is brought to the device of `real`.
-
-    Raises:
-        UserError: see `as_rows`; the dimensions differ, or a number is too large for distances.
-    """
+    """`as_rows` of both, on the device of `real`; `UserError` also where dimensions differ or a number is too large for
+    distances."""
     first, second = as_rows(real, "real", fewest=fewest), as_rows(fake, "fake", fewest=fewest)
     if first.shape[1] != second.shape[1]:
-        raise UserError(
-            f"real has {first.shape[1]} dimensions and fake {second.shape[1]}; take the same features of both"
-        )
+        what = f"real has {first.shape[1]} dimensions and fake {second.shape[1]}"
+        raise UserError(f"{what}; take the same features of both")
     for rows, name in ((first, "real"), (second, "fake")):
         if rows.dtype == torch.float64 and (largest := float(rows.abs().max())) > LARGEST:
             raise UserError(f"{name} has numbers of up to {largest:.3g}, whose squares have no end; rescale both")

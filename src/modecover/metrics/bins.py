@@ -33,11 +33,7 @@ class Bins:
         return len(self.centres)
 
     def of(self, rows: ArrayLike) -> Integers:
-        """The bin of every row, shape (n,).
-
-        Raises:
-            UserError: the rows do not have the bins' dimensions, or are not finite.
-        """
+        """The bin of every row, (n,), of finite rows (n, d) in the bins' dimensions."""
         points = as_rows(rows, "rows")
         if points.shape[1] != self.centres.shape[1]:
             raise UserError(f"rows have {points.shape[1]} dimensions and the bins {self.centres.shape[1]}")
@@ -84,20 +80,29 @@ class BinComparison:
 def fit_bins(
     real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30, rows_in_a_bin: int = ROWS_IN_A_BIN
 ) -> Bins:
-    """Cluster real rows by k-means (k-means++ start, Lloyd's rounds).
+    """Cluster finite real rows (n, d) by k-means (k-means++ start, at most `rounds` >= 1 of Lloyd's rounds).
 
-    Args:
-        real: features, shape (n, d).
-        bins: how many at most; no more are made than let 20 real rows fall into each on average, or than there are
-            different rows.
-        rounds: Lloyd's rounds at most.
-
-    Raises:
-        UserError: the rows are not finite, or `bins` or `rounds` is below 1.
+    At most `bins` >= 1 are made: no more than let so many real rows fall into each on
+    average, or than there are different rows.
     """
     rows = as_rows(real, "real")
     random = np.random.default_rng(seed)
-    centres = _first_centres(rows, max(1, min(bins, len(rows) // rows_in_a_bin)), random)
+
+    # Arthur and Vassilvitskii 2007: each next centre is a row drawn by its squared distance from those before.
+    centres = rows[int(random.integers(len(rows)))].double()[None]
+    closest = torch.full((len(rows),), torch.inf, dtype=torch.float64, device=rows.device)
+    while len(centres) < min(bins, len(rows) // rows_in_a_bin):
+        for start, part in parts(rows):
+            own = closest[start : start + len(part)]
+            torch.minimum(own, (part.double() - centres[-1]).square().sum(dim=1), out=own)
+        weights = closest.cpu().numpy()
+        if not weights.any():
+            break  # every row is a centre
+        weights = weights / weights.max()
+        chosen = int(random.choice(len(rows), p=weights / weights.sum()))
+        centres = torch.cat([centres, rows[chosen].double()[None]])
+
+    # Lloyd's rounds.
     labels = torch.full((len(rows),), -1, device=rows.device)
     for _ in range(rounds):
         found = _nearest(rows, centres)
@@ -118,12 +123,8 @@ def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level
     """Test in every bin whether the share of fake rows is that of real rows.
 
     Args:
-        real_bins, fake_bins: the bin of every row, shapes (n,) and (m,); `Bins.of` gives them, or any labels do.
-        bins: how many bins there are.
-        level: the chance allowed for any false alarm at all.
-
-    Raises:
-        UserError: a bin is out of range, or `level` is not between 0 and 1.
+        real_bins, fake_bins: the bin of every row, shapes (n,) and (m,), in [0, bins): from `Bins.of`, or any labels.
+        level: the chance allowed for any false alarm at all, between 0 and 1.
     """
     if not 0 < level < 1:
         raise UserError(f"level is {level}; choose one between 0 and 1, such as 0.05")
@@ -138,11 +139,7 @@ def compare_bins(real_bins: ArrayLike, fake_bins: ArrayLike, bins: int, *, level
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Holm's step-down correction: p-values (n,) that may each be compared with the level for all n tests together.
-
-    Raises:
-        UserError: they are no row of probabilities.
-    """
+    """Holm's step-down correction: p-values (n,) that may each be compared with the level for all n tests together."""
     values = as_floats(p_values)
     if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
         raise UserError(f"p-values have shape {values.shape}; give a row of probabilities, from 0 to 1")
@@ -153,25 +150,8 @@ def holm(p_values: ArrayLike) -> Floats:
     return corrected
 
 
-def _first_centres(rows: Tensor, bins: int, random: np.random.Generator) -> Tensor:
-    """Arthur and Vassilvitskii 2007: each next centre is a row drawn by its squared distance from those before."""
-    centres = rows[int(random.integers(len(rows)))].double()[None]
-    closest = torch.full((len(rows),), torch.inf, dtype=torch.float64, device=rows.device)
-    while len(centres) < bins:
-        for start, part in parts(rows):
-            own = closest[start : start + len(part)]
-            torch.minimum(own, (part.double() - centres[-1]).square().sum(dim=1), out=own)
-        weights = closest.cpu().numpy()
-        if not weights.any():
-            break  # every row is a centre
-        weights = weights / weights.max()
-        chosen = int(random.choice(len(rows), p=weights / weights.sum()))
-        centres = torch.cat([centres, rows[chosen].double()[None]])
-    return centres
-
-
 def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
-    """The nearest centre of every row (n,), in float64; both centred, for the digits' sake."""
+    """The nearest centre of every row (n,); both are centred, for the digits' sake."""
     middle = centres.mean(dim=0)
     offsets = centres - middle
     norms = offsets.square().sum(dim=1)

@@ -37,14 +37,7 @@ class KernelDistance:
 
 
 def kernel_distance(real: ArrayLike, fake: ArrayLike) -> float:
-    """The kernel distance by its definition, in float64 throughout.
-
-    Args:
-        real, fake: features, shapes (n, d) and (m, d), n and m at least 2.
-
-    Raises:
-        UserError: the shapes do not fit, or a number is not finite.
-    """
+    """The kernel distance of features (n, d) and (m, d), n and m at least 2, by its definition and in float64."""
     x, y = as_pair(real, fake, fewest=2)
 
     def kernel(products: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Laws of modes and their divergences; and modes covered where a classifier has named the mode of every sample.
+"""Laws of modes and their divergences: where a classifier names the mode of every sample, or gives its opinion of it.
 
 An imperfect classifier scatters a few samples of a collapsed generator over modes it never makes, so that "at least
 one sample" overcounts; "at least five" does not. Both are reported. The divergences of N counted samples are not 0
@@ -7,6 +7,7 @@ even for a perfect sampler: `expected_floor` says what to expect.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,24 +47,21 @@ def label_modes(labels: ArrayLike, modes: int, *, reference: ArrayLike | None = 
 
     Args:
         labels: the mode of every sample, whole numbers in [0, modes), shape (N,), N >= 1.
-        modes: how many modes there are.
         reference: the law to compare with, for instance the training data's: non-negative weights of any sum,
             shape (modes,); `label_law` makes them from labels.
-
-    Raises:
-        UserError: the labels or the reference are not as described.
     """
     counts = np.bincount(as_labels(labels, modes), minlength=modes).astype(np.int64)
-    uniform, law = as_law(None, modes), None if reference is None else as_law(reference, modes)
+    kl_uniform, reverse_kl_uniform = divergences(counts, as_law(None, modes))
+    of_reference = (None, None) if reference is None else divergences(counts, as_law(reference, modes))
     return LabelModes(
         samples=int(counts.sum()),
         modes=modes,
         modes_any=int((counts > 0).sum()),
         modes_enough=int((counts >= ENOUGH).sum()),
-        kl_uniform=kl_of_counts(counts, uniform),
-        kl_reference=None if law is None else kl_of_counts(counts, law),
-        reverse_kl_uniform=reverse_kl_of_counts(counts, uniform),
-        reverse_kl_reference=None if law is None else reverse_kl_of_counts(counts, law),
+        kl_uniform=kl_uniform,
+        kl_reference=of_reference[0],
+        reverse_kl_uniform=reverse_kl_uniform,
+        reverse_kl_reference=of_reference[1],
     )
 
 
@@ -75,12 +73,8 @@ def label_law(labels: ArrayLike, modes: int) -> Floats:
 
 @held(stack=1)
 def stacked_law(digits: ArrayLike, stack: int) -> Floats:
-    """The law of the numbers that `stack` independent digits form, shape (10 ** stack,).
-
-    Args:
-        digits: labels 0..9 of the single digits, shape (N,).
-        stack: digits in a number; the first is the most significant.
-    """
+    """The law, shape (10 ** stack,), of the numbers that `stack` independent digits form, the first most significant;
+    from labels 0..9 of single digits, shape (N,)."""
     single = label_law(digits, 10)
     require_memory(f"The shares of {stack} digits' numbers", 16.0 * 10.0 ** min(stack, 99), "stack fewer digits")
     law = np.ones(1)
@@ -102,30 +96,63 @@ class Floor:
 def expected_floor(
     samples: int, modes: int, law: ArrayLike | None = None, *, repeats: int = 20, seed: int = 0
 ) -> Floor:
-    """Monte Carlo floor of `LabelModes.kl_uniform` at `samples` samples.
+    """Monte Carlo floor of `LabelModes.kl_uniform` at `samples` samples over `repeats` >= 2; for a uniform truth about
+    (modes - 1) / (2 samples).
 
-    For a uniform truth the mean is close to (modes - 1) / (2 samples).
-
-    Args:
-        law: what the perfect sampler draws from, weights of shape (modes,); None: uniform. A law that is not uniform
-            adds its own KL(law || uniform).
-
-    Raises:
-        UserError: `samples` or `repeats` is too small, or the law is not one over the modes.
+    The perfect sampler draws from `law`, weights of shape (modes,); None: uniform. Another adds its own
+    KL(law || uniform).
     """
     uniform = as_law(None, modes)
     draws = np.random.default_rng(seed).multinomial(samples, as_law(law, modes), size=repeats)
-    values = np.array([kl_of_counts(counts, uniform) for counts in draws])
+    values = np.array([divergences(counts, uniform)[0] for counts in draws])
     return Floor(mean=float(values.mean()), std=float(values.std(ddof=1)), repeats=repeats)
 
 
-def as_law(weights: ArrayLike | None, size: int) -> Floats:
-    """Probabilities (size,) from unnormalised `weights`; None is the uniform law.
+@dataclass(frozen=True)
+class ModeScores:
+    """The two MODE scores in use. p is the training data's law of labels, p* the generated samples'."""
 
-    Raises:
-        UserError: the weights are not `size` finite, non-negative numbers with a positive sum, or memory does not
-            hold them.
+    as_printed: float
+    """exp(E KL(p(y|x) || p) - KL(p* || p)), equation 4 of Che et al. 2017 (MDGAN).
+
+    With p* the mean of p(y|x) this *is* the inception score, whatever p: log p cancels between the terms.
+    A missing mode shows in it no more than in that score."""
+    penalised: float
+    """exp(E KL(p(y|x) || p*) - KL(p* || p)): the inception score over the exponential of the divergence between the
+    laws, the form in which the penalty that the text describes takes effect."""
+
+
+def inception_score(probabilities: ArrayLike) -> float:
+    """exp(E KL(p(y|x) || p*)), p* the mean of p(y|x) (Salimans et al. 2016); from 1 to the number of classes.
+
+    `probabilities`: a classifier's opinion of each sample, shape (N, classes), rows summing to 1.
     """
+    opinions = _as_opinions(probabilities)
+    return math.exp(_kl(opinions, opinions.mean(axis=0)))
+
+
+def mode_scores(probabilities: ArrayLike, reference: ArrayLike) -> ModeScores:
+    """Both MODE scores of generated samples.
+
+    Args:
+        probabilities: as for `inception_score`.
+        reference: the training data's law of labels, weights of any sum, shape (classes,); `label_law` makes it. Where
+            it has no weight on a class that the samples have, `penalised` is 0 and `as_printed` undefined (nan).
+    """
+    opinions = _as_opinions(probabilities)
+    law = as_law(reference, opinions.shape[1])
+    generated = opinions.mean(axis=0)
+    divergence = _kl(generated, law)
+    if math.isinf(divergence):
+        return ModeScores(as_printed=math.nan, penalised=0.0)
+    return ModeScores(
+        as_printed=math.exp(_kl(opinions, law) - divergence),
+        penalised=math.exp(_kl(opinions, generated) - divergence),
+    )
+
+
+def as_law(weights: ArrayLike | None, size: int) -> Floats:
+    """Probabilities (size,) from `size` finite, non-negative weights of a positive sum; None is the uniform law."""
     require_memory(f"The shares of {size:,} modes", 16.0 * size, "count fewer modes")
     if weights is None:
         return np.full(size, 1.0 / size)
@@ -135,24 +162,30 @@ def as_law(weights: ArrayLike | None, size: int) -> Floats:
     return np.asarray(law / law.sum())
 
 
-def kl(p: Floats, q: Floats) -> float:
-    """KL(p || q) = sum p log(p / q); infinite where q misses an outcome of p."""
-    from scipy.special import rel_entr
-
-    # Rounding may leave a few 1e-17 below zero, where the divergence cannot be.
-    return max(0.0, float(rel_entr(p, q).sum()))
-
-
-def kl_of_counts(counts: Integers, law: Floats) -> float:
-    """KL(model || law) of the plain frequencies of `counts`; nan where nothing was counted."""
-    total = counts.sum()
-    return kl(counts / total, law) if total else float("nan")
-
-
-def reverse_kl_of_counts(counts: Integers, law: Floats) -> float:
-    """KL(law || model) with one added to every count (Laplace), so that a missed mode costs a finite amount.
+def divergences(counts: Integers, law: Floats) -> tuple[float, float]:
+    """KL(model || law) of the plain frequencies of `counts`; and KL(law || model) with one added to every count
+    (Laplace), so that a missed mode costs a finite amount.
 
     nan where nothing was counted: the added ones alone would read as a uniform model.
     """
     total = counts.sum()
-    return kl(law, (counts + 1) / (total + len(counts))) if total else float("nan")
+    if not total:
+        return math.nan, math.nan
+    return _kl(counts / total, law), _kl(law, (counts + 1) / (total + len(counts)))
+
+
+def _kl(p: Floats, q: Floats) -> float:
+    """KL(p || q), or its mean over the rows of `p`; infinite where q misses an outcome of p."""
+    from scipy.special import rel_entr
+
+    # Rounding may leave a few 1e-17 below zero, where the divergence cannot be.
+    return max(0.0, float(rel_entr(p, q).sum(axis=-1).mean()))
+
+
+def _as_opinions(probabilities: ArrayLike) -> Floats:
+    opinions = as_floats(probabilities)
+    if opinions.ndim != 2 or not opinions.size:
+        raise UserError(f"probabilities have shape {opinions.shape}; give one row of class probabilities per sample")
+    if not np.isfinite(opinions).all() or opinions.min() < 0 or np.abs(opinions.sum(axis=1) - 1).max() > 1e-3:
+        raise UserError("probabilities must be at least 0 and sum to 1 in every row; apply softmax to scores first")
+    return np.asarray(opinions / opinions.sum(axis=1, keepdims=True))

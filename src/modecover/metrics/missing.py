@@ -1,25 +1,24 @@
 """The share of the data that a generator misses: the missing-mode estimator of MDGAN (Che et al. 2017, section 3.4).
 
-A third-party discriminator D learns to tell real rows from fake ones, both with Gaussian noise of standard deviation
-sigma added. At its best D(t) = p(t) / (p(t) + q(t)), with p and q the densities of the data and of the generator,
-blurred by the noise. A held-out real row with D(t) near 1 lies where the generator does not go, and the share of such
-rows estimates the mass of all missing modes.
+A third-party discriminator D learns to tell real rows from fake ones, both with Gaussian noise added. At its best
+D(t) = p(t) / (p(t) + q(t)), with p and q the densities of the data and of the generator, blurred by the noise. A real
+row held out with D(t) near 1 lies where the generator does not go, and the share of such rows estimates the mass of
+all missing modes.
 
 Everything hangs on the noise: without it D separates whatever differs, blur included; with too much of it modes melt
-together. So the noise is swept over levels that the data's own nearest-neighbour distances suggest, and at each level
-the estimator is given two tasks whose answer is known, at the same sample sizes: real rows against real rows (nothing
-is missing), and real rows against real rows without some regions (a *planted gap*).
+together. So it is swept over levels that the data's own nearest-neighbour distances suggest, and at each level two
+tasks are set whose answer is known, at the same sample sizes: real rows against real rows (nothing is missing), and
+real rows against real rows without some regions (a *planted gap*).
 
-Three points are this project's own. Each row is judged by its mean log odds over several draws of the noise, which is
-how a discriminator of noisy rows is to be asked. The rows are cut into three parts: D learns from one, is asked about
-another, and the third stands in for the generator in the two controls. And all discriminators of a sweep are trained
-as one stack of small networks.
+Ours are: each row is judged by its mean log odds over several draws of the noise; the rows are cut into three parts (D
+learns from one, is asked about another, and the third stands in for the generator in the two controls); and all
+discriminators of a sweep are trained as one stack of small networks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,30 +30,25 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, Report, as_labels, as_pair
 from modecover.metrics.bins import fit_bins
+from modecover.metrics.classifier import descend
 from modecover.random import derive_seed
 
 CERTAIN = 0.9
 """A real row is on a missing mode where D exceeds this: the generator has less than a ninth of the data's density."""
 
 PARTS = 3
-
 FEWEST_DIFFERENT = 30
 """Rows that stand in for the generator in the null, at least: a generator of one point is no excuse for missing all."""
-
 LEVELS = (0.4, 0.6, 0.9, 1.35, 2.0)
 """Levels of noise, in units of `noise_unit`."""
-
 GAP = 0.25
 """Of the real mass, what the planted gap takes away, about."""
 GAP_REGIONS = 10
-
 WIDTH, BATCH, DECAY = 96, 256, 1e-4
 RATE = 12e-3
 """Over the root of the dimension: steps that few coordinates need would in many of them learn the rows by heart."""
-
 DRAWS = 8
 """Draws of the noise over which a row's log odds are averaged."""
-REPORT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,8 @@ def noise_unit(real: ArrayLike, *, most: int = 2000, seed: int = 0) -> float:
     """A scale for the noise: the median distance to the neighbour that bounds the nearest hundredth of the rows,
     divided by the root of the dimension, as the noise is per coordinate.
 
-    That is the width of a mode that holds a few per cent of the data, where there are modes. 0 for equal rows.
-
-    Args:
-        real: features, shape (n, d).
-        most: rows that are looked at.
+    That is the width of a mode that holds a few per cent of the data, where there are modes. 0 for equal rows. At
+    `most` so many of the features' rows (n, d) are looked at.
     """
     rows, _ = as_pair(real, real)
     generator = torch.Generator().manual_seed(derive_seed(seed, "noise unit"))
@@ -115,20 +106,17 @@ def missing_modes(
         levels: standard deviations of the noise; None: `LEVELS` times `noise_unit`.
         regions: a region for every real row, whole numbers (n,), of which the planted gap takes some; None: ten
             cells of a k-means clustering.
-        certain: the discrimination value above which a row counts as missing.
+        certain: the discrimination value above which a row counts as missing, between 0.5 and 1.
         steps: minibatches of 256 that each discriminator learns from.
         seed: of the parts, the gap, the initial weights, the minibatches and the noise. Torch's global generator is
             left alone.
-
-    Raises:
-        UserError: the rows do not fit or are too few, or a setting is out of range.
     """
     x, y = (rows.float() for rows in as_pair(real, fake, fewest=PARTS))
     if not 0.5 < certain < 1:
         raise UserError(f"certain is {certain}; choose it between 0.5 and 1")
     if levels is None:
-        unit = noise_unit(x, seed=seed)
-        levels = [factor * (unit or 1.0) for factor in LEVELS]
+        unit = noise_unit(x, seed=seed) or 1.0  # 0 for equal rows, for which any noise will do
+        levels = [factor * unit for factor in LEVELS]
     if not levels or not all(math.isfinite(level) and level >= 0 for level in levels):
         raise UserError(f"the noise levels are {list(levels)}; give standard deviations of at least 0")
     levels = sorted(float(level) for level in levels)
@@ -153,6 +141,11 @@ def missing_modes(
         [np.sort(part) for part in np.array_split(random.permutation(len(rows)), PARTS)] for rows in (x, y)
     )
     odds = np.zeros((len(levels), len(x)))
+
+    def told(done: int, _: int) -> None:
+        if progress is not None:
+            progress(turn * steps + done, PARTS * steps)
+
     for turn in range(PARTS):
         learnt, other, asked = (real_parts[(turn + k) % PARTS] for k in range(PARTS))
         tasks = [(x[learnt], y[fake_parts[turn]])]
@@ -162,12 +155,8 @@ def missing_modes(
             different = len(torch.unique(y[fake_parts[turn]], dim=0))
             alike = random.permutation(other)[: max(FEWEST_DIFFERENT, different)]
             tasks += [(x[learnt], x[alike]), (x[learnt], x[kept if len(kept) else other])]
-        stack = _Stack(tasks, noise, derive_seed(seed, "discriminators", turn))
-        for step in stack.learn(steps):
-            done, total = turn * steps + step, PARTS * steps
-            if progress is not None and (step % REPORT_EVERY == 0 or done == total):
-                progress(done, total)
-        judged = stack.log_odds(x[asked])
+        key = derive_seed(seed, "discriminators", turn)
+        judged = _log_odds(tasks, x[asked], noise, steps, key, told)
         odds[:, asked] = judged[0]
         if turn == 0:
             controls, gap_asked = judged[1:], gap[asked]
@@ -188,64 +177,48 @@ def missing_modes(
     )
 
 
-class _Stack:
-    """Discriminators with two hidden layers, one for each task and level of noise, trained side by side.
+def _log_odds(
+    tasks: list[tuple[Tensor, Tensor]], asked: Tensor, noise: Tensor, steps: int, seed: int, progress: Report
+) -> Floats:
+    """Train discriminators with two hidden layers side by side, one for each task and level of noise: their log odds
+    for real of the rows `asked` (n, d), means over draws of the noise, shape (tasks, levels, n).
 
-    Args:
-        tasks: pairs of real and fake rows, all (rows, d), centred and of scale 1.
-        noise: standard deviations (levels,).
+    `tasks` are pairs of real and fake rows (rows, d), centred and of scale 1; `noise`: standard deviations (levels,).
     """
+    levels, dimensions, device = len(noise), asked.shape[1], noise.device
+    # The stack's order is task after task, within each level after level.
+    noise = noise.repeat(len(tasks)).view(-1, 1, 1)
+    size = 1 / (1 + noise.square()).sqrt()
+    random = torch.Generator(device).manual_seed(seed)
+    weights: list[Tensor] = []
+    for inputs, outputs, gain in ((dimensions, WIDTH, 1.0), (WIDTH, WIDTH, 1.0), (WIDTH, 1, 0.1)):
+        # Biases are spread over the data, so that the kinks of the rectifiers do not all start at the origin.
+        for rows, scale in ((inputs, gain * math.sqrt(3 / inputs)), (1, gain)):
+            uniform = 2 * torch.rand((len(noise), rows, outputs), generator=random, device=device) - 1
+            weights.append((scale * uniform).requires_grad_())
 
-    def __init__(self, tasks: list[tuple[Tensor, Tensor]], noise: Tensor, seed: int):
-        self.tasks, self.levels = tasks, len(noise)
-        # The stack's order is task after task, within each level after level.
-        self.noise = noise.repeat(len(tasks)).view(-1, 1, 1)
-        self.random = torch.Generator(noise.device).manual_seed(seed)
-        self.size = 1 / (1 + self.noise.square()).sqrt()
-        dimensions = tasks[0][0].shape[1]
-        self.rate = RATE / math.sqrt(dimensions)
-        self.weights: list[Tensor] = []
-        for inputs, outputs, gain in ((dimensions, WIDTH, 1.0), (WIDTH, WIDTH, 1.0), (WIDTH, 1, 0.1)):
-            # Biases are spread over the data, so that the kinks of the rectifiers do not all start at the origin.
-            for rows, scale in ((inputs, gain * math.sqrt(3 / inputs)), (1, gain)):
-                shape = (len(self.noise), rows, outputs)
-                uniform = 2 * torch.rand(shape, generator=self.random, device=noise.device) - 1
-                self.weights.append((scale * uniform).requires_grad_())
-
-    def learn(self, steps: int) -> Iterator[int]:
-        """Adam on the cross-entropy, with the rate let down by half a cosine; yields the number of each step done."""
-        optimiser = torch.optim.AdamW(self.weights, lr=self.rate, weight_decay=DECAY, fused=True)
-        half = BATCH // 2
-        real = torch.ones(half, device=self.noise.device)
-        labels = torch.cat([real, 1 - real]).expand(len(self.noise), -1)
-        for step in range(steps):
-            for group in optimiser.param_groups:
-                group["lr"] = self.rate * (1 + math.cos(math.pi * step / steps)) / 2
-            rows = torch.stack([torch.cat([self._drawn(x, half), self._drawn(y, half)]) for x, y in self.tasks])
-            scores = self._scores(rows.repeat_interleave(self.levels, dim=0))
-            # The sum over the stack gives each discriminator the gradient of its own mean.
-            loss = functional.binary_cross_entropy_with_logits(scores, labels, reduction="none").mean(dim=1).sum()
-            for weight, gradient in zip(self.weights, torch.autograd.grad(loss, self.weights), strict=True):
-                weight.grad = gradient
-            optimiser.step()
-            yield step + 1
-
-    @torch.no_grad()
-    def log_odds(self, rows: Tensor) -> Floats:
-        """Mean log odds for real, over draws of the noise: shape (tasks, levels, n)."""
-        found = []
-        for part in torch.split(rows, 1024):
-            each = part.expand(len(self.noise), -1, -1)
-            found.append(torch.stack([self._scores(each) for _ in range(DRAWS)]).mean(dim=0))
-        odds = torch.cat(found, dim=1).view(len(self.tasks), self.levels, -1)
-        return np.asarray(odds.double().cpu().numpy())
-
-    def _drawn(self, rows: Tensor, count: int) -> Tensor:
-        return rows[torch.randint(len(rows), (count,), generator=self.random, device=rows.device)]
-
-    def _scores(self, rows: Tensor) -> Tensor:
+    def scores(rows: Tensor) -> Tensor:
         """Log odds of the rows (stack, n, d) with fresh noise, (stack, n)."""
-        noisy = rows + self.noise * torch.randn(rows.shape, generator=self.random, device=rows.device)
-        w1, b1, w2, b2, w3, b3 = self.weights
-        hidden = torch.baddbmm(b1, noisy * self.size, w1).relu()
+        noisy = rows + noise * torch.randn(rows.shape, generator=random, device=device)
+        w1, b1, w2, b2, w3, b3 = weights
+        hidden = torch.baddbmm(b1, noisy * size, w1).relu()
         return torch.baddbmm(b3, torch.baddbmm(b2, hidden, w2).relu(), w3)[..., 0]
+
+    half = BATCH // 2
+    labels = torch.cat([torch.ones(half, device=device), torch.zeros(half, device=device)]).expand(len(noise), -1)
+
+    def drawn(rows: Tensor) -> Tensor:
+        return rows[torch.randint(len(rows), (half,), generator=random, device=device)]
+
+    def loss() -> Tensor:
+        rows = torch.stack([torch.cat([drawn(x), drawn(y)]) for x, y in tasks]).repeat_interleave(levels, dim=0)
+        # The sum over the stack gives each discriminator the gradient of its own mean.
+        return functional.binary_cross_entropy_with_logits(scores(rows), labels, reduction="none").mean(dim=1).sum()
+
+    rate = RATE / math.sqrt(dimensions)
+    descend(weights, loss, steps, rate=rate, decay=DECAY, progress=progress, warm_up=0, fused=True)
+    with torch.no_grad():
+        each = [part.expand(len(noise), -1, -1) for part in torch.split(asked, 1024)]
+        found = [torch.stack([scores(rows) for _ in range(DRAWS)]).mean(dim=0) for rows in each]
+    odds = torch.cat(found, dim=1).view(len(tasks), levels, -1)
+    return np.asarray(odds.double().cpu().numpy())

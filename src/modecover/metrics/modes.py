@@ -16,8 +16,8 @@ import torch
 from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.limits import require_memory
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats
-from modecover.metrics.labels import as_law, kl_of_counts, reverse_kl_of_counts
+from modecover.metrics.arrays import ArrayLike, Floats, as_floats
+from modecover.metrics.labels import as_law, divergences
 
 RADIUS = 3.0
 """A sample within this many standard deviations (L2) of its nearest centre is of high quality."""
@@ -60,19 +60,21 @@ def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: A
             ideal share and spread, which are those of separate balls, hold only approximately.
         std: the modes' standard deviation in every dimension.
         weights: the modes' positive weights, shape (K,), of any sum; None: equal.
-
-    Raises:
-        UserError: the shapes do not fit, or `std` or a weight is not positive.
     """
     points, (middles, law) = as_floats(samples), _mixture(centres, std, weights)
     if points.ndim != 2 or not len(points) or points.shape[1] != middles.shape[1]:
-        raise UserError(
-            f"samples have shape {points.shape}; give at least one row of {middles.shape[1]} numbers, like the centres"
-        )
-    mode, square = _nearest(points, middles)
-    good = square <= (RADIUS * std) ** 2
+        wanted = f"at least one row of {middles.shape[1]} numbers, like the centres"
+        raise UserError(f"samples have shape {points.shape}; give {wanted}")
+    from scipy.spatial import cKDTree
+
+    finite = np.asarray(np.isfinite(points).all(axis=1))
+    distance, mode = cKDTree(middles).query(np.where(finite[:, None], points, 0.0))
+    with np.errstate(over="ignore"):
+        square: Floats = np.square(distance)
+    good = finite & (square <= (RADIUS * std) ** 2)
     counts = np.bincount(mode[good], minlength=len(middles)).astype(np.int64)
     dimensions = middles.shape[1]
+    kl, reverse_kl = divergences(counts, law)
     spread = math.sqrt(square[good].mean() / dimensions) / std if good.any() else math.nan
     return MixtureModes(
         samples=len(points),
@@ -81,8 +83,8 @@ def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: A
         modes_many=int((counts > MANY * len(points) / MANY_OF).sum()),
         high_quality=float(good.mean()),
         ideal_high_quality=ideal_high_quality(dimensions),
-        kl=kl_of_counts(counts, law),
-        reverse_kl=reverse_kl_of_counts(counts, law),
+        kl=kl,
+        reverse_kl=reverse_kl,
         std_ratio=spread / truncated_std(dimensions),
         counts=tuple(counts.tolist()),
     )
@@ -90,7 +92,8 @@ def mixture_modes(samples: ArrayLike, centres: ArrayLike, std: float, weights: A
 
 def ideal_high_quality(dimensions: int) -> float:
     """The share of a d-dimensional Gaussian within 3 standard deviations: chi2_d's law at 9 (2-D: 1 - e^-4.5)."""
-    return _chi_square(dimensions, RADIUS**2)
+    half = torch.tensor([dimensions, RADIUS**2], dtype=torch.float64) / 2
+    return float(torch.special.gammainc(half[0], half[1]))
 
 
 def truncated_std(dimensions: int) -> float:
@@ -99,18 +102,15 @@ def truncated_std(dimensions: int) -> float:
     With R^2 chi-square of d degrees, r^2 times its density is d times the density of d + 2 degrees, so that
     E[R^2 | R <= 3] / d = F_{d+2}(9) / F_d(9).
     """
-    return math.sqrt(_chi_square(dimensions + 2, RADIUS**2) / _chi_square(dimensions, RADIUS**2))
+    return math.sqrt(ideal_high_quality(dimensions + 2) / ideal_high_quality(dimensions))
 
 
 @held(count=1, seed=0)
 def draw_mixture(
     centres: ArrayLike, std: float, weights: ArrayLike | None = None, *, count: int = 2500, seed: int = 0
 ) -> Floats:
-    """`count` points of the mixture itself, shape (count, d); a function of `seed` that leaves global draws alone.
-
-    Raises:
-        UserError: the centres are not (K, d), `std` or a weight is not positive, or `count` is below 1.
-    """
+    """`count` >= 1 points of a mixture, given as to `mixture_modes`: shape (count, d), a function of `seed` that leaves
+    global draws alone."""
     middles, law = _mixture(centres, std, weights)
     require_memory(f"{count:,} points", 16.0 * count * middles.shape[1], "ask for fewer")
     random = np.random.default_rng(seed)
@@ -137,21 +137,3 @@ def _mixture(centres: ArrayLike, std: float, weights: ArrayLike | None) -> tuple
     if (law == 0).any():
         raise UserError("a mode has weight 0; leave its centre out, since nothing is expected there")
     return middles, law
-
-
-def _nearest(points: Floats, centres: Floats) -> tuple[Integers, Floats]:
-    """The nearest centre of every point and the squared distance to it, infinite where the point is not finite."""
-    from scipy.spatial import cKDTree
-
-    mode, square = np.zeros(len(points), dtype=np.int64), np.full(len(points), np.inf)
-    finite = np.isfinite(points).all(axis=1)
-    distance, mode[finite] = cKDTree(centres).query(points[finite])
-    with np.errstate(over="ignore"):
-        square[finite] = np.square(distance)
-    return mode, square
-
-
-def _chi_square(degrees: int, value: float) -> float:
-    """The chi-square distribution function."""
-    half = torch.tensor([degrees / 2, value / 2], dtype=torch.float64)
-    return float(torch.special.gammainc(half[0], half[1]))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +19,11 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_pair, as_rows
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_pair
 from modecover.metrics.kernel import KernelDistance, KernelSums
-from modecover.metrics.pairwise import Candidates, Found, Frame, Points, blocks_between, blocks_within, inside
+from modecover.metrics.pairwise import Candidates, Found, Frame, Points, blocks, inside
 
 Flags = npt.NDArray[np.bool_]
-Blocks = Iterator[tuple[slice, slice, Tensor]]
 
 MEMORY = 512 * 2**20
 LARGEST_BLOCK, SMALLEST_BLOCK = 1024, 64
@@ -97,10 +95,6 @@ class NeighbourStatistics:
     fake_to_real: Neighbours
     real_to_real: Neighbours
     fake_to_fake: Neighbours
-    fake_to_train: Neighbours | None
-    """With training rows only."""
-    real_to_train: Neighbours | None
-    """With training rows only: what `fake_to_train` is to be compared with, the real rows being held out."""
     nearest_real: tuple[Neighbours, ...]
     """For every real row its nearest other real row, its second nearest, and so on to the k-th."""
     kernel: KernelDistance
@@ -130,14 +124,12 @@ def held_against(reference: ArrayLike, rows: ArrayLike, *, k: int, memory: int =
     Raises:
         UserError: the shapes do not fit, or a number is not finite.
     """
-    x, y = _points(list(as_pair(reference, rows)), memory)
-    near, within = Candidates(y, x, 1), Candidates(x, x, k, torch.arange(len(x), device=x.rows.device))
-    for i, j, bounds in blocks_between(y, x):
+    x, y = _points(as_pair(reference, rows), memory)
+    near, within = Candidates(y, x, 1), Candidates(x, x, k)
+    for i, j, bounds in blocks(y, x):
         near.offer(i, j, bounds)
-    for i, j, bounds in blocks_within(x):
-        if i == j:
-            bounds.fill_diagonal_(torch.inf)  # no row is its own neighbour
-        else:
+    for i, j, bounds in blocks(x, x):
+        if i != j:
             within.offer(j, i, bounds.T)
         within.offer(i, j, bounds)
     found = near.settle(1)
@@ -151,15 +143,11 @@ def expected_coverage(real_count: int, fake_count: int, k: int) -> float:
     """The coverage expected where n real and m fake rows come from one continuous law.
 
     A real row is missed when, of the n - 1 + m other rows in the order of their distance, the first k are all real.
-    Every order being equally likely, that has the probability prod_{j<k} (n - 1 - j) / (n + m - 1 - j).
-
-    Raises:
-        UserError: not 1 <= k < n, or m is below 1.
+    Every order being equally likely, that has the probability prod_{j<k} (n - 1 - j) / (n + m - 1 - j); 1 <= k < n.
     """
     if not 1 <= k < real_count or fake_count < 1:
-        raise UserError(
-            f"k is {k} for {real_count} real and {fake_count} fake rows; it must be at least 1 and below the real rows"
-        )
+        rows = f"{real_count} real and {fake_count} fake rows"
+        raise UserError(f"k is {k} for {rows}; it must be at least 1 and below the real rows")
     others = real_count + fake_count - 1
     return 1 - math.prod((real_count - 1 - j) / (others - j) for j in range(k))
 
@@ -169,7 +157,6 @@ def neighbour_statistics(
     real: ArrayLike,
     fake: ArrayLike,
     *,
-    train: ArrayLike | None = None,
     k: int = 5,
     memory: int = MEMORY,
     subsets: int = 100,
@@ -186,34 +173,26 @@ def neighbour_statistics(
 
     Args:
         real, fake: features, shapes (n, d) and (m, d), on any device, of any number type.
-        train: the rows a generator was trained on, shape (l, d), where `real` was held out: to see copies.
         k: which neighbour a ball reaches to; 1 <= k < min(n, m).
         memory: bytes that may be used beside the inputs, roughly; what does not fit is computed in smaller blocks.
             A megabyte at least.
-        subsets, subset_size: of the kernel distance's random subsets. None is larger than half of a set.
-        seed: of the random subsets.
-        progress: called after every block.
-
-    Raises:
-        UserError: the shapes do not fit, a number is not finite, or a setting is out of range.
+        subsets, subset_size, seed: of the kernel distance's random subsets. None is larger than half of a set.
     """
     x_rows, y_rows = as_pair(real, fake, fewest=2)
-    sets = [x_rows, y_rows] + ([] if train is None else [as_pair(x_rows, as_rows(train, "train"))[1]])
     smallest = min(len(x_rows), len(y_rows))
     if not 1 <= k < smallest:
-        raise UserError(
-            f"k is {k} and the smaller set has {smallest} rows; choose a k of at least 1 and below that number"
-        )
-    x, y, *rest = _points(sets, memory)
+        what = f"k is {k} and the smaller set has {smallest} rows"
+        raise UserError(f"{what}; choose a k of at least 1 and below that number")
+    x, y = _points((x_rows, y_rows), memory)
     size = max(2, min(subset_size, len(x) // 2, len(y) // 2))
     kernel = KernelSums(x, y, subsets=subsets, size=size, seed=seed)
 
-    a, b, c = len(x.slices), len(y.slices), sum(len(points.slices) for points in rest)
-    total, done = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b + (a + b) * c, itertools.count(1)
+    a, b = len(x.slices), len(y.slices)
+    total, done = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b, itertools.count(1)
 
-    def told(blocks: Blocks) -> Blocks:
+    def told(p: Points, q: Points) -> Iterator[tuple[slice, slice, Tensor]]:
         """Hands blocks on and reports each, once it has been dealt with, to `progress`."""
-        for block in blocks:
+        for block in blocks(p, q):
             yield block
             if progress is not None:
                 progress(next(done), total)
@@ -222,16 +201,28 @@ def neighbour_statistics(
         return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(x.frame.scale).cpu().numpy())
 
     # Within each set: the balls, the nearest other rows, and the fake rows that collide.
-    near_x, _ = _within(x, k, told(blocks_within(x)), partial(kernel.add, 0, 0))
-    closest_x = near_x.settle(1)
-    collision = float(closest_x.squares.sort().values[int(CLOSE * (len(x) - 1))])
-    near_y, collided_y = _within(y, k, told(blocks_within(y)), partial(kernel.add, 1, 1), collision)
+    near_x, near_y = Candidates(x, x, k), Candidates(y, y, k)
+    holding_x, holding_y, collided = (torch.zeros(len(p), dtype=torch.int64, device=p.rows.device) for p in (x, y, y))
+    collision = torch.zeros(1, 1, dtype=torch.float64, device=x.rows.device)
+    for number, near in enumerate((near_x, near_y)):
+        for i, j, bounds in told(near.p, near.p):
+            kernel.add(number, number, i, j, bounds)
+            if i != j:
+                near.offer(j, i, bounds.T)
+            near.offer(i, j, bounds)
+            if number == 1:
+                hits = inside(y, i, y, j, bounds, collision.expand(len(bounds), 1), closed=True)
+                collided[i] += hits.sum(dim=1)
+                if i != j:
+                    collided[j] += hits.sum(dim=0)
+        if number == 0:
+            closest_x = near_x.settle(1)
+            collision[:] = closest_x.squares.sort().values[int(CLOSE * (len(x) - 1))]
     radius_x, radius_y = near_x.settle(k), near_y.settle(k)
 
     # Between the sets: which balls hold which rows of the other set.
     near_xy, near_yx = Candidates(x, y, 1), Candidates(y, x, 1)
-    holding_x, holding_y = (torch.zeros(len(p), dtype=torch.int64, device=p.rows.device) for p in (x, y))
-    for i, j, bounds in told(blocks_between(x, y)):
+    for i, j, bounds in told(x, y):
         kernel.add(0, 1, i, j, bounds)
         near_xy.offer(i, j, bounds)
         near_yx.offer(j, i, bounds.T)
@@ -239,15 +230,6 @@ def neighbour_statistics(
         holding_x[i] += inside(x, i, y, j, bounds, radius_y.squares[None, j]).sum(dim=1)
     to_y = near_xy.settle(1)
     covered = to_y.squares < radius_x.squares
-
-    # To the rows a generator was trained on, from both.
-    to_train: list[Neighbours | None] = [None, None]
-    for train_rows in rest:
-        for number, p in enumerate((x, y)):
-            near = Candidates(p, train_rows, 1)
-            for block in told(blocks_between(p, train_rows)):
-                near.offer(*block)
-            to_train[number] = named(near.settle(1))
 
     return NeighbourStatistics(
         real_count=len(x),
@@ -267,45 +249,20 @@ def neighbour_statistics(
         fake_to_real=named(near_yx.settle(1)),
         real_to_real=named(closest_x),
         fake_to_fake=named(near_y.settle(1)),
-        fake_to_train=to_train[1],
-        real_to_train=to_train[0],
         nearest_real=tuple(named(near_x.settle(order)) for order in range(1, k + 1)),
         kernel=kernel.result(),
         collisions=Collisions(
             radius=math.sqrt(collision) * x.frame.scale,
-            real=near_x.closer_than(collision).cpu().numpy(),
-            fake=collided_y.cpu().numpy(),
+            real=near_x.closer_than(float(collision)).cpu().numpy(),
+            fake=collided.cpu().numpy(),
         ),
     )
 
 
-def _within(
-    p: Points, k: int, blocks: Blocks, add: Callable[[slice, slice, Tensor], None], collision: float | None = None
-) -> tuple[Candidates, Tensor]:
-    """The nearest other rows of each row of `p`; and how many lie at most at the squared distance `collision`."""
-    near = Candidates(p, p, k, torch.arange(len(p), device=p.rows.device))
-    collided = torch.zeros(len(p), dtype=torch.int64, device=p.rows.device)
-    for i, j, bounds in blocks:
-        add(i, j, bounds)
-        if i == j:
-            bounds.fill_diagonal_(torch.inf)  # no row is its own neighbour
-        else:
-            near.offer(j, i, bounds.T)
-        near.offer(i, j, bounds)
-        if collision is not None:
-            limits = torch.full((len(bounds), 1), collision, dtype=torch.float64, device=bounds.device)
-            hits = inside(p, i, p, j, bounds, limits, closed=True)
-            collided[i] += hits.sum(dim=1)
-            if i != j:
-                collided[j] += hits.sum(dim=0)
-    return near, collided
-
-
-def _points(sets: list[Tensor], memory: int) -> list[Points]:
+def _points(sets: tuple[Tensor, Tensor], memory: int) -> list[Points]:
     """The sets in a common frame: kept ready where half of `memory` holds them, in blocks that the rest holds."""
-    frame = Frame.around(sets)
-    dimensions, width = sets[0].shape[1], frame.dtype.itemsize
-    keep = sum(map(len, sets)) * dimensions * width <= memory / 2
+    frame, dimensions = Frame.around(sets), sets[0].shape[1]
+    keep = sum(map(len, sets)) * dimensions * frame.dtype.itemsize <= memory / 2
     block = LARGEST_BLOCK
     while block > SMALLEST_BLOCK and block * 8 * (MATRICES_OF_A_BLOCK * block + 4 * dimensions) > memory / 2:
         block //= 2

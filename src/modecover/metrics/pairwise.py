@@ -2,10 +2,9 @@
 
     |x - y|^2 = |x|^2 + |y|^2 - 2 x.y
 
-A matrix product in float32 is twice as fast as one in float64, but its distances are wrong by some epsilon times the
-squared norms, however close the points. So what is made here are *lower bounds* of the squared distances; adding the
-slack of both rows gives upper bounds. Whoever compares distances decides most comparisons by the bounds and asks for
-the few others exactly, by differences in float64.
+A matrix product is fast, in float32 twice as fast as in float64, but its distances are wrong by some epsilon times the
+squared norms, however close the points. So what is made here are *lower bounds*; adding the slack of both rows gives
+upper bounds. Most comparisons are decided by the bounds, and the few others by differences in float64.
 """
 
 from __future__ import annotations
@@ -18,16 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modecover.errors import UserError
 from modecover.metrics.arrays import mean_of, parts
 
 FEW_DIMENSIONS = 64
 """Up to here, products in float64 cost little beside the rest, and small tight clusters need them."""
 LITTLE_WORK = 2e10
 """So many multiplications (about a second) are also done in float64."""
-
 _EXACT_BYTES = 2**19
-
 _SPARE = 4
 """Candidates held beyond those asked for, so that near ties seldom need a second search."""
 _SPARE_IN_DOUBLE = 16
@@ -47,16 +43,10 @@ class Frame:
 
     @classmethod
     def around(cls, sets: Sequence[Tensor]) -> Frame:
-        """The frame of sets of finite rows (n, d).
-
-        Raises:
-            UserError: values are so large that their sums or differences overflow float64.
-        """
+        """The frame of sets of rows (n, d), as `as_pair` lets them through."""
         centre = torch.stack([mean_of(rows) for rows in sets]).mean(dim=0)
-        largest = max(_largest(part.double() - centre) for rows in sets for _, part in parts(rows))
-        if not math.isfinite(largest):
-            raise UserError("the features are so large that their differences overflow; divide all by one large number")
-        scale = 2.0 ** min(math.frexp(largest)[1], 1023) if largest else 1.0
+        largest = max(float((part.double() - centre).abs_().max()) for rows in sets for _, part in parts(rows))
+        scale = 2.0 ** math.frexp(largest)[1]
         work = sum(len(rows) for rows in sets) ** 2 * len(centre)
         # Whoever allows products in a lower precision would have our bounds broken by them.
         plain = torch.get_float32_matmul_precision() == "highest"
@@ -79,17 +69,15 @@ class Points:
         self.squares = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
         """Squared norms in the frame."""
         self.along = torch.empty_like(self.squares)
-        """Products with the frame's centre."""
-        self._kept: Tensor | None = None
-        kept = torch.empty(rows.shape, dtype=frame.dtype, device=rows.device) if keep else None
+        """Products of the rows in the frame with its centre."""
+        self._kept = torch.empty(rows.shape, dtype=frame.dtype, device=rows.device) if keep else None
         for start, part in parts(rows):
             stop = start + len(part)
-            framed = self._framed(part)
+            framed = self.framed(part)
             self.squares[start:stop] = framed.square().sum(dim=1)
             self.along[start:stop] = framed @ frame.centre
-            if kept is not None:
-                kept[start:stop] = framed
-        self._kept = kept
+            if self._kept is not None:
+                self._kept[start:stop] = framed
         precision = torch.finfo(frame.dtype)
         dimensions = rows.shape[1]
         # Rounding of sums of d products grows like sqrt(d) (Higham and Mary 2019); the rest is for the rounding of the
@@ -104,24 +92,23 @@ class Points:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def _framed(self, rows: Tensor) -> Tensor:
+    def framed(self, rows: Tensor) -> Tensor:
         return (rows.double() - self.frame.centre) / self.frame.scale
 
     def block(self, part: slice) -> Tensor:
         """Rows of the products' number type."""
-        return self._framed(self.rows[part]).to(self.frame.dtype) if self._kept is None else self._kept[part]
+        return self.framed(self.rows[part]).to(self.frame.dtype) if self._kept is None else self._kept[part]
 
 
-def lower_bounds(p: Points, i: slice, q: Points, j: slice) -> Tensor:
-    """Lower bounds of the squared distances of block `i` of `p` from block `j` of `q`; those near 0 may be negative."""
-    found = torch.addmm(q.low[j], p.block(i), q.block(j).T, alpha=-2)
-    return found.add_(p.low[i, None])
+def blocks(p: Points, q: Points) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Every block of `p` with every block of `q`, with lower bounds of their rows' squared distances in the frame.
 
-
-def double_distances(p: Points, i: slice, q: Points, j: slice) -> Tensor:
-    """The same squared distances by products in float64: right to about 1e-15 of the squared norms."""
-    x, y = p._framed(p.rows[i]), q._framed(q.rows[j])
-    return x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T)
+    Those near 0 may be negative. Of one set's blocks every unordered pair comes once, and a block with itself contains
+    every pair twice.
+    """
+    for number, i in enumerate(p.slices):
+        for j in q.slices[number if p is q else 0 :]:
+            yield i, j, torch.addmm(q.low[j], p.block(i), q.block(j).T, alpha=-2).add_(p.low[i, None])
 
 
 def exact_distances(p: Points, i: Tensor, q: Points, j: Tensor) -> Tensor:
@@ -135,70 +122,37 @@ def exact_distances(p: Points, i: Tensor, q: Points, j: Tensor) -> Tensor:
     return found
 
 
-def blocks_within(p: Points) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Every unordered pair of blocks of `p`, with its lower bounds; a block with itself contains every pair twice."""
-    for number, i in enumerate(p.slices):
-        for j in p.slices[number:]:
-            yield i, j, lower_bounds(p, i, p, j)
-
-
-def blocks_between(p: Points, q: Points) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Every block of `p` with every block of `q`, with its lower bounds."""
-    for i in p.slices:
-        for j in q.slices:
-            yield i, j, lower_bounds(p, i, q, j)
-
-
-def count_of(mask: Tensor) -> int:
-    """How many elements are true. (On a CPU NumPy is many times as fast at it as torch.)"""
-    return int(np.count_nonzero(mask.numpy())) if mask.device.type == "cpu" else int(mask.count_nonzero())
-
-
 def places_of(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column of every true element, row by row."""
-    if mask.device.type != "cpu":
-        rows, columns = mask.nonzero(as_tuple=True)
-        return rows, columns
-    if mask.is_contiguous():
-        found = torch.from_numpy(np.flatnonzero(mask.numpy()))
-        return found // mask.shape[1], found % mask.shape[1]
-    columns, rows = places_of(mask.T.contiguous())
-    rows, order = rows.sort(stable=True)
-    return rows, columns[order]
+    """Row and column of every true element, row by row. (On a CPU NumPy is many times as fast at it as torch.)"""
+    on_cpu = mask.device.type == "cpu"
+    found = torch.from_numpy(np.flatnonzero(mask.numpy())) if on_cpu else mask.flatten().nonzero()[:, 0]
+    return found // mask.shape[1], found % mask.shape[1]
 
 
 def inside(p: Points, i: slice, q: Points, j: slice, bounds: Tensor, limits: Tensor, *, closed: bool = False) -> Tensor:
-    """Which pairs of two blocks are closer than `limits`, decided exactly.
+    """Which pairs of two blocks are closer than `limits`, decided exactly: shape (|i|, |j|), bool.
 
     Args:
-        bounds: `lower_bounds` of the blocks.
+        bounds: of the blocks, as `blocks` gives them.
         limits: squared distances in the frame, float64, shape (|i|, 1) or (1, |j|).
         closed: a distance equal to the limit is inside too.
-
-    Returns:
-        Shape (|i|, |j|), bool.
     """
     epsilon = torch.finfo(bounds.dtype).eps
     wide, narrow = p.slack[i, None], q.slack[None, j]
     slack = wide + narrow.max() if limits.shape[0] > 1 or len(bounds) == 1 else wide.max() + narrow
     maybe = bounds <= (limits * (1 + 2 * epsilon)).to(bounds.dtype)
     surely = bounds < (limits * (1 - 2 * epsilon) - slack).to(bounds.dtype)
-    if count_of(maybe) == count_of(surely):
-        return maybe
     rows, columns = places_of(maybe & ~surely)
-    # Many doubtful pairs mean that the points are far closer to each other than to the centre.
+    # Many doubtful pairs mean that the points are far closer to each other than to the centre. Products in float64 are
+    # right to about 1e-15 of the squared norms.
     if len(rows) > bounds.numel() // 32 and len(rows) > 1000:
-        squares = double_distances(p, i, q, j)[rows, columns]
+        x, y = p.framed(p.rows[i]), q.framed(q.rows[j])
+        squares = (x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T))[rows, columns]
     else:
         squares = exact_distances(p, rows + i.start, q, columns + j.start)
     limit = limits.expand_as(bounds)[rows, columns]
     maybe[rows, columns] = squares <= limit if closed else squares < limit
     return maybe
-
-
-def _largest(values: Tensor) -> float:
-    low, high = values.aminmax()
-    return max(-float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -214,12 +168,13 @@ class Candidates:
 
     Args:
         order: `settle` will be asked for at most the order-th nearest.
-        own: for each row of `p`, the row of `q` that is itself and does not count; None: there is none.
+        own: for each row of `p`, the row of `q` that is itself and does not count; None: its own number, where `p` is
+            `q`, else there is none.
     """
 
     def __init__(self, p: Points, q: Points, order: int, own: Tensor | None = None):
-        self.p, self.q, self.own = p, q, own
-        self.others = len(q) - (own is not None)
+        self.p, self.q = p, q
+        self.own = torch.arange(len(p), device=p.rows.device) if p is q else own
         spare = _SPARE_IN_DOUBLE if p.frame.dtype == torch.float64 else _SPARE
         shape = (len(p), order + spare)
         self.low = torch.full(shape, torch.inf, dtype=p.frame.dtype, device=p.rows.device)
@@ -227,33 +182,33 @@ class Candidates:
         self.index = torch.zeros(shape, dtype=torch.int64, device=p.rows.device)
 
     def offer(self, i: slice, j: slice, bounds: Tensor) -> None:
-        """Take what is nearer than the candidates so far. `bounds`: rows `i` of `p` by rows `j` of `q`."""
+        """Take what is nearer than the candidates so far. `bounds`: rows `i` of `p` by rows `j` of `q`, in which the
+        distances of rows from themselves become infinite."""
         low = self.low[i]
+        if self.own is not None:
+            own = self.own[i] - j.start
+            here = ((own >= 0) & (own < bounds.shape[1])).nonzero()[:, 0]
+            bounds[here, own[here]] = torch.inf
         nearer = bounds < low[:, -1:]
-        survivors = count_of(nearer)
-        if not survivors:
-            return
-        if survivors > bounds.numel() // 8:
-            few = min(low.shape[1], bounds.shape[1])
-            new, places = torch.topk(bounds, few, dim=1, largest=False)
-            self._merge(torch.arange(i.start, i.stop, device=low.device), new, places + j.start)
-            return
-        # Survivors are few: lay them out as a narrow matrix, one line for each row that has any.
-        rows, columns = places_of(nearer)
-        lines, line, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
-        place = torch.arange(len(rows), device=low.device) - (counts.cumsum(0) - counts)[line]
-        shape = (len(lines), int(counts.max()))
-        new = torch.full(shape, torch.inf, dtype=low.dtype, device=low.device)
-        index = torch.zeros(shape, dtype=torch.int64, device=low.device)
-        new[line, place] = bounds[rows, columns]
-        index[line, place] = columns + j.start
-        self._merge(lines + i.start, new, index)
-
-    def _merge(self, rows: Tensor, new: Tensor, index: Tensor) -> None:
-        both = torch.cat([self.low[rows], new], dim=1)
-        indices = torch.cat([self.index[rows], index], dim=1)
-        self.low[rows], places = torch.topk(both, self.low.shape[1], dim=1, largest=False, sorted=True)
-        self.index[rows] = indices.gather(1, places)
+        if int(nearer.sum()) > bounds.numel() // 8:
+            lines = torch.arange(len(low), device=low.device)
+            new, index = torch.topk(bounds, min(low.shape[1], bounds.shape[1]), dim=1, largest=False)
+        else:
+            # Survivors are few: lay them out as a narrow matrix, one line for each row that has any.
+            rows, columns = places_of(nearer)
+            if not len(rows):
+                return
+            lines, line, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
+            place = torch.arange(len(rows), device=low.device) - (counts.cumsum(0) - counts)[line]
+            new = torch.full((len(lines), int(counts.max())), torch.inf, dtype=low.dtype, device=low.device)
+            index = torch.zeros(new.shape, dtype=torch.int64, device=low.device)
+            new[line, place] = bounds[rows, columns]
+            index[line, place] = columns
+        lines = lines + i.start
+        both = torch.cat([self.low[lines], new], dim=1)
+        indices = torch.cat([self.index[lines], index + j.start], dim=1)
+        self.low[lines], places = torch.topk(both, low.shape[1], dim=1, largest=False, sorted=True)
+        self.index[lines] = indices.gather(1, places)
 
     def settle(self, order: int) -> Found:
         """The order-th nearest of every row, exactly (in float64 ties within 1e-15 of the norms are broken anyhow)."""
@@ -269,19 +224,17 @@ class Candidates:
         squares, places = squares.sort(dim=1)
         found = squares[:, order - 1]
         index = self.index.gather(1, places)[:, order - 1]
-        settled = (low[:, -1] > ceiling) | (found == 0) | (low.shape[1] >= self.others)
+        others = len(self.q) - (self.own is not None)
+        settled = (low[:, -1] > ceiling) | (found == 0) | (low.shape[1] >= others)
         if self.p.frame.dtype != torch.float64 and not settled.all():
             # Bounds by products in float32 are too wide for these rows: they are looked for again in float64.
             frame = replace(self.p.frame, dtype=torch.float64)
             q = Points(self.q.rows, frame, keep=False, block=_ROWS_AGAIN)
             for part in (~settled).nonzero()[:, 0].split(_ROWS_AGAIN):
-                p, own = Points(self.p.rows[part], frame, keep=True, block=_ROWS_AGAIN), self.own
-                again = Candidates(p, q, order, None if own is None else own[part])
-                for i, j, bounds in blocks_between(p, q):
-                    if again.own is not None:
-                        here = ((again.own >= j.start) & (again.own < j.stop)).nonzero()[:, 0]
-                        bounds[here, again.own[here] - j.start] = torch.inf
-                    again.offer(i, j, bounds)
+                p = Points(self.p.rows[part], frame, keep=True, block=_ROWS_AGAIN)
+                again = Candidates(p, q, order, None if self.own is None else self.own[part])
+                for block in blocks(p, q):
+                    again.offer(*block)
                 better = again.settle(order)
                 index[part], found[part] = better.index, better.squares
         return Found(index, found)

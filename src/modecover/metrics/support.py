@@ -7,7 +7,6 @@ reads 1 / sum p^2, the effective number of values. By the directions of samples:
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
@@ -38,24 +37,24 @@ def support_size(matches: ArrayLike) -> SupportSize:
     the spread of `matches` over the samples says by how much, and the Poisson interval (Garwood 1936) is widened so.
 
     Args:
-        matches: for each of N samples, how many of the others it agrees with, shape (N,): `equal_rows`, or the
+        matches: for each of N >= 2 samples, how many of the others it agrees with, shape (N,): `equal_rows`, or the
             `Collisions` of `neighbour_statistics`.
-
-    Raises:
-        UserError: there are fewer than 2 samples, or the numbers are no such counts.
     """
     counts = as_array(matches)
     if counts.ndim != 1 or len(counts) < 2 or counts.dtype.kind not in "iu" or counts.min() < 0:
         raise UserError(f"matches have shape {counts.shape}; give a count of at least 0 for each of at least 2 samples")
-    count = len(counts)
-    pairs = int(counts.sum()) // 2
+    from scipy.special import gammaincinv
+
+    count, pairs = len(counts), int(counts.sum()) // 2
     all_pairs = count * (count - 1) / 2
     dispersion = 1.0
     if pairs:
         # Hoeffding: a sample's own probability to agree varies with variance `own` around the mean probability.
         own = max(0.0, float(counts.var()) - float(counts.mean())) / (count - 1) ** 2
         dispersion += count * (count - 1) ** 2 * own / pairs
-    fewest, most = _poisson_interval(pairs / dispersion)
+    # Garwood's interval is exact for whole counts, and continued to others.
+    fewest = float(gammaincinv(pairs / dispersion, 0.025)) if pairs else 0.0
+    most = float(gammaincinv(pairs / dispersion + 1, 0.975))
     return SupportSize(
         samples=count,
         pairs=pairs,
@@ -66,28 +65,9 @@ def support_size(matches: ArrayLike) -> SupportSize:
 
 
 def equal_rows(samples: ArrayLike) -> Integers:
-    """How many other rows equal each row in every number, shape (n,).
-
-    Raises:
-        UserError: the samples are not rows of finite numbers.
-    """
-    rows = as_rows(samples, "samples")
-    digests = []
-    for _, part in parts(rows):
-        # Adding zero turns -0.0, whose bytes differ, into 0.0.
-        values = part.cpu().numpy() if part.dtype != torch.bfloat16 else part.float().cpu().numpy()
-        values = np.ascontiguousarray(values + values.dtype.type(0))
-        digests += [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in values]
-    _, group, sizes = np.unique(np.array(digests, dtype="S16"), return_inverse=True, return_counts=True)
-    return np.asarray(sizes[group] - 1, dtype=np.int64)
-
-
-def _poisson_interval(count: float) -> tuple[float, float]:
-    """The exact 95 % interval of a Poisson mean (Garwood), continued to counts that are not whole."""
-    from scipy.special import gammaincinv
-
-    low = float(gammaincinv(count, 0.025)) if count > 0 else 0.0
-    return low, float(gammaincinv(count + 1, 0.975))
+    """How many other rows equal each row of finite numbers (n, d) in every number, shape (n,)."""
+    _, group, sizes = torch.unique(as_rows(samples, "samples"), dim=0, return_inverse=True, return_counts=True)
+    return np.asarray((sizes[group] - 1).cpu().numpy())
 
 
 def vendi_score(samples: ArrayLike) -> float:
@@ -96,14 +76,8 @@ def vendi_score(samples: ArrayLike) -> float:
 
     It is 1 for equal rows and n for n orthogonal ones. K / n and the d x d matrix of the normalised rows' products have
     the same eigenvalues but for zeros, so that the smaller of the two is taken: memory and time grow with n no faster
-    than linearly. A row of zeros, which has no direction, counts as one of its own, equal to other such rows.
-
-    Args:
-        samples: features, shape (n, d). Cosines depend on the origin; where it means nothing,
-            centre the rows first.
-
-    Raises:
-        UserError: the samples are not rows of finite numbers.
+    than linearly. A row of zeros, which has no direction, counts as one of its own, equal to other such rows. Cosines
+    depend on the origin: where it means nothing, centre the features (n, d) first.
     """
     rows = as_rows(samples, "samples")
     count, dimensions = rows.shape
@@ -125,6 +99,5 @@ def _directions(rows: Tensor) -> Tensor:
     # Divided by their largest number first, rows neither overflow nor underflow when squared.
     largest = values.abs().amax(dim=1, keepdim=True)
     none = largest == 0
-    scaled = values / torch.where(none, 1.0, largest)
-    scaled = torch.cat([scaled, none.double()], dim=1)
+    scaled = torch.cat([values / torch.where(none, 1.0, largest), none.double()], dim=1)
     return scaled / scaled.norm(dim=1, keepdim=True)

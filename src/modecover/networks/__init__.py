@@ -9,6 +9,8 @@ from modecover.networks.dcgan import (
     DigitGenerator,
     JointDCGANDiscriminator,
     JointDigitDiscriminator,
+    WAEEncoder,
+    WAEGenerator,
 )
 from modecover.networks.mlp import JointMLPDiscriminator, Maxout, MLPDiscriminator, MLPEncoder, MLPGenerator
 from modecover.networks.network import TwoHeads
@@ -21,7 +23,6 @@ from modecover.networks.residual import (
     ResidualGenerator,
 )
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear
-from modecover.networks.wae import WAEEncoder, WAEGenerator
 
 __all__ = [
     "PRESETS",

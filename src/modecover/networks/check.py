@@ -3,8 +3,6 @@
 A copy is called in evaluation mode, as samples are asked for, and then called and differentiated as in training.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,14 +14,13 @@ from torch.nn.parameter import is_lazy
 from modecover.errors import UserError
 from modecover.kinds import first_line
 from modecover.networks.copies import detached_copy
+from modecover.networks.normalization import KINDS
 
 ROWS = 2
 CALLS = 2
 """In training a network is called again and again: what fails, or returns another shape, at the second call shows."""
 
 Shape = tuple[int, ...]
-
-
 Call = tuple[Mapping[str, str], Sequence[Shape], Callable[[Shape], str]]
 """The options of a network's call, the shapes that will do, and what to say of another shape."""
 
@@ -50,15 +47,24 @@ def check_network(
         role: as `Method.roles()` gives it.
         shape: of one sample of the data.
         latent: the latent dimension.
-        classes: what the method asks of a discriminator's classifier head; 0 for nothing.
-        split_statistics: whether the method asks a generator to keep prior noise and codes apart.
-        stochastic_codes: whether it asks an encoder for means and log variances.
-        packing: how many rows a discriminator judges together.
+        classes, split_statistics, stochastic_codes, packing: what the method asks of its networks: see `Method`.
         practice: whether to find out, too, if it can be trained; known of modecover's own.
     """
     if not isinstance(module, nn.Module):
         raise UserError(f"{name} is a {type(module).__name__}; give an instance of torch.nn.Module.")
-    _check_numbers(name, module)
+    # Its numbers are there, and of the type of the data that it will be given.
+    tensors = [*module.parameters(), *module.buffers()]
+    if any(is_lazy(tensor) for tensor in tensors):
+        raise UserError(f"{name} has lazy layers that have seen no input yet: call it once on a few rows beforehand.")
+    tensors = [t for t in tensors if t.is_floating_point() or t.is_complex()]
+    if any(t.device.type == "meta" for t in tensors):
+        raise UserError(f"{name} is on the meta device, where weights have no values: make it on the CPU.")
+    if others := sorted({str(t.dtype) for t in tensors if t.dtype != torch.float32}):
+        raise UserError(
+            f"{name} holds numbers of type {', '.join(others)}, and data and noise are torch.float32: give "
+            f"{name}.float() (precision='bf16' computes in bfloat16)."
+        )
+    # What it will be given, the calls that will be made of it, and what they should return.
     shape = tuple(shape)
     inputs: dict[str, tuple[str, list[Shape]]] = {
         "generator": ("latent rows", [(latent,)]),
@@ -109,21 +115,6 @@ def accepts_option(module: nn.Module, name: str) -> bool:
     return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
 
 
-def _check_numbers(name: str, module: nn.Module) -> None:
-    """Raise `UserError` unless the network's numbers are there, and of the type of the data that it will be given."""
-    tensors = [*module.parameters(), *module.buffers()]
-    if any(is_lazy(tensor) for tensor in tensors):
-        raise UserError(f"{name} has lazy layers that have seen no input yet: call it once on a few rows beforehand.")
-    tensors = [t for t in tensors if t.is_floating_point() or t.is_complex()]
-    if any(t.device.type == "meta" for t in tensors):
-        raise UserError(f"{name} is on the meta device, where weights have no values: make it on the CPU.")
-    if others := sorted({str(t.dtype) for t in tensors if t.dtype != torch.float32}):
-        raise UserError(
-            f"{name} holds numbers of type {', '.join(others)}, and data and noise are torch.float32: give "
-            f"{name}.float() (precision='bf16' computes in bfloat16)."
-        )
-
-
 def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> list[Call]:
     told = accepts_option(module, "kind")
     if split and not told and any("running_mean" in part._buffers for part in module.modules()):
@@ -138,8 +129,7 @@ def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> li
         other = f" or use size={found[2]}" if square else ""
         return f"the data needs {wanted}: change the last layers of {name}{other}"
 
-    options: list[dict[str, str]] = [{"kind": kind} for kind in ("prior", "code")] if told else [{}]
-    return [(option, [wanted], otherwise) for option in options]
+    return [(option, [wanted], otherwise) for option in ([{"kind": kind} for kind in KINDS] if told else [{}])]
 
 
 def _of_encoder(name: str, latent: int, stochastic: bool) -> list[Call]:
@@ -196,10 +186,9 @@ def _called(
 
 def _practise(name: str, pupil: nn.Module, rows: Sequence[Tensor], given: str, calls: Sequence[Call]) -> None:
     """Raise `UserError` unless the network can be trained: called several times, and differentiated."""
-    if not any(True for _ in pupil.parameters()):
+    if not [*pupil.parameters()]:
         raise UserError(f"{name} is a network without parameters, which cannot be trained: give it at least one layer.")
-    parameters = [p for p in pupil.parameters() if p.requires_grad]
-    if not parameters:
+    if not (parameters := [p for p in pupil.parameters() if p.requires_grad]):
         raise UserError(
             f"{name} is frozen (requires_grad is False for all of its parameters), and every network of a method is "
             f"trained: call {name}.requires_grad_(True)."

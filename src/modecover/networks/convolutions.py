@@ -4,8 +4,6 @@ Maps lie channels last, which torch's convolutions on a CPU, and those of a GPU'
 is a single place, the convolution is one matrix product, and is written as one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -96,8 +94,7 @@ FUNCTIONS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor | None], Tenso
 
 def _laid_out(x: Tensor) -> Tensor:
     """The maps channels last, where convolutions are fastest so."""
-    if x.dim() != 4 or x.device.type not in ("cpu", "cuda"):
-        return x
-    if x.device.type == "cuda" and not torch.is_autocast_enabled("cuda"):
+    place = x.device.type
+    if x.dim() != 4 or not (place == "cpu" or (place == "cuda" and torch.is_autocast_enabled("cuda"))):
         return x
     return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # by permutations: vmap knows no memory formats

@@ -1,7 +1,5 @@
 """Copies of networks, whoever wrote them."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -26,14 +26,23 @@ Digits: networks of the stacked-MNIST literature, for 28x28 or 32x32 pixels. Sid
 
 The second follows PacGAN's replication where the paper's appendix leaves a choice (batch norm in D's first layer, too).
 
-A layer has a bias where no batch norm follows. Convolutions, and the linear layers but for those of joint
-discriminators, start from N(0, 0.02), batch norm weights from N(1, 0.02), biases from 0.
-"""
+WAE's auto-encoder (Tolstikhin et al. 2018, Appendix C.2, which is IVAAE's Table 4), for sides of 16, 28, 32, 64 or 128
+pixels; 5x5 kernels. At 64x64:
 
-from __future__ import annotations
+    encoder         128 (32x32) -> 256 -> 512 -> 1024 (4x4), each batch norm and ReLU -> linear to the code
+    generator       latent -> linear to 1024 (8x8), ReLU -> 512 (16x16) -> 256 -> 128 (64x64), each batch norm and ReLU
+                    -> channels at the same side, tanh
+
+The generator begins at 8x8 (28x28: at 7x7) and its last layer keeps the side: every pixel is made by overlapping
+kernels. Table 4's strides (1, 1, 2, 0) do not reach 64x64, and its last kernel, 4x4, keeps no side: WAE's are taken.
+
+A layer has a bias where no batch norm follows. Convolutions, and the linear layers but for those of joint
+discriminators, start from N(0, 0.02), batch norm weights from N(1, 0.02); WAE's from N(0, 0.01) and 1; biases from 0.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import nn
 
@@ -50,46 +59,58 @@ from modecover.networks.network import (
     network,
 )
 from modecover.networks.normalization import Law, SplitBatchNorm, batch_norm
-from modecover.networks.spectral import SpectralConv2d
 
 
-class _Family(OwnNetwork):
-    @staticmethod
-    def initialize(layer: nn.Module) -> None:
-        """DCGAN's first weights."""
+class _Convolutional(OwnNetwork):
+    """Strided convolutions from an image to its coarsest map; the widths of the maps on the way are `maps()`."""
+
+    kernel: int = 4
+    slope: float = SLOPE
+    first_norm: bool = False
+    norm: Norm = "batch"
+    spreads: ClassVar[tuple[float, float]] = 0.02, 0.02
+    """Standard deviations of the first weights: of convolutions and linear layers, of batch norms (0: they are 1)."""
+
+    def maps(self) -> Sequence[int]:
+        raise NotImplementedError
+
+    def side(self, halvings: int) -> int:
+        """That of the image after so many halvings, each rounded up."""
+        return -(-self.shape[1] // 2**halvings)
+
+    def trunk(self) -> tuple[list[nn.Module], int]:
+        layers: list[nn.Module] = []
+        maps = self.maps()
+        for stage, (here, after) in enumerate(pairwise([self.shape[0], *maps])):
+            normalized = self.norm == "batch" and (self.first_norm or stage > 0)
+            if self.kernel == 4 and self.norm != "spectral":
+                layers.append(HalvingConv2d(here, after, bias=not normalized))
+            else:
+                half = (self.kernel - 1) // 2
+                layers.append(self.convolution(here, after, self.kernel, 2, half, bias=not normalized))
+            layers += [nn.BatchNorm2d(after)] if normalized else []
+            layers.append(nn.LeakyReLU(self.slope, inplace=True) if self.slope else nn.ReLU(inplace=True))
+        return layers, maps[-1] * self.side(len(maps)) ** 2
+
+    def initialize(self, layer: nn.Module) -> None:
+        layers, norms = self.spreads
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
+            nn.init.normal_(layer.weight, 0.0, layers)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, SplitBatchNorm) or (isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.affine):
-            nn.init.normal_(layer.weight, 1.0, 0.02)
+        elif norms and isinstance(layer, SplitBatchNorm | nn.BatchNorm1d | nn.BatchNorm2d) and layer.weight is not None:
+            nn.init.normal_(layer.weight, 1.0, norms)
             nn.init.zeros_(layer.bias)
 
 
-class _DCGAN(_Family):
+class _DCGAN(_Convolutional):
     sides = (16, 32, 64, 128)
     family = "DCGAN"
     width: int
-    norm: Norm = "batch"
 
-    def channels(self) -> list[int]:
-        """Of the maps with sides side/2, side/4, ..., 4: doubled at each halving."""
-        stages = (self.shape[1] // 4).bit_length() - 1
-        return [self.width * 2**stage for stage in range(stages)]
-
-    def trunk(self) -> tuple[list[nn.Module], int]:
-        """From the image down to a 4x4 map: strided convolutions, batch norm but for the first, LeakyReLU."""
-        channels = self.channels()
-        layers: list[nn.Module] = []
-        for stage, (here, after) in enumerate(pairwise([self.shape[0], *channels])):
-            normalized = self.norm == "batch" and stage > 0
-            if self.norm == "spectral":
-                layers.append(SpectralConv2d(here, after, 4, 2, 1))
-            else:
-                layers.append(HalvingConv2d(here, after, bias=not normalized))
-            layers += [nn.BatchNorm2d(after)] if normalized else []
-            layers.append(nn.LeakyReLU(SLOPE, inplace=True))
-        return layers, channels[-1] * 4 * 4
+    def maps(self) -> list[int]:
+        """With sides side/2, side/4, ..., 4: doubled at each halving."""
+        return [self.width << stage for stage in range((self.shape[1] // 4).bit_length() - 1)]
 
 
 @network
@@ -109,7 +130,7 @@ class DCGANGenerator(_DCGAN, BaseGenerator):
     input_affine: bool = False
 
     def body(self) -> list[nn.Module]:
-        maps = [*self.channels()[::-1], self.shape[0]]
+        maps = [*self.maps()[::-1], self.shape[0]]
         layers: list[nn.Module] = [nn.Unflatten(1, (self.latent, 1, 1)), FirstConv2d(self.latent, maps[0])]
         for stage, (here, after) in enumerate(pairwise(maps), 1):
             layers += [batch_norm(here, 2, self.split_statistics), nn.ReLU(inplace=True)]
@@ -137,7 +158,7 @@ class DCGANEncoder(_DCGAN, BaseEncoder):
     law: Law = "normal"
 
     def body(self) -> list[nn.Module]:
-        last = LastConv2d(self.channels()[-1], self.latent, bias=not self.normalize)
+        last = LastConv2d(self.maps()[-1], self.latent, bias=not self.normalize)
         return [*self.trunk()[0], last, nn.Flatten()]
 
 
@@ -148,8 +169,7 @@ class DCGANDiscriminator(_DCGAN, BaseDiscriminator):
     The features are the last map, F = width * side * 2 numbers.
 
     Args:
-        shape: as for `DCGANGenerator`.
-        width: channels of the layer next to the image (DCGAN's ndf).
+        shape, width: as for `DCGANGenerator` (DCGAN's ndf).
         classes: size of the classifier head; 0 for none.
         norm: "batch"; "none" for losses that penalise the gradient of single samples, whose scores must not depend
             on their neighbours; "spectral" for spectral normalisation of every layer, the heads included.
@@ -178,38 +198,15 @@ class JointDCGANDiscriminator(_DCGAN, JointImageDiscriminator):
     norm: Norm = "batch"
 
 
-# -------------------------------------------------------------------------------------------- digits
-
-
-class _Digits(_Family):
+class _Digits(_Convolutional):
     sides = (28, 32)
     family = "Digit"
     channels: Sequence[int]
-    kernel: int
-    slope: float
-    first_norm: bool
-    norm: Norm
 
-    def halved(self, times: int) -> list[int]:
-        """The side and its halves, rounded up: 28, 14, 7, 4, 2."""
+    def maps(self) -> Sequence[int]:
         if self.kernel % 2 == 0:
             raise UserError(f"kernel is {self.kernel}; give an odd number, so that the sides halve.")
-        found = [self.shape[1]]
-        for _ in range(times):
-            found.append((found[-1] + 1) // 2)
-        return found
-
-    def trunk(self) -> tuple[list[nn.Module], int]:
-        """Strided convolutions from the image to the last map."""
-        convolution = SpectralConv2d if self.norm == "spectral" else nn.Conv2d
-        coarse = self.halved(len(self.channels))[-1]
-        layers: list[nn.Module] = []
-        for stage, (here, after) in enumerate(pairwise([self.shape[0], *self.channels])):
-            normalized = self.norm == "batch" and (self.first_norm or stage > 0)
-            layers.append(convolution(here, after, self.kernel, 2, self.kernel // 2, bias=not normalized))
-            layers += [nn.BatchNorm2d(after)] if normalized else []
-            layers.append(nn.LeakyReLU(self.slope))
-        return layers, self.channels[-1] * coarse * coarse
+        return self.channels
 
 
 @network
@@ -233,19 +230,20 @@ class DigitGenerator(_Digits, BaseGenerator):
     input_affine: bool = False
 
     def body(self) -> list[nn.Module]:
-        sides = self.halved(len(self.channels) - (not self.last_doubles))[::-1]
-        coarse, half = (self.channels[0], sides[0], sides[0]), self.kernel // 2
-        layers: list[nn.Module] = [nn.Linear(self.latent, coarse[0] * sides[0] ** 2, bias=False)]
-        layers.append(nn.Unflatten(1, coarse))
-        maps = [*self.channels, self.shape[0]]
-        for stage, (here, after) in enumerate(pairwise(maps)):
+        maps, half = [*self.maps(), self.shape[0]], self.kernel // 2
+        doublings = len(self.channels) - (not self.last_doubles)
+        start = self.side(doublings)
+        layers: list[nn.Module] = [nn.Linear(self.latent, maps[0] * start * start, bias=False)]
+        layers.append(nn.Unflatten(1, (maps[0], start, start)))
+        for here, after in pairwise(maps):
             layers += [batch_norm(here, 2, self.split_statistics), nn.ReLU()]
-            last = stage == len(maps) - 2
-            if last and not self.last_doubles:
-                layers.append(nn.Conv2d(here, after, self.kernel, 1, half))
+            if doublings:
+                odd = int(self.side(doublings - 1) == 2 * self.side(doublings))  # 4 -> 7 is not
+                doublings -= 1
+                bias = self.last_doubles and not doublings
+                layers.append(nn.ConvTranspose2d(here, after, self.kernel, 2, half, output_padding=odd, bias=bias))
             else:
-                odd = int(sides[stage + 1] == 2 * sides[stage])  # 4 -> 7 is not
-                layers.append(nn.ConvTranspose2d(here, after, self.kernel, 2, half, output_padding=odd, bias=last))
+                layers.append(nn.Conv2d(here, after, self.kernel, 1, half))
         return [*layers, nn.Tanh()]
 
 
@@ -259,8 +257,7 @@ class DigitDiscriminator(_Digits, BaseDiscriminator):
         kernel: side of the kernels, an odd number.
         slope: of the leaky ReLUs.
         first_norm: batch norm in the first layer, too.
-        classes: size of the classifier head; 0 for none.
-        norm: as for `DCGANDiscriminator`.
+        classes, norm: as for `DCGANDiscriminator`.
     """
 
     shape: Sequence[int]
@@ -280,8 +277,7 @@ class JointDigitDiscriminator(_Digits, JointImageDiscriminator):
 
     Args:
         shape, channels, kernel, slope, first_norm, norm: as for `DigitDiscriminator`.
-        latent: d, the latent dimension.
-        joint: width of the hidden layer on both (ours; the paper gives none).
+        latent, joint: d; width of the hidden layer on both (ours; the paper gives none).
     """
 
     layers_of_z, layers_of_both = 0, 1
@@ -294,3 +290,61 @@ class JointDigitDiscriminator(_Digits, JointImageDiscriminator):
     first_norm: bool = False
     joint: int = 512
     norm: Norm = "batch"
+
+
+class _WAE(_Convolutional):
+    sides = (16, 28, 32, 64, 128)
+    family = "WAE"
+    width: int
+
+    kernel, slope, first_norm, spreads = 5, 0.0, True, (0.01, 0.0)
+
+    def maps(self) -> list[int]:
+        """Doubled whenever the side halves, down to the generator's first map, 8x8 or 7x7."""
+        return [self.width << stage for stage in range((self.shape[1] // 7).bit_length())]
+
+
+@network
+class WAEGenerator(_WAE, BaseGenerator):
+    """Latent rows (B, latent) to images (B, channels, side, side) in [-1, 1].
+
+    Args:
+        latent, split_statistics, input_affine: as for `MLPGenerator`.
+        shape: (channels, side, side), a side of 16, 28, 32, 64 or 128; `UserError` otherwise.
+        width: channels of the layer next to the image.
+    """
+
+    latent: int
+    shape: Sequence[int]
+    width: int = 128
+    split_statistics: bool = False
+    input_affine: bool = False
+
+    def body(self) -> list[nn.Module]:
+        maps = self.maps()[::-1]
+        start = self.side(len(maps) - 1)
+        layers: list[nn.Module] = [nn.Linear(self.latent, maps[0] * start * start)]
+        layers += [nn.Unflatten(1, (maps[0], start, start)), nn.ReLU()]
+        for here, after in pairwise(maps):
+            layers += [nn.ConvTranspose2d(here, after, 5, 2, 2, output_padding=1, bias=False)]
+            layers += [batch_norm(after, 2, self.split_statistics), nn.ReLU()]
+        return [*layers, nn.ConvTranspose2d(self.width, self.shape[0], 5, 1, 2), nn.Tanh()]
+
+
+@network
+class WAEEncoder(_WAE, BaseEncoder):
+    """Images (B, channels, side, side) to latent rows (B, latent).
+
+    Args:
+        shape, latent, width, normalize, law: as for `WAEGenerator` and `MLPEncoder`.
+    """
+
+    shape: Sequence[int]
+    latent: int
+    width: int = 128
+    normalize: bool = False
+    law: Law = "normal"
+
+    def body(self) -> list[nn.Module]:
+        layers, features = self.trunk()
+        return [*layers, nn.Flatten(), nn.Linear(features, self.latent, bias=not self.normalize)]

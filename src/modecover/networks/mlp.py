@@ -5,18 +5,17 @@ so that whoever trains many copies at once can walk them as a list of matrix pro
 Weights start as PyTorch's `nn.Linear` makes them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.networks.network import BaseDiscriminator, BaseEncoder, BaseGenerator, OwnNetwork, at_least, network
+from modecover.kinds import bounded
+from modecover.networks.network import BaseDiscriminator, BaseEncoder, BaseGenerator, OwnNetwork, network
 from modecover.networks.normalization import Law, batch_norm, run_layers
-from modecover.networks.spectral import SpectralLinear
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -36,9 +35,10 @@ class Maxout(nn.Module):
 
     row_wise = True
 
+    @held(pieces=1)
     def __init__(self, pieces: int):
         super().__init__()
-        self.pieces = at_least("pieces", pieces, 1)
+        self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(len(x), -1, self.pieces).max(dim=2).values
@@ -52,21 +52,20 @@ class _Perceptron(OwnNetwork):
     activation: str
     batch_norm: bool
     pieces: int
+    split_statistics: bool = False
+    dropout: float = 0.0
 
-    def hidden_layers(
-        self, inputs: int, *, split: bool = False, dropout: float = 0.0, spectral: bool = False
-    ) -> list[nn.Module]:
+    def hidden_layers(self, inputs: int) -> list[nn.Module]:
         """Linear, batch norm, activation, dropout for each width, in a flat list."""
         pieces = self.pieces if self.activation == "maxout" else 1
-        linear = SpectralLinear if spectral else nn.Linear
         layers: list[nn.Module] = []
         for width in self.hidden:
-            layers.append(linear(inputs, width * pieces, bias=not self.batch_norm))  # batch norm has its own
+            layers.append(self.linear(inputs, width * pieces, bias=not self.batch_norm))  # batch norm has its own
             if self.batch_norm:
-                layers.append(batch_norm(width * pieces, 1, split))
+                layers.append(batch_norm(width * pieces, 1, self.split_statistics))
             layers.append(Maxout(pieces) if self.activation == "maxout" else _activation(self.activation))
-            if dropout:
-                layers.append(nn.Dropout(dropout))
+            if self.dropout:
+                layers.append(nn.Dropout(self.dropout))
             inputs = width
         return layers
 
@@ -98,7 +97,7 @@ class MLPGenerator(_Perceptron, BaseGenerator):
     pieces: int = 5
 
     def body(self) -> list[nn.Module]:
-        layers = self.hidden_layers(self.latent, split=self.split_statistics)
+        layers = self.hidden_layers(self.latent)
         layers.append(nn.Linear(self.hidden[-1], math.prod(self.shape)))
         return layers if self.output == "none" else [*layers, _activation(self.output)]
 
@@ -153,15 +152,10 @@ class MLPDiscriminator(_Perceptron, BaseDiscriminator):
     pieces: int = 5
     spectral: bool = False
 
-    @property
-    def is_spectral(self) -> bool:
-        return self.spectral
-
     def trunk(self) -> tuple[list[nn.Module], int]:
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is {self.dropout}; give a probability of at least 0 and less than 1.")
-        inputs = math.prod(self.shape)
-        return self.hidden_layers(inputs, dropout=self.dropout, spectral=self.spectral), self.hidden[-1]
+        return self.hidden_layers(math.prod(self.shape)), self.hidden[-1]
 
     def features(self, x: Tensor) -> Tensor:
         return super().features(x.flatten(1))
@@ -185,15 +179,11 @@ class JointMLPDiscriminator(_Perceptron):
     spectral: bool = False
 
     def body(self) -> list[nn.Module]:
-        layers = self.hidden_layers(math.prod(self.shape) + self.latent, spectral=self.spectral)
-        return [*layers, (SpectralLinear if self.spectral else nn.Linear)(self.hidden[-1], 1)]
+        return [*self.hidden_layers(math.prod(self.shape) + self.latent), self.linear(self.hidden[-1], 1)]
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        score: Tensor = self.layers(torch.cat([x.flatten(1), z], dim=1))
-        return score.squeeze(1)
+        return self.layers(torch.cat([x.flatten(1), z], dim=1)).squeeze(1)
 
 
 def _activation(name: str) -> nn.Module:
-    if name not in ACTIVATIONS:
-        raise UserError(f"There is no activation {name!r}; choose one of {', '.join(ACTIVATIONS)}.")
-    return ACTIVATIONS[name]()
+    return ACTIVATIONS[bounded("activation", name, list(ACTIVATIONS))]()

@@ -17,8 +17,6 @@ It is said of one class, read as `vars(type(module)).get("row_wise")`: a subclas
 it anew.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
@@ -26,10 +24,11 @@ from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 import torch
 from torch import Tensor, nn
 
+from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import check_fields, checked, fields_of
+from modecover.kinds import bounded, check_fields, checked, fields_of, joined
 from modecover.networks.normalization import CoordinateAffine, Law, normalized_codes, run_layers
-from modecover.networks.spectral import SpectralLinear
+from modecover.networks.spectral import SpectralConv2d, SpectralLinear
 
 Norm = Literal["batch", "none", "spectral"]
 """Of a discriminator's layers."""
@@ -37,7 +36,7 @@ Norm = Literal["batch", "none", "spectral"]
 SLOPE = 0.2
 """Of leaky ReLUs."""
 
-CLASSES: dict[str, type[OwnNetwork]] = {}
+CLASSES: dict[str, "type[OwnNetwork]"] = {}
 """The networks that `from_config` knows, by class name."""
 
 Class = TypeVar("Class", bound="type[OwnNetwork]")
@@ -51,21 +50,6 @@ def network(cls: Class) -> Class:
     return dataclasses.dataclass(eq=False, repr=False)(cls)  # type: ignore[return-value]  # the class itself
 
 
-def check_arguments(instance: Any) -> None:
-    """Hold the fields of a dataclass against their annotations; whole numbers must be positive (`classes`: or 0).
-
-    Raises:
-        UserError: a field is of another kind, or too small; the sentence names it.
-    """
-    check_fields(instance)
-    for name in fields_of(type(instance)):
-        value = getattr(instance, name)
-        if isinstance(value, tuple):
-            sizes(name, value)
-        elif type(value) is int:
-            at_least(name, value, 0 if name == "classes" else 1)
-
-
 def sizes(name: str, values: Any) -> tuple[int, ...]:
     """`values` as a tuple of positive whole numbers; `UserError` where they are not (or where there are none)."""
     numbers: tuple[int, ...] = checked(name, values, tuple[int, ...])
@@ -74,19 +58,8 @@ def sizes(name: str, values: Any) -> tuple[int, ...]:
     return numbers
 
 
-def at_least(name: str, value: Any, least: int) -> int:
-    """`value` as a whole number of at least `least`, 0 or 1; `UserError` where it is none."""
-    number: int = checked(name, value, int)
-    if number < least:
-        raise UserError(f"{name} is {number}; give a {'positive whole number' if least else 'number of at least 0'}.")
-    return number
-
-
 def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> None:
-    """Raise `UserError` unless `shape` is (channels, side, side) with one of the `sides` a family of networks has.
-
-    The message names the nearest side.
-    """
+    """Raise `UserError` unless `shape` is (channels, side, side) with one of the `sides` a family of networks has."""
     if len(shape) != 3:
         raise UserError(
             f"{family} networks need images of shape (channels, height, width), "
@@ -96,15 +69,18 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
     if height != width or height not in sides:
         # Of two sides equally near the larger one, which loses no detail.
         nearest = min(sides, key=lambda side: (abs(side - max(height, width)), -side))
-        *rest, last = sides
         raise UserError(
-            f"{family} networks need square images with a side of {', '.join(map(str, rest))} or {last} pixels, "
+            f"{family} networks need square images with a side of {joined(sides)} pixels, "
             f'but these are {height}x{width}: open the data with size={nearest}, or use the preset "mlp".'
         )
 
 
 class OwnNetwork(nn.Module):
-    """A network that keeps its arguments, makes its layers of them, and can say how to build it again."""
+    """A network that keeps its arguments, makes its layers of them, and can say how to build it again.
+
+    Raises:
+        UserError: an argument is of another kind, or a whole number that is not positive (`classes`: or 0).
+    """
 
     row_wise: ClassVar[bool]
     sides: ClassVar[tuple[int, ...]] = ()
@@ -112,10 +88,28 @@ class OwnNetwork(nn.Module):
     family: ClassVar[str] = ""
     shape: Sequence[int]
     layers: nn.Sequential
+    norm: str = "none"
+    spectral: bool = False
+
+    @property
+    def linear(self) -> type[nn.Linear]:
+        """The kind of its linear layers."""
+        return SpectralLinear if self.spectral or self.norm == "spectral" else nn.Linear
+
+    @property
+    def convolution(self) -> type[nn.Conv2d]:
+        """The kind of its convolutions."""
+        return SpectralConv2d if self.norm == "spectral" else nn.Conv2d
 
     def __post_init__(self) -> None:
         super().__init__()
-        check_arguments(self)
+        check_fields(self)
+        for name in fields_of(type(self)):
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                sizes(name, value)
+            elif type(value) is int:
+                bounded(name, value, 0 if name == "classes" else 1)
         if self.sides:
             require_image(self.shape, self.sides, self.family)
         self.build()
@@ -131,8 +125,7 @@ class OwnNetwork(nn.Module):
         """A discriminator's layers from data rows (B, *shape) to features, and how many of these a row has."""
         raise NotImplementedError
 
-    @staticmethod
-    def initialize(layer: nn.Module) -> None:
+    def initialize(self, layer: nn.Module) -> None:
         """Sets the first weights of one layer, where PyTorch's own are not wanted."""
 
     def config(self) -> dict[str, Any]:
@@ -169,8 +162,7 @@ class BaseEncoder(OwnNetwork):
         self.layers = nn.Sequential(*self.body(), *codes).apply(self.initialize)
 
     def forward(self, x: Tensor) -> Tensor:
-        code: Tensor = self.layers(x)
-        return code
+        return self.layers(x)
 
 
 class HeadedDiscriminator(nn.Module):
@@ -196,24 +188,19 @@ class HeadedDiscriminator(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Data rows (B, *shape) to features (B, F)."""
-        found: Tensor = self.layers(x)
-        return found.flatten(1)
+        return self.layers(x).flatten(1)
 
     def forward(self, x: Tensor, head: str = "adversarial") -> Tensor:
+        found = self.features(x)
         if head == "adversarial":
-            return self.judged(x, self.adversarial_head).squeeze(1)
+            return self.adversarial_head(found).squeeze(1)
         if head == "features":
-            return self.features(x)
+            return found
         if head != "classes":
             raise UserError(f'There is no head {head!r}; the heads are "adversarial", "classes" and "features".')
         if self.classes_head is None:
             raise UserError("This discriminator has no classifier head: build it with the method's number of classes.")
-        return self.judged(x, self.classes_head)
-
-    def judged(self, x: Tensor, head: nn.Module) -> Tensor:
-        """What `head` says of the features of data rows x."""
-        said: Tensor = head(self.features(x))
-        return said
+        return self.classes_head(found)
 
 
 class TwoHeads(HeadedDiscriminator):
@@ -227,10 +214,11 @@ class TwoHeads(HeadedDiscriminator):
 
     row_wise = True
 
+    @held(features=1, classes=0)
     def __init__(self, trunk: nn.Module, features: int, classes: int):
         super().__init__()
-        self.layers, self.told, self.classes = trunk, at_least("features", features, 1), at_least("classes", classes, 0)
-        self.add_heads(lambda outputs: nn.Linear(self.told, outputs), self.classes)
+        self.layers, self.told, self.classes = trunk, features, classes
+        self.add_heads(lambda outputs: nn.Linear(features, outputs), classes)
 
     def features(self, x: Tensor) -> Tensor:
         found = super().features(x)
@@ -246,12 +234,7 @@ class BaseDiscriminator(OwnNetwork, HeadedDiscriminator):
     """A discriminator whose every layer, heads included, may have spectral normalisation."""
 
     classes: int
-    norm: str
     layers: nn.Sequential
-
-    @property
-    def is_spectral(self) -> bool:
-        return self.norm == "spectral"
 
     def build(self) -> None:
         layers, features = self.trunk()
@@ -260,7 +243,7 @@ class BaseDiscriminator(OwnNetwork, HeadedDiscriminator):
 
     def head(self, features: int, outputs: int) -> nn.Linear:
         """A new head: a linear layer with its first weights."""
-        return (SpectralLinear if self.is_spectral else nn.Linear)(features, outputs).apply(self.initialize)
+        return self.linear(features, outputs).apply(self.initialize)
 
 
 class JointImageDiscriminator(OwnNetwork):
@@ -272,19 +255,14 @@ class JointImageDiscriminator(OwnNetwork):
     latent: int
     joint: int
     """Width of the layers on z, and of those on both."""
-    norm: str
-    layers_of_z: ClassVar[int] = 2
-    """How many layers z passes before it meets x."""
-    layers_of_both: ClassVar[int] = 2
-    """How many layers there are before the last one."""
+    layers_of_z, layers_of_both = 2, 2
+    """How many layers z passes before it meets x, and how many both pass before the last one."""
 
     def build(self) -> None:
-        linear = SpectralLinear if self.norm == "spectral" else nn.Linear
-
         def perceptron(inputs: int, count: int) -> nn.Sequential:
             layers: list[nn.Module] = []
             for _ in range(count):
-                layers += [linear(inputs, self.joint), nn.LeakyReLU(SLOPE)]
+                layers += [self.linear(inputs, self.joint), nn.LeakyReLU(SLOPE)]
                 inputs = self.joint
             return nn.Sequential(*layers)
 
@@ -292,8 +270,7 @@ class JointImageDiscriminator(OwnNetwork):
         self.of_x = nn.Sequential(*layers).apply(self.initialize)
         self.of_z = perceptron(self.latent, self.layers_of_z)
         self.of_both = perceptron(features + (self.joint if self.layers_of_z else self.latent), self.layers_of_both)
-        self.of_both.append(linear(self.joint, 1))
+        self.of_both.append(self.linear(self.joint, 1))
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        score: Tensor = self.of_both(torch.cat([self.of_x(x).flatten(1), self.of_z(z)], dim=1))
-        return score.squeeze(1)
+        return self.of_both(torch.cat([self.of_x(x).flatten(1), self.of_z(z)], dim=1)).squeeze(1)

@@ -4,8 +4,6 @@ Source: Che et al. 2017 (MDGAN), Appendix B: the generator reads prior noise and
 statistics differ; normalising both with shared statistics would make each the other's noise.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -52,13 +50,7 @@ class SplitBatchNorm(nn.Module):
 
 
 class NormalToUniform(nn.Module):
-    """The normal distribution function, coordinate by coordinate: a row of law N(0, I) becomes one of U[low, 1]^d.
-
-    Input (B, features). Behind a batch norm it gives codes the law of a uniform prior, as far as they are normal.
-
-    Args:
-        low: the lower end, -1 or 0.
-    """
+    """The normal distribution function of each coordinate: rows (B, d) of law N(0, I) become rows of U[low, 1]^d."""
 
     row_wise = True
 
@@ -78,11 +70,7 @@ def normalized_codes(features: int, law: Law, affine: bool = False) -> list[nn.M
     """The last layers of an encoder whose codes (B, features) shall have the law of the prior.
 
     A batch norm gives them mean 0 and variance 1; for a uniform law the normal distribution function follows, since
-    codes that leave the prior's cube would be decoded where samples never come from.
-
-    Args:
-        law: of the prior.
-        affine: give the batch norm a weight and a bias.
+    codes that leave the prior's cube would be decoded where samples never come from. The batch norm may be `affine`.
     """
     layers: list[nn.Module] = [nn.BatchNorm1d(features, affine=affine)]
     return layers if law == "normal" else [*layers, NormalToUniform(-1.0 if law == "uniform" else 0.0)]
@@ -121,8 +109,7 @@ def run_layers(layers: nn.Sequential, x: Tensor, kind: str) -> Tensor:
     """Send `x` through `layers` in order, telling `kind` to those that keep statistics by kind."""
     _check_kind(kind)
     if not any(isinstance(layer, SplitBatchNorm) for layer in layers):
-        alike: Tensor = layers(x)
-        return alike
+        return layers(x)
     for layer in layers:
         x = layer(x, kind) if isinstance(layer, SplitBatchNorm) else layer(x)
     return x

@@ -4,10 +4,8 @@ A preset is data: for each role a `Recipe`, the class of the network and what th
 the method asks for, as far as the class has an argument for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from torch import nn
@@ -16,22 +14,19 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.kinds import checked, checked_arguments, fields_of, first_line, shown
 from modecover.limits import within_limits
-from modecover.networks import dcgan, mlp, residual, wae
+from modecover.networks import dcgan, mlp, residual
 from modecover.networks.network import CLASSES, Norm, OwnNetwork, require_image, sizes
 from modecover.networks.normalization import Law
 
-QUARTER = 16
-"""Width of a DCGAN encoder where the method asks for a quarter of IVGAN's Table 1."""
+Arguments = Callable[[int], Mapping[str, Any]]
+"""A width as arguments of a class of networks."""
+Hidden = tuple[Any, ...]
+"""Hidden layers of a fully connected network: how many, their width, and what more is to be said, as its arguments."""
 
 
-def channels(width: int) -> dict[str, Any]:
-    """The widths of a convolutional network, from that of the layer next to the image."""
-    return {"width": width}
-
-
-def hidden(layers: int) -> Callable[[int], dict[str, Any]]:
-    """The widths of a fully connected network with so many hidden layers, from that of one."""
-    return lambda width: {"hidden": (width,) * layers}
+def hidden(layers: int, **more: Any) -> Arguments:
+    """A fully connected network with so many hidden layers of one width."""
+    return lambda width: {"hidden": (width,) * layers, **more}
 
 
 @dataclass(frozen=True)
@@ -39,15 +34,13 @@ class Recipe:
     """How one network of a preset is made."""
 
     network: type[OwnNetwork]
-    width: int = 0
-    """What it is without a choice of the user's."""
-    widths: Callable[[int], Mapping[str, Any]] | None = channels
-    """A width as arguments of `network`; None: `arguments` hold the paper's widths, and none can be chosen."""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    width: int | None
+    """What it is without a choice of the user's; None: `arguments` hold the paper's widths, and none can be chosen."""
+    arguments: Arguments = lambda width: {"width": width}
     as_generator: bool = False
     """Whether it is as wide as the user wants the generator, where nothing is said of it alone."""
-    quarter: bool = False
-    """Whether a method may ask for `QUARTER` instead."""
+    quarter: int | None = None
+    """The width where a method asks for a quarter of IVGAN's Table 1."""
 
 
 @dataclass(frozen=True)
@@ -65,94 +58,81 @@ class Preset:
         return self.networks["generator"].network.sides
 
 
-def _connected(source: str, generator: tuple[Any, ...], judge: tuple[Any, ...], points: bool = False) -> Preset:
-    """Fully connected networks, of which G and E, and all discriminators, are alike but for their ends.
+def _connected(source: str, G: Hidden = (2, 128), D: Hidden = (2, 128), points: bool = True) -> Preset:
+    """Fully connected networks: the hidden layers of G and E, and those of all discriminators."""
 
-    Args:
-        generator, judge: hidden layers, their width, and what more is to be said of them, as arguments by name.
-    """
-
-    def recipe(network: type[OwnNetwork], like: tuple[Any, ...], as_generator: bool = False) -> Recipe:
+    def recipe(network: type[OwnNetwork], like: Hidden, as_generator: bool = False) -> Recipe:
         layers, width, *more = like
-        return Recipe(network, width, hidden(layers), dict(*more), as_generator)
+        return Recipe(network, width, hidden(layers, **dict(*more)), as_generator)
 
     networks = {
-        "generator": recipe(mlp.MLPGenerator, generator),
-        "encoder": recipe(mlp.MLPEncoder, generator, as_generator=True),
-        "discriminator": recipe(mlp.MLPDiscriminator, judge),
-        "latent discriminator": recipe(mlp.MLPDiscriminator, judge, as_generator=True),
-        "joint discriminator": recipe(mlp.JointMLPDiscriminator, judge),
+        "generator": recipe(mlp.MLPGenerator, G),
+        "encoder": recipe(mlp.MLPEncoder, G, as_generator=True),
+        "discriminator": recipe(mlp.MLPDiscriminator, D),
+        "latent discriminator": recipe(mlp.MLPDiscriminator, D, as_generator=True),
+        "joint discriminator": recipe(mlp.JointMLPDiscriminator, D),
     }
     return Preset(source, networks, points)
 
 
+def _images(width: int, *family: type[OwnNetwork]) -> dict[str, Recipe]:
+    """Networks of a convolutional family: the generator, the encoder as its inverse, and two discriminators."""
+    G, E, D, joint = family
+    return {
+        "generator": Recipe(G, width),
+        "encoder": Recipe(E, width, as_generator=True),
+        "discriminator": Recipe(D, width),
+        "joint discriminator": Recipe(joint, width),
+        "latent discriminator": Recipe(mlp.MLPDiscriminator, 512, hidden(4)),  # IVAAE, Table 4
+    }
+
+
 _TANH = {"activation": "tanh"}
-_DCGAN = {
-    "generator": Recipe(dcgan.DCGANGenerator, 64),
-    "encoder": Recipe(dcgan.DCGANEncoder, 64, as_generator=True),
-    "discriminator": Recipe(dcgan.DCGANDiscriminator, 64),
-    "joint discriminator": Recipe(dcgan.JointDCGANDiscriminator, 64),
-    "latent discriminator": Recipe(mlp.MLPDiscriminator, 512, hidden(4)),  # IVAAE, Table 4
-}
-_RESIDUAL = {
-    "generator": Recipe(residual.ResidualGenerator, 32),
-    "encoder": Recipe(residual.ResidualEncoder, 32, as_generator=True),
-    "discriminator": Recipe(residual.ResidualDiscriminator, 32),
-    "joint discriminator": Recipe(residual.JointResidualDiscriminator, 32),
-    "latent discriminator": _DCGAN["latent discriminator"],
-}
+_DCGAN = _images(64, dcgan.DCGANGenerator, dcgan.DCGANEncoder, dcgan.DCGANDiscriminator, dcgan.JointDCGANDiscriminator)
+_WAE = {"generator": Recipe(dcgan.WAEGenerator, 128), "encoder": Recipe(dcgan.WAEEncoder, 128, as_generator=True)}
+_RESIDUAL = _images(
+    32,
+    residual.ResidualGenerator,
+    residual.ResidualEncoder,
+    residual.ResidualDiscriminator,
+    residual.JointResidualDiscriminator,
+)
 
 
-def _finest_first(width: int) -> dict[str, Any]:
-    return {"channels": (width, 2 * width, 4 * width, 8 * width)}
-
-
-def _coarsest_first(width: int) -> dict[str, Any]:
-    return {"channels": (8 * width, 4 * width, 2 * width, width)}
-
-
-_DIGITS = {
-    "generator": Recipe(dcgan.DigitGenerator, 64, _coarsest_first),
-    "encoder": Recipe(mlp.MLPEncoder, 1024, hidden(1)),  # LDMGAN's MLP of two layers
-    "discriminator": Recipe(dcgan.DigitDiscriminator, 64, _finest_first),
-    "joint discriminator": Recipe(dcgan.JointDigitDiscriminator, 64, _finest_first),
-    "latent discriminator": _DCGAN["latent discriminator"],
-}
+def _digits(width: int | None, G: Arguments, D: Arguments) -> dict[str, Recipe]:
+    return {
+        **_DCGAN,
+        "generator": Recipe(dcgan.DigitGenerator, width, G),
+        "encoder": Recipe(mlp.MLPEncoder, 1024, hidden(1)),  # LDMGAN's MLP of two layers
+        "discriminator": Recipe(dcgan.DigitDiscriminator, width, D),
+        "joint discriminator": Recipe(dcgan.JointDigitDiscriminator, width, D),
+    }
 
 
 def _shrunken(x: int) -> dict[str, Recipe]:
     """The nets of Metz et al. 2017 whose discriminator has x, 2x and 4x channels."""
-    generator = {"channels": (64, 32, 16, 8), "kernel": 3, "last_doubles": False}
     discriminator = {"channels": (x, 2 * x, 4 * x), "kernel": 3, "slope": 0.3, "first_norm": True}
-    return {
-        **_DIGITS,
-        "generator": Recipe(dcgan.DigitGenerator, widths=None, arguments=generator),
-        "discriminator": Recipe(dcgan.DigitDiscriminator, widths=None, arguments=discriminator),
-        "joint discriminator": Recipe(dcgan.JointDigitDiscriminator, widths=None, arguments=discriminator),
-    }
+    generator = {"channels": (64, 32, 16, 8), "kernel": 3, "last_doubles": False}
+    return _digits(None, lambda _: generator, lambda _: discriminator)
 
 
 PRESETS: dict[str, Preset] = {
-    "mlp": _connected("fully connected, 2x128 ReLU throughout", (2, 128), (2, 128)),
+    "mlp": _connected("fully connected, 2x128 ReLU throughout", points=False),
     "mlp-tanh": _connected(
         "fully connected, 2x128: G and E ReLU, D tanh, whose slope has no kinks for penalties on gradients",
-        (2, 128),
-        (2, 128, _TANH),
+        D=(2, 128, _TANH),
+        points=False,
     ),
     "dcgan": Preset(
         "IVGAN, Table 1 (DCGAN): see modecover.networks.dcgan",
-        {**_DCGAN, "encoder": Recipe(dcgan.DCGANEncoder, 64, as_generator=True, quarter=True)},
+        {**_DCGAN, "encoder": Recipe(dcgan.DCGANEncoder, 64, as_generator=True, quarter=16)},
     ),
     "dcgan-wide-encoder": Preset(
         "DCGAN with E as wide as D: IVGAN's Table 1 as printed; MDGAN's Appendix B, where E is the inverse of G", _DCGAN
     ),
     "wae": Preset(
-        "WAE (Tolstikhin et al. 2018), IVAAE Table 4: see modecover.networks.wae; discriminators of images as dcgan",
-        {
-            **_DCGAN,
-            "generator": Recipe(wae.WAEGenerator, 128),
-            "encoder": Recipe(wae.WAEEncoder, 128, as_generator=True),
-        },
+        "WAE (Tolstikhin et al. 2018), IVAAE Table 4: see modecover.networks.dcgan; discriminators of images as dcgan",
+        {**_DCGAN, **_WAE},
     ),
     "residual": Preset(
         "Residual networks without normalisation, after R3GAN (Huang et al. 2024): see modecover.networks.residual",
@@ -160,7 +140,11 @@ PRESETS: dict[str, Preset] = {
     ),
     "dcgan28": Preset(
         "DCGAN at 28x28 as PacGAN and VEEGAN ran it; E as LDMGAN's section 5.3, an MLP of two layers (width 1024 ours)",
-        _DIGITS,
+        _digits(
+            64,
+            lambda width: {"channels": (8 * width, 4 * width, 2 * width, width)},
+            lambda width: {"channels": (width, 2 * width, 4 * width, 8 * width)},
+        ),
     ),
     "unrolled-quarter": Preset(
         "Unrolled GAN (Metz et al. 2017), stacked MNIST, D with K = 1/4 of G's size; E (ours) an MLP of two layers",
@@ -170,28 +154,21 @@ PRESETS: dict[str, Preset] = {
         "Unrolled GAN (Metz et al. 2017), stacked MNIST, D with K = 1/2 of G's size; E (ours) an MLP of two layers",
         _shrunken(4),
     ),
-    "ivaae-mnist": _connected("IVAAE, Table 3, MNIST at 64x64: 2x1024 ReLU throughout", (2, 1024), (2, 1024)),
-    "veegan": _connected(
-        "VEEGAN (Srivastava et al. 2017), mixtures: G and E 2x128 ReLU, D 1x128 ReLU", (2, 128), (1, 128), points=True
+    "ivaae-mnist": _connected(
+        "IVAAE, Table 3, MNIST at 64x64: 2x1024 ReLU throughout", (2, 1024), (2, 1024), points=False
     ),
+    "veegan": _connected("VEEGAN (Srivastava et al. 2017), mixtures: G and E 2x128 ReLU, D 1x128 ReLU", D=(1, 128)),
     "pacgan": _connected(
         "PacGAN (Lin et al. 2018), mixtures: G 4x400 batch norm ReLU, D 3x200 maxout of 5; E (ours) as G",
         (4, 400, {"batch_norm": True}),
         (3, 200, {"activation": "maxout", "pieces": 5}),
-        points=True,
     ),
-    "ldmgan": _connected("LDMGAN, ring and grid: G and E 2x64 ReLU, D 1x64 ReLU", (2, 64), (1, 64), points=True),
+    "ldmgan": _connected("LDMGAN, ring and grid: G and E 2x64 ReLU, D 1x64 ReLU", (2, 64), (1, 64)),
     "mdgan": _connected(
-        "MDGAN (Che et al. 2017), circle of 6: G 2x128 ReLU, D 1x128 ReLU; E the inverse of G",
-        (2, 128),
-        (1, 128),
-        points=True,
+        "MDGAN (Che et al. 2017), circle of 6: G 2x128 ReLU, D 1x128 ReLU; E the inverse of G", D=(1, 128)
     ),
     "unrolled": _connected(
-        "Unrolled GAN (Metz et al. 2017), ring: G and D 2x128 tanh; E (ours) as G",
-        (2, 128, _TANH),
-        (2, 128, _TANH),
-        points=True,
+        "Unrolled GAN (Metz et al. 2017), ring: G and D 2x128 tanh; E (ours) as G", (2, 128, _TANH), (2, 128, _TANH)
     ),
 }
 """The presets by name. `source` says what each holds and where it is from."""
@@ -273,13 +250,13 @@ def build(
             raise UserError(f"{network} has the role {role!r}; a network is one of {', '.join(recipes)}.")
         recipe = recipes[role]
         chosen = widths.get(role, width if discriminator_width is None else discriminator_width)
-        if recipe.widths is None and chosen is not None:
+        if recipe.width is None and chosen is not None:
             raise UserError(f'The network preset "{name}" has the widths of its paper: leave the width out.')
+        if chosen is None and quarter_encoder:
+            chosen = recipe.quarter
         if chosen is None:
-            quarter = recipe.quarter and quarter_encoder
-            chosen = QUARTER if quarter else (width if recipe.as_generator else None) or recipe.width
-        arguments = {**given, **given_to.get(role, {}), **recipe.arguments}
-        arguments |= recipe.widths(chosen) if recipe.widths else {}
+            chosen = (width if recipe.as_generator else None) or recipe.width or 0
+        arguments = {**given, **given_to.get(role, {}), **recipe.arguments(chosen)}
         kinds = fields_of(recipe.network)
         # Residual networks have no batch norm.
         arguments["norm"] = norm if norm in get_args(kinds.get("norm")) else "none"
@@ -323,7 +300,6 @@ def from_config(config: Mapping[str, Any]) -> nn.Module:
     try:
         with within_limits():
             return CLASSES[name](**checked_arguments(CLASSES[name], arguments))
-    except UserError as error:
-        raise UserError(f"The description of a {name} does not fit this version: {error}") from error
-    except Exception as error:  # values of the right kinds that do not go together: the description is to blame
-        raise UserError(f"The description of a {name} does not fit this version: {first_line(error)}.") from error
+    except Exception as error:  # also of values of the right kinds that do not go together
+        said = error if isinstance(error, UserError) else f"{first_line(error)}."
+        raise UserError(f"The description of a {name} does not fit this version: {said}") from error

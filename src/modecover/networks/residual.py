@@ -13,8 +13,6 @@ Ours: far smaller widths, average pooling for downsampling, biases in the convol
 tanh, since images are in [-1, 1].
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -32,7 +30,6 @@ from modecover.networks.network import (
     network,
 )
 from modecover.networks.normalization import Law
-from modecover.networks.spectral import SpectralConv2d
 
 EXPANSION = 2
 GROUP_WIDTH = 16
@@ -58,29 +55,27 @@ class ResidualBlock(nn.Module):
     Args:
         channels: of input and output.
         blocks: how many blocks the network has, which scales this one's first weights.
-        spectral: spectral normalisation of the convolutions; the block then does not start as the identity.
+        convolution: their kind; with spectral normalisation the block does not start as the identity.
     """
 
     row_wise = True
 
-    def __init__(self, channels: int, blocks: int, spectral: bool = False):
+    def __init__(self, channels: int, blocks: int, convolution: type[nn.Conv2d] = nn.Conv2d):
         super().__init__()
         hidden = channels * EXPANSION
         groups = next(g for g in range(max(1, hidden // GROUP_WIDTH), 0, -1) if hidden % g == 0)
-        convolution = SpectralConv2d if spectral else nn.Conv2d
         first = convolution(channels, hidden, 1)
         middle = convolution(hidden, hidden, 3, padding=1, groups=groups)
         last = convolution(hidden, channels, 1, bias=False)
         for layer in (first, middle, last):
             # Zhang et al. 2019 (fix-up): L^(-1 / (2m - 2)) with m = 3 layers in each of L blocks.
             started(layer, GAIN * blocks**-0.25)
-        if not spectral:
+        if convolution is nn.Conv2d:
             nn.init.zeros_(last.weight)
         self.layers = nn.Sequential(first, nn.LeakyReLU(SLOPE), middle, nn.LeakyReLU(SLOPE), last)
 
     def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.layers(x)
-        return x + change
+        return x + self.layers(x)
 
 
 class _Residual(OwnNetwork):
@@ -97,20 +92,19 @@ class _Residual(OwnNetwork):
     def stage(self, channels: int) -> list[nn.Module]:
         """The blocks at one side."""
         total = self.blocks * len(self.channels())
-        return [ResidualBlock(channels, total, self.norm == "spectral") for _ in range(self.blocks)]
+        return [ResidualBlock(channels, total, self.convolution) for _ in range(self.blocks)]
 
     def change(self, here: int, after: int) -> list[nn.Module]:
         """A 1x1 convolution where the number of channels changes."""
-        convolution = SpectralConv2d if self.norm == "spectral" else nn.Conv2d
-        return [] if here == after else [started(convolution(here, after, 1, bias=False))]
+        return [] if here == after else [started(self.convolution(here, after, 1, bias=False))]
 
     def trunk(self) -> tuple[list[nn.Module], int]:
         """From the image down to one number for each channel of the 4x4 map, (B, F, 1, 1)."""
-        channels, convolution = self.channels(), SpectralConv2d if self.norm == "spectral" else nn.Conv2d
-        layers = [started(convolution(self.shape[0], self.width, 1)), *self.stage(self.width)]
+        channels = self.channels()
+        layers = [started(self.convolution(self.shape[0], self.width, 1)), *self.stage(self.width)]
         for here, after in pairwise(channels):
             layers += [nn.AvgPool2d(2), *self.change(here, after), *self.stage(after)]
-        basis = convolution(channels[-1], channels[-1], 4, groups=channels[-1], bias=False)
+        basis = self.convolution(channels[-1], channels[-1], 4, groups=channels[-1], bias=False)
         return [*layers, started(basis)], channels[-1]
 
 

@@ -5,7 +5,7 @@ stopped; in evaluation mode the state stays as it is. The weight of a convolutio
 channels by all else. Gradients flow through the estimate, its singular vectors being constants (equation 12).
 """
 
-from __future__ import annotations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,24 +52,14 @@ class SpectralLinear(nn.Linear):
 class SpectralConv2d(nn.Conv2d):
     """A convolution whose kernel, as a matrix with a row for each output channel, has spectral norm 1.
 
-    Takes the arguments of `nn.Conv2d` by position up to `padding`, `groups` and `bias`. Buffer `u`: (channels out,).
+    Takes the arguments of `nn.Conv2d`. Buffer `u`: (channels out,).
     """
 
     row_wise = True
     u: Tensor
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: int,
-        stride: int = 1,
-        padding: int = 0,
-        *,
-        groups: int = 1,
-        bias: bool = True,
-    ):
-        super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=bias)
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, *arguments: Any, **options: Any):
+        super().__init__(in_channels, out_channels, kernel, *arguments, **options)
         self.register_buffer("u", F.normalize(torch.randn(out_channels), dim=0))
 
     def forward(self, x: Tensor) -> Tensor:

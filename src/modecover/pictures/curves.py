@@ -30,15 +30,8 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
     """The numbers of a log over its steps, as `read_log` returns its rows.
 
     Numbers under "losses" (or "loss") share a panel where their names agree up to the last "/"; every other number has
-    its own. A list is one curve for each seed, told apart by colour and legend. Times and speeds are left out.
-
-    Args:
-        rows: of the log.
-        title: above all panels.
-        seeds: the seeds that lists are of, in order. Default: 0, 1, ...
-
-    Raises:
-        UserError: the log holds no numbers yet.
+    its own. A list is one curve for each of `seeds` (default: 0, 1, ...), told apart by colour and legend. Times and
+    speeds are left out. Raises `UserError` where the log holds no numbers yet.
     """
     panels = _panels(rows)
     if not panels:
@@ -59,8 +52,8 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
         if number >= len(panels) - columns:
             axes.set_xlabel("step", fontsize=9)
         if len(axes.lines) > 1:
-            beside = math.ceil(len(axes.lines) / 5)
-            axes.legend(fontsize=8, frameon=False, labelcolor="linecolor", handlelength=1.2, ncols=beside)
+            ncols = math.ceil(len(axes.lines) / 5)
+            axes.legend(fontsize=8, frameon=False, labelcolor="linecolor", handlelength=1.2, ncols=ncols)
     figure.suptitle(drawable(title), fontsize=12)
     return drawn(figure)
 

@@ -43,16 +43,13 @@ def to_pixels(images: Tensor) -> Tensor:
 
 
 def image_grid(images: Samples, columns: int | None = None, scale: int | None = None) -> Image:
-    """The images in rows, the first at the top left.
+    """The images in rows, the first at the top left. Raises `UserError` where they are of another shape.
 
     Args:
         images: (N, C, H, W) in [-1, 1], N at least 1. One channel is grey and three are colour; any other number is
             laid out as that many grey panels side by side, without a gap.
         columns: images in a row. Default: what makes the grid nearly square.
         scale: whole factor by which every pixel is enlarged. Default: what makes the grid at most 720 pixels wide.
-
-    Raises:
-        UserError: the images are of another shape.
     """
     from PIL import Image
 
@@ -66,21 +63,16 @@ def image_grid(images: Samples, columns: int | None = None, scale: int | None = 
     columns = min(count, columns or max(1, round(math.sqrt(count * height / width))))
     scale = scale or max(1, min(8, _GRID_WIDTH // (columns * width)))
     tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
-    rows, height, width = math.ceil(count / columns), height * scale, width * scale
-    page = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, tiles.shape[3]), 255, np.uint8)
-    for number, tile in enumerate(tiles):
-        top, left = (number // columns) * (height + GAP), (number % columns) * (width + GAP)
-        page[top : top + height, left : left + width] = tile
-    return Image.fromarray(page[:, :, 0] if page.shape[2] == 1 else page)
+    rows, height, width = math.ceil(count / columns), height * scale + GAP, width * scale + GAP
+    page = np.full((rows * columns, height, width, tiles.shape[3]), 255, np.uint8)
+    page[:count, :-GAP, :-GAP] = tiles
+    lines = page.reshape(rows, columns, height, width, -1).swapaxes(1, 2)
+    grid = lines.reshape(rows * height, columns * width, -1)[:-GAP, :-GAP]
+    return Image.fromarray(grid[:, :, 0] if grid.shape[2] == 1 else grid)
 
 
-def save_png_atomic(image: Image, path: Path | str) -> Path:
-    """Write `image` as PNG, whole or not at all; its folder is made if absent. Returns the path.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    path = Path(path)
+def save_png_atomic(image: Image, path: Path) -> Path:
+    """Write `image` as PNG, whole or not at all (`UserError`); its folder is made if absent. Returns the path."""
     with writing(f"The picture {path}", "free disk space, make its folder writable, or choose another place"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -89,11 +81,7 @@ def save_png_atomic(image: Image, path: Path | str) -> Path:
 
 
 def as_points(samples: Samples) -> NDArray[np.float64]:
-    """Points of the plane as an array (N, 2).
-
-    Raises:
-        UserError: the samples are of another shape.
-    """
+    """Points of the plane as an array (N, 2). Raises `UserError` where the samples are of another shape."""
     points = torch.as_tensor(samples).detach().cpu().double().numpy()
     if points.ndim != 2 or points.shape[1] != 2:
         raise UserError(f"A scatter needs points of shape (N, 2); these are of shape {points.shape}.")

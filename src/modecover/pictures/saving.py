@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-_IMAGES, _IMAGES_OF_A_PANEL, _POINTS = 256, 16, 2500
-"""Drawn in one picture, and in one panel of a comparison, at most."""
+_IMAGES, _POINTS = 256, 2500
+"""Drawn in one picture, or one scatter, at most."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,8 @@ def prepare_pictures(dataset: Dataset) -> None:
 
 
 def samples_picture(samples: Tensor, dataset: Dataset, seeds: Sequence[int]) -> Image:
-    """The samples of all seeds of a run: a grid of images, or scatters against the target.
-
-    Args:
-        samples: (S, n, *shape), n for each seed, of a shape that can be drawn.
-        dataset: what the samples should look like.
-        seeds: their seeds, in order.
+    """The samples of all seeds of a run, (S, n, *shape), of a shape that can be drawn: a grid of images, or scatters
+    against the data that they should look like.
     """
     if len(dataset.shape) == 3:
         return image_grid(samples.flatten(0, 1), columns=8)
@@ -82,16 +78,13 @@ def _of(dataset: Dataset, count: int) -> Tensor:
     return dataset.sample(count, torch.Generator(dataset.device).manual_seed(derive_seed(0, "picture of the target")))
 
 
-def points_picture(samples: Samples, landmarks: Landmarks | None = None, title: str = "") -> Image:
+def points_picture(samples: Samples, landmarks: Landmarks, title: str = "") -> Image:
     """A scatter of points (N, 2), on limits that `landmarks` fix, so that pictures of one run can be compared.
 
     Against a mixture's centres, samples within 3 standard deviations of one are blue and all others orange. At most
-    2,500 samples are drawn, the first ones.
-
-    Raises:
-        UserError: the samples are not points of the plane.
+    2,500 samples are drawn, the first ones. Raises `UserError` where they are not points of the plane.
     """
-    points, landmarks = as_points(samples), landmarks or Landmarks()
+    points = as_points(samples)
     figure = _figure(4.2, 4.5 if title else 4.2, landmarks)
     axes = figure.add_subplot()
     _scatter(axes, points, landmarks, _limits(landmarks, points))
@@ -102,84 +95,65 @@ def points_picture(samples: Samples, landmarks: Landmarks | None = None, title: 
 def comparison_picture(
     target: Samples,
     rows: Mapping[str, Sequence[Samples]],
-    landmarks: Landmarks | None = None,
+    landmarks: Landmarks,
     captions: Mapping[str, Sequence[str]] | None = None,
     *,
-    target_caption: str = "",
-    seeds: Sequence[int] | None = None,
+    seeds: Sequence[int],
     title: str = "",
 ) -> Image:
-    """The target beside a table of panels: one row for each method, one column for each seed.
+    """The target beside a table of scatters: one row for each method, one column for each seed.
+
+    Raises `UserError` where there is nothing to compare, or samples are not points of the plane.
 
     Args:
-        target: samples of the data, (N, 2) points or (N, C, H, W) images in [-1, 1].
-        rows: method name to its samples, one entry for each seed, shaped like `target`. 16 images of each are shown.
-        landmarks: for points, what they are seen against.
+        target: samples of the data, (N, 2).
+        rows: method name to its samples, one entry for each seed.
+        landmarks: what they are seen against; where there are none, the limits are the target's.
         captions: method name to a few words beneath each panel, such as "8/8 modes".
-        target_caption: the words beneath the target.
-        seeds: the numbers above the columns. Default: 0, 1, ...
-
-    Raises:
-        UserError: there is nothing to compare, or samples are neither points nor images.
+        seeds: the numbers above the columns.
     """
     columns = max((len(panels) for panels in rows.values()), default=0)
     if not columns:
         raise UserError("There is nothing to compare: give at least one method with the samples of one seed.")
-    landmarks = landmarks or Landmarks()
-    are_images = torch.as_tensor(target).ndim == 4
     room = 2.0 if columns <= 4 else 1.6
     height = (room + 0.3) * len(rows) + (0.4 if title else 0.1)
-    width = room * (columns + 1) + 0.4
-    figure = _figure(width, height, None if are_images else landmarks, 3 if columns >= 3 else 1)
-    grid = figure.add_gridspec(len(rows), columns + 1)
+    figure = _figure(room * (columns + 1) + 0.4, height, landmarks, 3 if columns >= 3 else 1)
+    grid, limits = figure.add_gridspec(len(rows), columns + 1), _limits(landmarks, as_points(target))
 
-    # All panels have the target's limits: those of the landmarks, and where there are none, of the target's own points.
-    limits = _limits(landmarks, np.empty((0, 2)) if are_images else as_points(target))
-
-    def draw(place: Any, samples: Samples, *, above: str = "", beneath: str = "", beside: str = "") -> Axes:
+    def draw(place: Any, samples: Samples, above: str, beneath: str = "", beside: str = "") -> Axes:
         axes = figure.add_subplot(place)
-        if are_images:
-            shown = image_grid(torch.as_tensor(samples)[:_IMAGES_OF_A_PANEL], scale=1)
-            axes.imshow(np.asarray(shown), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-        else:
-            _scatter(axes, as_points(samples), landmarks, limits)
-        axes.set_title(drawable(above), fontsize=10, pad=4)
+        _scatter(axes, as_points(samples), landmarks, limits)
+        axes.set_title(above, fontsize=10, pad=4)
         axes.set_xlabel(beneath, fontsize=9, labelpad=3)
         axes.set_ylabel(beside, fontsize=11, labelpad=6)
         axes.spines[:].set_color(images.FRAME)
         return axes
 
-    draw(grid[:, 0], target, above="target", beneath=target_caption).set_anchor("C")
-    numbers = range(columns) if seeds is None else seeds
+    draw(grid[:, 0], target, "target").set_anchor("C")
     for row, (method, panels) in enumerate(rows.items()):
         words = dict(enumerate((captions or {}).get(method, ())))
         for column, samples in enumerate(panels):
-            above, beside = "" if row else f"seed {numbers[column]}", "" if column else method
-            draw(grid[row, column + 1], samples, above=above, beneath=words.get(column, ""), beside=beside)
+            above, beside = "" if row else f"seed {seeds[column]}", "" if column else method
+            draw(grid[row, column + 1], samples, above, words.get(column, ""), beside)
     figure.suptitle(drawable(title), fontsize=12)
     return drawn(figure)
 
 
-def _figure(width: float, height: float, landmarks: Landmarks | None, columns: int = 1) -> Figure:
-    """An empty figure, in inches; of scatters with a legend of their signs beneath, which adds to the height."""
+def _figure(width: float, height: float, landmarks: Landmarks, columns: int = 1) -> Figure:
+    """An empty figure of scatters, in inches, with a legend of their signs beneath, which adds to the height."""
     from matplotlib.lines import Line2D
 
-    signs = []  # each with the colours of its face and its edge
-    if landmarks is not None:
-        signs = [("sample", GOOD, GOOD)]
-        if landmarks.centres is not None:
-            near = (f"sample within {RADIUS:g} std of a mode's centre", GOOD, GOOD)
-            signs = [near, ("sample farther off", STRAY, STRAY), ("centre of a mode", "none", QUIET)]
-        if landmarks.points is not None:
-            signs.append(("data", QUIET, QUIET))
+    signs = [("sample", GOOD, GOOD)]  # each with the colours of its face and its edge
+    if landmarks.centres is not None:
+        near = (f"sample within {RADIUS:g} std of a mode's centre", GOOD, GOOD)
+        signs = [near, ("sample farther off", STRAY, STRAY), ("centre of a mode", "none", QUIET)]
+    if landmarks.points is not None:
+        signs.append(("data", QUIET, QUIET))
     figure = images.empty_figure(width, height + 0.2 * math.ceil(len(signs) / columns))
     dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 5}
     handles = [Line2D([], [], label=s, markerfacecolor=f, markeredgecolor=e, **dot) for s, f, e in signs]
-    if handles:
-        beneath: Any = {"loc": "outside lower center", "ncols": columns, "frameon": False}
-        figure.legend(handles=handles, fontsize=8, handletextpad=0.2, **beneath)
+    beneath: Any = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    figure.legend(handles=handles, fontsize=8, handletextpad=0.2, **beneath)
     return figure
 
 
@@ -229,8 +203,7 @@ def _scatter(
 def save_picture(samples: Tensor, path: Path, *, title: str = "", mixture: Mixture | None = None) -> Path:
     """A picture of `samples` (N, *shape): a grid of images, or a scatter of points about the mixture's modes.
 
-    Raises:
-        UserError: the samples are neither images nor points of the plane, or the file cannot be written.
+    Raises `UserError` where they are neither images nor points of the plane, or the file cannot be written.
     """
     if not can_be_drawn(samples.shape[1:]):
         raise UserError(
@@ -253,8 +226,7 @@ def save_array(samples: Tensor, path: Path) -> Path:
 def save_folder(samples: Tensor, folder: Path) -> Path:
     """Each image as a PNG of its own: `folder`/000000.png and so on.
 
-    Raises:
-        UserError: the samples are not grey or colour images, or the folder cannot be written.
+    Raises `UserError` where the samples are not grey or colour images, or the folder cannot be written.
     """
     if samples.ndim != 4 or samples.shape[1] not in (1, 3):
         raise UserError(

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine, EngineOptions
+from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
-from modecover.engine.prior import Prior
 from modecover.engine.processes import Processes
 from modecover.engine.schedules import Schedule
 from modecover.engine.stacked import stack
+from modecover.engine.state import EngineOptions, Prior
 from modecover.errors import UserError
 from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
@@ -29,6 +29,9 @@ from modecover.runs.settings import Settings
 
 OwnNetworks = Mapping[str, nn.Module | Callable[[], nn.Module]]
 """A user's own networks by name: a module, or something that makes one (needed where several seeds are stacked)."""
+
+_OPTIONS = ("batch", "accumulate", "clip", "ema", "precision", "steps", "freeze_bn_from")
+"""Settings that are the engine's as they are."""
 
 ROWS, SEEDS, STEPS = 4, 2, 2
 """At most, of a rehearsal: rows of a batch, stacked seeds, steps."""
@@ -78,15 +81,9 @@ def build_engine(
         prior=_prior(settings),
         seeds=seeds,
         device=device,
-        processes=processes,
+        processes=processes or Processes(),
         options=EngineOptions(
-            batch=settings.batch,
-            accumulate=settings.accumulate,
-            clip=settings.clip,
-            ema=settings.ema,
-            precision=settings.precision,
-            steps=settings.steps,
-            freeze_bn_from=settings.freeze_bn_from,
+            **{name: getattr(settings, name) for name in _OPTIONS},
             lr_schedule=Schedule.parse(settings.lr_schedule),
             instance_noise=Schedule.parse(settings.instance_noise),
         ),
@@ -163,19 +160,15 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
 
 
 def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
-    parameters = list(network.parameters())
-    decay = settings.weight_decay_E if role == "encoder" else 0.0
-    rate: Any = settings.learning_rate(role)
-    if settings.capture:  # a captured step reads the rate from the device
-        rate = torch.tensor(rate, device=device)
-    if settings.optimizer == "adam":
-        betas = (settings.beta1, settings.beta2)
-        return torch.optim.Adam(
-            parameters, rate, betas=betas, weight_decay=decay, fused=True, capturable=settings.capture
-        )
+    weights, rate = list(network.parameters()), settings.learning_rate(role)
+    options: dict[str, Any] = {"weight_decay": settings.weight_decay_E if role == "encoder" else 0.0}
+    options["lr"] = torch.tensor(rate, device=device) if settings.capture else rate  # a captured step reads it there
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(weights, fused=True, **options)
+    options["capturable"] = settings.capture
     if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(parameters, rate, weight_decay=decay, capturable=settings.capture)
-    return torch.optim.SGD(parameters, rate, weight_decay=decay, fused=True)
+        return torch.optim.RMSprop(weights, **options)
+    return torch.optim.Adam(weights, betas=(settings.beta1, settings.beta2), fused=True, **options)
 
 
 # ---------------------------------------------------------------- steps on trial

@@ -111,7 +111,6 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
     safely in place. Checkpoints *above* its step go too: they were damaged, or training would not be back at this step.
 
     Args:
-        folder: where one run keeps its checkpoints.
         step: how many steps are done, at least 0.
         tensors: as `write_tensors` takes them.
         record: whatever else training needs, as JSON. NaN and infinities are kept.

@@ -21,9 +21,9 @@ from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.limits import require_memory
 from modecover.metrics.classifier import SAMPLES, cached_digit_classifier, stacked_modes
+from modecover.metrics.frechet import wasserstein
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
-from modecover.metrics.transport import wasserstein
 from modecover.pictures.saving import samples_picture
 from modecover.random import derive_seed
 
@@ -182,7 +182,11 @@ def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> 
     """Numbers written by stacked digits, read by a digit classifier; both counts and both directions of KL."""
     base = data.base.to("cpu")
     assert base.labels is not None, "stacked digits have labels"
-    classifier = cached_digit_classifier(_at_28_pixels(base.pixels), base.labels, cache_folder(), progress=progress)
+    pixels = base.pixels
+    if pixels.shape[-1] != 28:  # the classifier's side
+        pixels = F.interpolate(pixels.float(), size=(28, 28), mode="bilinear", antialias=True)
+        pixels = pixels.round().clamp(0, 255).to(torch.uint8)
+    classifier = cached_digit_classifier(pixels[:, 0], base.labels, cache_folder(), progress=progress)
     law = stacked_law(base.labels, data.k)
 
     def judge(rows: Tensor) -> dict[str, float]:
@@ -208,14 +212,6 @@ def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> 
 
 def _generator(purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(0, "evaluation", purpose))
-
-
-def _at_28_pixels(pixels: Tensor) -> Tensor:
-    """Digits uint8 (N, 1, H, H) at the classifier's side, (N, 28, 28)."""
-    if pixels.shape[-1] != 28:
-        resized = F.interpolate(pixels.float(), size=(28, 28), mode="bilinear", antialias=True)
-        pixels = resized.round().clamp(0, 255).to(torch.uint8)
-    return pixels[:, 0]
 
 
 def cache_folder() -> Path:

@@ -40,9 +40,6 @@ LONGEST_STEP = 60
 SPEED = 1e10
 """Multiplications and additions in a second, about, of one core."""
 
-_STATES = {"adam": 2, "rmsprop": 1, "sgd": 0}
-"""Numbers that an optimiser keeps for each weight."""
-
 
 @contextmanager
 def each_parameter(look: Callable[[Tensor], None]) -> Iterator[None]:
@@ -112,7 +109,8 @@ def require_fit(
     """
     latent, row, seeds, batch = settings.latent or 1, math.prod(dataset.shape), settings.seeds, settings.batch
     weights = sum(p.numel() for network in networks.values() for p in network.parameters())
-    copies = 2 + _STATES[settings.optimizer] + (settings.ema > 0)
+    states = {"adam": 2, "rmsprop": 1, "sgd": 0}[settings.optimizer]  # numbers that it keeps for each weight
+    copies = 2 + states + (settings.ema > 0)
     # Of a row of the prior, a layer of G makes at least as many numbers as its weights have rows.
     generators = [networks[name] for name, role in method.roles().items() if role == "generator"]
     layers = [m for network in generators for m in network.modules() if isinstance(m, LAYERS)]

@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,16 @@ class JsonLines:
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
             raise UserError(f"The log {self.path} is no plain file: move it away, or choose another folder.")
+        cure = "free disk space or make it writable, then run the same command again to resume"
+        self._writing = partial(writing, f"The log {self.path}", cure)
         with self._writing():
             if self.path.exists():
-                kept = [line for row, line in _lines(self.path) if step is None or not _is_after(row, step)]
+                last = math.inf if step is None else step
+                kept = [
+                    line
+                    for row, line in _lines(self.path)
+                    if not (isinstance(at := row.get("step"), int | float) and at > last)
+                ]
                 text = "".join(f"{line}\n" for line in kept).encode()
                 if text != self.path.read_bytes():
                     with replacing(self.path) as temporary:
@@ -56,10 +63,6 @@ class JsonLines:
 
     def close(self) -> None:
         self._file.close()
-
-    def _writing(self) -> AbstractContextManager[None]:
-        cure = "free disk space or make it writable, then run the same command again to resume"
-        return writing(f"The log {self.path}", cure)
 
 
 def read_log(path: Path | str) -> list[dict[str, Any]]:
@@ -85,11 +88,6 @@ def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
             continue
         if isinstance(row, dict):
             yield row, line
-
-
-def _is_after(row: Mapping[str, Any], step: int) -> bool:
-    own = row.get("step")
-    return isinstance(own, int | float) and own > step
 
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -21,7 +21,7 @@ from modecover.arguments import held
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
-from modecover.engine.prior import Prior
+from modecover.engine.state import Prior
 from modecover.errors import UserError
 from modecover.files import write_json, writing
 from modecover.kinds import checked, first_line, shown
@@ -229,11 +229,17 @@ class GenerativeModel(
         return made
 
     def config(self) -> dict[str, Any]:
-        """The content of `config.json`."""
+        """The content of `config.json`. A network of ours is rebuilt from its config; of others it tells the class."""
+        architecture = {
+            name: network.config()  # type: ignore[operator]  # every class of ours has it
+            if type(network) in CLASSES.values()
+            else {"class": f"{type(network).__module__}.{type(network).__qualname__}", "arguments": None}
+            for name, network in self.networks.items()
+        }
         return {
             "library": "modecover",
             "format": FORMAT,
-            "architecture": {name: _architecture(network) for name, network in self.networks.items()},
+            "architecture": architecture,
             "prior": asdict(self.prior),
             "data": self.data,
             "method": self.method,
@@ -262,9 +268,8 @@ class GenerativeModel(
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
         """As the mixin's, which gives the address; where the data lies on this machine is not published."""
         public = copy.copy(self)
-        if any(
-            isinstance(value, str) and Path(value).is_absolute() for value in (self.data.get("opened") or {}).values()
-        ):
+        opened = (self.data.get("opened") or {}).values()
+        if any(isinstance(value, str) and Path(value).is_absolute() for value in opened):
             public.data = {name: value for name, value in self.data.items() if name != "opened"}
         address: str = ModelHubMixin.push_to_hub(public, repo_id, **options)
         return address
@@ -350,14 +355,6 @@ def trained_models(
         )
         for index, seed in enumerate(engine.seeds)
     ]
-
-
-def _architecture(network: nn.Module) -> dict[str, Any]:
-    """How to rebuild a network: its config where it is one of ours, else its class alone."""
-    if type(network) in CLASSES.values():
-        config: dict[str, Any] = network.config()  # type: ignore[operator]  # every class of ours has it
-        return config
-    return {"class": f"{type(network).__module__}.{type(network).__qualname__}", "arguments": None}
 
 
 def _as_networks(networks: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:

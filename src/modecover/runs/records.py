@@ -314,21 +314,15 @@ else:
 
 
 class Spent:
-    """Seconds of all starts of a run together, by the clock and of this process on its processor.
+    """Seconds of all starts of a run together; `before` are those of earlier starts, as `seconds` gave them."""
 
-    Args:
-        before: those of earlier starts, as `seconds` gave them.
-    """
+    CLOCKS: ClassVar = {"seconds": time.monotonic, "processor_seconds": time.process_time}
 
     def __init__(self, before: Mapping[str, float]):
-        now = self._now()
-        self._offset = {name: before.get(name, 0.0) - now[name] for name in now}
+        self._offset = {name: before.get(name, 0.0) - clock() for name, clock in self.CLOCKS.items()}
 
     def seconds(self) -> dict[str, float]:
-        return {name: round(now + self._offset[name], 1) for name, now in self._now().items()}
-
-    def _now(self) -> dict[str, float]:
-        return {"seconds": time.monotonic(), "processor_seconds": time.process_time()}
+        return {name: round(clock() + self._offset[name], 1) for name, clock in self.CLOCKS.items()}
 
 
 def circumstances(commit: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,7 @@ from modecover.runs.listener import Listener
 from modecover.runs.loop import Loop
 from modecover.runs.model import GenerativeModel
 from modecover.runs.records import Description, RunFolder
-from modecover.runs.resolve import resolve
-from modecover.runs.settings import MAY_CHANGE, Settings
+from modecover.runs.settings import MAY_CHANGE, Settings, resolve
 
 SLOW_STEP = 10
 """Seconds of a step of which the user is told before it begins."""
@@ -108,7 +108,7 @@ def train(
         data: whatever `open_data` takes: a name, a path, an array, a tensor.
         out: the run folder; None writes nothing.
         preset: one of the method's own presets.
-        protocol: a benchmark protocol of the literature (see `modecover.runs.resolve`), or "none".
+        protocol: a benchmark protocol of the literature (see `modecover.runs.settings`), or "none".
         networks: a preset of networks by name; or your own modules by the method's names, for example
             `{"G": my_generator}`.
         size, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`. Images of a
@@ -157,7 +157,7 @@ def train(
         own=own,
         processes=processes,
         scaling=scaling,
-        progress=lambda done, total: listener.preparing("networks of each seed", done, total),
+        progress=partial(listener.preparing, "networks of each seed"),
     )
     if resolved.accumulate > 1 and any(has_batch_norm(network) for network in engine.networks.values()):
         listener.note(
@@ -179,22 +179,10 @@ def train(
             description = Description(name, dataset.name, dataset.fingerprint, described, dataset.opened)
             folder = stack.enter_context(RunFolder.open(out, description, may_differ=MAY_CHANGE))
         if processes.first:
-            evaluator = evaluator_for(
-                dataset,
-                resolved.evaluate_samples,
-                lambda done, total: listener.preparing("digit classifier for the evaluation", done, total),
-            )
-        loop = Loop(
-            engine=engine,
-            settings=resolved,
-            dataset=dataset,
-            method=name,
-            scaling=scaling,
-            path=Path(out) if out else None,
-            folder=folder,
-            evaluator=evaluator,
-            listener=listener,
-        )
+            progress = partial(listener.preparing, "digit classifier for the evaluation")
+            evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress)
+        path = Path(out) if out else None
+        loop = Loop(engine, resolved, dataset, name, scaling, path, folder, evaluator, listener)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             loop.run()
         run = Run(

@@ -52,8 +52,8 @@ def imbalance(evidence: Evidence) -> Verdict:
     sentence = "The modes that the generator has are weighted like the data's."
     if fires:
         sentence = (
-            f"Modes that the generator has are weighted wrongly: {effect.value:.1%} of its samples are in excess in some "
-            "and lacking in others."
+            f"Modes that the generator has are weighted wrongly: {effect.value:.1%} of its samples are in excess "
+            "somewhere and lacking elsewhere."
         )
     return Verdict("imbalance", fires, effect, unit, null, sentence, {"clusters": float(len(tables[0][0]))})
 

@@ -84,14 +84,10 @@ def odd_rows(evidence: Evidence) -> tuple[tuple[Flags, ...], tuple[Flags, ...]]:
 
 
 def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
-    """For each image the strength of its fine detail over that of its coarse content, both beside its bin's mean.
+    """For each image (n, C, H, W) the strength of its fine detail over that of its coarse content, both beside the mean
+    real image (bins, C, H, W) of the image's bin: `cells`, (n,).
 
     Blur lowers it, noise raises it, and shrinking towards the mean leaves it alone.
-
-    Args:
-        samples: images (n, C, H, W).
-        means: the mean real image of every bin, (bins, C, H, W).
-        cells: the bin of every image, (n,).
     """
     height, width = samples.shape[2:]
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
