@@ -134,7 +134,11 @@ class Evidence:
             others = x[judged] if plain else surface(real.part(judged))
             held = [held_against(among, rows, k=k, memory=memory) for rows in (others, those)]
             cells = regions.cells.of(x), regions.cells.of(y)
-            stand_in, its_cells = as_sharp_as(fake, unchanged := real.part(judged), seed=seed), cells[0][judged]
+            clusters = regions.clusters[cells[0][judged]], regions.clusters[cells[1]]
+            stand_in, its_cells = (
+                as_sharp_as(fake, unchanged := real.part(judged), clusters, seed=seed),
+                cells[0][judged],
+            )
             if stand_in is not unchanged:
                 its_cells = regions.cells.of(chosen(stand_in))
             return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, its_cells, surface, *held)
@@ -171,13 +175,12 @@ class Evidence:
         """In which clusters of the first half there are too few or too many fake rows."""
         self._find_copies(parts, memory)
 
-    def counted(self, stand_ins: list[Integers] | None = None, weights: list[Floats] | None = None) -> list[Counted]:
+    def counted(self, stand_ins: list[Integers] | None = None) -> list[Counted]:
         """What is counted to see missed regions.
 
         Args:
             stand_ins: for each half the cells of its judged rows as a generator that misses nothing would make them;
                 None: with the sharpness of the fake rows.
-            weights: how often it would make each of them.
         """
         return [
             Counted(
@@ -186,7 +189,7 @@ class Evidence:
                 half.fake_cells,
                 half.clusters[0][half.judged] if self.labels is None else self.labels[half.judged],
                 half.stand_in_cells if stand_ins is None else stand_ins[number],
-                None if weights is None else weights[number],
+                half.regions.clusters,
                 self.different,
             )
             for number, half in enumerate(self.halves)

@@ -50,7 +50,8 @@ def excess_share(real: ArrayLike, fake: ArrayLike, *, shares: tuple[float, ...] 
         none = z * (q * (1 - q) * (1 / n + 1 / m)) ** 0.5 / (1 - q)
         value, error = (p - q) / (1 - q), z * sum(spread) ** 0.5 / (1 - q)
         found = Excess(max(0.0, value), max(0.0, value - error), min(1.0, max(0.0, value + error)), float(limit), none)
-        if best is None or (found.low, found.value) > (best.low, best.value):
+        # Where nothing is seen anywhere, the farthest limit says it most precisely.
+        if best is None or (found.low, -found.noise) > (best.low, -best.noise):
             best = found
     assert best is not None, "there are scores to look at"
     return best

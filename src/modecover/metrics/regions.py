@@ -46,8 +46,12 @@ MISSED = 1 / 9
 """A cell is missed where the generator has less than this share of the data's density: what MDGAN calls certain, a
 discriminator of .9, is the same."""
 
-BY_CHANCE = 0.01
-"""The chance, at most, that a cell in which both laws agree has so few fake rows."""
+BY_CHANCE = 0.005
+"""The chance, at most, that a cell has so few fake rows where its cluster is made as evenly as the data's."""
+
+SELDOM = 2 / 9
+"""A cluster that is made with less than this share of its weight may be missed; one with more is made, though seldom,
+and its cells are to be expected as seldom."""
 
 CLUSTERS, MOST_CLUSTERS = 20, 40
 """Clusters where the joins show no modes, and of how many modes they may tell."""
@@ -122,8 +126,8 @@ class Counted:
     stand_in: Integers
     """The cell of each judged row as a generator that misses nothing would make it, (k,): that of the row itself, or of
     the row with the distortion that the fake rows show."""
-    weights: Floats | None = None
-    """How often it would make each of them, (k,); None: equally often."""
+    clusters: Integers
+    """The cluster of each cell, (cells,)."""
     different: float = 1.0
     """The effective number of different fake rows over their number: repeated rows say less."""
 
@@ -168,14 +172,16 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
     votes, lacking, nulls, finest = np.zeros(count), np.zeros(count), [], 0.0
     planted: list[tuple[float, float]] = []
     for division in divisions:
-        cells = 1 + max(int(part.max()) for part in (division.real, division.fake, division.stand_in))
+        cells = len(division.clusters)
         rows, fakes = len(division.judged), len(division.fake) * division.different
-        weights = np.ones(rows) if division.weights is None else division.weights
         # Each row is judged by the others: alone in a cell it says nothing of what to expect there.
         others = np.maximum(np.bincount(division.real, minlength=cells) - 1, 0)
         expected = others / max(rows - 1, 1) * fakes
-        fewest = np.minimum(MISSED * expected, poisson.ppf(BY_CHANCE, expected))
         made = division.different * np.bincount(division.fake, minlength=cells)
+        hoped, there = (np.bincount(division.clusters, counts) for counts in (expected, made))
+        often = np.divide(there, hoped, out=np.ones(len(hoped)), where=hoped > 0)
+        often = np.where(often < SELDOM, 1, np.minimum(often, 1))[division.clusters]
+        fewest = np.minimum(MISSED * expected, poisson.ppf(BY_CHANCE, often * expected))
         votes[division.judged] += (made < fewest)[division.real]
         lacking[division.judged] += (expected - made)[division.real]
         finest = max(finest, 1 / cells)
@@ -184,7 +190,7 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         groups, sizes = np.unique(division.groups, return_counts=True)
         for group in [None, *groups[(sizes >= FEWEST_PLANTED) & (sizes < rows)]]:
             gap = division.groups == group if group is not None else np.zeros(rows, bool)
-            law = np.bincount(division.stand_in[~gap], weights[~gap], minlength=cells)
+            law = np.bincount(division.stand_in[~gap], often[division.stand_in[~gap]], minlength=cells)
             law = law / max(law.sum(), np.finfo(float).tiny)
             counted = (random.poisson(law * fakes) < fewest)[division.real]
             if group is None:
@@ -238,5 +244,5 @@ def missed_mass(real: ArrayLike, fake: ArrayLike, *, labels: npt.ArrayLike | Non
         regions = fit_regions(x[reference], fakes=len(y), seed=derive_seed(seed, "regions", number))
         cells = regions.cells.of(x[judged])
         groups = regions.clusters[cells] if classes is None else classes[judged]
-        divisions.append(Counted(judged, cells, regions.cells.of(y), groups, cells))
+        divisions.append(Counted(judged, cells, regions.cells.of(y), groups, cells, regions.clusters))
     return count_missed(divisions, len(x), seed=derive_seed(seed, "planted gaps"))

@@ -12,7 +12,7 @@ import torch
 
 from modecover.auditing.evidence import Evidence, Half, closeness
 from modecover.auditing.results import Estimate, Flags, Verdict
-from modecover.auditing.sharpness import COARSE_BAND, SMALLEST_SIDE
+from modecover.auditing.sharpness import SMALLEST_SIDE, bin_means
 from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
 from modecover.metrics.excess import excess_share, odds_of
@@ -20,8 +20,8 @@ from modecover.metrics.excess import excess_share, odds_of
 LARGEST_SOUND = 0.01
 """What is let pass: the verdict fires where the interval lies beyond this."""
 
-FINE_BAND = 0.2
-"""Cycles per pixel: above lies fine detail."""
+COARSE_BAND, FINE_BAND = 0.15, 0.2
+"""Spatial frequencies, cycles per pixel: coarse detail lies below the first, fine detail above the second."""
 
 ODD = 0.005
 """Of real rows, that count as odd: where samples are compared otherwise, those beyond are left out."""
@@ -98,12 +98,3 @@ def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
         power = torch.fft.rfft2(torch.from_numpy(block - means[cells[place]])).abs().square().sum(dim=1)
         found.append((power[:, fine].sum(dim=1) / power[:, slow].sum(dim=1).clamp(min=1e-12)).sqrt())
     return np.asarray(torch.cat(found).double().numpy())
-
-
-def bin_means(samples: Samples, cells: Integers, count: int) -> Floats32:
-    """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
-    sums = torch.zeros(count, math.prod(samples.shape[1:]), dtype=torch.float64)
-    for place, block in blocks(samples):
-        sums.index_add_(0, torch.from_numpy(cells[place]), torch.from_numpy(block).flatten(1).double())
-    sizes = torch.from_numpy(np.bincount(cells, minlength=count)).clamp(min=1)
-    return np.asarray((sums / sizes[:, None]).float().numpy()).reshape(count, *samples.shape[1:])

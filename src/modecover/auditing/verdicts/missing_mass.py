@@ -9,7 +9,7 @@ import numpy as np
 
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import Estimate, Verdict
-from modecover.auditing.verdicts.low_quality import bin_means
+from modecover.auditing.sharpness import bin_means
 from modecover.auditing.verdicts.shrink import contracted
 from modecover.metrics.regions import count_missed
 from modecover.random import derive_seed
@@ -20,9 +20,6 @@ LARGEST_SOUND = 0.01
 LEAST_FOUND = 0.1
 """Of planted gaps: where fewer of their rows are found, these features do not show what is missed."""
 
-SELDOM = 2 / 9
-"""A cluster with less than this share of its weight may be missed; one with more is made, though seldom."""
-
 ALIKE = 0.97
 """Ratios of spreads above this are not contracted."""
 
@@ -31,27 +28,18 @@ def missing_mass(evidence: Evidence) -> Verdict:
     """The share of the real mass where the generator does not go, beyond what its contraction empties."""
     missed, unit = evidence.missed, "share of the real mass"
 
-    # A generator that contracts its modes leaves their rims empty, and one that makes a mode seldom leaves some of its
-    # cells empty by chance: neither is a missed mode. So what stands in for a generator that misses nothing has the
-    # fake rows' sharpness, is contracted as much towards the centres of clusters, and makes each cluster as often.
-    contraction = contracted(evidence).value
-    stand_ins, weights = [], []
+    # A generator that contracts its modes leaves their rims empty, which is not a missed mode. So what stands in for a
+    # generator that misses nothing has the fake rows' sharpness, and is contracted as much towards the clusters' means.
+    contraction, stand_ins = contracted(evidence).value, []
     for half in evidence.halves:
-        of_real, of_fake = half.clusters
-        count = half.regions.count
-        own = np.bincount(of_real[half.judged], minlength=count) / len(half.judged)
-        made = np.bincount(of_fake, minlength=count) / len(of_fake)
-        ratio = np.divide(made, own, out=np.ones(count), where=own > 0)
-        ratio[ratio < SELDOM] = 1.0
-        weights.append(ratio[of_real[half.judged]])
-        cells = half.stand_in_cells
+        cells, of_real = half.stand_in_cells, half.clusters[0]
         if contraction < ALIKE:
-            means = bin_means(evidence.real.kept.part(half.reference), of_real[half.reference], count)
+            means = bin_means(evidence.real.kept.part(half.reference), of_real[half.reference], half.regions.count)
             centres = means[of_real[half.judged]]
             cells = half.regions.cells.of(half.features(centres + contraction * (half.stand_in[:] - centres)))
         stand_ins.append(cells)
     seed = derive_seed(evidence.seed, "stand-ins")
-    null = count_missed(evidence.counted(stand_ins, weights), len(evidence.real), seed=seed).null
+    null = count_missed(evidence.counted(stand_ins), len(evidence.real), seed=seed).null
 
     facts = {
         "share before correction": missed.counted,

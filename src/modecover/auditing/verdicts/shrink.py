@@ -44,8 +44,8 @@ def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
     """The fake rows' distance from the centres of clusters over the real rows', with its 95 % interval.
 
     Centres are means of the reference, distances medians (which a few samples off the manifold do not move), and the
-    mean over clusters is geometric, each with the weight of its rows. Real rows have the sharpness of the fake ones,
-    and missed ones do not count.
+    mean over clusters is geometric, each with the weight of its rows. Real rows have the sharpness of the fake ones.
+    Those of missed cells count, too: among them are the rims that a contraction empties.
 
     Args:
         of_real: the judged rows stand on both sides, which gives the range of the ratio where nothing shrinks.
@@ -60,8 +60,7 @@ def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
         of_real_rows, of_fake = half.clusters
         reference, own = coarse(evidence.real.kept.part(half.reference)), of_real_rows[half.reference]
         centres = {cluster: reference[own == cluster].mean(axis=0, dtype=np.float64) for cluster in np.unique(own)}
-        there = ~evidence.missed.flags[half.judged]
-        judged = coarse(half.stand_in)[there], half.regions.clusters[half.stand_in_cells][there]
+        judged = coarse(half.stand_in), half.regions.clusters[half.stand_in_cells]
         sides: list[tuple[Integers, Floats]] = []
         for points, cells in (judged, (fake, of_fake)):
             distances = np.full(len(points), np.nan)
