@@ -10,7 +10,7 @@ from pathlib import Path
 
 from turns import Spread
 
-from modecover.runs.records import hardware, versions
+from modecover.runs import records
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = REPOSITORY / "results" / "bench.md"
@@ -85,7 +85,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def circumstances(rounds: int, others: Mapping[str, str] | None = None, device: str = "cpu") -> str:
     """Date, commit, machine and versions, in one paragraph."""
-    machine, found = hardware(), {**versions(), **(others or {})}
+    known = records.circumstances("commit")
+    machine, found = known["hardware"], {**known["versions"], **(others or {})}
     named = ", ".join(f"{name} {version}" for name, version in found.items() if version and name != "modecover")
     where = f"{machine['processor']}, {machine['cores']} cores"
     if device == "cuda":

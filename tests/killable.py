@@ -12,7 +12,7 @@ import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-IMPORTS = ["modecover.cli.main", "modecover.cli.train", "modecover.cli.progress", "modecover.runs.run"]
+IMPORTS = ["modecover.cli.main", "modecover.cli.train", "modecover.cli.terminal", "modecover.runs.run"]
 IMPORTS += ["modecover.methods.gan", "safetensors.torch", "rich.table", "scipy.optimize", "matplotlib.figure"]
 IMPORTS += ["torch._dynamo"]  # torch imports it, over seconds, where the first optimiser is made
 

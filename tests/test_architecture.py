@@ -24,8 +24,8 @@ SOURCE = REPOSITORY / "src" / "modecover"
 
 NEEDLESS = {"cloudpickle", "dill", "joblib", "pickle", "shelve", "torchvision"}
 HEAVY = {"PIL", "datasets", "huggingface_hub", "matplotlib", "mlxtend", "pandas", "pyarrow", "rich", "scipy", "sklearn"}
-HEAVY_AT_THE_TOP = {("runs/model.py", "huggingface_hub"), ("cli/progress.py", "rich")}
-"""A model file's class inherits from the hub's mixin; and cli/progress.py is itself imported when it is needed."""
+HEAVY_AT_THE_TOP = {("runs/model.py", "huggingface_hub"), ("cli/terminal.py", "rich")}
+"""A model file's class inherits from the hub's mixin; and cli/terminal.py is itself imported when it is needed."""
 
 HARDWARE_WORDS = {"autocast", "backward", "cpu", "cuda", "device", "dtype", "no_grad", "optim", "rank", "to"}
 METHOD_LINES, STEP_LINES = 120, 60
@@ -357,3 +357,12 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="'sample_everything'"):
         _ = modecover.sample_everything
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_takes_of_the_package_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("modecover"):
+            home = importlib.import_module(str(node.module))
+            for name in (alias.name for alias in node.names):
+                assert hasattr(home, name) or importlib.import_module(f"{node.module}.{name}"), f"{node.module}.{name}"

@@ -21,7 +21,7 @@ from modecover.auditing.gates import KNOWN, gate_numbers
 from modecover.auditing.page import page
 from modecover.auditing.run import Audit
 from modecover.auditing.verdicts import NAMES
-from modecover.cli.tables import headline
+from modecover.cli.terminal import headline
 from modecover.errors import UserError
 from modecover.metrics.missing import missing_modes
 

@@ -22,8 +22,7 @@ import modecover
 from modecover.cli import main as command
 from modecover.cli.models import open_again, without_nan
 from modecover.cli.parser import add_flags
-from modecover.cli.progress import Display, by_network
-from modecover.cli.tables import print_evaluation, shown, summary
+from modecover.cli.terminal import Display, by_network, print_evaluation, shown, summary
 from modecover.cli.train import train_parser
 from modecover.data import open_data
 from modecover.errors import UserError
@@ -405,7 +404,7 @@ class Clock:
 
 def display(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[Display, io.StringIO, Clock]:
     clock, text = Clock(), io.StringIO()
-    monkeypatch.setattr("modecover.cli.progress.time.perf_counter", clock)
+    monkeypatch.setattr("modecover.cli.terminal.time.perf_counter", clock)
     return Display(Console(file=text, force_terminal=terminal, width=120)), text, clock
 
 

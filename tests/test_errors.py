@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modecover.cli import main as command
@@ -58,3 +63,13 @@ def test_what_a_sentence_is_about_is_said_once(sentence, told):
     assert str(caught.value) == told
     with pytest.raises(KeyError), about("x"):
         raise KeyError("other errors pass")
+
+
+def test_a_closed_stdout_and_a_locale_of_ascii_are_borne(tmp_path: Path) -> None:
+    np.save(tmp_path / "läufe-模.npy", np.random.default_rng(0).standard_normal((50, 2)))
+    command = f"{sys.executable} -m modecover"
+    plain = {**os.environ, "LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for words, environment in (("list >&-", None), ("data check ./läufe-模.npy", plain)):
+        line = f"{command} {words}"
+        done = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stderr == "", done.stderr

@@ -23,9 +23,10 @@ from modecover.experiments import mixtures
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.report import differs, page, pairs_table, verdict, write_rows
 from modecover.experiments.report import table as lines_of
-from modecover.experiments.runner import _run_arm, choose, read_summary, run_experiment
+from modecover.experiments.runner import _run_arm, choose, run_experiment
 from modecover.files import plain, write_json
 from modecover.runs.listener import Listener
+from modecover.runs.log import with_numbers
 from modecover.runs.run import train
 from modecover.runs.settings import resolve
 
@@ -35,7 +36,7 @@ TINY = {"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64, 
 def test_numbers_that_are_not_finite_come_back_as_numbers(tmp_path: Path) -> None:
     write_json(tmp_path / "summary.json", {"last": [{"kl": math.nan, "modes_any": 0.0}], "seeds": [0]})
     assert json.loads((tmp_path / "summary.json").read_text())["last"][0]["kl"] == "NaN"
-    summary = read_summary(tmp_path)
+    summary = with_numbers(json.loads((tmp_path / "summary.json").read_text()))
     assert math.isnan(summary["last"][0]["kl"])
     assert summary["last"][0]["modes_any"] == 0.0 and summary["seeds"] == [0]
 

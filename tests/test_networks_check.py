@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from modecover import networks
 from modecover.errors import UserError
 from modecover.networks import TwoHeads, accepts_option, check_network
-from modecover.networks.copies import detached_copy
+from modecover.networks.check import detached_copy
 
 IMAGE = (3, 64, 64)
 

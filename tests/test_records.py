@@ -36,12 +36,12 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def start(path: Path, description: Description = RUN, **options: Any) -> bool:
     """Open and close a run folder; whether it was resumed."""
-    with RunFolder.open(path, description, **options) as folder:
+    with RunFolder(path, description, **options) as folder:
         return folder.resumed
 
 
 def test_a_new_folder_describes_itself(tmp_path: Path) -> None:
-    with RunFolder.open(tmp_path / "deep" / "run", RUN) as folder:
+    with RunFolder(tmp_path / "deep" / "run", RUN) as folder:
         run = read_run(folder.path)
         assert not folder.resumed
         assert folder.samples.is_dir() and folder.checkpoints.is_dir() and not folder.model.exists()
@@ -163,7 +163,7 @@ def test_what_killed_starts_left_half_written_goes_and_files_of_others_stay(tmp_
         return [name for name in (*ours, *others) if (tmp_path / name).exists()]
 
     leave()
-    folder = RunFolder.open(tmp_path, RUN)
+    folder = RunFolder(tmp_path, RUN)
     assert left() == others and not any((tmp_path / "checkpoints").iterdir())
     leave()
     folder.close()
@@ -203,7 +203,7 @@ def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the run in `tmp_path`."""
     program = (
         "import sys\nfrom modecover.runs.records import Description, RunFolder\n"
-        f"folder = RunFolder.open(sys.argv[1], Description('gan', 'ring', 'abc', {SETTINGS!r}))\n"
+        f"folder = RunFolder(sys.argv[1], Description('gan', 'ring', 'abc', {SETTINGS!r}))\n"
         "print('held', flush=True)\nsys.stdin.read()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(records.__file__).resolve().parents[2])}
@@ -232,11 +232,11 @@ def test_a_folder_in_use_is_refused_until_its_process_is_killed(
 
 
 def test_one_process_cannot_open_a_folder_twice(tmp_path: Path) -> None:
-    with RunFolder.open(tmp_path, RUN) as folder:
+    with RunFolder(tmp_path, RUN) as folder:
         with pytest.raises(UserError, match="this very process"):
             start(tmp_path / "." / "x" / "..")
         folder.close()
-        with RunFolder.open(tmp_path, RUN):
+        with RunFolder(tmp_path, RUN):
             folder.close()  # closing twice does no harm, not even to the folder's next holder
             with pytest.raises(UserError, match="this very process"):
                 start(tmp_path)
@@ -292,7 +292,7 @@ def write_log(folder: Path, *, torn: str = "") -> Path:
 @pytest.mark.parametrize("torn", ["", '{"step": 16, "x"', "\0\0\0\0"])
 def test_resuming_drops_later_and_torn_lines(tmp_path: Path, torn: str) -> None:
     path = write_log(tmp_path, torn=torn)
-    with RunFolder.open(tmp_path / "run", RUN) as folder:
+    with RunFolder(tmp_path / "run", RUN) as folder:
         path = path.rename(folder.path / "log.jsonl")
         folder.open_logs(5)
         folder.write({"step": 6})

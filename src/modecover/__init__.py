@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random
     from modecover.auditing.run import Audit, audit
-    from modecover.cli.progress import Display
+    from modecover.cli.terminal import Display
     from modecover.data import open_data
     from modecover.errors import UserError
     from modecover.interventions import InterventionLoss
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Audit": "modecover.auditing.run",
-    "Display": "modecover.cli.progress",
+    "Display": "modecover.cli.terminal",
     "GenerativeModel": "modecover.runs.model",
     "InterventionLoss": "modecover.interventions",
     "Method": "modecover.methods.base",

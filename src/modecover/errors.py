@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST = 1000
-"""Characters of a sentence, at most: it may quote a name, a value or a list that has no end."""
+LONGEST = 1000  # characters of a sentence, at most: it may quote a name, a value or a list that has no end
 
 
 class UserError(ValueError):

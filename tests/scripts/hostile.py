@@ -47,7 +47,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg"}
 """Set before anything heavy is imported."""
 
-IMPORTS = ["modecover.cli.main", "modecover.cli.train", "modecover.cli.progress", "modecover.runs.run"]
+IMPORTS = ["modecover.cli.main", "modecover.cli.train", "modecover.cli.terminal", "modecover.runs.run"]
 IMPORTS += ["modecover.cli.audit", "modecover.auditing.run", "modecover.cli.models", "modecover.pictures.saving"]
 IMPORTS += ["modecover.methods.gan", "safetensors.torch", "rich.table", "scipy.optimize", "matplotlib.figure"]
 IMPORTS += ["torch._dynamo", "PIL.Image", "pyarrow.parquet", "datasets", "modecover.experiments"]

@@ -66,8 +66,7 @@ def run(words: list[str]) -> int:
 
     from modecover.auditing.gates import check_gates, parse_gate, require_possible
     from modecover.auditing.run import audit
-    from modecover.cli.progress import Display
-    from modecover.cli.tables import print_audit
+    from modecover.cli.terminal import Display, print_audit
     from modecover.files import require_writable
 
     # Thresholds are read, and places tried, before the work is done.

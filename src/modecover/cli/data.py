@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modecover.cli.parser import DATA_FLAGS, SOURCES, Parser, add_optional, as_flags, known, take_data_options
 from modecover.errors import UserError, printable
-
-if TYPE_CHECKING:
-    from modecover.data import Dataset, DataSummary
 
 COORDINATES, NUMBERS = 32, 8
 """At most: coordinates of points, and means and deviations, that are told one by one."""
@@ -26,7 +22,7 @@ def run(words: list[str]) -> int:
     add_optional(parser.add_argument_group("opening the data"), DATA_FLAGS)
     given = vars(parser.parse(words[1:] if words[:1] == ["check"] else words or ["--help"]))
 
-    from modecover.cli.progress import Display
+    from modecover.cli.terminal import Display
     from modecover.data import StreamedImages, check, open_data
     from modecover.pictures.saving import can_be_drawn, save_picture
 
@@ -41,18 +37,7 @@ def run(words: list[str]) -> int:
         summary = check(dataset, samples=2048 if len(dataset.shape) == 1 else 64)
     if out is not None and not can_be_drawn(dataset.shape):
         raise UserError(f"--out is {out}: {summary.name} has no picture; only images and points of the plane have.")
-    lines = rows(summary, dataset)
-    if out is not None:
-        drawn = save_picture(summary.samples, out, title=summary.name, mixture=dataset.mixture)
-        lines.append(("picture", printable(drawn)))
-    width = max(len(name) for name, _ in lines)
-    for name, text in lines:
-        print(f"{name:{width}}  {text}")
-    return 0
-
-
-def rows(summary: DataSummary, dataset: Dataset) -> list[tuple[str, str]]:
-    """The lines of the report: name and text."""
+    # The lines of the report: name and text.
     sample = "x".join(map(str, summary.shape))
     kind = {1: f"points of {sample} coordinates", 3: f"images, {sample} (channels x height x width)"}
     span = "{:.4g} to {:.4g}".format(*summary.range)
@@ -79,4 +64,11 @@ def rows(summary: DataSummary, dataset: Dataset) -> list[tuple[str, str]]:
             lines.append(("coordinate", f"{name}: {low:.4g} to {high:.4g}, mean {mean:.4g}, std {std:.4g}"))
         if len(facts) > COORDINATES:
             lines.append(("coordinate", f"... ({len(facts):,} in all)"))
-    return lines + [("note", as_flags(note)) for note in dataset.notes]
+    lines += [("note", as_flags(note)) for note in dataset.notes]
+    if out is not None:
+        drawn = save_picture(summary.samples, out, title=summary.name, mixture=dataset.mixture)
+        lines.append(("picture", printable(drawn)))
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:{width}}  {text}")
+    return 0

@@ -21,15 +21,16 @@ def run_reproduce(words: list[str]) -> int:
     given = parser.parse(words)
     chosen = experiments.get(given.name)
 
-    from modecover.cli.progress import Display
+    from modecover.cli.terminal import Display
     from modecover.experiments.report import page, write_rows
-    from modecover.experiments.runner import run_experiment
+    from modecover.experiments.runner import require_workers, run_experiment
     from modecover.files import require_writable
 
     for flag, folder in (("--out", Path(given.out)), ("--results", Path(given.results))):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{flag} is {folder}, which is a file: give a folder.")
     place = Path(given.results) / f"{chosen.name}.md"
+    require_workers(given.workers)
     require_writable(place)  # before the work
     arms = sum(len(table.arms) for table in chosen.tables)
     print(f"{chosen.question} {arms} arms on {', '.join(dict.fromkeys(table.data for table in chosen.tables))}.")
@@ -50,8 +51,7 @@ def run_demo(words: list[str]) -> int:
     given = parser.parse(words)
 
     from modecover.cli.process import own_command
-    from modecover.cli.progress import Display
-    from modecover.cli.tables import print_evaluation
+    from modecover.cli.terminal import Display, print_evaluation
     from modecover.experiments.demo import EXPERIMENT, FIRST_IMAGES, demo
 
     print(f"{EXPERIMENT.question} {EXPERIMENT.tables[0].settings['seeds']} seeds of each, as one program.")

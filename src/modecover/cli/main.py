@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code = _dispatch(words)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed, as by `modecover list >&-`
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # `modecover list | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,8 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: Sequence[str]) -> int:
-    for word in words:  # none is a file's name, or anything else, with these in it
-        if "\0" in word or word != word.encode(errors="ignore").decode():
+    for word in words:  # none is a file's name, or anything else, with these in it; under any locale
+        try:
+            sound = "\0" not in os.fsencode(word).decode()
+        except UnicodeError:
+            sound = False
+        if not sound:
             raise UserError(f"The word {shown(word)} holds a NUL or bytes that are not UTF-8: rename the file.")
     if words and not words[0].startswith("-"):
         module, _, function = COMMANDS[known(words[0], COMMANDS, "command", "modecover --help")][0].partition(":")

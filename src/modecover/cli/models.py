@@ -83,10 +83,11 @@ def run_evaluate(words: list[str]) -> int:
 
     from modecover.auditing.inputs import FEWEST
     from modecover.auditing.run import audit
-    from modecover.cli.progress import Display
-    from modecover.cli.tables import print_audit, print_audits, print_evaluation
+    from modecover.cli.terminal import Display, print_audit, print_audits, print_evaluation
+    from modecover.data.files import require_name
     from modecover.files import require_writable
     from modecover.runs.evaluation import evaluator_for
+    from modecover.runs.model import load
 
     # Everything that can be refused is refused before the work.
     samples: int | None = given.samples
@@ -97,7 +98,12 @@ def run_evaluate(words: list[str]) -> int:
         raise UserError(
             f"{given.model} is no run, whose data could be opened again: say with --data what to compare with."
         )
-    models = load_all(given.model)
+    # The model in that place, or those of all seeds of a run, each by the seed it was trained with.
+    require_name(given.model)
+    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(given.model).glob("model/seed-*")]
+    seeds = sorted(int(match[1]) for match in found if match)
+    loaded = [load(given.model, seed=seed) for seed in seeds] or [load(given.model)]
+    models = {f"seed {model.training_facts.get('seed', number)}": model for number, model in enumerate(loaded)}
     dataset = open_again(next(iter(models.values())), given.data, take_data_options(vars(given)))
     with Display() as display:
         evaluator = evaluator_for(dataset, samples, partial(display.preparing, "digit classifier for the evaluation"))
@@ -155,25 +161,10 @@ def without_nan(value: Any) -> Any:
     return None if value != value else value
 
 
-def load_all(place: str) -> dict[str, GenerativeModel]:
-    """The model in `place`, or the models of all its seeds, each by the seed it was trained with."""
-    from modecover.data.files import require_name
-    from modecover.runs.model import load
-
-    require_name(place)
-    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(place).glob("model/seed-*")]
-    seeds = sorted(int(match[1]) for match in found if match)
-    models = [load(place, seed=seed) for seed in seeds] or [load(place)]
-    return {f"seed {model.training_facts.get('seed', number)}": model for number, model in enumerate(models)}
-
-
 def open_again(model: GenerativeModel, source: str | None, options: dict[str, Any]) -> Dataset:
     """The data that `model` was trained on, opened as it was then but for `options`; or `source`, where one is given.
-
-    Raises:
-        UserError: the data cannot be opened again, or its samples are of another shape than the model's.
-    """
-    from modecover.cli.progress import Display
+    Raises `UserError` where they cannot be opened again, or samples are of another shape than the model's."""
+    from modecover.cli.terminal import Display
     from modecover.data import open_data
 
     name, opening = model.data.get("name", "data"), model.data.get("opened")

@@ -138,10 +138,8 @@ def field_docs(settings: type) -> dict[str, str]:
 
 
 def converter(hint: Any) -> tuple[Convert, str]:
-    """How a flag of this type reads its word, and what help shows in the word's place.
-
-    Types: int, float, str, `Literal` of strings, tuples of one type (`1,2,3`), and each of these or None (`none`).
-    """
+    """How a flag of this type reads its word, and what help shows in the word's place: of int, float, str, `Literal` of
+    strings, tuples of one type (`1,2,3`), and each of these or None (`none`)."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType) and type(None) in arguments:
         convert, metavar = converter(Union[tuple(a for a in arguments if a is not type(None))])  # noqa: UP007
@@ -264,10 +262,7 @@ def take_data_options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_flags(sentence: str) -> str:
-    """A sentence that names options as Python writes them (size=32, key='a', device=cuda), for a command line.
-
-    Options are those of `open_data` and the settings of training.
-    """
+    """A sentence that names options of `open_data` or settings as Python writes them (size=32), for a command line."""
     if "=" not in sentence:  # most sentences: nothing has to be loaded for them
         return sentence
     from modecover.runs.settings import Settings

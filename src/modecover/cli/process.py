@@ -22,10 +22,8 @@ def prepare() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Freed memory shall be kept for the next step, which asks for the same again, and not go through the system.
-
-    Does nothing where the C library is another than glibc, or where the user has settings of his own for it.
-    """
+    """Keep freed memory for the next step, which asks for the same again: where the C library is glibc, and the user
+    has no settings of his own for it."""
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return
     import ctypes

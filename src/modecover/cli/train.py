@@ -49,8 +49,7 @@ def run(words: list[str]) -> int:
         return 0
     out = out or f"runs/{name}-{re.sub(r'[^a-zA-Z0-9.]+', '-', os.path.basename(source.rstrip('/'))).strip('-.')}"
 
-    from modecover.cli.progress import Display
-    from modecover.cli.tables import print_evaluation
+    from modecover.cli.terminal import Display, print_evaluation
     from modecover.engine.finite import NonFiniteError
     from modecover.runs.listener import Listener
     from modecover.runs.run import train
@@ -116,7 +115,7 @@ def dry_run(name: str, data: str, given: dict[str, Any]) -> None:
     """Print what `train` would do at each step, after doing a few; nothing is kept."""
     import torch
 
-    from modecover.cli.progress import Display, duration
+    from modecover.cli.terminal import Display, duration
     from modecover.engine.processes import choose_device
     from modecover.runs.build import build_engine
     from modecover.runs.run import open_for_networks

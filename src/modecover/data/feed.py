@@ -31,10 +31,9 @@ class Feed:
     minibatch, laid together, are the minibatch: all of it bitwise.
 
     Args:
-        dataset: what to feed; it is moved to `device`.
+        dataset: what to feed; it is moved to `device`, where the rows are given out.
         batch: rows of a whole minibatch of one seed. Raises `UserError` where the set has fewer samples.
-        seeds: the seeds of the runs stacked in this program, in row order.
-        device: where the rows are given out.
+        seeds: those of the runs stacked in this program, in row order.
         workers: processes that read streamed images ahead, for each part that is asked for; other sets need none.
         scaling: of points: rows are given standardised.
     """

@@ -104,8 +104,11 @@ def read_array_file(path: Path, asked: Asked) -> tuple[Array, Array | None]:
     else:
         is_idx = path.suffix != ".npy"
         asked.require_nameless(of_split=is_idx)
-        labels = _idx_labels(path) if is_idx and asked.label_key != NO_LABELS else None
-        for place in filter(None, (path, labels)):
+        # Beside an idx file of images stands one of labels.
+        name = re.sub(r"idx\d", "idx1", path.name.removesuffix(".gz").replace("images", "labels"))
+        wanted = is_idx and asked.label_key != NO_LABELS and "labels" in name
+        beside = [path.with_name(name + ending) for ending in ("", ".gz")] if wanted else []
+        for place in (path, *[labels for labels in beside if labels != path and labels.is_file()][:1]):
             stored = place.stat().st_size
             with undamaged(), open(place, "rb") as plain:
                 folded = is_idx and plain.read(2) == b"\x1f\x8b"
@@ -214,13 +217,6 @@ def require_unfolded(count: int, stored: int, limit: int) -> None:
             f"it unfolds from {readable(stored)} to {readable(count)}, more than the {readable(limit)} that "
             f"memory_limit allows; if it is to be trusted, say memory_limit='{count // 10**9 + 1}GB'."
         )
-
-
-def _idx_labels(images: Path) -> Path | None:
-    """The file of labels that stands beside an idx file of images."""
-    name = re.sub(r"idx\d", "idx1", images.name.removesuffix(".gz").replace("images", "labels"))
-    beside = [images.with_name(name + ending) for ending in ("", ".gz")] if "labels" in name else []
-    return next((path for path in beside if path != images and path.is_file()), None)
 
 
 def find_mnist(folder: Path, split: str) -> Path | None:

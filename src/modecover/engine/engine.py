@@ -19,19 +19,16 @@ from torch import Tensor
 from modecover import random
 from modecover.engine.finite import FiniteWatch, NotFinite
 from modecover.engine.handle import ForwardOptions, Handle
+from modecover.engine.stacked_layers import is_spectral
 from modecover.engine.state import TrainingState
 from modecover.engine.updates import Gradients, Updater
 from modecover.engine.whole_batches import WholeBatches
 from modecover.errors import UserError
-from modecover.networks.spectral import is_spectral
 
 
 class Engine(TrainingState):
-    """Runs one method on its networks, step after step.
-
-    Attributes:
-        terms: the loss terms of the last step, "network/term", each a scalar.
-    """
+    """Runs one method on its networks, step after step; `terms` are the loss terms of the last step, "network/term",
+    each a scalar."""
 
     def __post_init__(self) -> None:
         options, processes = self.options, self.processes
@@ -66,11 +63,8 @@ class Engine(TrainingState):
         self._words: list[str] = []
 
     def step(self) -> None:
-        """One step of the method: all its updates.
-
-        Raises:
-            NonFiniteError: a loss or gradient is not finite; no network has moved on it.
-        """
+        """One step of the method: all its updates. Raises `NonFiniteError` where a loss or gradient is not finite; no
+        network has moved on it."""
         with self.next_step():
             self.compute()
 
@@ -178,10 +172,8 @@ class Engine(TrainingState):
         self._finite.check()
 
     def losses(self) -> dict[str, float]:
-        """The named terms of the last step, "network/term": means over seeds, micro-batches and processes.
-
-        Several updates of one network in a step show the last one. Every process must ask.
-        """
+        """The named terms of the last step, "network/term", of several updates of one network the last: means over
+        seeds, micro-batches and processes, every one of which must ask."""
         if not self.terms:
             return {}
         values = [torch.stack(list(self.terms.values()))]

@@ -116,11 +116,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device of that name; "auto" is this process's GPU where there is one, else the CPU.
-
-    Raises:
-        UserError: there is no such device here.
-    """
+    """The device of that name; "auto" is this process's GPU where there is one, else the CPU. Raises `UserError` where
+    there is no such device here."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda":

@@ -1,11 +1,10 @@
 """Steps by replay: a step is traced once, and from then on its operations alone are run, not what found them out.
 
-A step of these methods is hundreds of small operations. Finding out which they are (modules, autograd, the optimisers'
-bookkeeping) takes longer than doing them, and the answer is the same at every step. On a CPU torch's own tracer writes
-them down below autograd, and the list is run as it stands, on the same weights, optimiser states and generators: the
-same numbers, bit for bit. On a GPU a CUDA graph holds them. What changes from step to step reaches both through tensors
-that they read: minibatches are inputs, learning rates and noise levels lie in fixed places, generators are put at the
-step before it runs. The step knows nothing of it.
+A step of these methods is hundreds of small operations, and finding out which they are takes longer than doing them.
+On a CPU torch's own tracer writes them down below autograd, and the list is run as it stands, on the same weights,
+optimiser states and generators: the same numbers, bit for bit. On a GPU a CUDA graph holds them. What changes from step
+to step reaches both through tensors that they read: minibatches are inputs, learning rates and noise levels lie in
+fixed places, generators are put at the step before it runs.
 """
 
 from __future__ import annotations
@@ -37,11 +36,8 @@ def stepper(engine: Engine, *, capture: bool = False) -> Callable[[], None]:
 
 
 def traceable(engine: Engine) -> bool:
-    """Whether every step of this engine does the same operations on the same tensors.
-
-    That is known of modecover's methods with modecover's networks. Convolutions are left alone: they take so long that
-    nothing would be gained.
-    """
+    """Whether every step does the same operations on the same tensors, as modecover's own methods and networks do.
+    Convolutions are left alone: they take so long that nothing would be gained."""
     one = engine.device.type == "cpu" and engine.processes.count == 1
     networks = engine.networks.values()
     small = not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for network in networks for m in network.modules())

@@ -13,22 +13,16 @@ _POINT = re.compile(r"(?P<at>[^:~]+)(?P<how>[:~])(?P<value>[^:~]+)")
 
 @dataclass(frozen=True)
 class Schedule:
-    """A value for each fraction t in [0, 1] of training.
-
-    Attributes:
-        points: (fraction, value, ramp): from that fraction on the value holds; with `ramp` the value is reached
-            on a straight line from the point before.
-    """
+    """A value for each fraction t in [0, 1] of training."""
 
     points: tuple[tuple[float, float, bool], ...]
+    """(fraction, value, ramp): from there on the value holds; with `ramp` a straight line from the point before leads
+    to it."""
 
     @classmethod
     def parse(cls, text: str, name: str = "schedule") -> Schedule:
         """Read `0.5`, `0:0.05,0.25:0.01` (steps) or `0.5:1,1~0` (`~`: a straight line from the point before).
-
-        Raises:
-            UserError: where the text is not of that form, fractions do not rise, or a value is negative.
-        """
+        Raises `UserError` where the text is not of that form, fractions do not rise, or a value is negative."""
         if re.fullmatch(r"[^:~,]+", text):
             text = f"0:{text}"
         points = []

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from modecover.engine.stacked_layers import BATCHED, alike, take
 from modecover.errors import UserError
-from modecover.networks.copies import detached_copy
+from modecover.networks.check import detached_copy
 
 
 class Stacked(nn.Module):
@@ -134,22 +134,15 @@ _STEADY = {*BATCHED.values(), *(each for each in vars(nn).values() if isinstance
 
 
 def batchable(network: nn.Module) -> bool:
-    """Whether every layer has a batched form and every `forward` treats rows alike.
-
-    That is known of torch's layers listed here and of modecover's own networks; every tensor must belong to one layer
-    with a batched form.
-    """
+    """Whether every `forward` is known to treat rows alike, and each tensor is of one layer with a batched form."""
     kinds = (network.named_modules, network.named_parameters, network.named_buffers)
     tied = any(len(list(named())) < len(list(named(remove_duplicate=False))) for named in kinds)
     return not tied and all(_is_untouched(m) and _treats_rows_alike(m) for m in network.modules())
 
 
 def is_steady(network: nn.Module) -> bool:
-    """Whether every forward of the network in a mode does the same operations, whatever values it is given.
-
-    That is known of torch's own layers and of those that say of themselves how they treat rows; nothing may hang on
-    them, and gradients then flow as autograd says.
-    """
+    """Whether every forward in a mode does the same operations, whatever the values: known of torch's own layers and of
+    those that say how they treat rows, where nothing hangs on them."""
     modules = state_owner(network).modules()
     return all(_is_untouched(m) and ("row_wise" in vars(type(m)) or type(m) in _STEADY) for m in modules)
 

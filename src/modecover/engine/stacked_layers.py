@@ -8,16 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modecover.networks import convolutions
+from modecover.networks.convolutions import DoublingConv2d, FirstConv2d, HalvingConv2d, LastConv2d
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
 
 
 def take(target: nn.Module, layers: Sequence[nn.Module], stacks: dict[Tensor, Tensor] | None = None) -> None:
-    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None.
-
-    `stacks` remembers the stack that each tensor of the first layer went into.
-    """
+    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None; `stacks` remembers the stack
+    that each tensor of the first layer went into."""
     stacks = {} if stacks is None else stacks
     for kind in ("_parameters", "_buffers"):
         tables = [getattr(layer, kind) for layer in layers]
@@ -66,8 +64,8 @@ class _StackedConv(_StackedLayer):
         first = layers[0]
         self.options = {name: getattr(first, name) for name in ("stride", "padding", "dilation", "groups")}
         self.function: Callable[..., Tensor] = F.conv2d
-        if type(first) in convolutions.FUNCTIONS:
-            self.function, self.options = convolutions.FUNCTIONS[type(first)], {}
+        if isinstance(first, HalvingConv2d | DoublingConv2d | FirstConv2d | LastConv2d):
+            self.function, self.options = first.convolve, {}
         elif isinstance(first, nn.ConvTranspose2d):
             self.options["output_padding"] = first.output_padding
             self.function = F.conv_transpose2d
@@ -76,14 +74,6 @@ class _StackedConv(_StackedLayer):
         biases: Sequence[Tensor | None] = [None] * self.seeds if self.bias is None else list(self.bias)
         chunks = zip(x.chunk(self.seeds), self.used_weight(), biases, strict=True)
         return torch.cat([self.function(rows, weight, bias, **self.options) for rows, weight, bias in chunks])
-
-
-class _StackedSpectralLinear(_StackedLinear):
-    pass
-
-
-class _StackedSpectralConv(_StackedConv):
-    pass
 
 
 class _StackedBatchNorm(_StackedLayer):
@@ -121,13 +111,15 @@ class _StackedAffine(_StackedLayer):
         return torch.addcmul(self.bias[:, None], rows, self.weight[:, None]).flatten(0, 1)
 
 
+def is_spectral(module: nn.Module) -> bool:
+    """Whether this is a layer with spectral normalisation, alone or stacked, and moves its buffer `u` in training."""
+    return isinstance(module, SpectralLinear | SpectralConv2d | _StackedLayer) and "u" in module._buffers
+
+
 BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
-    nn.Linear: _StackedLinear,
-    nn.Conv2d: _StackedConv,
-    nn.ConvTranspose2d: _StackedConv,
-    **dict.fromkeys(convolutions.FUNCTIONS, _StackedConv),
-    SpectralLinear: _StackedSpectralLinear,
-    SpectralConv2d: _StackedSpectralConv,
+    **dict.fromkeys((nn.Linear, SpectralLinear), _StackedLinear),
+    **dict.fromkeys((nn.Conv2d, HalvingConv2d, LastConv2d, SpectralConv2d), _StackedConv),
+    **dict.fromkeys((nn.ConvTranspose2d, DoublingConv2d, FirstConv2d), _StackedConv),
     nn.BatchNorm1d: _StackedBatchNorm,
     nn.BatchNorm2d: _StackedBatchNorm,
     SplitBatchNorm: _StackedSplitBatchNorm,

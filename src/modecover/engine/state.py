@@ -23,12 +23,8 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Prior:
-    """The law of the latent noise.
-
-    Attributes:
-        dimension: d.
-        law: "normal" N(0, I), "uniform" on [-1, 1]^d or "uniform01" on [0, 1]^d.
-    """
+    """The law of the latent noise in R^d, d = `dimension`: "normal" N(0, I), "uniform" on [-1, 1]^d or "uniform01" on
+    [0, 1]^d."""
 
     dimension: int
     law: str = "normal"
@@ -71,9 +67,8 @@ class Averages:
     At step n the decay is at most (1 + n) / (10 + n): else a short run's average would be mostly its first weights.
 
     Args:
-        networks: by name; averages begin at their present state.
+        networks: by name, on `device`; averages begin at their present state.
         decay: in [0, 1); at 0 no average is kept.
-        device: where the networks are.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], decay: float, device: torch.device):
@@ -122,10 +117,7 @@ class TrainingState:
         method: what to train with.
         networks: a module for each name in `method.roles()`, stacked where there are several seeds.
         optimizers: one for each network, over all its parameters; learning rates are scaled by the schedule.
-        data: minibatches by number.
-        prior: the law of the latent noise.
-        seeds: the seeds stacked in the program, in row order.
-        device: where the networks are.
+        seeds: those stacked in the program, in row order.
         processes: that train them together; all begin with the first one's tensors.
 
     Attributes:
@@ -188,10 +180,8 @@ class TrainingState:
                 module.training = mode
 
     def sample(self, count: int, *, average: bool = False, key: str = "samples", chunk: int = 512) -> Tensor:
-        """`count` samples of every seed, shape (S, count, *shape), from noise that is fixed by (seed, key).
-
-        Call it within `evaluating()`.
-        """
+        """`count` samples of every seed, shape (S, count, *shape), from noise fixed by (seed, key); to be called
+        within `evaluating()`."""
         name = next(n for n, role in self.method.roles().items() if role == "generator")
         generators = [torch.Generator(self.device).manual_seed(random.derive_seed(s, key)) for s in self.seeds]
         network = self.networks[name]

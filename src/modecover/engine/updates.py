@@ -32,11 +32,7 @@ class Gradients:
         return [gradient for gradient in self.gradients if gradient is not None]
 
     def add(self, more: Sequence[Tensor | None]) -> None:
-        """Add the gradients of a micro-batch.
-
-        Raises:
-            RuntimeError: the loss depends on none of the parameters.
-        """
+        """Add the gradients of a micro-batch; `RuntimeError` where the loss depends on none of the parameters."""
         if all(gradient is None for gradient in more):
             raise RuntimeError(f"the loss yielded with {self.names} does not depend on its weights")
         for i, gradient in enumerate(more):

@@ -19,11 +19,8 @@ from modecover.engine.processes import Processes
 
 
 class WholeBatches(TorchFunctionMode):
-    """Within the block, batch norm in training mode normalises by mean and variance over all processes' rows.
-
-    Every process has as many rows and the same layers in the same order. Scripted modules, which do not call Python's
-    functions, keep the statistics of their own rows.
-    """
+    """Within the block, batch norm in training mode normalises over all processes' rows: of each as many, through the
+    same layers. Scripted modules, which do not call Python's functions, keep the statistics of their own rows."""
 
     def __init__(self, processes: Processes):
         super().__init__()
@@ -51,9 +48,7 @@ def batch_norm(
     """`torch.nn.functional.batch_norm` of the rows (B, features, ...) of all processes; this process's rows of it.
 
     The variance is taken around the common mean: from the mean of squares it would lose the digits of large means.
-
-    Raises:
-        ValueError: all processes together have one value for each feature, so that there is no variance.
+    Raises `ValueError` where all processes together have one value for each feature, so that there is no variance.
     """
     if not training:
         return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)

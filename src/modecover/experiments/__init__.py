@@ -1,19 +1,15 @@
 """Declared runs: what is compared, on which data, with which settings; and the one way they are all run.
 
-A file of this folder that has an `EXPERIMENT` declares one: nothing else names it. `names()` lists them, `get(name)`
-gives one.
+A file of this folder that has an `EXPERIMENT` declares one: nothing else names it.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING
 
 from modecover.errors import UserError
-
-if TYPE_CHECKING:
-    from modecover.experiments.declared import Experiment
+from modecover.experiments.declared import Experiment
 
 
 def names() -> list[str]:
@@ -22,11 +18,7 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Experiment:
-    """The experiment of that name.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The experiment of that name; `UserError` where there is none."""
     found = _declared()
     if name not in found:
         raise UserError(f"There is no experiment {name!r}: choose one of {', '.join(found)}.")

@@ -15,7 +15,7 @@ class Arm:
     Attributes:
         label: names it within its table.
         method: what it trains with.
-        settings: before those that the whole table shares.
+        settings: its own, before those that the whole table shares.
         candidates: settings that a search chooses among before the table is run; none: `settings` as they are.
         published: what papers print for it, with the source; None: the table has no such column, unless for others.
     """
@@ -49,10 +49,9 @@ class Result:
     """What one arm came to.
 
     Attributes:
-        arm, folder: with the settings chosen for it, and that of its run.
-        summary: that run's summary (see `summary.json`); empty where the run broke off.
+        arm, folder, table: with the settings chosen for it; that of its run; the name of its table.
+        summary: that run's `summary.json`; empty where the run broke off.
         broken: why it broke off, where a loss or a gradient became infinite or NaN.
-        table: the name of its table.
     """
 
     arm: Arm

@@ -27,11 +27,8 @@ FIRST_IMAGES = "train lsgan --data digits --size 32 --width 16 --lr 1e-3 --minut
 def demo(out: Path, listener: Listener) -> tuple[list[Result], Path]:
     """Run the experiment below `out`, or what is missing of it, and draw target, GAN and IVGAN, every seed.
 
-    Returns:
-        The result of each arm, and the file of the picture.
-
-    Raises:
-        UserError: an arm was refused, was stopped or broke off; the other is kept.
+    Returns the result of each arm, and the picture's file. Raises `UserError` where an arm was refused, was stopped or
+    broke off; the other is kept.
     """
     (results,) = run_experiment(EXPERIMENT, out, listener)
     for result in results:

@@ -29,10 +29,7 @@ BUDGET = len(LEARNING)  # candidates for each method and set
 
 def _entry(label: str, method: str, *variants: Mapping[str, Any], **published: str) -> tuple[Arm, Mapping[str, str]]:
     """A method with `BUDGET` candidates, and what is published of it by set: "modes / HQ %", with the source.
-
-    Args:
-        variants: values of its own weights to choose among; more of them leave fewer learning settings.
-    """
+    `variants`: values of its own weights to choose among; more of them leave fewer learning settings."""
     own = variants or ({},)
     candidates = tuple({**learning, **variant} for learning in LEARNING[: BUDGET // len(own)] for variant in own)
     return Arm(label, method, candidates=candidates), published
@@ -69,10 +66,8 @@ TABLE: Mapping[str, Any] = {"seeds": 8, "seed": 0, "steps": 8_000, "sample_every
 
 
 def _set(name: str, data: str, protocol: str, prior: str = "normal") -> Table:
-    """A set with the protocol whose networks and evaluation it is run under, and the prior that all methods have.
-
-    With a uniform prior not those methods whose KL is to N(0, I).
-    """
+    """A set with the protocol whose networks and evaluation it is run under, and the prior that all methods have; with
+    a uniform one not those methods whose KL is to N(0, I)."""
     entries = [e for e in ENTRIES if prior == "normal" or not registry.get(e[0].method)().normal_prior]
     arms = tuple(replace(arm, published=published.get(name, "")) for arm, published in entries)
     return Table(name, data, {"protocol": protocol, "prior": prior, **TABLE}, arms)
@@ -96,11 +91,8 @@ GRID_BATCH = 512
 
 
 def _larger(place: str, gamma: float, **own: Any) -> Table:
-    """A plain GAN and the method that loses the fewest modes, with networks that have room for all of them.
-
-    Args:
-        gamma: R3GAN's; it goes with the square of the distance between modes.
-    """
+    """A plain GAN and the method that loses the fewest modes, with networks that have room for all of them; R3GAN's
+    `gamma` goes with the square of the distance between modes."""
     arms = (Arm("GAN", "gan"), Arm("R3GAN", "r3gan", {"gamma": gamma, "beta2": 0.9}))
     settings = {"protocol": "ldmgan", **TABLE, **LARGER, **own}
     return Table(f"{place}-larger", f"{place}-ldmgan", settings, arms)

@@ -19,7 +19,6 @@ from dataclasses import replace
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Any
 
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment, Result, Table
@@ -47,8 +46,7 @@ def run_experiment(
     Raises:
         UserError: an arm was refused or stopped; the others are kept.
     """
-    if workers is not None and workers < 1:
-        raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
+    require_workers(workers)
     tables = experiment.tables
     searches = []
     for table in tables:
@@ -85,6 +83,12 @@ def choose(results: Sequence[Result]) -> Result:
     return max(results, key=merit)
 
 
+def require_workers(workers: int | None) -> None:
+    """Refuse fewer arms at a time than one, by a `UserError`."""
+    if workers is not None and workers < 1:
+        raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
+
+
 def _run_tables(tables: Sequence[Table], out: Path, listener: Listener, workers: int | None) -> list[list[Result]]:
     """Run all arms of all tables, in processes of their own, and tell the listener of the steps of all together."""
     count = sum(len(table.arms) for table in tables)
@@ -118,11 +122,6 @@ def _stand_apart() -> None:
     """Leave the terminal's process group: Ctrl-C is then for the process that asked, which tells this one."""
     if hasattr(os, "setsid"):
         os.setsid()
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """A run's `summary.json`; numbers that are not finite, which JSON writes as text, are numbers again."""
-    return with_numbers(json.loads((folder / "summary.json").read_text()))
 
 
 class _Messenger(Listener):
@@ -164,4 +163,5 @@ def _run_arm(
     if not run.finished:
         raise UserError(f"{arm.label} was stopped before its end: the same command goes on from there.")
     news.put((str(folder), run.step, run.step))  # a finished run takes no more steps
-    return Result(arm, folder, read_summary(folder), table=table.name)
+    summary = with_numbers(json.loads((folder / "summary.json").read_text()))
+    return Result(arm, folder, summary, table=table.name)

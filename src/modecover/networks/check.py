@@ -1,10 +1,8 @@
-"""Does a network fit its role? Two rows are sent through it, and what comes back is judged in one sentence.
+"""Does a network, whoever wrote it, fit its role? Two rows are sent through a copy, and what comes back is judged."""
 
-A copy is called in evaluation mode, as samples are asked for, and then called and differentiated as in training.
-"""
-
+import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +11,6 @@ from torch.nn.parameter import is_lazy
 
 from modecover.errors import UserError
 from modecover.kinds import first_line
-from modecover.networks.copies import detached_copy
 from modecover.networks.normalization import KINDS
 
 ROWS = 2
@@ -21,7 +18,7 @@ CALLS = 2
 """In training a network is called again and again: what fails, or returns another shape, at the second call shows."""
 
 Shape = tuple[int, ...]
-Call = tuple[Mapping[str, str], Sequence[Shape], Callable[[Shape], str]]
+Call = tuple[Mapping[str, str], Sequence[Shape], str]
 """The options of a network's call, the shapes that will do, and what to say of another shape."""
 
 
@@ -40,13 +37,12 @@ def check_network(
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
-    A copy runs in evaluation mode without gradients, and then as in training: the network, and torch's random state,
-    are left as found.
+    A copy runs in evaluation mode without gradients, as samples are asked for, and then as in training: the network,
+    and torch's random state, are left as found.
 
     Args:
         role: as `Method.roles()` gives it.
-        shape: of one sample of the data.
-        latent: the latent dimension.
+        shape, latent: of one sample of the data; the latent dimension.
         classes, split_statistics, stochastic_codes, packing: what the method asks of its networks: see `Method`.
         practice: whether to find out, too, if it can be trained; known of modecover's own.
     """
@@ -78,28 +74,57 @@ def check_network(
     kind, shapes = inputs[role]
     of = str(latent) if role == "generator" else f"shape {' and '.join(map(str, shapes))}"
     given = f"{ROWS} {kind} of {of}"
+    layers = f"change the last layers of {name}"
     if role == "generator":
-        calls = _of_generator(name, module, shape, split_statistics)
+        told, wanted = accepts_option(module, "kind"), (ROWS, *shape)
+        if split_statistics and not told and any("running_mean" in part._buffers for part in module.modules()):
+            raise UserError(
+                f"This method keeps separate batch statistics for prior noise and for codes, but {name}'s forward "
+                f'takes no `kind`: write forward(self, z, kind="prior") and use modecover.networks.SplitBatchNorm in '
+                "it."
+            )
+        kinds: list[dict[str, str]] = [{"kind": kind} for kind in KINDS] if told else [{}]
+        calls: list[Call] = [(option, [wanted], f"the data needs {wanted}: {layers}") for option in kinds]
     elif role == "encoder":
-        calls = _of_encoder(name, latent, stochastic_codes)
+        wanted = (ROWS, 2 * latent if stochastic_codes else latent)
+        need = f"a latent dimension of {latent} needs {wanted}"
+        if stochastic_codes:
+            need = f"this method's codes are Gaussians, and {need}, means and log variances side by side"
+        calls = [({}, [wanted], f"{need}: {layers}")]
     else:
-        calls = _of_discriminator(name, module, 0 if role == "joint discriminator" else classes)
+        scores = [(ROWS,), (ROWS, 1)]
+        score = f"a discriminator returns one score a row, {scores[0]} or {scores[1]}"
+        calls = [({}, scores, f"{score}: end {name} with a flatten and a linear layer to 1")]
+        if classes and role != "joint discriminator":
+            if not accepts_option(module, "head"):
+                raise UserError(
+                    f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes "
+                    f"no `head`: wrap it as modecover.networks.TwoHeads(trunk, features, classes={classes}), the trunk "
+                    f"being {name} without its last layer."
+                )
+            logits = (ROWS, classes)
+            need = f"the method needs {logits}: give its classifier head {classes} outputs"
+            calls.append(({"head": "classes"}, [logits], need))
 
-    # On a copy, so that modes and buffers are left as found.
     pupil = detached_copy(module).eval()
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     rows = [torch.randn(ROWS, *each, generator=generator).to(device) for each in shapes]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for options, wanted, otherwise in calls:
+        for options, allowed, cure in calls:
             with torch.no_grad():
                 output = _called(name, pupil, rows, given, options)
             found = tuple(output.shape)
             if not output.isfinite().all():
                 raise UserError(f"{name} returned NaN or infinity for {given}: start its weights smaller.")
-            if found not in wanted:
+            if found not in allowed:
                 head = ' and head="classes"' if "head" in options else ""
-                raise UserError(f"{name} returned shape {found} for {given}{head}; {otherwise(found)}.")
+                # Data or codes of another size may be what is meant.
+                if role == "generator" and len(found) == len(shape) + 1 == 4 and found[:2] == (ROWS, shape[0]):
+                    cure += f" or use size={found[2]}" if found[2] == found[3] else ""
+                elif role == "encoder" and not stochastic_codes and len(found) == 2 and found[0] == ROWS:
+                    cure += f" or use latent={found[1]}"
+                raise UserError(f"{name} returned shape {found} for {given}{head}; {cure}.")
         if practice:
             _practise(name, pupil.train(), rows, given, calls)
 
@@ -113,52 +138,6 @@ def accepts_option(module: nn.Module, name: str) -> bool:
     parameters = inspect.signature(module.forward).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return any(p.kind == p.VAR_KEYWORD or (p.name == name and p.kind in named) for p in parameters)
-
-
-def _of_generator(name: str, module: nn.Module, shape: Shape, split: bool) -> list[Call]:
-    told = accepts_option(module, "kind")
-    if split and not told and any("running_mean" in part._buffers for part in module.modules()):
-        raise UserError(
-            f"This method keeps separate batch statistics for prior noise and for codes, but {name}'s forward takes no "
-            f'`kind`: write forward(self, z, kind="prior") and use modecover.networks.SplitBatchNorm in it.'
-        )
-    wanted = (ROWS, *shape)
-
-    def otherwise(found: Shape) -> str:
-        square = len(found) == len(wanted) == 4 and found[:2] == wanted[:2] and found[2] == found[3]
-        other = f" or use size={found[2]}" if square else ""
-        return f"the data needs {wanted}: change the last layers of {name}{other}"
-
-    return [(option, [wanted], otherwise) for option in ([{"kind": kind} for kind in KINDS] if told else [{}])]
-
-
-def _of_encoder(name: str, latent: int, stochastic: bool) -> list[Call]:
-    wanted = (ROWS, 2 * latent if stochastic else latent)
-
-    def otherwise(found: Shape) -> str:
-        if stochastic:
-            return (
-                f"this method's codes are Gaussians, and a latent dimension of {latent} needs {wanted}, means and log "
-                f"variances side by side: change the last layers of {name}"
-            )
-        other = f" or use latent={found[1]}" if len(found) == 2 and found[0] == ROWS else ""
-        return f"a latent dimension of {latent} needs {wanted}: change the last layers of {name}{other}"
-
-    return [({}, [wanted], otherwise)]
-
-
-def _of_discriminator(name: str, module: nn.Module, classes: int) -> list[Call]:
-    if classes and not accepts_option(module, "head"):
-        raise UserError(
-            f"This method classifies into {classes} classes on {name}'s features, but {name}'s forward takes no "
-            f"`head`: wrap it as modecover.networks.TwoHeads(trunk, features, classes={classes}), the trunk being "
-            f"{name} without its last layer."
-        )
-    scores, logits = [(ROWS,), (ROWS, 1)], (ROWS, classes)
-    score = f"a discriminator returns one score a row, {scores[0]} or {scores[1]}"
-    calls: list[Call] = [({}, scores, lambda found: f"{score}: end {name} with a flatten and a linear layer to 1")]
-    told = f"the method needs {logits}: give its classifier head {classes} outputs"
-    return [*calls, ({"head": "classes"}, [logits], lambda found: told)] if classes else calls
 
 
 def _called(
@@ -218,3 +197,22 @@ def _practise(name: str, pupil: nn.Module, rows: Sequence[Tensor], given: str, c
                 f"{name} returned the shapes {' and '.join(map(str, sorted(shapes)))} for the same {given}: let "
                 "its forward return one shape at every call."
             )
+
+
+def detached_copy(network: nn.Module) -> nn.Module:
+    """A deep copy, also of a network that holds on to results of its last forward: old-style spectral or weight norm.
+    Raises `UserError` where it holds something that Python cannot copy."""
+    held = [value for m in network.modules() for value in (*vars(m).values(), *m._buffers.values())]
+    results = [value for value in held if isinstance(value, Tensor) and not value.is_leaf]
+    try:
+        with torch.no_grad():  # a scripted module's weights are copied by operations, which autograd would follow
+            copied = copy.deepcopy(network, {id(value): value.detach().clone() for value in results})
+    except Exception as error:
+        raise UserError(
+            f"A {type(network).__name__} cannot be copied ({first_line(error)}), and training keeps copies of networks:"
+            " leave out of it what copy.deepcopy does not take, or give it a __deepcopy__."
+        ) from error
+    for parameter, original in zip(copied.parameters(), network.parameters(), strict=True):
+        if not is_lazy(parameter):
+            parameter.requires_grad_(original.requires_grad)
+    return copied

@@ -2,13 +2,21 @@
 
 Maps lie channels last, which torch's convolutions on a CPU, and those of a GPU's bf16 units, are made for. Where a map
 is a single place, the convolution is one matrix product, and is written as one.
-"""
 
-from collections.abc import Callable
+Each has `convolve`, what it computes of an input, a weight and a bias.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def _laid_out(x: Tensor) -> Tensor:
+    """The maps channels last, where convolutions are fastest so."""
+    place = x.device.type
+    if x.dim() != 4 or not (place == "cpu" or (place == "cuda" and torch.is_autocast_enabled("cuda"))):
+        return x
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # by permutations: vmap knows no memory formats
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -19,8 +27,12 @@ class HalvingConv2d(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
+    @staticmethod
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(_laid_out(x), weight, bias, stride=2, padding=1)
+
     def forward(self, x: Tensor) -> Tensor:
-        return halved(x, self.weight, self.bias)
+        return self.convolve(x, self.weight, self.bias)
 
 
 class DoublingConv2d(nn.ConvTranspose2d):
@@ -31,8 +43,12 @@ class DoublingConv2d(nn.ConvTranspose2d):
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
+    @staticmethod
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv_transpose2d(_laid_out(x), weight, bias, stride=2, padding=1)
+
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return doubled(x, self.weight, self.bias) if output_size is None else super().forward(x, output_size)
+        return self.convolve(x, self.weight, self.bias) if output_size is None else super().forward(x, output_size)
 
 
 class FirstConv2d(nn.ConvTranspose2d):
@@ -43,8 +59,14 @@ class FirstConv2d(nn.ConvTranspose2d):
     def __init__(self, inputs: int, outputs: int):
         super().__init__(inputs, outputs, 4, 1, 0, bias=False)
 
+    @staticmethod
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is not None or x.dim() != 4 or x.shape[2:] != (1, 1):
+            return F.conv_transpose2d(x, weight, bias)
+        return F.linear(x.flatten(1), weight.flatten(1).T).unflatten(1, weight.shape[1:])
+
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        return spread(x, self.weight, self.bias) if output_size is None else super().forward(x, output_size)
+        return self.convolve(x, self.weight, self.bias) if output_size is None else super().forward(x, output_size)
 
 
 class LastConv2d(nn.Conv2d):
@@ -55,46 +77,11 @@ class LastConv2d(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 4, 1, 0, bias=bias)
 
+    @staticmethod
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if x.dim() != 4 or x.shape[2:] != (4, 4):
+            return F.conv2d(x, weight, bias)
+        return F.linear(x.flatten(1), weight.flatten(1), bias)[:, :, None, None]
+
     def forward(self, x: Tensor) -> Tensor:
-        return gathered(x, self.weight, self.bias)
-
-
-def halved(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.conv2d(x, weight, bias, stride=2, padding=1)` for a weight (outputs, inputs, 4, 4)."""
-    return F.conv2d(_laid_out(x), weight, bias, stride=2, padding=1)
-
-
-def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.conv_transpose2d(x, weight, bias, stride=2, padding=1)` for a weight (inputs, outputs, 4, 4)."""
-    return F.conv_transpose2d(_laid_out(x), weight, bias, stride=2, padding=1)
-
-
-def spread(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.conv_transpose2d(x, weight)` for x (B, inputs, 1, 1), a weight (inputs, outputs, 4, 4) and no bias."""
-    if bias is not None or x.dim() != 4 or x.shape[2:] != (1, 1):
-        return F.conv_transpose2d(x, weight, bias)
-    return F.linear(x.flatten(1), weight.flatten(1).T).unflatten(1, weight.shape[1:])
-
-
-def gathered(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.conv2d(x, weight, bias)` for x (B, inputs, 4, 4) and a weight (outputs, inputs, 4, 4)."""
-    if x.dim() != 4 or x.shape[2:] != (4, 4):
-        return F.conv2d(x, weight, bias)
-    return F.linear(x.flatten(1), weight.flatten(1), bias)[:, :, None, None]
-
-
-FUNCTIONS: dict[type[nn.Module], Callable[[Tensor, Tensor, Tensor | None], Tensor]] = {
-    HalvingConv2d: halved,
-    DoublingConv2d: doubled,
-    FirstConv2d: spread,
-    LastConv2d: gathered,
-}
-"""What each kind of layer computes of an input, a weight and a bias."""
-
-
-def _laid_out(x: Tensor) -> Tensor:
-    """The maps channels last, where convolutions are fastest so."""
-    place = x.device.type
-    if x.dim() != 4 or not (place == "cpu" or (place == "cuda" and torch.is_autocast_enabled("cuda"))):
-        return x
-    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # by permutations: vmap knows no memory formats
+        return self.convolve(x, self.weight, self.bias)

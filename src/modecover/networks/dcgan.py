@@ -143,11 +143,9 @@ class DCGANEncoder(_DCGAN, BaseEncoder):
     """Images (B, channels, side, side) to latent rows (B, latent).
 
     Args:
-        shape, latent: as for `DCGANGenerator`.
+        shape, latent, normalize, law: as for `DCGANGenerator` and `MLPEncoder`.
         width: channels of the layer next to the image; 16 as the authors of IVGAN ran it, 64 in their Table 1.
-        normalize: end with a batch norm.
-        affine: give that batch norm a weight and a bias. Without, codes stay near mean 0 and variance 1.
-        law: as for `MLPEncoder`.
+        affine: give the batch norm at the end a weight and a bias.
     """
 
     shape: Sequence[int]
@@ -309,9 +307,8 @@ class WAEGenerator(_WAE, BaseGenerator):
     """Latent rows (B, latent) to images (B, channels, side, side) in [-1, 1].
 
     Args:
-        latent, split_statistics, input_affine: as for `MLPGenerator`.
+        latent, width, split_statistics, input_affine: as for `DCGANGenerator`.
         shape: (channels, side, side), a side of 16, 28, 32, 64 or 128; `UserError` otherwise.
-        width: channels of the layer next to the image.
     """
 
     latent: int

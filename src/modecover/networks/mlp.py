@@ -1,7 +1,6 @@
 """Fully connected networks for data of any shape; images are read and written flat.
 
-Each keeps its layers in one flat `nn.Sequential` called `layers` (a discriminator's heads are `nn.Linear` beside it),
-so that whoever trains many copies at once can walk them as a list of matrix products.
+Each keeps its layers in one flat `nn.Sequential` called `layers` (a discriminator's heads are `nn.Linear` beside it).
 Weights start as PyTorch's `nn.Linear` makes them.
 """
 

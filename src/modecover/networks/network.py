@@ -5,16 +5,12 @@ what a class says of its middle (`body`, or `trunk` of a discriminator).
 
 **row_wise.** The engine sends the rows of several stacked seeds side by side through one network, and records the
 operations of a step to play them again. Both are right only for modules of which this is known, so networks and layers
-say it themselves, as a class attribute:
+say it themselves, as a class attribute that a subclass, which may compute something else, says anew:
 
-- who says `row_wise` at all does the same operations in every forward of a mode, whatever values the rows have;
-- `row_wise = True`: a row of what `forward` returns is made of that row of its inputs alone, but for what the layers
-  inside do, which say so for themselves;
-- `row_wise = False`: rows meet. Batch normalisation takes its statistics over all of them in training mode, so stacked
-  seeds need a form of it that keeps each seed's apart; in evaluation mode it, too, treats every row alike.
-
-It is said of one class, read as `vars(type(module)).get("row_wise")`: a subclass may compute something else, and says
-it anew.
+- who says it at all does the same operations in every forward of a mode, whatever values the rows have;
+- True: a row of what `forward` returns is made of that row of its inputs alone, but for what the layers inside do;
+- False: rows meet. Batch normalisation takes its statistics over all of them in training mode, so stacked seeds need a
+  form of it that keeps each seed's apart.
 """
 
 import dataclasses
@@ -76,11 +72,8 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
 
 
 class OwnNetwork(nn.Module):
-    """A network that keeps its arguments, makes its layers of them, and can say how to build it again.
-
-    Raises:
-        UserError: an argument is of another kind, or a whole number that is not positive (`classes`: or 0).
-    """
+    """A network that keeps its arguments, makes its layers of them, and can say how to build it again. Raises
+    `UserError` where an argument is of another kind, or a whole number that is not positive (`classes`: or 0)."""
 
     row_wise: ClassVar[bool]
     sides: ClassVar[tuple[int, ...]] = ()
@@ -178,11 +171,8 @@ class HeadedDiscriminator(nn.Module):
     layers: nn.Module
 
     def add_heads(self, head: Callable[[int], nn.Module], classes: int) -> None:
-        """Make the heads: `head(outputs)` is a new one.
-
-        They draw their first weights after the trunk, the classifier last: with and without one, a seed gives the same
-        trunk and the same score.
-        """
+        """Make the heads: `head(outputs)` is a new one. They draw their first weights after the trunk, the classifier
+        last: with and without one, a seed gives the same trunk and the same score."""
         self.adversarial_head = head(1)
         self.classes_head = head(classes) if classes else None
 

@@ -25,8 +25,7 @@ class SplitBatchNorm(nn.Module):
     A batch is normalised by its own mean and variance in training mode, by the running ones of its kind in
     evaluation mode. Weight and bias are shared by the kinds. Input (B, features) or (B, features, height, width).
 
-    `kind` is an argument of `forward`, no state: so the module stays a function of (parameters, buffers, input),
-    which `torch.func.functional_call` requires.
+    `kind` is an argument of `forward`, no state, as `torch.func.functional_call` requires.
     """
 
     row_wise = False  # in training mode
@@ -69,8 +68,8 @@ class NormalToUniform(nn.Module):
 def normalized_codes(features: int, law: Law, affine: bool = False) -> list[nn.Module]:
     """The last layers of an encoder whose codes (B, features) shall have the law of the prior.
 
-    A batch norm gives them mean 0 and variance 1; for a uniform law the normal distribution function follows, since
-    codes that leave the prior's cube would be decoded where samples never come from. The batch norm may be `affine`.
+    A batch norm, which may be `affine`, gives them mean 0 and variance 1; for a uniform law the normal distribution
+    function follows: codes beyond the prior's cube would be decoded where samples never come from.
     """
     layers: list[nn.Module] = [nn.BatchNorm1d(features, affine=affine)]
     return layers if law == "normal" else [*layers, NormalToUniform(-1.0 if law == "uniform" else 0.0)]

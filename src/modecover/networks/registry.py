@@ -199,21 +199,15 @@ def build(
 
     Args:
         roles: name to role, as `Method.roles()` gives them.
-        shape: of one sample of the data.
-        latent: the latent dimension.
+        shape, latent: of one sample of the data; the latent dimension.
         preset: a name in `PRESETS`, or "auto": "dcgan" for images, "mlp" for all else.
-        classes: size of the discriminators' classifier head; 0 for none.
-        split_statistics: the generators' batch norms keep prior noise and codes apart.
-        stochastic_codes: encoders return means and log variances side by side, 2 * latent numbers a row.
-        packing: rows that discriminators judge together: so many times the channels, or coordinates.
+        classes, split_statistics, stochastic_codes, packing: what the method asks of its networks: see `Method`.
         width: hidden width (fully connected) or channels next to the image (convolutional); None: the preset's own.
         encoder_width, discriminator_width: the same for these roles alone.
         encoder_normalize: encoders end with a batch norm without affine map, and a map of its codes to the prior's law.
-        quarter_encoder: DCGAN's encoder has 16 channels next to the image, as in IVGAN's runs, where it is else as wide
-            as the generator.
-        prior: the law of prior noise, "normal", "uniform" on [-1, 1]^d or "uniform01" on [0, 1]^d.
-        input_affine: generators begin with a learned scale and shift of each latent coordinate.
-        dropout: in fully connected discriminators.
+        quarter_encoder: DCGAN's encoder has 16 channels next to the image, as in IVGAN's runs, unless a width is given.
+        prior: the law of prior noise, see `Law`.
+        input_affine, dropout: as for `MLPGenerator` and `MLPDiscriminator`.
         discriminator_norm: "batch" or "none" in convolutional discriminators, where fully connected and residual ones
             have what the preset says; or "spectral" in every layer of any discriminator.
 
@@ -283,10 +277,7 @@ def choose_preset(preset: str, shape: Sequence[int]) -> str:
 
 def from_config(config: Mapping[str, Any]) -> nn.Module:
     """The network that `config`, as its own `config()` returned it, describes: same keys and shapes, new weights.
-
-    Raises:
-        UserError: the description is none, of another version, or cannot be built; whatever it holds.
-    """
+    Raises `UserError` where the description is none, of another version, or cannot be built; whatever it holds."""
     if not isinstance(config, Mapping) or not {"class", "arguments"} <= config.keys():
         raise UserError(f'A network is described by its "class" and its "arguments", but this says {shown(config)}.')
     name, arguments = config["class"], config["arguments"]

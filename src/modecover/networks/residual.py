@@ -115,8 +115,7 @@ class ResidualGenerator(_Residual, BaseGenerator):
     It has no batch statistics: `kind` is taken, and makes no difference.
 
     Args:
-        latent, input_affine: as for `MLPGenerator`.
-        shape: (channels, side, side), a side of 16, 32, 64 or 128; `UserError` otherwise.
+        latent, shape, input_affine: as for `DCGANGenerator`.
         width: channels of the maps at the image's side.
         blocks: residual blocks at each side.
     """
@@ -168,8 +167,7 @@ class ResidualDiscriminator(_Residual, BaseDiscriminator):
     The features are one number for each channel of the 4x4 map, F = 8 * width (4 * width at a side of 16).
 
     Args:
-        shape, width, blocks: as for `ResidualGenerator`.
-        classes: size of the classifier head; 0 for none.
+        shape, width, blocks, classes: as for `ResidualGenerator` and `DCGANDiscriminator`.
         norm: "none", or "spectral" for spectral normalisation of every layer, the heads included.
     """
 

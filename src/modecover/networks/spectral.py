@@ -30,11 +30,6 @@ def normalized(weight: Tensor, u: Tensor, training: bool) -> Tensor:
         return (matrix / sigma).view_as(weight)
 
 
-def is_spectral(module: nn.Module) -> bool:
-    """Whether this is one of the layers here, alone or stacked: every forward in training moves its buffer `u`."""
-    return "u" in module._buffers and "Spectral" in type(module).__name__
-
-
 class SpectralLinear(nn.Linear):
     """A linear layer whose matrix has spectral norm 1. Buffer `u`: the state of the power iteration, (outputs,)."""
 

@@ -88,10 +88,7 @@ def numbers_in(value: Any, names: tuple[str, ...] = (), seed: str = "") -> Itera
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: Sequence[int] | None) -> None:
-    """One colour for each label, or for each seed where there is one label only.
-
-    Of several labels with several seeds each, the seeds' curves share a colour and one entry in the legend.
-    """
+    """One colour and entry in the legend for each label, or for each seed where there is one label only."""
     by_seed = len(curves) == 1
     for number, (label, of_seeds) in enumerate(curves.items()):
         for position, points in enumerate(of_seeds.values()):

@@ -56,8 +56,7 @@ def prepare_pictures(dataset: Dataset) -> None:
 
 def samples_picture(samples: Tensor, dataset: Dataset, seeds: Sequence[int]) -> Image:
     """The samples of all seeds of a run, (S, n, *shape), of a shape that can be drawn: a grid of images, or scatters
-    against the data that they should look like.
-    """
+    against the data that they should look like."""
     if len(dataset.shape) == 3:
         return image_grid(samples.flatten(0, 1), columns=8)
     landmarks = landmarks_of(dataset)
@@ -201,10 +200,8 @@ def _scatter(
 
 
 def save_picture(samples: Tensor, path: Path, *, title: str = "", mixture: Mixture | None = None) -> Path:
-    """A picture of `samples` (N, *shape): a grid of images, or a scatter of points about the mixture's modes.
-
-    Raises `UserError` where they are neither images nor points of the plane, or the file cannot be written.
-    """
+    """A picture of `samples` (N, *shape): a grid of images, or a scatter of points about the mixture's modes. Raises
+    `UserError` where they are neither images nor points of the plane, or the file cannot be written."""
     if not can_be_drawn(samples.shape[1:]):
         raise UserError(
             f"Samples of shape {tuple(samples.shape[1:])} cannot be drawn: give --out a name that ends in .npy instead."
@@ -224,10 +221,8 @@ def save_array(samples: Tensor, path: Path) -> Path:
 
 
 def save_folder(samples: Tensor, folder: Path) -> Path:
-    """Each image as a PNG of its own: `folder`/000000.png and so on.
-
-    Raises `UserError` where the samples are not grey or colour images, or the folder cannot be written.
-    """
+    """Each image as a PNG of its own: `folder`/000000.png and so on. Raises `UserError` where the samples are not grey
+    or colour images, or the folder cannot be written."""
     if samples.ndim != 4 or samples.shape[1] not in (1, 3):
         raise UserError(
             f"Samples of shape {tuple(samples.shape[1:])} are not single images: give --out a name that ends in .png "

@@ -21,8 +21,7 @@ from modecover.errors import UserError
 from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
 from modecover.methods.registry import is_registered
-from modecover.networks.check import check_network
-from modecover.networks.copies import detached_copy
+from modecover.networks.check import check_network, detached_copy
 from modecover.random import derive_seed
 from modecover.runs.fitting import networks_that_fit, require_fit, require_short_steps
 from modecover.runs.settings import Settings
@@ -30,11 +29,9 @@ from modecover.runs.settings import Settings
 OwnNetworks = Mapping[str, nn.Module | Callable[[], nn.Module]]
 """A user's own networks by name: a module, or something that makes one (needed where several seeds are stacked)."""
 
+# Settings that are the engine's as they are.
 _OPTIONS = ("batch", "accumulate", "clip", "ema", "precision", "steps", "freeze_bn_from")
-"""Settings that are the engine's as they are."""
-
-ROWS, SEEDS, STEPS = 4, 2, 2
-"""At most, of a rehearsal: rows of a batch, stacked seeds, steps."""
+ROWS, SEEDS, STEPS = 4, 2, 2  # at most, of a rehearsal: rows of a batch, stacked seeds, steps
 
 
 def build_engine(
@@ -97,9 +94,7 @@ def build_networks(
     own, roles, latent = own or {}, method.roles(), _prior(settings).dimension
     if strangers := sorted(set(own) - set(roles)):
         raise UserError(f"The method has no network named {strangers[0]!r}: its networks are {', '.join(roles)}.")
-    norm_D = settings.norm_D
-    if norm_D == "auto":
-        norm_D = "none" if method.judged_alone else "batch"
+    usual_norm_D = "none" if method.judged_alone else "batch"
     options = {
         **method.demands(),
         "preset": settings.networks,
@@ -108,7 +103,7 @@ def build_networks(
         "encoder_normalize": method.normalized_codes if settings.norm_E == "auto" else settings.norm_E == "batch",
         "quarter_encoder": method.quarter_encoder,
         "prior": settings.prior,
-        "discriminator_norm": norm_D,
+        "discriminator_norm": usual_norm_D if settings.norm_D == "auto" else settings.norm_D,
     }
     made: dict[str, nn.Module] = {}
     for name, role in roles.items():
@@ -189,13 +184,8 @@ def _rehearse(
 ) -> None:
     """Raise `UserError` where steps fail with these networks, or with so few rows as there are.
 
-    Two are taken on noise, with copies, where that is not known: with networks or a method of others, and with a
-    single row.
-
-    Args:
-        members: the networks of each seed.
-        own: those of others, by name.
-        processes: how many share a batch.
+    Two are taken on noise, with copies, where that is not known: with networks (`own`) or a method of others, and with
+    a single row. `members` are the networks of each seed; so many `processes` share a batch.
     """
     rows = settings.batch // settings.accumulate  # batch norm takes those of all processes; losses have fewer
     prior = _prior(settings)

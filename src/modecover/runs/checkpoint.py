@@ -21,15 +21,10 @@ from torch import Tensor
 from modecover.errors import UserError
 from modecover.files import Json, reason, remove_partial, replacing, writing
 
-FORMAT = 1
-"""The version of a checkpoint's layout. Raise it whenever one of the old layout could no longer be continued."""
-
+FORMAT = 1  # of a checkpoint's layout: raise it whenever one of the old layout could no longer be continued
 KEPT = 2
 
 _NAME = re.compile(r"checkpoint-(\d{9,})\.safetensors")
-
-
-# ---------------------------------------------------------------- files of tensors
 
 
 class DamagedError(Exception):
@@ -91,9 +86,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise DamagedError(reason(error)) from error
 
 
-# ---------------------------------------------------------------- checkpoints
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """What a checkpoint held, verified. `tensors` are on the CPU, contiguous, and share no memory."""
@@ -101,7 +93,6 @@ class Checkpoint:
     step: int
     tensors: dict[str, Tensor]
     record: dict[str, Any]
-    path: Path
 
 
 def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: Mapping[str, Json]) -> Path:
@@ -112,7 +103,6 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
 
     Args:
         step: how many steps are done, at least 0.
-        tensors: as `write_tensors` takes them.
         record: whatever else training needs, as JSON. NaN and infinities are kept.
 
     Raises:
@@ -131,10 +121,11 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
         folder.mkdir(parents=True, exist_ok=True)
         write_tensors(newest, tensors, header, FORMAT, step, text)
     # What else there is goes: all but the newest and the one before it, and what killed programs left half written.
-    paths = _checkpoints(folder)
-    place = paths.index(newest)
-    for path in paths[: max(0, place + 1 - KEPT)] + paths[place + 1 :]:
-        path.unlink(missing_ok=True)
+    there = _checkpoints(folder)
+    kept = [other for other in there if other <= step][-KEPT:]
+    for other, path in there.items():
+        if other not in kept:
+            path.unlink(missing_ok=True)
     remove_partial(folder)
     return newest
 
@@ -147,20 +138,27 @@ def load_newest(folder: Path | str) -> Checkpoint | None:
     Raises:
         UserError: every checkpoint is damaged, or the newest is of another format version.
     """
-    folder = Path(folder)
     damaged: list[str] = []
-    for path in reversed(_checkpoints(folder)):
+    for step, path in reversed(_checkpoints(Path(folder)).items()):
         try:
-            checkpoint = _load(path)
+            tensors, header = read_tensors(path)
+            version = header.get("modecover_checkpoint", "")
+            # The digest covers the version, so a file whose digest is right under *this* version is of this version.
+            is_intact = header.get("sha256") == digest(tensors, FORMAT, step, header.get("record", ""))
+            if not is_intact and version.isdecimal() and version != str(FORMAT):
+                raise UserError(
+                    f"{path} is a checkpoint of format version {version}, and this modecover reads version {FORMAT}: "
+                    "continue the run with the modecover that began it, or start anew in another folder."
+                )
+            if not is_intact or version != str(FORMAT) or header.get("step") != str(step):
+                raise DamagedError("its content does not match its digest")
         except DamagedError as error:
             damaged.append(f"{path.name} ({error})")
             continue
         if damaged:
-            warnings.warn(
-                f"Damaged: {', '.join(damaged)} in {folder}. Going on from {path.name}, step {checkpoint.step}.",
-                stacklevel=2,
-            )
-        return checkpoint
+            passed = f"Damaged: {', '.join(damaged)} in {folder}."
+            warnings.warn(f"{passed} Going on from {path.name}, step {step}.", stacklevel=2)
+        return Checkpoint(step, tensors, json.loads(header["record"]))
     if damaged:
         raise UserError(
             f"Every checkpoint in {folder} is damaged: {', '.join(damaged)}. Put back a copy of one from a backup, or "
@@ -169,26 +167,7 @@ def load_newest(folder: Path | str) -> Checkpoint | None:
     return None
 
 
-def _load(path: Path) -> Checkpoint:
-    tensors, header = read_tensors(path)
-    step, version = _step_of(path), header.get("modecover_checkpoint", "")
-    # The digest covers the version, so a file whose digest is right under *this* version is of this version.
-    if header.get("sha256") == digest(tensors, FORMAT, step, header.get("record", "")):
-        if version == str(FORMAT) and header.get("step") == str(step):
-            return Checkpoint(step, tensors, json.loads(header["record"]), path)
-    elif version.isdecimal() and version != str(FORMAT):
-        raise UserError(
-            f"{path} is a checkpoint of format version {version}, and this modecover reads version {FORMAT}: continue "
-            "the run with the modecover that began it, or start anew in another folder."
-        )
-    raise DamagedError("its content does not match its digest")
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in `folder`, oldest first."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted((path for path in found if _NAME.fullmatch(path.name)), key=_step_of)
-
-
-def _step_of(path: Path) -> int:
-    return int(path.stem.removeprefix("checkpoint-"))
+def _checkpoints(folder: Path) -> dict[int, Path]:
+    """The checkpoints in `folder` by their steps, oldest first."""
+    found = [(_NAME.fullmatch(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ())]
+    return dict(sorted((int(match[1]), path) for match, path in found if match))

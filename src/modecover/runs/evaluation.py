@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -24,23 +23,15 @@ from modecover.metrics.classifier import SAMPLES, cached_digit_classifier, stack
 from modecover.metrics.frechet import wasserstein
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
-from modecover.pictures.saving import samples_picture
 from modecover.random import derive_seed
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Progress = Callable[[int, int], None]
 
 Evaluations = list[tuple[int, list[dict[str, float]]]]
 """(step, the numbers of each seed) in order."""
 
-FIRST_PICTURE = 32
-"""The step of the first picture of samples by default."""
-
-SHARE = 0.025
-"""Of the time so far, which pictures may have taken, and evaluations as much, where the next one comes by default."""
-
+FIRST_PICTURE = 32  # its step, by default
+SHARE = 0.025  # of the time so far, that pictures may have taken, and evaluations, where the next comes by default
 SKIPPED = (
     f"evaluations take over {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has one every N steps"
 )
@@ -86,21 +77,11 @@ class Interlude:
 def samples_of(engine: Engine, scaling: Scaling | None, count: int, key: str, *, average: bool) -> Tensor:
     """Samples of every seed of a run, (S, count, *shape), in the data's units and on the CPU.
 
-    They come from noise that is fixed by seed and key. Call it within `engine.evaluating()`.
-
-    Args:
-        scaling: how the engine sees rows.
-        average: whether of the moving average of the weights.
+    They come from noise that is fixed by seed and key. Call it within `engine.evaluating()`. `scaling` is how the
+    engine sees rows; with `average` they are of the moving average of the weights.
     """
     rows = engine.sample(count, average=average, key=key).cpu()
     return rows if scaling is None else scaling.undo(rows)
-
-
-def picture_of(engine: Engine, scaling: Scaling | None, dataset: Dataset) -> Image:
-    """A picture of samples of all seeds beside `dataset`, which can be drawn; as `samples_of` makes them."""
-    count = 1000 if len(dataset.shape) == 1 else 64 if len(engine.seeds) == 1 else 8
-    samples = samples_of(engine, scaling, count, "picture", average=engine.averaged)
-    return samples_picture(samples, dataset, engine.seeds)
 
 
 @dataclass(frozen=True)
@@ -148,7 +129,8 @@ class Evaluator:
 def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progress | None = None) -> Evaluator | None:
     """What can judge samples of this data; None where its modes are not known.
 
-    For stacked digits a classifier of single digits is trained the first time, and kept in `cache_folder()`.
+    For stacked digits a classifier of single digits is trained the first time, and kept in $MODECOVER_CACHE, else in
+    modecover in the user's cache folder.
     """
     if samples is not None:
         size = 2 * 4 * samples * math.prod(dataset.shape)
@@ -186,7 +168,9 @@ def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> 
     if pixels.shape[-1] != 28:  # the classifier's side
         pixels = F.interpolate(pixels.float(), size=(28, 28), mode="bilinear", antialias=True)
         pixels = pixels.round().clamp(0, 255).to(torch.uint8)
-    classifier = cached_digit_classifier(pixels[:, 0], base.labels, cache_folder(), progress=progress)
+    cache = os.environ.get("MODECOVER_CACHE")
+    folder = Path(cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modecover")
+    classifier = cached_digit_classifier(pixels[:, 0], base.labels, folder, progress=progress)
     law = stacked_law(base.labels, data.k)
 
     def judge(rows: Tensor) -> dict[str, float]:
@@ -212,10 +196,3 @@ def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> 
 
 def _generator(purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(0, "evaluation", purpose))
-
-
-def cache_folder() -> Path:
-    """Where things that are made once are kept: $MODECOVER_CACHE, else modecover in the user's cache folder."""
-    if own := os.environ.get("MODECOVER_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modecover"

@@ -8,11 +8,11 @@ fitted; what a run takes beyond that is told where it comes up (`modecover.limit
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from modecover.data import Dataset
@@ -23,35 +23,29 @@ from modecover.limits import explained, free_memory, readable, require_memory
 from modecover.methods.base import Method
 from modecover.runs.settings import Settings
 
-NUMBER = 4
-"""Bytes of a float32."""
-
-PROCESS = 2_500_000
-"""As many numbers would fit into what a process of Python takes for itself, at least."""
-
+NUMBER = 4  # bytes of a float32
+PROCESS = 2_500_000  # numbers that would fit into what a process of Python takes for itself, at least
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-
-UPDATE = 1e-4
-"""Seconds that an update of a network takes, at least."""
-
-LONGEST_STEP = 60
-"""Seconds of a step: while one is computed nothing is shown or saved, and nothing can be stopped."""
-
-SPEED = 1e10
-"""Multiplications and additions in a second, about, of one core."""
+UPDATE = 1e-4  # seconds that an update of a network takes, at least
+LONGEST_STEP = 60  # seconds: while a step is computed nothing is shown or saved, and nothing can be stopped
+SPEED = 1e10  # multiplications and additions in a second, about, of one core
 
 
 @contextmanager
-def each_parameter(look: Callable[[Tensor], None]) -> Iterator[None]:
-    """In the block, `look` sees every parameter that a network gets, before it is initialised: it may raise."""
+def at_most(numbers: float, refusal: Exception, tensors: float = math.inf) -> Iterator[list[int]]:
+    """In the block networks get at most so many weights, in so many tensors: before a further one is initialised,
+    `refusal` is raised. Yields how many weights and tensors they have got."""
+    made = [0, 0]
 
-    def hook(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         if parameter is not None:
-            look(parameter)
+            made[:] = made[0] + parameter.numel(), made[1] + 1
+            if made[0] > numbers or made[1] > tensors:
+                raise refusal
 
-    handle = register_module_parameter_registration_hook(hook)
+    handle = register_module_parameter_registration_hook(count)
     try:
-        yield
+        yield made
     finally:
         handle.remove()
 
@@ -60,22 +54,14 @@ def each_parameter(look: Callable[[Tensor], None]) -> Iterator[None]:
 def networks_that_fit(settings: Settings) -> Iterator[None]:
     """In the block, networks of one seed are built; `UserError` once those of all seeds cannot fit into memory."""
     most = free_memory() / (2 * NUMBER * settings.seeds)  # drawn on the CPU, then laid side by side
-    total = 0
-
-    def count(parameter: Tensor) -> None:
-        nonlocal total
-        total += parameter.numel()
-        if total > most:
-            raise MemoryError
-
     try:
-        with each_parameter(count):
+        with at_most(most, MemoryError()) as made:
             yield
     except (MemoryError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         cause = error.__cause__ if isinstance(error, UserError) else error  # `build` tells it in words of its own
         if cause is None or isinstance(cause, UserError) or explained(cause) is None:
             raise
-        size, free = f" of {total:,} weights and more" if total else "", readable(free_memory())
+        size, free = f" of {made[0]:,} weights and more" if made[0] else "", readable(free_memory())
         raise UserError(
             f"Networks{size}{_each(settings)} do not fit into memory, of which {free} are free: {_smaller(settings)}."
         ) from error
@@ -101,12 +87,7 @@ def seconds_of_a_step(settings: Settings, networks: Mapping[str, nn.Module]) -> 
 def require_fit(
     method: Method, settings: Settings, dataset: Dataset, networks: Mapping[str, nn.Module], device: torch.device
 ) -> None:
-    """Raise `UserError` where a run cannot fit into the memory of `device`.
-
-    Args:
-        settings: resolved.
-        networks: of one seed, by name.
-    """
+    """Raise `UserError` where a run of resolved settings, with these networks of one seed, cannot fit onto `device`."""
     latent, row, seeds, batch = settings.latent or 1, math.prod(dataset.shape), settings.seeds, settings.batch
     weights = sum(p.numel() for network in networks.values() for p in network.parameters())
     states = {"adam": 2, "rmsprop": 1, "sgd": 0}[settings.optimizer]  # numbers that it keeps for each weight

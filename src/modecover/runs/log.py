@@ -23,14 +23,13 @@ class JsonLines:
 
     Args:
         path: the log file, made if absent.
-        step: lines whose `step` is larger are dropped first, in one replacement of the file; None keeps them. A torn
-            line is dropped in any case.
+        step: lines whose `step` is larger are dropped first, in one replacement of the file; so is a torn line.
 
     Raises:
         UserError: the file cannot be written.
     """
 
-    def __init__(self, path: Path | str, *, step: int | None = None):
+    def __init__(self, path: Path | str, *, step: float = math.inf):
         self.path = Path(path)
         if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
             raise UserError(f"The log {self.path} is no plain file: move it away, or choose another folder.")
@@ -38,11 +37,10 @@ class JsonLines:
         self._writing = partial(writing, f"The log {self.path}", cure)
         with self._writing():
             if self.path.exists():
-                last = math.inf if step is None else step
                 kept = [
                     line
                     for row, line in _lines(self.path)
-                    if not (isinstance(at := row.get("step"), int | float) and at > last)
+                    if not (isinstance(at := row.get("step"), int | float) and at > step)
                 ]
                 text = "".join(f"{line}\n" for line in kept).encode()
                 if text != self.path.read_bytes():
@@ -90,27 +88,19 @@ def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
             yield row, line
 
 
-_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
 def with_numbers(value: Any) -> Any:
     """The inverse of `plain` on what `json.loads` gives."""
     if isinstance(value, dict):
         return {key: with_numbers(item) for key, item in value.items()}
     if isinstance(value, list):
         return [with_numbers(item) for item in value]
-    return _NON_FINITE.get(value, value) if isinstance(value, str) else value
+    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
 
 
 class TensorBoardSink:
     """Writes the numbers of log rows as TensorBoard scalars; `write` and `close` as `JsonLines` has them.
 
-    Args:
-        folder: where TensorBoard's event files go.
-        step: events of later steps, from before a resumption, are hidden.
-
-    Raises:
-        UserError: TensorBoard is not installed.
+    Events of later steps than `step`, from before a resumption, are hidden. Raises `UserError` without TensorBoard.
     """
 
     def __init__(self, folder: Path | str, *, step: int = 0):

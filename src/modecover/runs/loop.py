@@ -4,44 +4,46 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from modecover import __version__
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.engine.replay import stepper
+from modecover.methods.roles import is_discriminator
 from modecover.pictures.images import save_png_atomic
-from modecover.pictures.saving import can_be_drawn, prepare_pictures
+from modecover.pictures.saving import can_be_drawn, prepare_pictures, samples_picture
 from modecover.runs import checkpoint, evaluation
-from modecover.runs.evaluation import Evaluations, Evaluator, Interlude, picture_of
+from modecover.runs.evaluation import Evaluator, Interlude
 from modecover.runs.listener import Listener, asked_to_stop
-from modecover.runs.model import GenerativeModel, trained_models
+from modecover.runs.model import GenerativeModel
 from modecover.runs.records import RunFolder, Spent, circumstances
-from modecover.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from modecover.runs.run import Run
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 @dataclass
 class Loop:
-    """Runs an engine, at its first step, to the end of its settings.
+    """Runs an engine, at its first step, to the end of the run's settings.
 
     Attributes:
+        run: is told in what has been done, as it is done.
         method: its name, as the registry has it.
         scaling: how the engine sees rows; undone in all that is shown, judged and kept.
         path: the run folder, None where nothing is written. All processes read it; the first alone writes.
         folder: the open run folder in the process that writes.
         evaluator: judges samples; None where modes are not known.
-        evaluations, control: the evaluator's numbers, and those of real data.
-        finished, interrupted: whether all steps are done; whether a signal ended the training.
-        models: one for each seed, as trained.
     """
 
     engine: Engine
-    settings: Settings
+    run: Run
     dataset: Dataset
     method: str
     scaling: Scaling | None
@@ -49,15 +51,11 @@ class Loop:
     folder: RunFolder | None
     evaluator: Evaluator | None
     listener: Listener
-    evaluations: Evaluations = field(default_factory=list)
-    control: dict[str, float] | None = None
-    finished: bool = False
-    interrupted: bool = False
-    models: list[GenerativeModel] = field(default_factory=list)
 
-    def run(self) -> None:
+    def train(self) -> None:
         """Train until the last step, a signal, or the end of `settings.minutes`."""
-        engine, settings, listener, steps = self.engine, self.settings, self.listener, self.settings.steps
+        engine, run, settings, listener = self.engine, self.run, self.run.settings, self.listener
+        steps = settings.steps
         several, any_wishes = engine.processes.count > 1, partial(engine.processes.any, device=engine.device)
         tenth, log_every = max(1, steps // 10), settings.log_every or max(1, min(100, steps // 100))
         self._pictures = Interlude(settings.sample_every, tenth, first=evaluation.FIRST_PICTURE)
@@ -71,13 +69,13 @@ class Loop:
         logged_step = engine.step_number
         ended = None if self.folder is None else self.folder.ended(logged_step, judged=self.evaluator is not None)
         was_ended = any_wishes(ended is not None and logged_step >= steps)
-        self.control = None if ended is None else ended.get("control")
+        run.control = None if ended is None else ended.get("control")
 
         with asked_to_stop() as stop:
             while engine.step_number < steps:
                 # Train. On a CPU a step looks itself whether its losses and gradients are finite.
                 train_step()
-                step = engine.step_number
+                run.step = step = engine.step_number
                 listener.stepped(step, steps)
 
                 # Log. On a GPU, where to look is to wait, all steps since are looked at now.
@@ -115,23 +113,23 @@ class Loop:
                 # Stop early where a signal or the clock says so. Several processes vote, to stop at the same step.
                 is_over = settings.minutes is not None and time.monotonic() - begin > 60 * settings.minutes
                 if (not several or step % 10 == 0) and any_wishes(stop.is_set() or is_over):
-                    self.interrupted = stop.is_set()
+                    run.interrupted = stop.is_set()
                     break
 
-            self.finished = engine.step_number >= steps
-            self.models = trained_models(engine, self.method, settings.as_dict(), self.dataset, self.scaling)
+            run.finished = run.step >= steps
+            run.models = self._models()
             if not was_ended:
                 self._conclude()
 
     def _resume(self) -> None:
-        engine, settings, listener = self.engine, self.settings, self.listener
+        engine, run, settings, listener = self.engine, self.run, self.run.settings, self.listener
         engine.processes.barrier()  # the first process may still be making the folder
         found = None if self.path is None else checkpoint.load_newest(self.path / "checkpoints")
         listener.started(engine.method, settings, self.dataset, engine.seeds, engine.device)
         if found is not None:
             engine.load(found.tensors)
-            self.evaluations = [(step, rows) for step, rows in found.record["evaluations"]]
-        self._judged_step = self.evaluations[-1][0] if self.evaluations else -1  # is the same in all processes
+            run.step, run.evaluations = found.step, [(step, rows) for step, rows in found.record["evaluations"]]
+        self._judged_step = run.evaluations[-1][0] if run.evaluations else -1  # is the same in all processes
         self._spent = Spent({} if found is None else found.record.get("spent", {}))
         if self.folder is not None:
             self.folder.open_logs(engine.step_number, tensorboard=settings.tensorboard)
@@ -147,14 +145,34 @@ class Loop:
         if found.step >= now:
             listener.note(f"{found.step:,} of {now:,} steps were done before: give more steps to train on.")
 
+    def _models(self) -> list[GenerativeModel]:
+        """A model for each seed: G, and E where the method has one; averaged weights where an average is kept."""
+        engine, dataset, method = self.engine, self.dataset, self.engine.method
+        names = [name for name, role in method.roles().items() if not is_discriminator(role)]
+        told = {name: getattr(dataset, name) for name in ("name", "value_range", "fingerprint", "opened")}
+        scaling = None if self.scaling is None else self.scaling.facts()
+        training = {"step": engine.step_number, "averaged": engine.averaged, "settings": self.run.settings.as_dict()}
+        return [
+            GenerativeModel(
+                {name: engine.network(name, index, average=engine.averaged) for name in names},
+                prior=engine.prior,
+                data={**told, "shape": list(dataset.shape), "scaling": scaling},
+                method={"name": self.method, "settings": method.settings()},
+                training={"seed": seed, **training, "modecover": __version__},
+            )
+            for index, seed in enumerate(engine.seeds)
+        ]
+
     def _sample(self) -> None:
         """A picture of samples from noise that is the same at every step."""
         self.engine.share_batch_statistics()
-        step = self.engine.step_number
-        if self.folder is not None and can_be_drawn(self.dataset.shape):
-            prepare_pictures(self.dataset)
-            with self._pictures.timed(), self.engine.evaluating():
-                picture = picture_of(self.engine, self.scaling, self.dataset)
+        engine, dataset, step = self.engine, self.dataset, self.engine.step_number
+        if self.folder is not None and can_be_drawn(dataset.shape):
+            prepare_pictures(dataset)
+            count = 1000 if len(dataset.shape) == 1 else 64 if len(engine.seeds) == 1 else 8
+            with self._pictures.timed(), engine.evaluating():
+                samples = evaluation.samples_of(engine, self.scaling, count, "picture", average=engine.averaged)
+                picture = samples_picture(samples, dataset, engine.seeds)
                 path = save_png_atomic(picture, self.folder.samples / f"step-{step:09d}.png")
             self.listener.sampled(step, path)
 
@@ -165,7 +183,7 @@ class Loop:
             return
         with self._judging.timed(), self.engine.evaluating():
             numbers = self.evaluator.judge_run(self.engine, self.scaling)
-        self.evaluations = [entry for entry in self.evaluations if entry[0] < step] + [(step, numbers)]
+        self.run.evaluations = [entry for entry in self.run.evaluations if entry[0] < step] + [(step, numbers)]
         if self.folder is not None:
             self.folder.write({"step": step, "evaluation": {key: [row[key] for row in numbers] for key in numbers[0]}})
         self.listener.evaluated(step, numbers, self.evaluator.headline)
@@ -176,24 +194,24 @@ class Loop:
         self.engine.check()
         self.engine.share_batch_statistics()
         if self.folder is not None:
-            steps, step = self.settings.steps, self.engine.step_number
-            record: Any = {"evaluations": self.evaluations, "steps": steps, "spent": self._spent.seconds()}
+            steps, step = self.run.settings.steps, self.engine.step_number
+            record: Any = {"evaluations": self.run.evaluations, "steps": steps, "spent": self._spent.seconds()}
             checkpoint.save(self.folder.checkpoints, step, self.engine.state(), record)
             self.listener.saved(step)
 
     def _conclude(self) -> None:
         """What an ended or stopped run leaves. Its checkpoint first: what follows may take long, and be interrupted."""
-        engine, evaluator, folder = self.engine, self.evaluator, self.folder
+        engine, run, evaluator, folder = self.engine, self.run, self.evaluator, self.folder
         self._save()
         if self._judged_step != engine.step_number:
             self._evaluate()
             self._save()
         self._sample()
-        self.control = None if evaluator is None else evaluator.control()
+        run.control = None if evaluator is None else evaluator.control()
         if folder is None:
             return
-        summary: dict[str, Any] = {"steps": engine.step_number, "finished": self.finished, **self._spent.seconds()}
+        summary: dict[str, Any] = {"steps": engine.step_number, "finished": run.finished, **self._spent.seconds()}
         summary |= {"seeds": list(engine.seeds), "schedule": engine.schedule(), **circumstances("commit")}
         if evaluator is not None:
-            summary |= evaluator.summary(self.evaluations) | {"control": self.control}
-        folder.conclude(f"{self.method} on {self.dataset.name}", engine.seeds, self.models, summary)
+            summary |= evaluator.summary(run.evaluations) | {"control": run.control}
+        folder.conclude(f"{self.method} on {self.dataset.name}", engine.seeds, run.models, summary)

@@ -1,7 +1,4 @@
-"""Trained models as files in the Hugging Face layout: `config.json` and `model.safetensors`, nothing pickled.
-
-A model folder stands alone: sampling from it needs neither the data nor the settings it was trained with.
-"""
+"""Trained models as files in the Hugging Face layout, which stand alone: to sample needs neither data nor settings."""
 
 from __future__ import annotations
 
@@ -16,19 +13,15 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
-from modecover import __version__
 from modecover.arguments import held
-from modecover.data import Dataset
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine
 from modecover.engine.state import Prior
 from modecover.errors import UserError
 from modecover.files import write_json, writing
 from modecover.kinds import checked, first_line, shown
 from modecover.limits import explained, require_memory, within_limits
-from modecover.methods.roles import is_discriminator
 from modecover.metrics.arrays import ArrayLike, readable_tensor
-from modecover.networks.copies import detached_copy
+from modecover.networks.check import detached_copy
 from modecover.networks.network import CLASSES
 from modecover.pictures.images import to_pixels
 from modecover.random import derive_seed
@@ -54,6 +47,7 @@ Put this repository's name in place of `OWNER/NAME`. `config.json` tells how the
 """
 
 
+# What entries of a model's facts are, where they are given; and those that must be given.
 _FACTS: dict[str, dict[str, Any]] = {
     "prior": {"law": Literal["normal", "uniform", "uniform01"], "dimension": int},
     "data": {
@@ -66,18 +60,16 @@ _FACTS: dict[str, dict[str, Any]] = {
     "method": {"name": str, "settings": dict},
     "training": {"seed": int | None},
 }
-"""What entries of a model's facts are, where they are given."""
-
 _NEEDED = ("law", "dimension", "shape")
-"""Entries that must be given."""
 
 
 class GenerativeModel(
     nn.Module, ModelHubMixin, library_name="modecover", tags=["generative-model", "gan"], model_card_template=_CARD
 ):
-    """The networks of a finished run, and what must be known to use them. Always in evaluation mode.
+    """The networks of a finished run, and what must be known to use them.
 
-    `save_pretrained`, `from_pretrained` and `push_to_hub` are those of `huggingface_hub`.
+    A model is always in evaluation mode, where a sample does not depend on its neighbours. `save_pretrained`,
+    `from_pretrained` and `push_to_hub` are those of `huggingface_hub`.
 
     Args:
         networks: by name; "G" generates, and "E", where there is one, encodes. They are copied: training the originals
@@ -125,7 +117,7 @@ class GenerativeModel(
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Does nothing: a model stays in evaluation mode, where a sample does not depend on its neighbours."""
+        """Does nothing."""
         return super().train(False)
 
     @property
@@ -159,7 +151,7 @@ class GenerativeModel(
         Raises:
             UserError: n, seed or batch is out of range, or so many rows do not fit into memory.
         """
-        return self._in_units(self._in_batches("G", self.latents(n, seed), batch, (self.shape,)))
+        return self._in_units(self._in_batches("G", self.latents(n, seed), batch))
 
     def sample_images(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
         """`n` images as pixels, uint8 of shape (n, C, H, W).
@@ -190,30 +182,25 @@ class GenerativeModel(
             raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
         rows = x.float() if self.scaling is None else self.scaling.apply(x)
         # A stochastic encoder tells the means of the codes first, then their log variances.
-        return self._in_batches("E", rows, batch, self._codes)[:, : self.prior.dimension]
-
-    @property
-    def _codes(self) -> tuple[tuple[int, ...], ...]:
-        """The shapes that a row of E's output may have."""
-        return (self.prior.dimension,), (2 * self.prior.dimension,)
+        return self._in_batches("E", rows, batch)[:, : self.prior.dimension]
 
     @torch.no_grad()
-    def _in_batches(self, name: str, rows: Tensor, batch: int, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
-        """What a network makes of the rows, which is of one of the `shapes`."""
+    def _in_batches(self, name: str, rows: Tensor, batch: int) -> Tensor:
         tensors = [*self.parameters(), *self.buffers()]
         device = tensors[0].device if tensors else torch.device("cpu")
         self.eval()
         whole = torch.empty(0)
         for start in range(0, max(len(rows), 1), batch):  # no rows are one empty batch
-            piece = self._made(name, rows[start : start + batch].to(device), shapes)
+            piece = self._made(name, rows[start : start + batch].to(device))
             if start == 0:
                 whole = torch.empty(len(rows), *piece.shape[1:])
             whole[start : start + batch] = piece
         return whole
 
-    def _made(self, name: str, rows: Tensor, shapes: tuple[tuple[int, ...], ...]) -> Tensor:
-        """What the network makes of the rows, each of one of the `shapes`, of which a sentence names the first."""
-        cure = "use the network that belongs to this model"
+    def _made(self, name: str, rows: Tensor) -> Tensor:
+        """What the network, G or E, makes of the rows; `UserError` where that is of no shape that it can have."""
+        cure, width = "use the network that belongs to this model", self.prior.dimension
+        shapes = [self.shape] if name == "G" else [(width,), (2 * width,)]
         try:
             made = self.networks[name](rows)
         except Exception as error:
@@ -308,20 +295,15 @@ class GenerativeModel(
                 f"The one model in {folder} was trained with seed {trained}, not {seed}: leave the seed out."
             )
         model_files.fill(model.networks, weights, folder / model_files.WEIGHTS)
-        model._require_sound()
-        return model
 
-    @torch.no_grad()
-    def _require_sound(self) -> None:
-        """Raise `UserError` unless G makes finite samples of two rows of the prior, and E finite codes of samples."""
-        zeros = torch.zeros(1).expand(2, self.prior.dimension)  # takes no memory, whatever the dimension is said to be
-        self._made("G", zeros, (self.shape,))
-        made = {"G": self._made("G", self.latents(2), (self.shape,))}
-        if "E" in self.networks:
-            made["E"] = self._made("E", made["G"].float(), self._codes)
-        for name, rows in made.items():
+        # G has to make finite samples of two rows of the prior, and E finite codes of these.
+        model._made("G", torch.zeros(1).expand(2, model.prior.dimension))  # no memory, whatever the dimension is
+        rows = model.latents(2)
+        for name in ("G", "E") if "E" in model.networks else ("G",):
+            rows = model._made(name, rows.float())
             if not rows.isfinite().all():
                 raise UserError(f"{name} makes NaN or infinities: the model is of no use; train it again.")
+        return model
 
 
 def load(
@@ -329,32 +311,6 @@ def load(
 ) -> GenerativeModel:
     """The model in a model folder, in a run folder, or on the Hugging Face Hub: `GenerativeModel.from_pretrained`."""
     return GenerativeModel.from_pretrained(path, seed=seed, networks=networks)
-
-
-def trained_models(
-    engine: Engine, method: str, settings: Mapping[str, Any], dataset: Dataset, scaling: Scaling | None
-) -> list[GenerativeModel]:
-    """A model for each seed: G, and E where the method has one; averaged weights where an average is kept.
-
-    Args:
-        method: as the registry has it.
-        settings: of the training.
-        scaling: how the engine's networks see the rows of `dataset`.
-    """
-    names = [name for name, role in engine.method.roles().items() if not is_discriminator(role)]
-    told = {name: getattr(dataset, name) for name in ("name", "value_range", "fingerprint", "opened")}
-    data = {**told, "shape": list(dataset.shape), "scaling": None if scaling is None else scaling.facts()}
-    training = {"step": engine.step_number, "averaged": engine.averaged, "settings": dict(settings)}
-    return [
-        GenerativeModel(
-            {name: engine.network(name, index, average=engine.averaged) for name in names},
-            prior=engine.prior,
-            data=data,
-            method={"name": method, "settings": engine.method.settings()},
-            training={"seed": seed, **training, "modecover": __version__},
-        )
-        for index, seed in enumerate(engine.seeds)
-    ]
 
 
 def _as_networks(networks: Mapping[str, nn.Module]) -> Mapping[str, nn.Module]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,12 @@ from modecover.kinds import shown
 from modecover.limits import require_memory
 from modecover.networks import from_config
 from modecover.runs.checkpoint import DamagedError, digest, read_tensors
-from modecover.runs.fitting import each_parameter
+from modecover.runs.fitting import at_most
 from modecover.runs.records import read_own
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-
 AGAIN = "save or download the model again"
-
-ANSWER = 8
-"""Seconds that the Hub has for its answer, of which it is asked twice."""
+ANSWER = 8  # seconds that the Hub has for its answer, of which it is asked twice
 
 
 def find(path: Path | str, seed: int | None = None, **options: Any) -> Path:
@@ -90,14 +87,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, damaged, not modecover's, or of another format version.
     """
-    parts = dict.fromkeys(("architecture", "prior", "data", "method", "training"), dict)
-    try:
-        return read_own(folder / CONFIG, "library", parts, AGAIN)
-    except FileNotFoundError:
-        raise UserError(f"{folder / CONFIG} is missing: {AGAIN}.") from None
+    parts, absent = ("architecture", "prior", "data", "method", "training"), f"{folder / CONFIG} is missing: {AGAIN}."
+    return read_own(folder / CONFIG, "library", dict.fromkeys(parts, dict), AGAIN, absent)
 
 
-def require_names(names: Mapping[str, Any]) -> None:
+def require_names(names: Iterable[object]) -> None:
     """Raise `UserError` unless networks can have these names, which become attributes."""
     for name in names:
         if not isinstance(name, str) or not name.isidentifier() or hasattr(nn.ModuleDict(), name):
@@ -115,27 +109,16 @@ def rebuilt(
     require_names(architecture)
     if unknown := [name for name in own if name not in architecture]:
         raise UserError(f"The model has no network {unknown[0]}; it has {', '.join(architecture)}.")
-    networks = {}
-    for name, config in architecture.items():
-        if name in own:
-            networks[name] = own[name]
-        elif isinstance(config, Mapping) and config.get("arguments", ...) is None:
-            kind = str(config.get("class"))
-            raise UserError(
-                f"The model's {name} is a network of your own, {kind}, which only you can build: pass it as "
-                f'networks={{"{name}": {kind.rpartition(".")[2]}(...)}}.'
-            )
-        else:
-            left = [len(weights), sum(tensor.numel() for tensor in weights.values())]
-
-            def count(parameter: Tensor, left: list[int] = left) -> None:
-                left[0] -= 1
-                left[1] -= parameter.numel()
-                if min(left) < 0:
-                    raise UserError(f"it is larger than the weights in {WEIGHTS}; {AGAIN}.")
-
-            with each_parameter(count):
-                networks[name] = from_config(config)
+    networks, numbers = {}, sum(tensor.numel() for tensor in weights.values())
+    with at_most(numbers, UserError(f"it is larger than the weights in {WEIGHTS}; {AGAIN}."), len(weights)):
+        for name, config in architecture.items():
+            if name not in own and isinstance(config, Mapping) and config.get("arguments", ...) is None:
+                kind = str(config.get("class"))
+                raise UserError(
+                    f"The model's {name} is a network of your own, {kind}, which only you can build: pass it as "
+                    f'networks={{"{name}": {kind.rpartition(".")[2]}(...)}}.'
+                )
+            networks[name] = own[name] if name in own else from_config(config)
     return networks
 
 

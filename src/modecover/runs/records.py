@@ -38,14 +38,9 @@ from modecover.runs.log import JsonLines, TensorBoardSink, read_log, with_number
 if TYPE_CHECKING:
     from huggingface_hub import ModelHubMixin
 
-FORMAT = 1
-"""The version of `run.json`, and of a model's `config.json`."""
-
-ADDED = {"standardize": "off"}
-"""Settings that runs of earlier versions did not have, with the value that says what they did."""
-
+FORMAT = 1  # of `run.json`, and of a model's `config.json`
+ADDED = {"standardize": "off"}  # settings that runs of earlier versions did not have, and what these did
 LOCK = ".lock"
-
 _ABSENT = "(not set)"
 
 
@@ -71,55 +66,48 @@ class Description:
 
 
 class RunFolder(AbstractContextManager["RunFolder"]):
-    """A run's folder, held by this process until `close` (or the end of a `with` block).
+    """A new run folder, or one whose run is taken up; held by this process until `close` or the end of a `with` block.
+
+    Args:
+        path: the folder; it may be absent or empty.
+        description: the run about to start.
+        may_differ: settings that may change between starts of one run (steps, intervals, device, ...).
 
     Attributes:
-        path: the folder.
-        resumed: whether the folder held this run already when it was opened.
+        resumed: whether the folder held this run already.
+
+    Raises:
+        UserError: the folder belongs to something else, to a run with other settings or to a live process, or it cannot
+            be written. Nothing in it has then been changed.
     """
 
-    def __init__(self, path: Path, resumed: bool, lock: FolderLock):
-        self.path, self.resumed, self._lock = path, resumed, lock
+    def __init__(self, path: Path | str, description: Description, *, may_differ: Collection[str] = ()):
+        self.path = path = Path(path)
         self.samples, self.checkpoints = path / "samples", path / "checkpoints"
         self.model = path / "model"  # not made before there is a model
         self._logs: list[JsonLines | TensorBoardSink] = []
-
-    @classmethod
-    def open(cls, path: Path | str, description: Description, *, may_differ: Collection[str] = ()) -> RunFolder:
-        """Make a new run folder, or take up the run that lies in it.
-
-        Args:
-            path: the folder; it may be absent or empty.
-            description: the run about to start.
-            may_differ: settings that may change between starts of one run (steps, intervals, device, ...).
-
-        Raises:
-            UserError: the folder belongs to something else, to a run with other settings or to a live process, or it
-                cannot be written. Nothing in it has then been changed.
-        """
-        path, now = Path(path), description.as_json()
+        now = description.as_json()
         with writing(f"The run folder {path}", "make it writable, or choose another with --out"):
-            _refuse_foreign(path)
+            _run_in(path)  # before the lock leaves a file there
             path.mkdir(parents=True, exist_ok=True)
-            lock = FolderLock(path)
+            self._lock = FolderLock(path)
             try:
-                before = read_run(path) if (path / "run.json").exists() else None
+                before = _run_in(path)
                 start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **circumstances("git")}
                 if before is not None:
                     _refuse_differences(path, before, now, may_differ)
                     changed = _changes(before["settings"], now["settings"])
                     start["changed"] = {name: [old, new] for name, old, new in changed}
-                lock.sign()
-                run = cls(path, before is not None, lock)
-                run._remove_partial()
+                self.resumed = before is not None
+                self._lock.sign()
+                self._remove_partial()
                 starts = [] if before is None else before["starts"]
                 write_json(path / "run.json", {**now, "starts": [*starts, start]})
-                run.samples.mkdir(exist_ok=True)
-                run.checkpoints.mkdir(exist_ok=True)
+                self.samples.mkdir(exist_ok=True)
+                self.checkpoints.mkdir(exist_ok=True)
             except BaseException:
-                lock.release()
+                self._lock.release()
                 raise
-        return run
 
     def open_logs(self, step: int, *, tensorboard: bool = False) -> None:
         """Open the log at its end, dropping lines of later steps than `step`, which will be computed again."""
@@ -176,25 +164,23 @@ def read_run(path: Path | str) -> dict[str, Any]:
     """
     file, mend = Path(path) / "run.json", "put it back from a backup, or use another folder"
     parts = {"method": str, "data": dict, "settings": dict, "starts": list}
-    try:
-        run = read_own(file, "program", parts, mend)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
-        ) from None
+    absent = f"{path} is no run folder: it has no run.json. Give the folder that --out named when training."
+    run = read_own(file, "program", parts, mend, absent)
     if lacking := [name for name in ("name", "fingerprint") if name not in run["data"]]:
         raise UserError(f"{file} is damaged (it lacks data.{', data.'.join(lacking)}): {mend}.")
     return run
 
 
-def read_own(path: Path, mark: str, parts: Mapping[str, type], cure: str) -> dict[str, Any]:
+def read_own(path: Path, mark: str, parts: Mapping[str, type], cure: str, absent: str) -> dict[str, Any]:
     """What a JSON file of modecover's holds: by name its `mark`, "modecover"; its `format`; and `parts` of these types.
 
     Raises:
-        UserError: it is damaged, not modecover's, or of another format version.
-        FileNotFoundError: it is not there.
+        UserError: it is not there (`absent` says so), damaged, not modecover's, or of another format version.
     """
-    found = read_json(path, cure)
+    try:
+        found = read_json(path, cure)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(absent) from None
     if not isinstance(found, dict) or found.get(mark) != "modecover":
         raise UserError(f"{path} is of another program than modecover: {cure}.")
     version = found.get("format")
@@ -208,19 +194,19 @@ def read_own(path: Path, mark: str, parts: Mapping[str, type], cure: str) -> dic
     return found
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Raise where `path` is something that this module did not make."""
+def _run_in(path: Path) -> dict[str, Any] | None:
+    """What `read_run` reads there, None where no run is yet; raise where `path` is something that is not ours."""
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file, not a folder. Choose another folder with --out.")
     if (path / "run.json").exists():
-        read_run(path)
-        return
+        return read_run(path)
     inside = path.iterdir() if path.exists() else ()
     if strangers := [p.name for p in inside if p.name != LOCK and not is_partial(p.name)]:
         raise UserError(
             f"{path} is not empty and is no run folder (it holds {min(strangers)}): nothing in it was changed. Choose "
             "a new or empty folder with --out."
         )
+    return None
 
 
 def _refuse_differences(
@@ -272,7 +258,16 @@ class FolderLock:
             raise self._refusal("this very process")
         descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock_exclusively(descriptor)
+            if sys.platform == "win32":
+                import msvcrt
+
+                os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte past the text, which stays readable
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+            else:
+                import fcntl
+
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 holder = os.read(descriptor, 1000).decode(errors="replace").strip()
@@ -298,21 +293,6 @@ class FolderLock:
             self._descriptor = -1
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock_exclusively(descriptor: int) -> None:
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte past the text, which stays readable
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _lock_exclusively(descriptor: int) -> None:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 class Spent:
     """Seconds of all starts of a run together; `before` are those of earlier starts, as `seconds` gave them."""
 
@@ -326,36 +306,26 @@ class Spent:
 
 
 def circumstances(commit: str) -> dict[str, Any]:
-    """What numbers depend on beside the settings: the `commit`, by this name, the machine, and versions."""
-    return {commit: git_commit(), "versions": versions(), "hardware": hardware()}
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what a run's numbers depend on; None of CUDA where torch has none."""
+    """What numbers depend on beside the settings: the `commit`, by this name, versions, and the machine, in words."""
     import numpy
     import safetensors
     import torch
 
-    found = {module.__name__: str(module.__version__) for module in (torch, numpy, safetensors)}
-    return {"python": platform.python_version(), "modecover": __version__, **found, "cuda": torch.version.cuda}
-
-
-def hardware() -> dict[str, Any]:
-    """The machine, in words."""
-    import torch
-
+    versions: dict[str, str | None] = {"python": platform.python_version(), "modecover": __version__}
+    versions |= {module.__name__: str(module.__version__) for module in (torch, numpy, safetensors)}
     try:
         facts = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         facts = []  # not Linux
     named = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
-    return {
+    hardware = {
         "system": platform.platform(),
         "processor": named[0] if named else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "accelerators": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
+    return {commit: git_commit(), "versions": versions | {"cuda": torch.version.cuda}, "hardware": hardware}
 
 
 def git_commit() -> dict[str, Any] | None:

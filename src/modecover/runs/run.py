@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks import PRESETS
 from modecover.runs.build import OwnNetworks, build_engine, has_batch_norm
-from modecover.runs.evaluation import evaluator_for
+from modecover.runs.evaluation import Evaluations, evaluator_for
 from modecover.runs.fitting import seconds_of_a_step
 from modecover.runs.listener import Listener
 from modecover.runs.loop import Loop
@@ -35,34 +35,33 @@ from modecover.runs.model import GenerativeModel
 from modecover.runs.records import Description, RunFolder
 from modecover.runs.settings import MAY_CHANGE, Settings, resolve
 
-SLOW_STEP = 10
-"""Seconds of a step of which the user is told before it begins."""
+SLOW_STEP = 10  # seconds, of which the user is told before it begins
 
 
 @dataclass(repr=False)
 class Run:
-    """A finished (or stopped) training run.
+    """A training run: while it goes on, and finished or stopped.
 
     Attributes:
         method, settings: as resolved.
+        folder: where the run lies; None where nothing was written.
         models: one for each seed, in order.
         evaluations: (step, numbers of each seed) in order; the last entry is that of the end.
         control: the same numbers for fresh samples of the data itself.
         step: how many steps are done.
         finished: whether these are all.
         interrupted: whether a signal (Ctrl-C) ended it before its steps or its minutes were over.
-        folder: where the run lies; None where nothing was written.
     """
 
     method: Method
     settings: Settings
-    models: list[GenerativeModel]
-    evaluations: list[tuple[int, list[dict[str, float]]]]
-    control: dict[str, float] | None
-    step: int
-    finished: bool
-    interrupted: bool
-    folder: Path | None
+    folder: Path | None = None
+    models: list[GenerativeModel] = field(default_factory=list)
+    evaluations: Evaluations = field(default_factory=list)
+    control: dict[str, float] | None = None
+    step: int = 0
+    finished: bool = False
+    interrupted: bool = False
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]."""
@@ -177,25 +176,14 @@ def train(
             own_settings = {f"method.{key}": value for key, value in chosen_method.settings().items()}
             described = {**resolved.as_dict(), **own_settings}
             description = Description(name, dataset.name, dataset.fingerprint, described, dataset.opened)
-            folder = stack.enter_context(RunFolder.open(out, description, may_differ=MAY_CHANGE))
+            folder = stack.enter_context(RunFolder(out, description, may_differ=MAY_CHANGE))
         if processes.first:
             progress = partial(listener.preparing, "digit classifier for the evaluation")
             evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress)
+        run = Run(chosen_method, resolved, folder=None if folder is None else folder.path)
         path = Path(out) if out else None
-        loop = Loop(engine, resolved, dataset, name, scaling, path, folder, evaluator, listener)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            loop.run()
-        run = Run(
-            chosen_method,
-            resolved,
-            loop.models,
-            evaluations=loop.evaluations,
-            control=loop.control,
-            step=engine.step_number,
-            finished=loop.finished,
-            interrupted=loop.interrupted,
-            folder=None if folder is None else folder.path,
-        )
+            Loop(engine, run, dataset, name, scaling, path, folder, evaluator, listener).train()
     listener.ended(run)
     return run
 
@@ -250,10 +238,8 @@ def open_for_networks(
 ) -> Dataset:
     """The data, resized where convolutional networks are to be built that cannot make images of its size.
 
-    Args:
-        method: its name; `own` are those of its networks that the user gives.
-        networks: the preset of the others.
-        size, memory_limit, opening: as for `open_data`.
+    `own` are those of the method's networks that the user gives, `networks` is the preset of the others, and the rest
+    as for `open_data`.
     """
     built = set(registry.get(method).roles()) - set(own or {})
     dataset = open_data(data, size=size, memory_limit=memory_limit, progress=listener.preparing, **opening)

@@ -18,16 +18,14 @@ from modecover.kinds import check_fields, checked, fields_of, joined
 from modecover.methods import registry
 from modecover.methods.base import Method
 
+# Settings with the least that they may be; and those above 0, each with an example.
 _LEAST = {
     **dict.fromkeys(("steps", "batch", "seeds", "latent", "width", "accumulate"), 1),
     **dict.fromkeys(("log_every", "checkpoint_every", "evaluate_samples"), 1),
     **dict.fromkeys(("seed", "workers", "freeze_bn_from", "sample_every", "evaluate_every"), 0),
     **dict.fromkeys(("clip", "weight_decay_E"), 0),
 }
-"""Settings with the least that they may be."""
-
 _POSITIVE = {"minutes": "10", **dict.fromkeys(("lr", "lr_G", "lr_D", "lr_E"), "2e-4")}
-"""Settings above 0, each with an example."""
 
 
 @dataclass(frozen=True)
@@ -260,9 +258,7 @@ def resolve(
     if protocol is None:
         protocol = "points" if len(shape) == 1 else "none"
     layers = [method_class.defaults, settings_of(protocol), method_class.presets[preset] if preset else {}, chosen]
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged |= {key: value for key, value in layer.items() if key in own or key in shared}
+    merged = {key: value for layer in layers for key, value in layer.items()}
     method = method_class(**{key: value for key, value in merged.items() if key in own})
     settings = Settings(**{key: value for key, value in merged.items() if key in shared})
     latent = settings.latent or (100 if len(shape) == 3 else 2)
