@@ -430,3 +430,21 @@ class Averaging(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.mean = 0.9 * self.mean + 0.1 * x.detach().mean(0)
         return x - self.mean
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("inputs", "outputs"), [(2, 5), (4, 4), (5, 1)])
+def test_gradients_of_the_stacked_product_are_those_of_numbers_slightly_moved(
+    inputs: int, outputs: int, bias: bool
+) -> None:
+    """Through the gradient once more too, as gradient penalties go."""
+    layer = stack([nn.Linear(inputs, outputs, bias=bias).double() for _ in range(SEEDS)])
+    x = torch.randn(SEEDS * ROWS, inputs, dtype=torch.float64, requires_grad=True)
+    weights = {name: value.detach().requires_grad_() for name, value in layer.named_parameters()}
+
+    def out(x: Tensor, *values: Tensor) -> Tensor:
+        found: Tensor = torch.func.functional_call(layer, dict(zip(weights, values, strict=True)), x)
+        return found.square()
+
+    assert torch.autograd.gradcheck(out, (x, *weights.values()))
+    assert torch.autograd.gradgradcheck(out, (x, *weights.values()))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from modecover.engine.stacked_layers import BATCHED, alike, take
+from modecover.engine.stacked_layers import ACTIVATIONS, BATCHED, StackedPerceptron, alike, is_perceptron, take
 from modecover.errors import UserError
 from modecover.networks.check import detached_copy
 
@@ -125,11 +125,11 @@ def stack(members: Sequence[nn.Module]) -> nn.Module:
 
 
 _ROW_BY_ROW = (
-    *(nn.Sequential, nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh),
-    *(nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.Upsample, nn.PixelShuffle),
+    *ACTIVATIONS,
+    *(nn.Sequential, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d, nn.Upsample, nn.PixelShuffle),
 )
 
-_STEADY = {*BATCHED.values(), *(each for each in vars(nn).values() if isinstance(each, type))}
+_STEADY = {StackedPerceptron, *BATCHED.values(), *(each for each in vars(nn).values() if isinstance(each, type))}
 """Layers of stacked seeds, and torch's own."""
 
 
@@ -172,4 +172,4 @@ def _swap(network: nn.Module, members: Sequence[nn.Module]) -> nn.Module:
         return BATCHED[type(network)](members)
     for name, child in list(network.named_children()):
         setattr(network, name, _swap(child, [getattr(member, name) for member in members]))
-    return network
+    return StackedPerceptron(network) if is_perceptron(network) else network

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +32,9 @@ def alike(model: Tensor, tensor: Tensor) -> Tensor:
     return nn.Parameter(tensor, model.requires_grad) if isinstance(model, nn.Parameter) else tensor
 
 
+ACTIVATIONS = (nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh)
+
+
 class _StackedLayer(nn.Module):
     """A layer of S seeds: tensors with a leading axis of S, under the layer's own names."""
 
@@ -48,12 +53,68 @@ class _StackedLayer(nn.Module):
 
 
 class _StackedLinear(_StackedLayer):
+    apart = False
+    """Whether rows come and go as (S, B, features), not seed after seed."""
+
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.used_weight()
-        rows = x.reshape(self.seeds, -1, x.shape[-1])
-        bias = self.bias
-        out = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
-        return out.view(*x.shape[:-1], weight.shape[1])
+        weight, bias = self.used_weight(), self.bias
+        rows = x if self.apart else x.reshape(self.seeds, -1, x.shape[-1])
+        if x.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            out: Tensor = _Affine.apply(rows, weight, bias)  # type: ignore[no-untyped-call]  # torch's own
+        else:
+            out = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+        return out if self.apart else out.view(*x.shape[:-1], out.shape[-1])
+
+
+class _Affine(torch.autograd.Function):
+    """x W^T + b for rows x (S, B, inputs), weights W (S, outputs, inputs) and biases b (S, outputs) or None, on a CPU.
+
+    The gradients are autograd's own, as other products of the same matrices: one whose second factor has one or two
+    columns takes five times as long as one whose first factor has one or two rows, and each weight's gradient comes in
+    the weight's own layout. Both are computed whether or not they are asked for, which autograd does not tell: a replay
+    leaves out what nobody reads.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        outputs, inputs = weight.shape[1:]
+        x_gradient = weight_gradient = None
+        if of_x:
+            x_gradient = torch.bmm(weight.mT, gradient.mT).mT if inputs < outputs else torch.bmm(gradient, weight)
+        if of_weight:
+            weight_gradient = torch.bmm(x.mT, gradient).mT if inputs < outputs else torch.bmm(gradient.mT, x)
+        return x_gradient, weight_gradient, gradient.sum(1) if of_bias else None
+
+
+class StackedPerceptron(nn.Sequential):
+    """Linear layers and activations in turn, between which the rows of the seeds stay apart."""
+
+    def __init__(self, layers: nn.Sequential):
+        super().__init__(OrderedDict(layers.named_children()))
+        self.train(layers.training)
+        for layer in self:
+            if isinstance(layer, _StackedLinear):
+                self.seeds, layer.apart = layer.seeds, True
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = x.reshape(self.seeds, -1, x.shape[-1])
+        for layer in self:
+            out = layer(out)
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+
+def is_perceptron(network: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Whether this is a plain sequence of stacked linear layers and activations, which act on every number alone."""
+    if type(network) is not nn.Sequential or not any(isinstance(layer, _StackedLinear) for layer in network):
+        return False
+    return all(type(layer) in {_StackedLinear, *ACTIVATIONS} for layer in network)
 
 
 class _StackedConv(_StackedLayer):
