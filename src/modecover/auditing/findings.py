@@ -17,7 +17,7 @@ from modecover.metrics.modes import mixture_modes
 from modecover.metrics.support import support_size, vendi_score
 
 METRICS: dict[str, results.Better] = {
-    **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
+    **dict.fromkeys(("frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
     **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
     **dict.fromkeys(("modes", "modes-5", "modes-20", "inception-score", "mode-score", "mode-score-printed"), "higher"),
     **dict.fromkeys(("density", "vendi"), None),
@@ -47,10 +47,9 @@ def _metric(key: str, name: str, value: float, null: float | None = None, *ends:
 
 
 def _of_neighbours(evidence: Evidence) -> Iterable[results.Metric]:
-    near, missed = evidence.chosen.near, evidence.missed
+    near = evidence.chosen.near
     name = f"[{evidence.chosen.extractor.identity}]"
     balls = f"(k={near.k}) {name}"
-    yield _metric("missing", f"missing mass {name}", missed.value, missed.null, missed.low, missed.high)
     # A left-out real row is in another's ball as often as a fresh real row would be, and on average in k of them.
     inside = near.nearest_real[0].distance == 0
     for neighbours in near.nearest_real:

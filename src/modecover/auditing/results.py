@@ -6,6 +6,7 @@ Indices point into the arrays that were audited, in the order in which they were
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -96,7 +97,7 @@ class Metric:
     name: str
     """With settings and the extractor's identity, as in "coverage (k=5) [pca-64:1a2b3c4d]"."""
     key: str
-    """A short name for thresholds: "coverage", "missing", "frechet", ..."""
+    """A short name for thresholds: "coverage", "density", "frechet", ..."""
     value: float
     null: float | None = None
     """The value for real against real at the same sample sizes; None where there is none."""
@@ -205,11 +206,12 @@ class Findings:
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name. Raises `UserError`, which names those there are, where there is none."""
-        verdicts = {verdict.name: verdict for verdict in self.verdicts}
-        if name not in verdicts:
+        """The verdict of this name, "missing mass", "missing-mass" or "missing_mass". Raises `UserError`, which names
+        those there are, where there is none."""
+        verdicts, plain = {verdict.name: verdict for verdict in self.verdicts}, re.sub("[-_]", " ", name).lower()
+        if plain not in verdicts:
             raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")
-        return verdicts[name]
+        return verdicts[plain]
 
 
 # Numbers as people read them, on the page and on the terminal alike.

@@ -18,6 +18,7 @@ from modecover import __version__
 from modecover.arguments import held
 from modecover.auditing import findings
 from modecover.auditing.evidence import Evidence, Progress
+from modecover.auditing.gates import Gate, Outcome, Side, check_gates, require_possible
 from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_samples, require_alike
 from modecover.auditing.results import FORMAT, ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
@@ -31,9 +32,32 @@ from modecover.limits import byte_count
 from modecover.metrics.arrays import Integers, as_array
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Audit(Findings):
-    """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery."""
+    """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery; audits are equal where their
+    JSON is."""
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_json() == other.to_json() if isinstance(other, Audit) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # its mappings have none
+
+    def check(
+        self, *, fail_under: Mapping[str, float] | None = None, fail_over: Mapping[str, float] | None = None
+    ) -> list[Outcome]:
+        """What became of thresholds, as the command's `--fail-under` and `--fail-over`: of each whether it is broken,
+        and a sentence.
+
+        Args:
+            fail_under, fail_over: bounds by the keys of metrics and the names of verdicts: `{"missing mass": 0.05}`.
+
+        Raises:
+            UserError: a key is unknown, a bound makes no sense, or this audit lacks its number.
+        """
+        sides: tuple[tuple[Side, Mapping[str, float]], ...] = ("under", fail_under or {}), ("over", fail_over or {})
+        gates = [Gate(key, side, bound) for side, bounds in sides for key, bound in bounds.items()]
+        require_possible(gates)
+        return check_gates(self, gates)
 
     def to_json(self) -> str:
         """The audit as strict, indented JSON; numbers that are not finite are the strings "NaN", "Infinity", ..."""
