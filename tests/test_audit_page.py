@@ -167,7 +167,7 @@ def test_a_starved_bin_shows_its_members_and_both_shares():
     assert bins is not None
     said = words(page(made))
     share = 100 * bins.real[3] / sum(bins.real)
-    assert f"Bin 3 {share:.2g}% of the real samples, 0% of the generated ones 7 8 9 10" in said
+    assert f"Cluster 3 {share:.2g}% of the real samples, 0% of the generated ones 7 8 9 10" in said
 
 
 def test_copies_stand_beside_what_they_copy():

@@ -31,6 +31,9 @@ Fit = Callable[[Kept, Integers | None], Extractor]
 K = 5
 """Precision, recall, density and coverage look at the fifth neighbour, as their papers do."""
 
+FEWEST_TELLING = 150
+"""Fake rows, if there are so many, that are enough for ten cells, however often they repeat each other."""
+
 FARTHEST = 100.0
 """Times the spacing of the rows around: what is farther is no odder. Among equal rows all distances are so far."""
 
@@ -123,7 +126,7 @@ class Evidence:
             chosen = fit(own, None if labels is None else labels[reference])
             x, y = featured(chosen)
             regions = fit_regions(
-                x[reference], fakes=max(1, round(self.different * len(y))), seed=derive_seed(seed, "regions", number)
+                x[reference], fakes=max(1, round(self.telling * len(y))), seed=derive_seed(seed, "regions", number)
             )
 
             tell("distances to the data", number / 2)
@@ -145,6 +148,9 @@ class Evidence:
 
         self.different = independent_share(groups_of_equals(fake[:].reshape(len(fake), -1)))
         """The effective number of different fake rows over their number."""
+        self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(fake)))
+        """The fake rows that tell where the generator goes, over their number: at least `FEWEST_TELLING`, for to be a
+        single point is no excuse for missing all else."""
         first, second = halves(len(real), 1, seed=seed)
         self.halves = half(0, *first), half(1, *second)
         self.missed = count_missed(self.counted(), len(real), seed=derive_seed(seed, "gaps"))
@@ -190,7 +196,7 @@ class Evidence:
                 half.clusters[0][half.judged] if self.labels is None else self.labels[half.judged],
                 half.stand_in_cells if stand_ins is None else stand_ins[number],
                 half.regions.clusters,
-                self.different,
+                self.telling,
             )
             for number, half in enumerate(self.halves)
         ]

@@ -143,7 +143,7 @@ class MissedMass:
     counted: float
     """The share of real rows in missed cells, of which `value` is the correction."""
     found: float
-    """Of planted gaps, the share that is counted: 1 where cells keep modes apart."""
+    """Of planted gaps, the share that is counted: 1 where cells keep modes apart, 0 where rows are too few for any."""
     null: float
     """What is counted of a generator that misses nothing."""
     finest: float
@@ -200,8 +200,9 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
 
     each = sum(len(division.judged) for division in divisions) / count
     share = float(votes.mean() / each)
-    found = unlucky = 1.0
-    if planted:
+    # With a single cell there are no regions to miss; with several and one group, no gap to plant.
+    found = unlucky = float(finest < 1)
+    if planted and found:
         shares, weights = np.array(sorted(planted)).T
         found = float(np.average(shares, weights=weights))
         unlucky = float(shares[np.searchsorted(weights.cumsum(), UNLUCKY * weights.sum())])

@@ -5,10 +5,8 @@ Which rows are missed is asked by others too: imbalance and shrink leave them ou
 
 from __future__ import annotations
 
-import numpy as np
-
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import Estimate, Verdict
+from modecover.auditing.results import UNKNOWN, Estimate, Verdict
 from modecover.auditing.sharpness import bin_means
 from modecover.auditing.verdicts.shrink import contracted
 from modecover.metrics.regions import count_missed
@@ -50,14 +48,18 @@ def missing_mass(evidence: Evidence) -> Verdict:
     }
     noise = Estimate(0.0, 0.0, max(null, missed.finest))
     if missed.found < LEAST_FOUND:
+        few = "Too few different samples to see what is missed: give more."
+        hidden = (
+            "These features do not show what is missed: a mode that is left out stays hidden behind others; give "
+            "labels of the real data, or other features."
+        )
         return Verdict(
             "missing mass",
             False,
-            Estimate(np.nan, np.nan, np.nan),
+            UNKNOWN,
             unit,
             noise,
-            "These features do not show what is missed: a mode that is left out stays hidden behind others; give "
-            "labels of the real data, or other features.",
+            hidden if missed.finest < 1 else few,
             facts,
         )
     effect = Estimate(*(max(0.0, end - null) for end in (missed.value, missed.low, missed.high)))
