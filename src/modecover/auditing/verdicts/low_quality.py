@@ -6,6 +6,7 @@ Which samples are odd is asked by imbalance, too, which leaves them out.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -56,8 +57,8 @@ def oddness(evidence: Evidence, half: Half) -> tuple[Floats, Floats, dict[str, f
     distances there; and, of images, the strength of its fine detail, too weak or too strong. All signs are put on one
     scale, the share of judged rows that show as much.
     """
-    far = [closeness(held.nearest.distance, held.radius) for held in (half.real_held, half.fake_held)]
-    signs = [far]
+    far = distances(half)
+    signs: list[Sequence[Floats]] = [far]
     facts = {"distance over real ones'": float(np.median(far[1]) / max(float(np.median(far[0])), 1e-12))}
     real, fake = evidence.real.kept, evidence.fake.kept
     if real.ndim == 4 and min(real.shape[2:]) >= SMALLEST_SIDE:
@@ -74,13 +75,23 @@ def oddness(evidence: Evidence, half: Half) -> tuple[Floats, Floats, dict[str, f
 
 
 def odd_rows(evidence: Evidence) -> tuple[tuple[Flags, ...], tuple[Flags, ...]]:
-    """For each half the odd rows among those that it judges, (k,), and among the fake ones, (m,)."""
+    """For each half the rows far from all of the reference, among those that it judges, (k,), and the fake ones, (m,).
+
+    Detail does not count here: among images that are all blurred, the few that pass would be a choice of the sharpest.
+    """
     found = []
     for half in evidence.halves:
-        real, fake, _ = oddness(evidence, half)
+        real, fake = distances(half)
         limit = np.quantile(real, 1 - ODD, method="higher")
         found.append((real > limit, fake > limit))
     return tuple(real for real, _ in found), tuple(fake for _, fake in found)
+
+
+def distances(half: Half) -> tuple[Floats, Floats]:
+    """From every judged row and every fake one to the nearest row of the reference, in units of the distances there,
+    (k,) and (m,)."""
+    real, fake = (closeness(held.nearest.distance, held.radius) for held in (half.real_held, half.fake_held))
+    return real, fake
 
 
 def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:

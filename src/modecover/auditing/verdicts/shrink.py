@@ -71,7 +71,9 @@ def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
         if of_real:
             sides[1] = sides[0]
         logs.append(0.0 if of_real else _log_ratio(sides, None))
-        errors.append(float(np.std([_log_ratio(sides, random) for _ in range(DRAWS)])))
+        # Rows that repeat each other say less: as many fake ones are drawn as are different.
+        sizes = len(sides[0][0]), max(2, round(len(sides[1][0]) * (1.0 if of_real else evidence.different)))
+        errors.append(float(np.std([_log_ratio(sides, (random, sizes)) for _ in range(DRAWS)])))
     if not all(map(math.isfinite, (*logs, *errors))):
         return UNKNOWN
     # Both halves look at the same fake rows, so that their errors are not independent: the larger one counts.
@@ -87,11 +89,14 @@ def coarse(samples: Samples) -> Floats32:
     return np.concatenate([functional.adaptive_avg_pool2d(part, COARSE_SIDE).flatten(1).numpy() for part in parts])
 
 
-def _log_ratio(sides: Sequence[tuple[Integers, Floats]], random: np.random.Generator | None) -> float:
-    """The logarithm of the ratio, of the rows or of a bootstrap draw of them; nan where no cluster has rows enough."""
+def _log_ratio(
+    sides: Sequence[tuple[Integers, Floats]], draw: tuple[np.random.Generator, tuple[int, int]] | None
+) -> float:
+    """The logarithm of the ratio, of the rows or of a bootstrap draw of so many of each; nan where no cluster has
+    rows enough."""
     drawn = []
-    for cells, distances in sides:
-        rows = np.arange(len(cells)) if random is None else random.integers(len(cells), size=len(cells))
+    for number, (cells, distances) in enumerate(sides):
+        rows = np.arange(len(cells)) if draw is None else draw[0].integers(len(cells), size=draw[1][number])
         order = rows[np.argsort(cells[rows], kind="stable")]
         labels, starts = np.unique(cells[order], return_index=True)
         parts = np.split(distances[order], starts[1:])
