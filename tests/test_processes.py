@@ -166,13 +166,25 @@ def test_the_threads_of_the_group_end_with_it(tmp_path: Path) -> None:
 
 
 THREADS = """
-import atexit, os, modecover
+import atexit, os, time, modecover
 
 def threads():
-    names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
-    return sum("gloo" in name for name in names)
+    count = 0
+    for task in os.listdir("/proc/self/task"):
+        try:
+            count += "gloo" in open(f"/proc/self/task/{task}/comm").read()
+        except OSError:
+            pass  # it has ended meanwhile
+    return count
 
-atexit.register(lambda: print(f"left:{threads()}", flush=True))  # after the group's own, which is registered later
+def left():
+    # A thread that has been joined is listed until the kernel has put it away.
+    deadline = time.monotonic() + 10
+    while threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    print(f"left:{threads()}", flush=True)
+
+atexit.register(left)  # after the group's own, which is registered later
 modecover.train("gan", "ring", steps=2, batch=8, width=4, evaluate_samples=50)
 print(f"began:{threads() > 0}", flush=True)
 """

@@ -1,1 +1,1 @@
-"""The audit: samples of any generator against real data, five verdicts and what each of them rests on."""
+"""The audit: samples of any generator against real data, verdicts and what each of them rests on."""

@@ -44,8 +44,8 @@ def run(words: list[str]) -> int:
     """`modecover audit`"""
     parser = Parser(
         "modecover audit",
-        description="Judge samples of any generator against real data: missing modes, imbalance, shrink, low quality, "
-        "copying. Writes a page and tells the verdicts.",
+        description="Judge samples of any generator against real data, with a verdict on each way of failing: missing "
+        "modes, low quality, copies and others. Writes a page and tells the verdicts.",
         epilog="exit codes: 0 all thresholds kept, 2 bad input, 3 a threshold broken",
     )
     parser.add_argument("--real", metavar="A", required=True, help=SOURCES)
