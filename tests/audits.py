@@ -17,7 +17,6 @@ from modecover.auditing.results import (
     Metric,
     Missed,
     NeighbourDistances,
-    NoiseSweep,
     Verdict,
 )
 from modecover.auditing.run import Audit
@@ -41,8 +40,6 @@ def audit(shape: tuple[int, ...] = (1, 28, 28), count: int = 400, seed: int = 0,
     bins_fake = np.where(np.arange(50) % 7 == 3, 0, random.poisson(bins_real))
     p_values = np.where(bins_fake == 0, 1e-6, 1.0)
     p_values[5], bins_fake[5] = 0.01, 2 * bins_real[5]
-    levels = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-    readings = (0.41, 0.36, 0.31, 0.295, 0.29, 0.288, 0.24)
     inputs = {
         role: {"name": name, "count": count, "shape": list(shape), "fingerprint": 8 * "0123abcd"}
         for role, name in (("real", "digits"), ("fake", "generated.npz"))
@@ -69,19 +66,13 @@ def audit(shape: tuple[int, ...] = (1, 28, 28), count: int = 400, seed: int = 0,
         ),
         metrics=(
             Metric("coverage (k=5) [pixels-pca-64:1a2b3c4d]", "coverage", 0.683, 0.968, 0.66, 0.71, "higher"),
-            Metric("missing mass [pixels-pca-64:1a2b3c4d]", "missing", 0.292, 0.004, 0.27, 0.31, "lower"),
+            Metric("recall (k=5) [pixels-pca-64:1a2b3c4d]", "recall", 0.702, 0.91, None, None, "higher"),
             Metric("precision (k=5) [pixels-pca-64:1a2b3c4d]", "precision", 0.89, 0.91, None, None, "higher"),
             Metric("Frechet distance [pixels-pca-64:1a2b3c4d]", "frechet", 14.81, 2.04, None, None, "lower"),
             Metric("Vendi score [pixels-pca-64:1a2b3c4d]", "vendi", 11.93, 17.2, None, None, None),
             Metric("support size (collisions)", "support", math.inf, math.inf, 2.1e4, math.inf, "higher"),
         ),
         curves=Curves(
-            noise=NoiseSweep(
-                levels,
-                tuple(Estimate(m, m - 0.03, m + 0.03) for m in readings),
-                (0.01, 0.0, 0.004, 0, 0, 0, 0),
-                (0.5, 1.5),
-            ),
             bins=Bins(*(tuple(map(int, counts)) for counts in (bins_real, bins_fake)), tuple(map(float, p_values))),
             neighbours=NeighbourDistances(
                 tuple(random.gamma(9, 1.0, 400).tolist()), tuple(random.gamma(10, 1.0, 300).tolist())
@@ -90,7 +81,7 @@ def audit(shape: tuple[int, ...] = (1, 28, 28), count: int = 400, seed: int = 0,
         missed=tuple(Missed(int(row), float(0.99 - 0.01 * n)) for n, row in enumerate(range(40, 64))),
         starved={3: (7, 8, 9, 10), 10: (100, 101, 102)},
         copies=(Copy(5, 17, 0.0), Copy(9, 31, 0.173)),
-        settings={"features": "pixels", "seed": 0, "k": 5, "memory": 2**30, "noise levels": list(levels)},
+        settings={"features": "pixels", "seed": 0, "k": 5, "memory": 2**30},
         versions={"python": "3.11.4", "modecover": "0.1.0", "torch": "2.13.0"},
         inputs=inputs,
     )

@@ -126,7 +126,7 @@ def test_json_on_standard_output_is_json_and_nothing_else(asked, capsys):
         ("--fail-under coverage=0.6 --fail-over missing=0.5", 0, "kept: missing is 0.292, under 0.5"),
         ("--fail-under coverage=0.8 --fail-over missing=0.5", 3, "kept: missing is 0.292, under 0.5"),
         ("--fail_under coverage=0.6 --fail-over missing=0.05", 3, "BROKEN: missing is 0.292, over 0.05"),
-        ("--fail-over copying=0.01 --fail-over low-quality=0.1", 3, "BROKEN: low-quality is 0.113, over 0.1"),
+        ("--fail-over copying=0.01 --fail-over low-quality=0.09", 3, "BROKEN: low-quality is 0.113, over 0.09"),
     ],
 )
 def test_thresholds_decide_the_exit_code(asked, capsys, words, code, last):

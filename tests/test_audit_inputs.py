@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import modecover
 from modecover.auditing.inputs import read_samples, require_alike
@@ -243,3 +244,29 @@ def test_an_error_that_cannot_be_shown_is_named(here):
 
     with pytest.raises(UserError, match=r"fails\(5\) raised Mute\."):
         read_samples(fails, "fake", count=5)
+
+
+def test_data_sets_and_loaders_of_torch_are_read_with_their_classes():
+    x, y = torch.rand(40, 3, 8, 8), torch.arange(40) % 4
+    everything = TensorDataset(x, y)
+    for source in (everything, DataLoader(everything, batch_size=7, shuffle=True)):
+        read = read_samples(source, count=100)
+        assert read.name == "TensorDataset"
+        assert np.array_equal(read.labels, y)
+        assert np.allclose(read.rows, 2 * x.numpy() - 1, atol=1e-2)
+    part = read_samples(everything, count=12)
+    assert len(part) == 12
+    assert len(set(part.labels.tolist())) > 1  # a random part of it, not its beginning
+
+
+def test_an_iterable_data_set_is_read_from_its_beginning():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(torch.arange(30.0)[:, None].expand(30, 2))
+
+    assert read_samples(Stream(), count=11).rows.tolist() == [[n, n] for n in range(11)]
+
+
+def test_what_a_loader_cannot_give_is_said_in_a_sentence():
+    with pytest.raises(UserError, match="reading list raised TypeError: a sample begins with a dict"):
+        read_samples(DataLoader([{"x": torch.zeros(2)}] * 20), count=10)

@@ -6,33 +6,47 @@ import numpy as np
 import pytest
 from planted import _blurred
 
-from modecover.auditing.evidence import groups_of_equals, independent_share, left_out
+import modecover
+from modecover.auditing.evidence import closeness, groups_of_equals, independent_share
 from modecover.auditing.results import Estimate, excess, share, share_of
-from modecover.auditing.verdicts.low_quality import bin_means, detail
-from modecover.auditing.verdicts.shrink import coarse, spread_ratio
-from modecover.metrics.neighbours import neighbour_statistics
+from modecover.auditing.sharpness import as_sharp_as, bin_means
+from modecover.auditing.verdicts.low_quality import detail
+from modecover.auditing.verdicts.shrink import coarse
+from modecover.features.kept import Kept
+from modecover.metrics.neighbours import held_against
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 10])
-def test_leaving_out_is_what_removing_each_row_gives(dimensions):
-    rows = np.random.default_rng(dimensions).standard_normal((40, dimensions)).astype(np.float32)
-    near = neighbour_statistics(rows, rows[:9] + 1, k=3)
-    inside, closeness = left_out(near)
-    for i in range(len(rows)):
-        rest = np.delete(rows, i, axis=0).astype(np.float64)
-        among = np.linalg.norm(rest[:, None] - rest[None], axis=2)
-        np.fill_diagonal(among, np.inf)
-        among.sort(axis=1)
-        away = np.linalg.norm(rest - rows[i], axis=1)
-        assert inside[i] == (away < among[:, 2]).any()
-        assert near.real_to_real.distance[i] == pytest.approx(away.min())
-        assert closeness[i] == pytest.approx(away.min() / among[away.argmin(), 0])
+def test_rows_are_held_against_a_reference_as_brute_force_does(dimensions):
+    random = np.random.default_rng(dimensions)
+    reference, rows = (random.standard_normal((count, dimensions)) for count in (40, 9))
+    found = held_against(reference, rows, k=3)
+    among = np.linalg.norm(reference[:, None] - reference[None], axis=2)
+    away = np.linalg.norm(rows[:, None] - reference[None], axis=2)
+    assert (found.nearest.index == away.argmin(axis=1)).all()
+    assert found.nearest.distance == pytest.approx(away.min(axis=1))
+    own = np.sort(among, axis=1)[away.argmin(axis=1)]
+    assert found.spacing == pytest.approx(own[:, 1]) and found.radius == pytest.approx(own[:, 3])
 
 
-def test_equal_rows_left_out_are_all_close():
-    rows = np.ones((12, 3), np.float32)
-    inside, closeness = left_out(neighbour_statistics(rows, rows, k=2))
-    assert inside.all() and (closeness == 0).all()
+def test_among_equal_rows_equal_ones_are_close_and_others_as_far_as_can_be():
+    found = held_against(np.ones((12, 3)), np.array([[1.0, 1, 1], [1, 1, 2]]), k=2)
+    assert closeness(found.nearest.distance, found.spacing).tolist() == [0, 100]
+
+
+def test_real_images_with_the_sharpness_of_blurred_ones_are_the_blurred_ones():
+    random = np.random.default_rng(0)
+    smooth = random.standard_normal((300, 1, 8, 8)).repeat(2, axis=2).repeat(2, axis=3)
+    sharp = (smooth + 0.5 * random.standard_normal((300, 1, 16, 16))).astype(np.float32)
+    real, fake, one = Kept(sharp[:150]), Kept(_blurred(sharp[150:])), (np.zeros(150, np.int64),) * 2
+    found, wanted = as_sharp_as(fake, real, one)[:], _blurred(sharp[:150])
+    assert np.abs(found - wanted).mean() < 0.35 * np.abs(sharp[:150] - wanted).mean()
+    noisy = Kept(sharp[150:] + random.standard_normal((150, 1, 16, 16)).astype(np.float32))
+    roughness = [np.square(np.diff(images[:], axis=3)).mean() for images in (as_sharp_as(noisy, real, one), noisy)]
+    assert roughness[0] == pytest.approx(roughness[1], rel=0.15)
+    assert as_sharp_as(Kept(sharp[150:]), real, one) is real, "images that are as sharp stay as they are"
+    contracted = Kept(0.5 * sharp[150:])
+    assert as_sharp_as(contracted, real, one) is real, "contraction changes all bands alike"
 
 
 def test_wilsons_interval():
@@ -55,19 +69,17 @@ def test_repeated_rows_count_once():
     assert groups_of_equals(np.array([[1.0, 2], [0, 1], [1, 2]], np.float32)).tolist() == [1, 0, 1]
 
 
-def test_the_ratio_of_spreads_is_that_of_the_scales_and_repetition_does_not_change_it():
+def test_the_ratio_of_spreads_is_that_of_the_scales_and_a_few_strays_do_not_move_it():
     random = np.random.default_rng(0)
-    cells = random.integers(0, 4, 4000)
-    centres = 50 * random.standard_normal((4, 3))
-    real, fake = (centres[cells] + scale * random.standard_normal((4000, 3)) for scale in (1.0, 0.4))
-    ratio, error = spread_ratio(real.astype(np.float32), fake.astype(np.float32), (cells, cells))
-    assert ratio == pytest.approx(0.4, rel=0.03)
-    assert error < 0.05
-    few = np.concatenate([np.flatnonzero(cells == cell)[:8] for cell in range(4)])
-    again = few[random.integers(0, len(few), 4000)]
-    repeated, _ = spread_ratio(real.astype(np.float32), real[again].astype(np.float32), (cells, cells[again]))
-    plain, _ = spread_ratio(real.astype(np.float32), real[few].astype(np.float32), (cells, cells[few]))
-    assert repeated == pytest.approx(plain, rel=0.06), "eight rows repeated vary like the eight rows"
+    modes = random.integers(0, 4, 8000)
+    rows = 50 * random.standard_normal((4, 3))[modes]
+    real = rows + random.standard_normal((8000, 3))
+    fake = rows + 0.4 * random.standard_normal((8000, 3))
+    fake[::25] += 30 * random.standard_normal((320, 3))
+    found = modecover.audit(real[:4000], fake[4000:]).verdict("shrink")
+    assert found.effect.value == pytest.approx(0.4, rel=0.06)
+    assert found.effect.low < 0.41 < found.effect.high + 0.02 and found.effect.high - found.effect.low < 0.1
+    assert found.null.low < 1 < found.null.high
 
 
 def test_detail_sees_blur_and_not_contraction_and_coarse_content_the_other_way_round():
@@ -85,7 +97,6 @@ def test_detail_sees_blur_and_not_contraction_and_coarse_content_the_other_way_r
 
 
 def test_too_few_rows_have_no_ratio():
-    rows = np.zeros((3, 2), np.float32)
-    ratio, error = spread_ratio(rows, rows, (np.zeros(3, np.int64), np.zeros(3, np.int64)))
-    assert np.isnan(ratio) and np.isnan(error)
+    found = modecover.audit(np.eye(10), np.eye(10) + 1).verdict("shrink")
+    assert not found.measured and not found.fires
     assert excess(Estimate(0.5, 0.4, 0.6), Estimate(0.0, 0.0, 0.0)).value == 0.5

@@ -18,14 +18,13 @@ from browser import Browser, find_browser
 from PIL import Image
 
 from modecover.auditing.findings import gallery
-from modecover.auditing.page import bins_plot, histograms, page, sweep_plot, ticks
+from modecover.auditing.page import bins_plot, histograms, page, ticks
 from modecover.auditing.results import (
     Bins,
     Curves,
     Estimate,
     Missed,
     NeighbourDistances,
-    NoiseSweep,
     interval,
     number,
     quantity,
@@ -168,7 +167,7 @@ def test_a_starved_bin_shows_its_members_and_both_shares():
     assert bins is not None
     said = words(page(made))
     share = 100 * bins.real[3] / sum(bins.real)
-    assert f"Bin 3 {share:.2g}% of the real samples, 0% of the generated ones 7 8 9 10" in said
+    assert f"Cluster 3 {share:.2g}% of the real samples, 0% of the generated ones 7 8 9 10" in said
 
 
 def test_copies_stand_beside_what_they_copy():
@@ -206,7 +205,7 @@ def test_points_of_one_or_many_dimensions_have_a_view_too():
 def test_without_a_gallery_the_verdicts_and_plots_are_still_there():
     text = page(dataclasses.replace(audits.audit(), gallery=None))
     assert "Two failures found" in text
-    assert "Noise sweep" in text
+    assert "Clusters of the real data" in text
     assert "<img" not in text
 
 
@@ -250,17 +249,6 @@ def test_a_bin_s_dot_stands_at_its_share_and_is_coloured_by_its_test():
     assert (floor - many["cy"]) / (floor - quiet["cy"]) == pytest.approx(0.95 / 0.05, rel=0.02)
 
 
-def test_the_sweep_draws_each_reading_at_its_height_and_the_plateau_where_it_is():
-    readings = (Estimate(0.4, 0.3, 0.5), Estimate(0.2, 0.1, 0.3), Estimate(math.nan, math.nan, math.nan))
-    svg = sweep_plot(NoiseSweep((0.0, 0.5, 1.0), readings, (0.0, 0.0, 0.0), (0.5, 1.0)))
-    dots = numbers_of(svg, "circle", "dot alarm")
-    assert len(dots) == 2, "what could not be measured has no dot"
-    floor = numbers_of(svg, "line", "axis")[0]["y1"]
-    assert (floor - dots[0]["cy"]) / (floor - dots[1]["cy"]) == pytest.approx(2, rel=0.01)
-    (plateau,) = numbers_of(svg, "rect", "plateau")
-    assert dots[0]["cx"] < plateau["x"] < dots[1]["cx"] < plateau["x"] + plateau["width"]
-
-
 def test_histograms_have_the_same_area_whatever_the_counts():
     random = np.random.default_rng(0)
     svg = histograms(random.normal(size=90), random.normal(size=9000), "t", "x")
@@ -276,13 +264,12 @@ def test_histograms_have_the_same_area_whatever_the_counts():
 @pytest.mark.parametrize(
     "curves",
     [
-        Curves(NoiseSweep((1.0,), (Estimate(0, 0, 0),), (0.0,)), Bins((5,), (0,), (1.0,)), NeighbourDistances((), ())),
+        Curves(Bins((5,), (0,), (1.0,)), NeighbourDistances((), ())),
         Curves(
-            NoiseSweep((0.0, 1.0), (Estimate(math.nan, math.nan, math.nan),) * 2, (math.nan, 0.0), (0.0, 0.0)),
             Bins((0, 0), (0, 0), (1.0, math.nan)),
             NeighbourDistances((0.0, 0.0), (0.0,)),
         ),
-        Curves(NoiseSweep((), (), ()), Bins((), (), ()), NeighbourDistances((math.inf, 1.0), (math.nan,))),
+        Curves(Bins((), (), ()), NeighbourDistances((math.inf, 1.0), (math.nan,))),
     ],
 )
 def test_curves_of_the_emptiest_kind_can_be_drawn(curves):

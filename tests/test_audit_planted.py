@@ -12,9 +12,6 @@ from planted import EXPECTED, World, digit_world, mixture_world, stacked_world
 
 from modecover.auditing.run import audit
 
-NOISE = (0.6, 2.0)
-"""Two of the levels of the default, for the time they take: what stacked digits need, and what the others do."""
-
 
 @cache
 def world(name: str) -> World:
@@ -29,7 +26,7 @@ def world(name: str) -> World:
 @pytest.mark.parametrize("name", ["mixture", "digits", "stacked digits"])
 def test_the_verdicts_that_fire_are_those_of_the_planted_failure(name, failure):
     planted = world(name)
-    found = audit(planted.real, planted.fakes[failure], features=planted.features, noise=NOISE)
+    found = audit(planted.real, planted.fakes[failure], features=planted.features)
     assert {verdict.name for verdict in found.firing} == EXPECTED[failure]
     missing = found.verdict("missing mass").effect.value
     if failure.startswith("drop"):

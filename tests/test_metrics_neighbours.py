@@ -13,6 +13,7 @@ import torch
 from modecover.errors import UserError
 from modecover.metrics import expected_coverage, kernel_distance, neighbour_statistics, pairwise
 from modecover.metrics import neighbours as module
+from modecover.metrics.neighbours import held_against
 
 
 @pytest.fixture(params=["float64", "float32"])
@@ -104,8 +105,7 @@ def test_whole_numbers_have_ties_and_repeats_which_no_rounding_decides(precision
 
 def test_radii_and_nearest_rows_are_those_of_the_full_matrix(precision, small_blocks):
     x, y = clouds(170, 140, 9)
-    train = clouds(200, 1, 9, seed=4)[0]
-    found = neighbour_statistics(x, y, train=train, k=4)
+    found = neighbour_statistics(x, y, k=4)
     np.testing.assert_allclose(found.real_radius, np.sort(distances(x, x))[:, 4], rtol=1e-12)
     np.testing.assert_allclose(found.fake_radius, np.sort(distances(y, y))[:, 4], rtol=1e-12)
     own = np.diag(np.full(170, np.inf)), np.diag(np.full(140, np.inf))
@@ -114,8 +114,6 @@ def test_radii_and_nearest_rows_are_those_of_the_full_matrix(precision, small_bl
         (found.fake_to_real, distances(y, x)),
         (found.real_to_real, distances(x, x) + own[0]),
         (found.fake_to_fake, distances(y, y) + own[1]),
-        (found.real_to_train, distances(x, train)),
-        (found.fake_to_train, distances(y, train)),
     ]
     for neighbours, matrix in pairs:
         np.testing.assert_array_equal(neighbours.index, matrix.argmin(axis=1))
@@ -215,14 +213,12 @@ def test_collapsed_sets_have_numbers_too(precision):
     assert both.kernel.value == pytest.approx(0, abs=1e-12)
 
 
-def test_copies_of_train_are_at_distance_zero(precision):
+def test_copies_are_at_distance_zero(precision):
     train, fresh = clouds(80, 1, 40)[0], clouds(60, 1, 40, seed=9)[0]
-    copies = train[[5, 7, 7, 30] * 10]
-    found = neighbour_statistics(fresh, copies, train=train)
-    assert found.fake_to_train is not None and found.real_to_train is not None
-    np.testing.assert_array_equal(found.fake_to_train.distance, 0)
-    np.testing.assert_array_equal(found.fake_to_train.index, [5, 7, 7, 30] * 10)
-    assert found.real_to_train.distance.min() > 0
+    found = held_against(train, train[[5, 7, 7, 30] * 10], k=1)
+    np.testing.assert_array_equal(found.nearest.distance, 0)
+    np.testing.assert_array_equal(found.nearest.index, [5, 7, 7, 30] * 10)
+    assert held_against(train, fresh, k=1).nearest.distance.min() > 0
 
 
 def test_number_types_memory_and_devices_change_nothing(monkeypatch):
@@ -266,8 +262,8 @@ def test_bad_input_is_named():
     x, y = clouds(20, 20, 3)
     with pytest.raises(UserError, match="k is 20 and the smaller set has 20 rows"):
         neighbour_statistics(x, y, k=20)
-    with pytest.raises(UserError, match="row 7 of train"):
-        neighbour_statistics(x, y, train=np.where(np.arange(20)[:, None] == 7, np.inf, x))
+    with pytest.raises(UserError, match="row 7 of fake"):
+        neighbour_statistics(x, np.where(np.arange(20)[:, None] == 7, np.inf, y))
     with pytest.raises(UserError, match="whose squares have no end"):
         neighbour_statistics(np.where(x > 0, 1.7e308, -1.7e308), y)
     with pytest.raises(UserError, match="subsets"):

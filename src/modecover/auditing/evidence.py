@@ -1,66 +1,106 @@
 """The evidence of an audit, gathered once: all that verdicts, metrics, curves and examples rest on.
 
-What only one verdict looks at it works out itself, from the samples and bins that stand here.
+The real rows are divided into halves. Whatever is fitted (axes, classifiers, cells, spacings) is fitted to one half,
+the reference, and judges the other half and the fake rows alike; then the halves change places. So real rows and fake
+rows of the same law are told apart by nothing but chance. What only one verdict looks at it works out itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from modecover.auditing.inputs import Samples
-from modecover.auditing.results import Flags
+from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
-from modecover.features.kept import Features
+from modecover.features.kept import Features, Kept
 from modecover.metrics.arrays import Floats, Integers, Report
-from modecover.metrics.bins import compare_bins, fit_bins
-from modecover.metrics.missing import missing_modes, noise_unit
-from modecover.metrics.neighbours import NeighbourStatistics, neighbour_statistics
+from modecover.metrics.bins import BinComparison, compare_bins
+from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
+from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
+from modecover.random import derive_seed
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of it that is done, 0 to 1."""
 
+Fit = Callable[[Kept, Integers | None], Extractor]
+"""The chosen features, fitted to rows and their classes where they need that."""
+
 K = 5
 """Precision, recall, density and coverage look at the fifth neighbour, as their papers do."""
 
-BINS = 20
-"""Cells of the data: about as coarse as modes are, as finer ones tell shrink from the middle of a mode outwards."""
+FEWEST_TELLING = 150
+"""Fake rows, if there are so many, that are enough for ten cells, however often they repeat each other."""
+
+FARTHEST = 100.0
+"""Times the spacing of the rows around: what is farther is no odder. Among equal rows all distances are so far."""
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """Half of the real rows, the reference, and what it says of the others and of the fake rows."""
+
+    reference: Integers
+    judged: Integers
+    """The other real rows; both by their numbers, ascending."""
+    features: Extractor
+    real: Features
+    """All real rows in the chosen features, (n, f)."""
+    fake: Features
+    """(m, f)."""
+    regions: Regions
+    real_cells: Integers
+    """(n,)"""
+    fake_cells: Integers
+    """(m,)"""
+    stand_in: Kept
+    """The judged rows with the sharpness of the fake ones, (k, ...): what modes are compared with."""
+    stand_in_cells: Integers
+    """(k,)"""
+    surface: Extractor
+    real_held: Held
+    """The judged rows beside the reference, in pixels whatever the chosen features, (k,)."""
+    fake_held: Held
+    """(m,)"""
+
+    @property
+    def clusters(self) -> tuple[Integers, Integers]:
+        """The cluster of every real row and of every fake one, (n,) and (m,)."""
+        return self.regions.clusters[self.real_cells], self.regions.clusters[self.fake_cells]
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The samples in some features, (n, f) and (m, f), and what the distances between them say."""
+    """Samples in features that these real rows did not shape, (., f) and (m, f), and what their distances say."""
 
     extractor: Extractor
     real: Features
     fake: Features
     near: NeighbourStatistics
-    inside: Flags
-    """Of every real row left out in turn; see `left_out`."""
-    closeness: Floats
 
 
 class Evidence:
-    """All that was measured of n real and m fake rows. Pairs are (of the real rows, of the fake ones).
+    """All that was measured of n real and m fake rows. Pairs are (of real rows, of fake ones).
 
     Args:
         parts: "real" and "fake" samples, and "train" and "test" where there are any.
-        extractor: the features that were asked for.
+        fit: the features that were asked for.
         labels: the classes of the real rows, (n,), where they are known.
-        encoder, noise, seed, memory: as `modecover.audit` has them; `memory` in bytes.
+        encoder: codes whose law over the real data is compared with N(0, I), where there is such an encoder.
+        seed: of every random choice.
+        memory: bytes that distances may take.
         tell: called as work goes on.
     """
 
     def __init__(
         self,
         parts: Mapping[str, Samples],
-        extractor: Extractor,
+        fit: Fit,
+        *,
         labels: Integers | None,
         encoder: Extractor | None,
-        *,
-        noise: Sequence[float],
         seed: int,
         memory: int,
         tell: Progress,
@@ -68,86 +108,127 @@ class Evidence:
         self.real, self.fake, self.labels, self.encoder, self.seed = parts["real"], parts["fake"], labels, encoder, seed
         self.train = parts.get("train", self.real)
         """What the generator learnt from: the real samples, unless others were named."""
+        real, fake = self.real.kept, self.fake.kept
 
-        telling: Callable[[str], Report] = lambda stage: lambda done, total: tell(stage, done / total)
+        # Features that nothing is fitted for are computed once for both halves.
+        seen: dict[str, tuple[Features, Features]] = {}
 
-        def neighbours(x: Features, y: Features, report: Report | None = None) -> NeighbourStatistics:
+        def featured(extractor: Extractor) -> tuple[Features, Features]:
+            if extractor.identity not in seen:
+                if extractor.fitted:
+                    seen.clear()
+                seen[extractor.identity] = extractor(real), extractor(fake)
+            return seen[extractor.identity]
+
+        def half(number: int, reference: Integers, judged: Integers) -> Half:
+            tell("features", number / 2)
+            own = real.part(reference)
+            chosen = fit(own, None if labels is None else labels[reference])
+            x, y = featured(chosen)
+            regions = fit_regions(
+                x[reference], fakes=max(1, round(self.telling * len(y))), seed=derive_seed(seed, "regions", number)
+            )
+
+            tell("distances to the data", number / 2)
+            plain = chosen.name.startswith("pixels-")
+            surface = chosen if plain else pixels(own, memory=memory)
+            among, those = (x[reference], y) if plain else (surface(own), surface(fake))
+            k = min(K, len(reference) - 1)
+            others = x[judged] if plain else surface(real.part(judged))
+            held = [held_against(among, rows, k=k, memory=memory) for rows in (others, those)]
+            cells = regions.cells.of(x), regions.cells.of(y)
+            clusters = regions.clusters[cells[0][judged]], regions.clusters[cells[1]]
+            stand_in, its_cells = (
+                as_sharp_as(fake, unchanged := real.part(judged), clusters, seed=seed),
+                cells[0][judged],
+            )
+            if stand_in is not unchanged:
+                its_cells = regions.cells.of(chosen(stand_in))
+            return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, its_cells, surface, *held)
+
+        self.different = independent_share(groups_of_equals(fake[:].reshape(len(fake), -1)))
+        """The effective number of different fake rows over their number."""
+        self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(fake)))
+        """The fake rows that tell where the generator goes, over their number: at least `FEWEST_TELLING`, for to be a
+        single point is no excuse for missing all else."""
+        first, second = halves(len(real), 1, seed=seed)
+        self.halves = half(0, *first), half(1, *second)
+        self.missed = count_missed(self.counted(), len(real), seed=derive_seed(seed, "gaps"))
+        """Where the generator does not go."""
+
+        # The field's metrics are taken of real rows that shaped nothing: all of them, or those that a half judges.
+        def view(extractor: Extractor, stage: str) -> View:
+            report: Report = lambda done, total: tell(stage, done / total)
+            rows = real.part(first[1]) if extractor.fitted else real
+            x, y = extractor(rows), extractor(fake)
             k = min(K, len(x) - 1, len(y) - 1)
-            return neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=report)
+            near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=report)
+            return View(extractor, x, y, near)
 
-        def seen(extractor: Extractor, stage: str) -> View:
-            x, y = extractor(self.real.kept), extractor(self.fake.kept)
-            near = neighbours(x, y, telling(stage))
-            return View(extractor, x, y, near, *left_out(near))
-
-        tell("features", 0.0)
-        plain = extractor.name.startswith("pixels-")
-        self.surface = seen(extractor if plain else pixels(self.real.kept, memory=memory), "distances")
-        """In pixels, whatever the features: where copies and samples off the manifold are looked for."""
-        self.chosen = self.surface if plain else seen(extractor, "distances of features")
-        """In the features that were asked for: where missing modes and imbalance are looked for."""
-
-        x, y = self.chosen.real, self.chosen.fake
-        unit = noise_unit(x, seed=seed) or 1.0  # of equal rows it is 0, and any noise will do
-        levels = [factor * unit for factor in noise]
-        self.sweep = missing_modes(x, y, levels=levels, seed=seed, progress=telling("missing modes"))
-        """The missing-mode estimator on the chosen features, at every level of noise."""
+        mine = self.halves[0]
+        self.viewed = first[1] if mine.features.fitted else np.arange(len(real))
+        """The numbers of the real rows that metrics are taken of."""
+        self.chosen = view(mine.features, "distances")
+        """In the features that were asked for."""
+        plain = mine.surface is mine.features
+        self.surface = self.chosen if plain else view(mine.surface, "distances of pixels")
+        """In pixels, whatever the features."""
 
         tell("verdicts", 0.0)
-        self.bins = fit_bins(x, bins=BINS, seed=seed)
-        """Fitted to the real rows in the chosen features."""
-        self.cells = self.bins.of(x), self.bins.of(y)
-        """The bin of every row, (n,) and (m,)."""
-        self.comparison = compare_bins(*self.cells, len(self.bins))
-        """In which bins there are too few or too many fake rows."""
+        self.comparison: BinComparison = compare_bins(
+            mine.clusters[0][mine.judged], mine.clusters[1], mine.regions.count
+        )
+        """In which clusters of the first half there are too few or too many fake rows."""
+        self._find_copies(parts, memory)
 
-        near = self.surface.near
-        self.outside = ~self.surface.inside, (near.holding_fake == 0) & (near.fake_to_real.distance > 0)
-        """Rows (of the real ones each left out in turn) that lie in no real row's ball on the surface and equal no real
-        row. Balls are open, and among repeated rows they have no inside."""
-        self.different = independent_share(groups_of_equals(self.surface.fake))
-        """The effective number of different fake rows over their number."""
+    def counted(self, stand_ins: list[Integers] | None = None) -> list[Counted]:
+        """What is counted to see missed regions.
 
-        self.to_train, spacing = near.fake_to_real, near.real_to_real.distance
-        """From every fake row to its nearest training row, (m,), on the surface."""
-        self.unseen_distance, unseen_closeness = spacing, self.surface.closeness
-        """To the nearest training row, of real rows that were not learnt from (where no training rows were named, of
-        each real row left out)."""
+        Args:
+            stand_ins: for each half the cells of its judged rows as a generator that misses nothing would make them;
+                None: with the sharpness of the fake rows.
+        """
+        return [
+            Counted(
+                half.judged,
+                half.real_cells[half.judged],
+                half.fake_cells,
+                half.clusters[0][half.judged] if self.labels is None else self.labels[half.judged],
+                half.stand_in_cells if stand_ins is None else stand_ins[number],
+                half.regions.clusters,
+                self.telling,
+            )
+            for number, half in enumerate(self.halves)
+        ]
+
+    def _find_copies(self, parts: Mapping[str, Samples], memory: int) -> None:
+        """Hold the fake rows, and real rows that were not learnt from, against what the generator learnt from.
+
+        Without training rows the real ones are meant: each half once, and then the rows of the other one are unseen.
+        """
+        self.unseen: tuple[Held, ...] = tuple(half.real_held for half in self.halves)
+        """Real rows that were not learnt from, beside those that were."""
+        self.made: tuple[Held, ...] = tuple(half.fake_held for half in self.halves)
+        """The fake rows, (m,), beside each part of what was learnt from."""
+        learnt = [half.reference for half in self.halves]
         if "train" in parts:
-            train = self.surface.extractor(parts["train"].kept)
-            of_fake = neighbours(train, self.surface.fake)
-            unseen = self.surface.extractor(parts["test"].kept) if "test" in parts else self.surface.real
-            to_nearest = neighbours(train, unseen).fake_to_real
-            self.to_train, spacing = of_fake.fake_to_real, of_fake.real_to_real.distance
-            self.unseen_distance = to_nearest.distance
-            unseen_closeness = closeness(to_nearest.distance, spacing[to_nearest.index])
-        self.closeness = unseen_closeness, closeness(self.to_train.distance, spacing[self.to_train.index])
-        """Of unseen real rows and of the fake ones: the distance to the nearest training row over that row's own
-        distance to the nearest other one."""
-
-
-def left_out(near: NeighbourStatistics) -> tuple[Flags, Floats]:
-    """Every real row as if it were a generated one, held against all other real rows: the exact null of n - 1 rows.
-
-    The k >= 2 nearest real rows of every real row are enough: a ball that holds the left-out row i is that of
-    a row j of whose k nearest neighbours i is one, and drawn without i it reaches further, to the next neighbour.
-
-    Returns:
-        (n,), whether the row equals another one, or lies in its ball, that ball being drawn without the row; and (n,),
-        the distance to the nearest other row over that row's own distance to *its* nearest among the rest.
-    """
-    first, second = near.nearest_real[:2]
-    inside = first.distance == 0
-    for neighbours in near.nearest_real:
-        inside[neighbours.index] = True
-    mutual = first.index[first.index] == np.arange(len(inside))
-    own = np.where(mutual, second.distance[first.index], first.distance[first.index])
-    return inside, closeness(first.distance, own)
+            surface = self.halves[0].surface
+            train, unseen = surface(parts["train"].kept), surface(parts.get("test", self.real).kept)
+            k = min(K, len(train) - 1)
+            self.unseen = (held_against(train, unseen, k=k, memory=memory),)
+            self.made = (held_against(train, surface(self.fake.kept), k=k, memory=memory),)
+            learnt = [np.arange(len(train))]
+        distances = np.stack([held.nearest.distance for held in self.made])
+        index = np.stack([rows[held.nearest.index] for rows, held in zip(learnt, self.made, strict=True)])
+        nearer = distances.argmin(axis=0), np.arange(len(self.fake))
+        self.to_train = Neighbours(index[nearer], distances[nearer])
+        """From every fake row to its nearest training row, (m,)."""
 
 
 def closeness(distance: Floats, own: Floats) -> Floats:
-    """`distance / own`; 0 where both are 0, as among equal rows."""
-    return np.divide(distance, own, out=np.where(distance > 0, np.inf, 0.0), where=own > 0)
+    """`distance / own`, at most `FARTHEST`; 0 where both are 0, as among equal rows."""
+    ratio = np.divide(distance, own, out=np.where(distance > 0, np.inf, 0.0), where=own > 0)
+    return np.minimum(ratio, FARTHEST)
 
 
 def groups_of_equals(rows: Features) -> Integers:

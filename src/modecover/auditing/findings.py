@@ -10,7 +10,6 @@ import numpy as np
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
-from modecover.auditing.verdicts.missing_mass import read_sweep
 from modecover.features import Classifier
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import inception_score, label_law, label_modes, mode_scores
@@ -18,7 +17,7 @@ from modecover.metrics.modes import mixture_modes
 from modecover.metrics.support import support_size, vendi_score
 
 METRICS: dict[str, results.Better] = {
-    **dict.fromkeys(("missing", "frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
+    **dict.fromkeys(("frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
     **dict.fromkeys(("precision", "recall", "coverage", "coverage-ratio", "support", "high-quality"), "higher"),
     **dict.fromkeys(("modes", "modes-5", "modes-20", "inception-score", "mode-score", "mode-score-printed"), "higher"),
     **dict.fromkeys(("density", "vendi"), None),
@@ -48,15 +47,16 @@ def _metric(key: str, name: str, value: float, null: float | None = None, *ends:
 
 
 def _of_neighbours(evidence: Evidence) -> Iterable[results.Metric]:
-    near, reading = evidence.chosen.near, read_sweep(evidence)
+    near = evidence.chosen.near
     name = f"[{evidence.chosen.extractor.identity}]"
     balls = f"(k={near.k}) {name}"
-    mass = reading.missing
-    yield _metric("missing", f"missing mass {name}", mass.value, reading.null.value, mass.low, mass.high)
     # A left-out real row is in another's ball as often as a fresh real row would be, and on average in k of them.
-    inside = float(evidence.chosen.inside.mean())
-    yield _metric("precision", f"precision {balls}", near.precision, inside)
-    yield _metric("recall", f"recall {balls}", near.recall, inside)
+    inside = near.nearest_real[0].distance == 0
+    for neighbours in near.nearest_real:
+        inside[neighbours.index] = True
+    share = float(inside.mean())
+    yield _metric("precision", f"precision {balls}", near.precision, share)
+    yield _metric("recall", f"recall {balls}", near.recall, share)
     yield _metric("density", f"density {balls}", near.density, 1.0)
     yield _metric("coverage", f"coverage {balls}", near.coverage, near.expected_coverage)
     ratio = near.coverage / near.expected_coverage
@@ -92,7 +92,8 @@ def _of_classes(evidence: Evidence) -> Iterable[results.Metric]:
         return
     name, count = f"[{judge.identity}]", len(judge.classes)
     law = label_law(np.searchsorted(judge.classes, evidence.labels), count)
-    opinions, control = (judge.probabilities(part.kept) for part in (evidence.fake, evidence.real))
+    unseen = evidence.real.kept.part(evidence.viewed)  # nothing of the classifier was learnt from these
+    opinions, control = judge.probabilities(evidence.fake.kept), judge.probabilities(unseen)
     found, real = (label_modes(rows.argmax(axis=1), count, reference=law) for rows in (opinions, control))
     scores, ideal = mode_scores(opinions, law), mode_scores(control, law)
     assert found.kl_reference is not None and found.reverse_kl_reference is not None
@@ -126,32 +127,33 @@ def _of_codes(evidence: Evidence) -> Iterable[results.Metric]:
 
 def curves(evidence: Evidence) -> results.Curves:
     """What is plotted."""
-    sweep, reading, bins = evidence.sweep, read_sweep(evidence), evidence.comparison
-    plateau = sweep.levels[reading.plateau[0]], sweep.levels[reading.plateau[1]]
+    clusters = evidence.comparison
     return results.Curves(
-        results.NoiseSweep(sweep.levels, reading.shares, tuple(sweep.null.tolist()), plateau),
-        results.Bins(*(tuple(numbers.tolist()) for numbers in (bins.real, bins.fake, bins.corrected))),
+        results.Bins(*(tuple(numbers.tolist()) for numbers in (clusters.real, clusters.fake, clusters.corrected))),
         results.NeighbourDistances(
-            tuple(evidence.to_train.distance.tolist()), tuple(evidence.unseen_distance.tolist())
+            tuple(evidence.made[0].nearest.distance.tolist()), tuple(evidence.unseen[0].nearest.distance.tolist())
         ),
     )
 
 
 def missed(evidence: Evidence) -> tuple[results.Missed, ...]:
     """Real rows judged missed, surest first."""
-    reading, index = read_sweep(evidence), evidence.real.index
-    odds = evidence.sweep.odds[reading.level]
-    order = np.argsort(-odds, kind="stable")[:SHOWN]
-    return tuple(results.Missed(int(index[row]), float(odds[row])) for row in order if reading.flags[row])
+    index, lacking = evidence.real.index, evidence.missed.lacking
+    order = np.argsort(-lacking, kind="stable")
+    order = order[evidence.missed.flags[order]][:SHOWN]
+    return tuple(results.Missed(int(index[row]), float(lacking[row])) for row in order)
 
 
 def starved(evidence: Evidence) -> dict[int, tuple[int, ...]]:
-    """Real rows of each bin with too few fake ones, nearest to its centre first; the most starved bin first."""
-    cells, bins = evidence.cells[0], evidence.comparison
-    away = evidence.chosen.real - evidence.bins.centres.cpu().numpy()[cells]
-    typical = np.argsort(np.square(away).sum(axis=1), kind="stable")
-    order = bins.starved[np.argsort(bins.z[bins.starved], kind="stable")]
-    return {int(b): tuple(evidence.real.index[typical[cells[typical] == b][:SHOWN]].tolist()) for b in order}
+    """Real rows of each cluster with too few fake ones, most typical first; the most starved cluster first."""
+    half, index, found = evidence.halves[0], evidence.real.index, evidence.comparison.starved
+    clusters = half.clusters[0]
+    examples = {}
+    for cluster in found[np.argsort(evidence.comparison.z[found], kind="stable")].tolist():
+        rows = np.flatnonzero(clusters == cluster)
+        distances = np.square(half.real[rows] - half.real[rows].mean(axis=0)).sum(axis=1)
+        examples[cluster] = tuple(index[rows[np.argsort(distances, kind="stable")][:SHOWN]].tolist())
+    return examples
 
 
 def copies(evidence: Evidence) -> tuple[results.Copy, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from modecover.auditing.findings import METRICS
-from modecover.auditing.results import Better, Findings
+from modecover.auditing.results import Better, Estimate, Findings
 from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.errors import UserError
 from modecover.kinds import nearest
@@ -19,6 +19,10 @@ KNOWN: dict[str, Better] = METRICS | {
     name.replace(" ", "-"): better for name, better in zip(NAMES, VERDICTS.values(), strict=True)
 }
 """What can be bounded: every metric, and the effect of every verdict; each with the direction that is better."""
+
+
+SHORT = {"missing": "missing-mass"}
+"""Names for short."""
 
 
 @dataclass(frozen=True)
@@ -72,28 +76,38 @@ def require_possible(gates: Sequence[Gate]) -> None:
             raise UserError(f"{gate} comes after {first}: set one bound on {key}.")
 
 
-def gate_numbers(audit: Findings) -> dict[str, float]:
-    """The numbers that gates can be set on, by key: the effect of every verdict by its name, and every metric."""
-    effects = {verdict.name.replace(" ", "-"): verdict.effect.value for verdict in audit.verdicts}
-    return effects | {metric.key: metric.value for metric in audit.metrics}
+def gate_numbers(audit: Findings) -> dict[str, Estimate]:
+    """The numbers that gates can be set on, by key: every metric, and the effect of every verdict, with its interval.
+
+    An effect is what goes beyond real data in the generator's place; a metric is its value alone.
+    """
+    effects = {verdict.name.replace(" ", "-"): verdict.effect for verdict in audit.verdicts}
+    return effects | {metric.key: Estimate(*[metric.value] * 3) for metric in audit.metrics}
 
 
 def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
-    """What became of each gate; NaN, what could not be measured, breaks it. `UserError`: the audit lacks its number."""
+    """What became of each gate: it breaks where the number's whole interval is beyond the bound, so that chance alone
+    does not break it, and on NaN, what could not be measured. `UserError`: the audit lacks its number."""
     numbers, outcomes = gate_numbers(audit), []
     for gate in gates:
-        value = numbers[_known(gate, numbers, "this audit")]
+        found = numbers[_known(gate, numbers, "this audit")]
+        value, nearest_end = found.value, found.low if gate.side == "over" else found.high
         side = "over" if value > gate.bound else "under" if value < gate.bound else "at"
         if math.isnan(value):
             outcomes.append(Outcome(True, f"{gate.key} could not be measured, so {gate} is broken"))
-        else:
-            outcomes.append(Outcome(side == gate.side, f"{gate.key} is {value:.4g}, {side} {gate.bound:g}"))
+            continue
+        broken = nearest_end > gate.bound if gate.side == "over" else nearest_end < gate.bound
+        said = f"{gate.key} is {value:.4g}, {side} {gate.bound:g}"
+        if side == gate.side and not broken:
+            said += f", but may be {nearest_end:.4g}"
+        outcomes.append(Outcome(broken, said))
     return outcomes
 
 
 def _known(gate: Gate, keys: Mapping[str, object], whose: str) -> str:
     """The key of `keys` that a gate names, in whatever spelling; `UserError` where there is none."""
     key = gate.key.lower().replace(" ", "-").replace("_", "-")
+    key = SHORT.get(key, key)
     if key not in keys:
         hint = f"{nearest(key, keys)}; choose one of {', '.join(keys)}"
         raise UserError(f"{gate}: {whose} has no number {gate.key!r}{hint}.")

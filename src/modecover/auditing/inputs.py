@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils.data import DataLoader, IterableDataset, Subset
+from torch.utils.data import Dataset as TorchDataset
 
 from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
@@ -91,9 +93,10 @@ def read_samples(
 
     Args:
         source: anything `open_data` opens (an array, tensor, .npy or .npz file, folder of images, data set by name); a
-            run folder or model of modecover, or a `GenerativeModel`; a Python function that takes the number of samples
-            (and, where it has such a parameter, the `seed`) and returns an array or tensor of so many rows; or the
-            words "module:function" or "file.py:function" that name one.
+            `Dataset` or `DataLoader` of torch's, whose items are tensors, or tuples that begin with one; a run folder
+            or model of modecover, or a `GenerativeModel`; a Python function that takes the number of samples (and,
+            where it has such a parameter, the `seed`) and returns an array or tensor of so many rows; or the words
+            "module:function" or "file.py:function" that name one.
         role: one of `ROLES`, for error messages and so that two draws from one endless source differ.
         count: rows wanted. Of a finite source with more rows a random part is taken, its order kept.
         seed: of that choice, or of the draw.
@@ -163,6 +166,14 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
         options = {"layout": "NCHW"} if images else {}
     elif isinstance(maker, Dataset):
         options.pop("value_range", None)
+    elif isinstance(maker, DataLoader) or (
+        isinstance(maker, TorchDataset) and not type(maker).__module__.startswith("datasets.")
+    ):
+        name = type(maker.dataset if isinstance(maker, DataLoader) else maker).__name__
+        rows, classes = _loaded(maker, count, seed, name)
+        options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
+        if classes is not None:
+            options["labels"] = classes
     elif callable(maker):
         # One call for all rows: a function that seeds itself would repeat its rows in batches.
         try:
@@ -182,13 +193,46 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
         rows = rows[:, None]  # numbers are samples of one feature
     data = open_data(rows, **options)
-    if made and data.size is not None and data.size < count:
+    loaded = isinstance(maker, DataLoader | TorchDataset)
+    if made and not loaded and data.size is not None and data.size < count:
         raise UserError(
             f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
         )
     if made:
         data.name = name
     return data
+
+
+def _loaded(
+    source: DataLoader[Any] | TorchDataset[Any], count: int, seed: int, name: str
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """At most `count` samples of a data set of torch's, chosen at random where it tells its length, and their classes
+    where whole numbers come with them. A loader's minibatches, its order and its workers are left alone."""
+    if isinstance(source, DataLoader):
+        dataset, collate = source.dataset, source.collate_fn
+    else:
+        dataset, collate = source, None
+    cure = "Give a function of the number of samples that returns them as one array instead."
+    xs: list[torch.Tensor] = []
+    classes: list[Any] = []
+    with _guarded(f"reading {name}", cure), torch.random.fork_rng(devices=[]):
+        if not isinstance(dataset, IterableDataset):
+            total = len(dataset)  # type: ignore[arg-type]  # else it is of no use to a loader either
+            order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
+            dataset = Subset(dataset, order.sort().values.tolist())
+        for batch in DataLoader(dataset, batch_size=256, collate_fn=collate):
+            x, *more = batch if isinstance(batch, list | tuple) else (batch,)
+            if not isinstance(x, torch.Tensor):
+                raise TypeError(f"a sample begins with a {type(x).__name__}, not with a tensor")
+            xs.append(x)
+            whole = more and isinstance(more[0], torch.Tensor) and more[0].ndim == 1
+            classes.append(more[0] if whole and not more[0].is_floating_point() else None)
+            if sum(map(len, xs)) >= count:
+                break
+    if not xs:
+        raise UserError(f"{name} has no samples: give one that has some.")
+    known = None if any(one is None for one in classes) else torch.cat(classes)[:count]
+    return torch.cat(xs)[:count], known
 
 
 def _imported(module: str, name: str) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from modecover.auditing import findings, results
-from modecover.auditing.results import Bins, Findings, Gallery, NoiseSweep, Verdict
+from modecover.auditing.results import Bins, Findings, Gallery, Verdict
 from modecover.pictures.images import image_grid
 
 Range = tuple[float, float]
@@ -104,40 +104,13 @@ class _Plot:
         return f"{head}<title>{escape(self.title)}</title>{''.join(self.parts)}</svg>"
 
 
-def sweep_plot(sweep: NoiseSweep) -> str:
-    """Share of real mass judged missing over the level of input noise, its interval, its null, and the plateau."""
-
-    def points(shares: Iterable[float]) -> list[tuple[float, float]]:
-        return [(place, max(share, 0.0)) for place, share in enumerate(shares)]
-
-    lower, readings, upper = (points(getattr(e, end) for e in sweep.missing) for end in ("low", "value", "high"))
-    null = points(sweep.null)
-    highest = max([0.05, *(share for _, share in (*upper, *null) if math.isfinite(share))])
-    plot = _Plot("Missing share over the level of input noise", (-0.4, len(sweep.levels) - 0.6), (0.0, 1.08 * highest))
-    if sweep.plateau is not None:
-        first, last = map(sweep.levels.index, sweep.plateau)
-        left, right = plot.x(first - 0.35), plot.x(last + 0.35)
-        plot.add("rect", x=left, y=plot.top, width=right - left, height=plot.floor - plot.top, cls="plateau")
-        plot.add("text", "plateau", x=(left + right) / 2, y=plot.top + 14, text_anchor="middle", cls="name")
-    every = max(1, math.ceil(len(sweep.levels) / 8))
-    labels = [(place, f"{sweep.levels[place]:.2g}") for place in range(0, len(sweep.levels), every)]
-    plot.axes(labels, highest, "standard deviation of the input noise")
-    plot.draw("polygon", [*upper, *reversed(lower)], "alarm")
-    plot.draw("polyline", null, "real")
-    plot.draw("polyline", readings, "alarm")
-    for place, reading in readings:
-        if math.isfinite(reading):
-            plot.add("circle", cx=plot.x(place), cy=plot.y(reading), r=3.4, cls="dot alarm")
-    return plot.svg()
-
-
 def bins_plot(bins: Bins) -> str:
     """Each bin's share of the real samples as a bar, of the generated ones as a dot; largest bins first."""
     real, fake = (np.asarray(counts, dtype=float) / max(1, sum(counts)) for counts in (bins.real, bins.fake))
     order = np.argsort(-real, kind="stable")
     highest = float(max(real.max(initial=0.0), fake.max(initial=0.0))) or 1.0
-    plot = _Plot("Share of real and generated samples in each bin", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
-    plot.axes((), highest, f"{len(order)} bins, by size")
+    plot = _Plot("Share of real and generated samples in each cluster", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
+    plot.axes((), highest, f"{len(order)} clusters, by size")
     width = 0.72 * (plot.x(1) - plot.x(0))
     for place, number in enumerate(order):
         top = plot.y(real[number])

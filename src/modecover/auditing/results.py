@@ -6,6 +6,7 @@ Indices point into the arrays that were audited, in the order in which they were
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from modecover.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """The version of the JSON. It grows when a field changes its meaning or goes."""
 
 ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
@@ -23,9 +24,6 @@ ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test
 
 NORMAL = 1.96
 """Standard errors to each side of a 95 % interval."""
-
-LARGEST_SOUND = 0.04
-"""What most verdicts let pass: they fire where the interval of the effect lies beyond this and beyond the null."""
 
 Better = Literal["higher", "lower"] | None
 Flags = npt.NDArray[np.bool_]
@@ -79,7 +77,8 @@ class Verdict:
     unit: str
     """What the effect counts: "share of the real mass", "ratio of standard deviations", ..."""
     null: Estimate
-    """The same statistic with real samples in the generator's place, at the same sample sizes."""
+    """Where the effect lies for real samples in the generator's place, at the same sample sizes: shares are what goes
+    beyond these, so that theirs is 0, with a range."""
     sentence: str
     """What it means, in one plain sentence."""
     evidence: Mapping[str, float] = field(default_factory=dict)
@@ -98,7 +97,7 @@ class Metric:
     name: str
     """With settings and the extractor's identity, as in "coverage (k=5) [pca-64:1a2b3c4d]"."""
     key: str
-    """A short name for thresholds: "coverage", "missing", "frechet", ..."""
+    """A short name for thresholds: "coverage", "density", "frechet", ..."""
     value: float
     null: float | None = None
     """The value for real against real at the same sample sizes; None where there is none."""
@@ -107,20 +106,6 @@ class Metric:
     """95 % interval of the value; None where there is none."""
     better: Better = None
     """The direction that is better; None where the best value lies in the middle."""
-
-
-@dataclass(frozen=True)
-class NoiseSweep:
-    """The missing-mode estimator at each level of input noise."""
-
-    levels: tuple[float, ...]
-    """Standard deviation of the noise, ascending, in units of the features."""
-    missing: tuple[Estimate, ...]
-    """Share of the real mass judged missing, at each level."""
-    null: tuple[float, ...]
-    """The same with held-out real samples in the generator's place."""
-    plateau: tuple[float, float] | None = None
-    """First and last level of the range whose reading is reported; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +131,6 @@ class NeighbourDistances:
 class Curves:
     """What is plotted; None where it was not computed."""
 
-    noise: NoiseSweep | None = None
     bins: Bins | None = None
     neighbours: NeighbourDistances | None = None
 
@@ -158,7 +142,7 @@ class Missed:
     index: int
     """Of the row of the real samples."""
     score: float
-    """How surely it is missed; larger is surer."""
+    """How many generated samples its region lacks."""
 
 
 @dataclass(frozen=True)
@@ -222,11 +206,12 @@ class Findings:
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name. Raises `UserError`, which names those there are, where there is none."""
-        verdicts = {verdict.name: verdict for verdict in self.verdicts}
-        if name not in verdicts:
+        """The verdict of this name, "missing mass", "missing-mass" or "missing_mass". Raises `UserError`, which names
+        those there are, where there is none."""
+        verdicts, plain = {verdict.name: verdict for verdict in self.verdicts}, re.sub("[-_]", " ", name).lower()
+        if plain not in verdicts:
             raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")
-        return verdicts[name]
+        return verdicts[plain]
 
 
 # Numbers as people read them, on the page and on the terminal alike.

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,46 @@ from modecover import __version__
 from modecover.arguments import held
 from modecover.auditing import findings
 from modecover.auditing.evidence import Evidence, Progress
+from modecover.auditing.gates import Gate, Outcome, Side, check_gates, require_possible
 from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_samples, require_alike
 from modecover.auditing.results import FORMAT, ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
 from modecover.data.base import usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
+from modecover.features.kept import Kept
 from modecover.files import plain, replacing, writing
-from modecover.kinds import checked, fields_of, shown
+from modecover.kinds import fields_of
 from modecover.limits import byte_count
-from modecover.metrics.arrays import as_array
-from modecover.metrics.missing import LEVELS
-
-LARGEST_LEVEL = 1e6
-"""Of noise, in its unit: far beyond what leaves anything of the data."""
+from modecover.metrics.arrays import Integers, as_array
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, repr=False, eq=False)
 class Audit(Findings):
-    """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery."""
+    """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery; audits are equal where their
+    JSON is."""
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_json() == other.to_json() if isinstance(other, Audit) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # its mappings have none
+
+    def check(
+        self, *, fail_under: Mapping[str, float] | None = None, fail_over: Mapping[str, float] | None = None
+    ) -> list[Outcome]:
+        """What became of thresholds, as the command's `--fail-under` and `--fail-over`: of each whether it is broken,
+        and a sentence.
+
+        Args:
+            fail_under, fail_over: bounds by the keys of metrics and the names of verdicts: `{"missing mass": 0.05}`.
+
+        Raises:
+            UserError: a key is unknown, a bound makes no sense, or this audit lacks its number.
+        """
+        sides: tuple[tuple[Side, Mapping[str, float]], ...] = ("under", fail_under or {}), ("over", fail_over or {})
+        gates = [Gate(key, side, bound) for side, bounds in sides for key, bound in bounds.items()]
+        require_possible(gates)
+        return check_gates(self, gates)
 
     def to_json(self) -> str:
         """The audit as strict, indented JSON; numbers that are not finite are the strings "NaN", "Infinity", ..."""
@@ -118,7 +139,6 @@ def audit(
     labels: npt.ArrayLike | None = None,
     features: str | Extractor | Callable[[Any], Any] = "auto",
     encoder: Callable[[Any], Any] | None = None,
-    noise: Sequence[float] = LEVELS,
     samples: int = SAMPLES,
     seed: int = 0,
     memory: str | int = 10**9,
@@ -141,7 +161,6 @@ def audit(
             the labels), "inception:FILE" (weights for torch-fidelity's network), an `Extractor`, or a function of
             samples (n, ...). "auto": the classifier for images with labels, else pixels.
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
-        noise: levels of the missing-mode estimator's sweep, in units of `modecover.metrics.missing.noise_unit`.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
         memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
@@ -154,9 +173,6 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
-    levels = checked("noise", noise, Sequence[float])
-    if not levels or not all(0 < level <= LARGEST_LEVEL for level in levels):
-        raise UserError(f"noise is {shown(noise)}: give at least one level, above 0 and at most {LARGEST_LEVEL:g}.")
     room = byte_count(memory) if isinstance(memory, str) else memory
     usable_device(device)
     tell: Progress = progress or (lambda stage, done: None)
@@ -191,10 +207,12 @@ def audit(
             raise UserError(f"{said}; give a whole number for each real sample.")
         classes = classes.astype(np.int64)
 
-    told = lambda done, total: tell("classifier", done / total)
-    extractor = fit_features(features, rows.kept, classes, seed=seed, device=device, memory=room, progress=told)
+    def fit(own: Kept, of_own: Integers | None) -> Extractor:
+        told = lambda done, total: tell("classifier", done / total)
+        return fit_features(features, own, of_own, seed=seed, device=device, memory=room, progress=told)
+
     codes = None if encoder is None else by_function(encoder)
-    evidence = Evidence(parts, extractor, classes, codes, noise=levels, seed=seed, memory=room, tell=tell)
+    evidence = Evidence(parts, fit, labels=classes, encoder=codes, seed=seed, memory=room, tell=tell)
     found = Audit(
         verdicts=tuple(judge(evidence) for judge in VERDICTS),
         metrics=findings.metrics(evidence),
@@ -203,10 +221,11 @@ def audit(
         starved=findings.starved(evidence),
         copies=findings.copies(evidence),
         settings={
-            "features": extractor.identity,
+            "features": evidence.chosen.extractor.identity,
             "surface": evidence.surface.extractor.identity,
             "neighbour": evidence.surface.near.k,
-            "bins": len(evidence.bins),
+            "cells": len(evidence.halves[0].regions.cells),
+            "clusters": len(evidence.comparison.z),
             "samples": samples,
             "seed": seed,
         },

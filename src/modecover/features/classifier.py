@@ -94,7 +94,9 @@ def classifier(
     features = lambda samples: in_batches(body_of, samples, device)
     scores = lambda samples: in_batches(lambda part: head(body_of(part)), samples, device)
     weights = [*body.state_dict().values(), *head.state_dict().values()]
-    return Classifier(f"classifier-{WIDTH}", hash_of("classifier", *weights), features, scores, classes, row_wise=True)
+    return Classifier(
+        f"classifier-{WIDTH}", hash_of("classifier", *weights), features, scores, classes, row_wise=True, fitted=True
+    )
 
 
 def _prepared(samples: Tensor) -> Tensor:

@@ -65,6 +65,10 @@ class Kept:
     def __getitem__(self, rows: int | slice) -> Floats32:
         return _floats(self.stored[rows])
 
+    def part(self, rows: npt.NDArray[np.int64]) -> Kept:
+        """The rows of these numbers, as they are stored."""
+        return Kept(self.stored[rows])
+
     def columns(self, part: slice) -> Floats32:
         """Some of the numbers of every row, (n, c)."""
         return _floats(self.stored.reshape(len(self.stored), -1)[:, part])
@@ -109,6 +113,8 @@ class Extractor:
     function: Callable[[Floats32], npt.ArrayLike | Tensor]
     row_wise: bool = field(default=False, kw_only=True)
     """Whether a sample's features depend on no other sample: then the function is given one block after another."""
+    fitted: bool = field(default=False, kw_only=True)
+    """Whether they were fitted to samples, whose own features then say more than those of others would."""
 
     @property
     def identity(self) -> str:

@@ -51,7 +51,9 @@ def pixels(real: Samples, components: int = COMPONENTS, *, memory: int = MEMORY)
         along = centred @ axes
         return along if whole else torch.cat([along, (centred - along @ axes.T).norm(dim=1, keepdim=True)], dim=1)
 
-    return Extractor(f"pixels-{axes.shape[1]}", hash_of("pixels", centre, axes), project, row_wise=True)
+    return Extractor(
+        f"pixels-{axes.shape[1]}", hash_of("pixels", centre, axes), project, row_wise=True, fitted=not whole
+    )
 
 
 def _flat(block: Floats32) -> Tensor:

@@ -76,11 +76,14 @@ class BinComparison:
         return (len(self.starved) + len(self.crowded)) / len(self.z)
 
 
-@held(bins=1, seed=0, rounds=1)
-def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30) -> Bins:
+@held(bins=1, seed=0, rounds=1, rows_in_a_bin=1)
+def fit_bins(
+    real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 30, rows_in_a_bin: int = ROWS_IN_A_BIN
+) -> Bins:
     """Cluster finite real rows (n, d) by k-means (k-means++ start, at most `rounds` >= 1 of Lloyd's rounds).
 
-    At most `bins` >= 1 are made: as many as let 20 real rows fall into each on average, or as there are different rows.
+    At most `bins` >= 1 are made: no more than let so many real rows fall into each on
+    average, or than there are different rows.
     """
     rows = as_rows(real, "real")
     random = np.random.default_rng(seed)
@@ -88,7 +91,7 @@ def fit_bins(real: ArrayLike, *, bins: int = 100, seed: int = 0, rounds: int = 3
     # Arthur and Vassilvitskii 2007: each next centre is a row drawn by its squared distance from those before.
     centres = rows[int(random.integers(len(rows)))].double()[None]
     closest = torch.full((len(rows),), torch.inf, dtype=torch.float64, device=rows.device)
-    while len(centres) < min(bins, len(rows) // ROWS_IN_A_BIN):
+    while len(centres) < min(bins, len(rows) // rows_in_a_bin):
         for start, part in parts(rows):
             own = closest[start : start + len(part)]
             torch.minimum(own, (part.double() - centres[-1]).square().sum(dim=1), out=own)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_pair, as_rows
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, Report, as_pair
 from modecover.metrics.kernel import KernelDistance, KernelSums
 from modecover.metrics.pairwise import Candidates, Found, Frame, Points, blocks, inside
 
@@ -95,14 +95,47 @@ class NeighbourStatistics:
     fake_to_real: Neighbours
     real_to_real: Neighbours
     fake_to_fake: Neighbours
-    fake_to_train: Neighbours | None
-    """With training rows only."""
-    real_to_train: Neighbours | None
-    """With training rows only: what `fake_to_train` is to be compared with, the real rows being held out."""
     nearest_real: tuple[Neighbours, ...]
     """For every real row its nearest other real row, its second nearest, and so on to the k-th."""
     kernel: KernelDistance
     collisions: Collisions
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows held against a reference that they are not part of. All arrays have one element for each row."""
+
+    nearest: Neighbours
+    """The row of the reference that is nearest."""
+    spacing: Floats
+    """The distance of that one to the nearest other row of the reference."""
+    radius: Floats
+    """Its distance to the k-th."""
+
+
+@held(k=1)
+def held_against(reference: ArrayLike, rows: ArrayLike, *, k: int, memory: int = MEMORY) -> Held:
+    """The nearest row of the reference (n, d), with its own neighbourhood, for each of the rows (m, d).
+
+    Args:
+        k: of `radius`; at most n - 1.
+        memory: as for `neighbour_statistics`.
+
+    Raises:
+        UserError: the shapes do not fit, or a number is not finite.
+    """
+    x, y = _points(as_pair(reference, rows), memory)
+    near, within = Candidates(y, x, 1), Candidates(x, x, k)
+    for i, j, bounds in blocks(y, x):
+        near.offer(i, j, bounds)
+    for i, j, bounds in blocks(x, x):
+        if i != j:
+            within.offer(j, i, bounds.T)
+        within.offer(i, j, bounds)
+    found = near.settle(1)
+    index = found.index.cpu().numpy()
+    own = [within.settle(order).squares.sqrt().mul(x.frame.scale).cpu().numpy()[index] for order in (1, k)]
+    return Held(Neighbours(index, found.squares.sqrt().mul(x.frame.scale).cpu().numpy()), *own)
 
 
 @held()
@@ -124,7 +157,6 @@ def neighbour_statistics(
     real: ArrayLike,
     fake: ArrayLike,
     *,
-    train: ArrayLike | None = None,
     k: int = 5,
     memory: int = MEMORY,
     subsets: int = 100,
@@ -141,30 +173,22 @@ def neighbour_statistics(
 
     Args:
         real, fake: features, shapes (n, d) and (m, d), on any device, of any number type.
-        train: the rows a generator was trained on, shape (l, d), where `real` was held out: to see copies.
         k: which neighbour a ball reaches to; 1 <= k < min(n, m).
         memory: bytes that may be used beside the inputs, roughly; what does not fit is computed in smaller blocks.
             A megabyte at least.
         subsets, subset_size, seed: of the kernel distance's random subsets. None is larger than half of a set.
     """
     x_rows, y_rows = as_pair(real, fake, fewest=2)
-    sets = [x_rows, y_rows] + ([] if train is None else [as_pair(x_rows, as_rows(train, "train"))[1]])
     smallest = min(len(x_rows), len(y_rows))
     if not 1 <= k < smallest:
         what = f"k is {k} and the smaller set has {smallest} rows"
         raise UserError(f"{what}; choose a k of at least 1 and below that number")
-    # The sets in a common frame: kept ready where half of the memory holds them, in blocks that the rest holds.
-    frame, dimensions = Frame.around(sets), x_rows.shape[1]
-    keep = sum(map(len, sets)) * dimensions * frame.dtype.itemsize <= memory / 2
-    block = LARGEST_BLOCK
-    while block > SMALLEST_BLOCK and block * 8 * (MATRICES_OF_A_BLOCK * block + 4 * dimensions) > memory / 2:
-        block //= 2
-    x, y, *rest = (Points(rows, frame, keep=keep, block=block) for rows in sets)
+    x, y = _points((x_rows, y_rows), memory)
     size = max(2, min(subset_size, len(x) // 2, len(y) // 2))
     kernel = KernelSums(x, y, subsets=subsets, size=size, seed=seed)
 
-    a, b, c = len(x.slices), len(y.slices), sum(len(points.slices) for points in rest)
-    total, done = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b + (a + b) * c, itertools.count(1)
+    a, b = len(x.slices), len(y.slices)
+    total, done = a * (a + 1) // 2 + b * (b + 1) // 2 + a * b, itertools.count(1)
 
     def told(p: Points, q: Points) -> Iterator[tuple[slice, slice, Tensor]]:
         """Hands blocks on and reports each, once it has been dealt with, to `progress`."""
@@ -174,7 +198,7 @@ def neighbour_statistics(
                 progress(next(done), total)
 
     def named(found: Found) -> Neighbours:
-        return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(frame.scale).cpu().numpy())
+        return Neighbours(found.index.cpu().numpy(), found.squares.sqrt().mul(x.frame.scale).cpu().numpy())
 
     # Within each set: the balls, the nearest other rows, and the fake rows that collide.
     near_x, near_y = Candidates(x, x, k), Candidates(y, y, k)
@@ -207,15 +231,6 @@ def neighbour_statistics(
     to_y = near_xy.settle(1)
     covered = to_y.squares < radius_x.squares
 
-    # To the rows a generator was trained on, from both.
-    to_train: list[Neighbours | None] = [None, None]
-    for train_rows in rest:
-        for number, p in enumerate((x, y)):
-            near = Candidates(p, train_rows, 1)
-            for i, j, bounds in told(p, train_rows):
-                near.offer(i, j, bounds)
-            to_train[number] = named(near.settle(1))
-
     return NeighbourStatistics(
         real_count=len(x),
         fake_count=len(y),
@@ -234,13 +249,21 @@ def neighbour_statistics(
         fake_to_real=named(near_yx.settle(1)),
         real_to_real=named(closest_x),
         fake_to_fake=named(near_y.settle(1)),
-        fake_to_train=to_train[1],
-        real_to_train=to_train[0],
         nearest_real=tuple(named(near_x.settle(order)) for order in range(1, k + 1)),
         kernel=kernel.result(),
         collisions=Collisions(
-            radius=math.sqrt(collision) * frame.scale,
+            radius=math.sqrt(collision) * x.frame.scale,
             real=near_x.closer_than(float(collision)).cpu().numpy(),
             fake=collided.cpu().numpy(),
         ),
     )
+
+
+def _points(sets: tuple[Tensor, Tensor], memory: int) -> list[Points]:
+    """The sets in a common frame: kept ready where half of `memory` holds them, in blocks that the rest holds."""
+    frame, dimensions = Frame.around(sets), sets[0].shape[1]
+    keep = sum(map(len, sets)) * dimensions * frame.dtype.itemsize <= memory / 2
+    block = LARGEST_BLOCK
+    while block > SMALLEST_BLOCK and block * 8 * (MATRICES_OF_A_BLOCK * block + 4 * dimensions) > memory / 2:
+        block //= 2
+    return [Points(rows, frame, keep=keep, block=block) for rows in sets]

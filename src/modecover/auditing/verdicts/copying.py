@@ -5,56 +5,91 @@ from __future__ import annotations
 import numpy as np
 
 from modecover.auditing.evidence import Evidence, closeness
-from modecover.auditing.results import LARGEST_SOUND, Estimate, Verdict, excess, share
+from modecover.auditing.results import Estimate, Flags, Verdict, excess, share
+from modecover.metrics.arrays import Floats
+from modecover.metrics.neighbours import held_against
 from modecover.metrics.support import support_size
 
-COPY, REPEAT = 0.5, 0.05
-"""A sample is a copy, or a repetition, where it is this much closer than the training rows are to each other."""
+LARGEST_SOUND = 0.01
+"""What is let pass: the verdict fires where the interval of the excess lies beyond this."""
 
-BY_CHANCE = 0.01
+COPY, REPEAT = 0.5, 0.05
+"""A sample is a copy, or a repetition, where it is this much closer than the rows around are to each other."""
+
+BY_CHANCE = 0.005
 """Of real rows that were not learnt from, at most this share may look like copies, and like repetitions."""
 
 
 def copying(evidence: Evidence) -> Verdict:
-    """The share of the samples much closer to a training row, or to another sample, than real rows are to each other.
+    """The share of the samples that are copies or repetitions, beyond what unseen real rows would be.
 
-    How much closer depends on the dimension: on a line neighbours a twentieth of the usual distance away are common.
-    So the limits also keep to what at most a hundredth of the unseen real rows fall below.
+    How much closer than others a copy is depends on the dimension: on a line neighbours a twentieth of the usual
+    distance away are common. So the limits also keep to what few unseen real rows fall below. Samples are held against
+    as many rows as the real ones are.
     """
-    near, (unseen, fake) = evidence.surface.near, evidence.closeness
-    chance = float(np.quantile(unseen, BY_CHANCE))
-    copy, repeat = min(COPY, chance), min(REPEAT, chance)
-    copied = fake <= copy
-    # Repetitions are measured by the spacing of the real rows around them.
-    spacing = near.real_to_real.distance[near.fake_to_real.index]
-    repeated = closeness(near.fake_to_fake.distance, spacing) <= repeat
-    effect = share(copied | repeated)
+    unseen, made = (
+        [closeness(held.nearest.distance, held.spacing) for held in side] for side in (evidence.unseen, evidence.made)
+    )
+    copied, by_chance = _beyond(np.concatenate(unseen), np.concatenate(made), COPY, len(evidence.fake), len(made))
 
-    # What would be one or the other among real rows that were not learnt from.
-    a, b = share(unseen <= copy), share(unseen <= repeat)
-    null = Estimate(*(1 - (1 - p) * (1 - q) for p, q in ((a.value, b.value), (a.low, b.low), (a.high, b.high))))
+    # Repetitions: one half of the samples held against the other, and real rows against as many real ones.
+    features, half = evidence.surface.fake, evidence.halves[0]
+    random = np.random.default_rng(evidence.seed)
+    size = min(len(features) // 2, len(half.reference))
+    order = random.permutation(len(features))
+    among = random.permutation(half.reference)[:size]
+    real = half.surface(evidence.real.kept.part(np.concatenate([among, half.judged])))
+    pairs = (real[:size], real[size:]), (features[order[:size]], features[order[size:]])
+    close = []
+    for reference, rows in pairs:
+        held = held_against(reference, rows, k=min(1, size - 1))
+        close.append(closeness(held.nearest.distance, held.spacing))
+    repeated, repeated_by_chance = _beyond(close[0], close[1], REPEAT, len(close[1]), 1)
 
-    fires = excess(effect, null).low > LARGEST_SOUND
-    support = support_size(near.collisions.fake)
+    kinds = excess(copied, by_chance), excess(repeated, repeated_by_chance)
+    worst = max(kinds, key=lambda kind: kind.low)
+    effect = Estimate(*(max(0.0, end) for end in (worst.value, worst.low, worst.high)))
+    null = Estimate(0.0, 0.0, max(by_chance.high, repeated_by_chance.high))
+    fires = effect.low > LARGEST_SOUND
+    support = support_size(evidence.surface.near.collisions.fake)
     # Copies of training rows that were not looked at are not seen, and the sentence says so.
     looked_at, of = len(evidence.train), evidence.train.of
     every = of is None or of <= looked_at
     training = "training samples" if every else f"the {looked_at:,} of {of:,} training samples looked at"
     if not fires:
-        sentence = f"The samples are neither copies of {training} nor repetitions of each other."
-    elif copied.mean() >= repeated.mean():
+        sentence = (
+            f"No more of the samples are copies of {training}, or repeat each other, than of unseen real ones; up to "
+            f"{effect.high:.1%} may be."
+        )
+    elif worst is kinds[0]:
         rest = "" if every else ": more may be copies of the rest"
-        sentence = f"{copied.mean():.1%} of the samples are copies of {training}{rest}."
+        sentence = f"{effect.value:.1%} of the samples are copies of {training}{rest}."
     else:
         sentence = (
-            f"{repeated.mean():.1%} of the samples repeat another one: the generator makes about {support.value:,.0f} "
+            f"{effect.value:.1%} of the samples repeat another one: the generator makes about {support.value:,.0f} "
             "different samples."
         )
     facts = {
-        "copies of training samples": float(copied.mean()),
-        "repetitions of other samples": float(repeated.mean()),
+        "copies of training samples": copied.value,
+        "unseen real samples as close to one": by_chance.value,
+        "repetitions of other samples": repeated.value,
         "different samples": support.value,
         "different samples, low": support.low,
         "different samples, high": support.high,
     }
     return Verdict("copying", fires, effect, "share of the samples", null, sentence, facts)
+
+
+def _beyond(real: Floats, fake: Floats, limit: float, count: int, times: int) -> tuple[Estimate, Estimate]:
+    """The shares of fake rows, and of unseen real ones, that are closer than the limit and than most real rows are.
+
+    Args:
+        count: fake rows, each of which stands `times` in `fake`: held once against each part of the rows that were
+            learnt from, it is a copy where it is one of either.
+    """
+    closest = min(limit, float(np.quantile(real, BY_CHANCE, method="lower")))
+    flags: tuple[Flags, Flags] = (fake <= closest, real <= closest)
+    of_fake = share(flags[0], count / len(fake))
+    of_real = share(flags[1])
+    found = [Estimate(*(min(1.0, times * end) for end in (e.value, e.low, e.high))) for e in (of_fake, of_real)]
+    return found[0], found[1]

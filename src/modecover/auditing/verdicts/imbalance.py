@@ -5,45 +5,69 @@ from __future__ import annotations
 import numpy as np
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import LARGEST_SOUND, UNKNOWN, Estimate, Verdict, excess
-from modecover.auditing.verdicts.missing_mass import comparable
-from modecover.metrics.arrays import Floats
+from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
+from modecover.auditing.verdicts.low_quality import odd_rows
+from modecover.metrics.arrays import Floats, Integers
 
-DRAWS = 500
-"""Of the bootstrap, and of samples under the null."""
+LARGEST_SOUND = 0.02
+"""What is let pass: the verdict fires where the interval lies beyond this."""
+
+DRAWS, SPLITS = 200, 20
+"""Of the bootstrap and of samples under the null; and splits of the fake rows."""
+
+FEWEST = 5
+"""Comparable rows of either side for every cluster, on average."""
 
 
 def imbalance(evidence: Evidence) -> Verdict:
     """How differently modes are weighted, where neither missing modes nor samples of low quality explain it."""
-    bins, different = len(evidence.bins), evidence.different
-    kept = zip(evidence.cells, comparable(evidence), strict=True)
-    counts = [np.bincount(cells[rows], minlength=bins).astype(float) for cells, rows in kept]
     random = np.random.default_rng(evidence.seed)
-    unit = "share of the samples in the wrong bins"
-    n, m = counts[0].sum(), counts[1].sum() * different
-    if min(n, m) < bins:
+    unit = "share of the samples in the wrong modes"
+    odd_real, odd_fake = odd_rows(evidence)
+    tables = []
+    for half, real_odd, fake_odd in zip(evidence.halves, odd_real, odd_fake, strict=True):
+        there = ~evidence.missed.flags[half.judged] & ~real_odd
+        rows = half.regions.clusters[half.stand_in_cells][there], half.clusters[1][~fake_odd]
+        real, fake = (np.bincount(cells, minlength=half.regions.count) for cells in rows)
+        tables.append((real, fake))
+    if any(counts.sum() < FEWEST * len(counts) for table in tables for counts in table):
         return Verdict("imbalance", False, UNKNOWN, unit, UNKNOWN, "Too few comparable samples to see an imbalance.")
-    real, fake = counts[0] / n, counts[1] / counts[1].sum()
-    distance = float(np.abs(real - fake).sum() / 2)
-    pooled = (counts[0] + counts[1] * different) / (n + m)
 
-    def distances(p: Floats, q: Floats) -> Floats:
-        """Total variation between the shares of n rows drawn from p and of m rows drawn from q, (DRAWS,)."""
-        sides = ((int(n), p), (max(1, int(m)), q))
-        first, second = (random.multinomial(count, law, size=DRAWS) / count for count, law in sides)
-        return np.asarray(np.abs(first - second).sum(axis=1) / 2)
+    value = float(np.mean([_displaced(real, fake, random) for real, fake in tables for _ in range(SPLITS)]))
+    drawn, chance = [], []
+    for _ in range(DRAWS):
+        resampled, alike = [], []
+        for real, fake in tables:
+            # Rows that repeat each other say less: as many fake ones are drawn as are different.
+            sizes = int(real.sum()), max(2, round(float(fake.sum()) * evidence.different))
+            laws = _law(real), _law(fake)
+            resampled.append((random.multinomial(sizes[0], laws[0]), random.multinomial(sizes[1], laws[1])))
+            alike.append((random.multinomial(sizes[0], laws[0]), random.multinomial(sizes[1], laws[0])))
+        drawn.append(np.mean([_displaced(real, fake, random) for real, fake in resampled]))
+        chance.append(np.mean([_displaced(real, fake, random) for real, fake in alike]))
+    error, noise = float(np.std(drawn)), float(np.quantile(chance, 0.975))
+    effect = Estimate(*(min(1.0, max(0.0, value + side * NORMAL * error)) for side in (0, -1, 1)))
+    null = Estimate(0.0, 0.0, max(0.0, noise))
+    fires = effect.low > max(LARGEST_SOUND, 0.0) and value > noise
+    sentence = "The modes that the generator has are weighted like the data's."
+    if fires:
+        sentence = (
+            f"Modes that the generator has are weighted wrongly: {effect.value:.1%} of its samples are in excess "
+            "somewhere and lacking elsewhere."
+        )
+    return Verdict("imbalance", fires, effect, unit, null, sentence, {"clusters": float(len(tables[0][0]))})
 
-    nulls = distances(pooled, pooled)
-    bootstrapped = distances(real, fake)
-    low, high = np.quantile(bootstrapped - bootstrapped.mean(), [0.025, 0.975])
-    effect = Estimate(distance, max(0.0, distance + float(low)), min(1.0, distance + float(high)))
-    null = Estimate(float(nulls.mean()), *(float(q) for q in np.quantile(nulls, [0.025, 0.975])))
-    above = excess(effect, null)
-    fires = above.low > LARGEST_SOUND
-    sentence = (
-        f"Modes that the generator has are weighted wrongly: {above.value:.1%} of its samples are in excess somewhere "
-        "and missing elsewhere."
-        if fires
-        else "The modes that the generator has are weighted like the data's."
-    )
-    return Verdict("imbalance", fires, effect, unit, null, sentence, {"bins": bins})
+
+def _displaced(real: Integers, fake: Integers, random: np.random.Generator) -> float:
+    """The total variation between the clusters' shares, without the part that chance alone would add.
+
+    Which clusters are crowded is read off one half of the rows, and by how much off the other: chance has no sign.
+    """
+    parts = [random.multivariate_hypergeometric(counts, int(counts.sum()) // 2) for counts in (real, fake)]
+    one = _law(parts[1]) - _law(parts[0])
+    other = _law(fake - parts[1]) - _law(real - parts[0])
+    return float(np.sign(one) @ other + np.sign(other) @ one) / 4
+
+
+def _law(counts: Integers) -> Floats:
+    return np.asarray(counts / max(1, counts.sum()))

@@ -1,52 +1,97 @@
-"""Low quality: samples unlike any real one, too far from all of them or with a wrong amount of fine detail."""
+"""Low quality: samples unlike any real one, too far from all of them or with a wrong amount of fine detail.
+
+Which samples are odd is asked by imbalance, too, which leaves them out.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import LARGEST_SOUND, Verdict, excess, share
+from modecover.auditing.evidence import Evidence, Half, closeness
+from modecover.auditing.results import Estimate, Flags, Verdict
+from modecover.auditing.sharpness import SMALLEST_SIDE, bin_means
 from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
+from modecover.metrics.excess import excess_share, odds_of
 
-SMALLEST_SIDE = 8
-"""Of images that have fine detail."""
-
-DETAIL_TAIL, DETAIL_MARGIN = 0.005, 0.9
-"""An image's fine detail is wrong where it lies beyond this quantile of the real images', by this factor."""
+LARGEST_SOUND = 0.01
+"""What is let pass: the verdict fires where the interval lies beyond this."""
 
 COARSE_BAND, FINE_BAND = 0.15, 0.2
 """Spatial frequencies, cycles per pixel: coarse detail lies below the first, fine detail above the second."""
 
+ODD = 0.005
+"""Of real rows, that count as odd: where samples are compared otherwise, those beyond are left out."""
+
 
 def low_quality(evidence: Evidence) -> Verdict:
-    """The share of the samples off the real manifold: too far from all real rows, or with a wrong amount of detail."""
-    # Images whose fine detail is weaker or stronger than all but a few real images'.
-    parts, outside = (evidence.real.kept, evidence.fake.kept), evidence.outside
-    odd = [np.zeros(len(part), bool) for part in parts]
-    if parts[0].ndim == 4 and min(parts[0].shape[2:]) >= SMALLEST_SIDE:
-        means = bin_means(parts[0], evidence.cells[0], len(evidence.bins))
-        strengths = [detail(part, means, cells) for part, cells in zip(parts, evidence.cells, strict=True)]
-        low, high = np.quantile(strengths[0], [DETAIL_TAIL, 1 - DETAIL_TAIL])
-        odd = [(strength < low * DETAIL_MARGIN) | (strength > high / DETAIL_MARGIN) for strength in strengths]
-
-    effect, null = share(outside[1] | odd[1], evidence.different), share(outside[0] | odd[0])
-    fires = excess(effect, null).low > LARGEST_SOUND
-    sentence = (
-        f"{effect.value:.1%} of the samples are unlike any real ones; of real data {null.value:.1%} would be."
-        if fires
-        else "The samples are as close to the real data as real data are to each other."
-    )
+    """The share of the samples odder than real ones: too far from all real rows, or with a wrong amount of detail."""
+    scored = [oddness(evidence, half) for half in evidence.halves]
+    real = np.concatenate([of_real for of_real, _, _ in scored])
+    found = excess_share(real, np.stack([of_fake for _, of_fake, _ in scored]))
+    # Samples that repeat each other say less than as many different ones.
+    widening = 1 / math.sqrt(max(evidence.different, 1e-9))
+    low, high = (found.value + widening * (end - found.value) for end in (found.low, found.high))
+    effect, null = Estimate(found.value, max(0.0, low), min(1.0, high)), Estimate(0.0, 0.0, found.noise)
+    fires = effect.low > LARGEST_SOUND
+    sentence = "The samples are as close to the real data as real data are to each other."
+    if fires:
+        sentence = f"At least {effect.value:.1%} of the samples are unlike any real ones."
     facts = {
-        "too far from all real samples": float(outside[1].mean()),
-        "real samples too far from the others": float(outside[0].mean()),
-        "wrong amount of fine detail": float(odd[1].mean()),
-        "real samples with a wrong amount": float(odd[0].mean()),
+        "samples beyond the limit": float(np.mean([of_fake > found.limit for _, of_fake, _ in scored])),
+        "real samples beyond it": float((real > found.limit).mean()),
     }
+    for name in scored[0][2]:
+        facts[name] = float(np.mean([more[name] for _, _, more in scored]))
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, facts)
+
+
+def oddness(evidence: Evidence, half: Half) -> tuple[Floats, Floats, dict[str, float]]:
+    """How odd the judged rows and the fake ones are beside the reference, (k,) and (m,); and facts by name.
+
+    A row is as odd as the oddest of its signs: its distance from the nearest row of the reference, in units of the
+    distances there; and, of images, the strength of its fine detail, too weak or too strong. All signs are put on one
+    scale, the share of judged rows that show as much.
+    """
+    far = distances(half)
+    signs: list[Sequence[Floats]] = [far]
+    facts = {"distance over real ones'": float(np.median(far[1]) / max(float(np.median(far[0])), 1e-12))}
+    real, fake = evidence.real.kept, evidence.fake.kept
+    if real.ndim == 4 and min(real.shape[2:]) >= SMALLEST_SIDE:
+        of_real, of_fake = half.clusters
+        means = bin_means(real.part(half.reference), of_real[half.reference], half.regions.count)
+        strengths = [
+            np.log(np.maximum(detail(rows, means, clusters), 1e-9))
+            for rows, clusters in ((real.part(half.judged), of_real[half.judged]), (fake, of_fake))
+        ]
+        signs += [strengths, [-strength for strength in strengths]]
+        facts["fine detail over real ones'"] = float(np.exp(np.median(strengths[1]) - np.median(strengths[0])))
+    odds = [np.max([odds_of(sign[0], sign[side]) for sign in signs], axis=0) for side in (0, 1)]
+    return odds[0], odds[1], facts
+
+
+def odd_rows(evidence: Evidence) -> tuple[tuple[Flags, ...], tuple[Flags, ...]]:
+    """For each half the rows far from all of the reference, among those that it judges, (k,), and the fake ones, (m,).
+
+    Detail does not count here: among images that are all blurred, the few that pass would be a choice of the sharpest.
+    """
+    found = []
+    for half in evidence.halves:
+        real, fake = distances(half)
+        limit = np.quantile(real, 1 - ODD, method="higher")
+        found.append((real > limit, fake > limit))
+    return tuple(real for real, _ in found), tuple(fake for _, fake in found)
+
+
+def distances(half: Half) -> tuple[Floats, Floats]:
+    """From every judged row and every fake one to the nearest row of the reference, in units of the distances there,
+    (k,) and (m,)."""
+    real, fake = (closeness(held.nearest.distance, held.radius) for held in (half.real_held, half.fake_held))
+    return real, fake
 
 
 def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
@@ -64,12 +109,3 @@ def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
         power = torch.fft.rfft2(torch.from_numpy(block - means[cells[place]])).abs().square().sum(dim=1)
         found.append((power[:, fine].sum(dim=1) / power[:, slow].sum(dim=1).clamp(min=1e-12)).sqrt())
     return np.asarray(torch.cat(found).double().numpy())
-
-
-def bin_means(samples: Samples, cells: Integers, count: int) -> Floats32:
-    """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
-    sums = torch.zeros(count, math.prod(samples.shape[1:]), dtype=torch.float64)
-    for place, block in blocks(samples):
-        sums.index_add_(0, torch.from_numpy(cells[place]), torch.from_numpy(block).flatten(1).double())
-    sizes = torch.from_numpy(np.bincount(cells, minlength=count)).clamp(min=1)
-    return np.asarray((sums / sizes[:, None]).float().numpy()).reshape(count, *samples.shape[1:])

@@ -3,54 +3,82 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from modecover.auditing.evidence import Evidence, groups_of_equals
+from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
-from modecover.auditing.verdicts.missing_mass import comparable
 from modecover.features.kept import Floats32, Samples, blocks
-from modecover.metrics.arrays import Integers
+from modecover.metrics.arrays import Floats, Integers
 
-LARGEST_SOUND = 0.9
-"""The verdict fires where the interval of the ratio lies below this and below the null."""
+LARGEST_SOUND = 0.95
+"""The verdict fires where the interval of the ratio lies below this."""
 
 COARSE_SIDE = 4
 """Images are reduced to this side to see their coarse content."""
 
-FEWEST = 5.0
-"""Different rows of either side that a bin needs at least, for its spread to be compared."""
+FEWEST = 10
+"""Rows of either side that a cluster needs, for its spread to be compared."""
 
-HALVINGS = 10
-"""Of the real data, for the null."""
+DRAWS = 100
+"""Of the bootstrap."""
 
 
 def shrink(evidence: Evidence) -> Verdict:
-    """How much less the samples vary inside the bins than the data.
-
-    Samples off the manifold do not count: their mere distance would add spread.
-    """
-    sides = zip((evidence.real, evidence.fake), evidence.cells, comparable(evidence), strict=True)
-    (real, real_cells), (fake, fake_cells) = ((coarse(s.kept)[rows], cells[rows]) for s, cells, rows in sides)
+    """How much less the samples vary around the centres of modes than the data."""
+    effect, null = contracted(evidence), contracted(evidence, of_real=True)
     unit = "ratio of standard deviations"
-    value, error = spread_ratio(real, fake, (real_cells, fake_cells))
-    if not math.isfinite(value):
-        return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each bin to see a shrink.")
-    random = np.random.default_rng(evidence.seed)
-    halvings = [random.permutation(len(real)) % 2 == 0 for _ in range(HALVINGS)]
-    halves = [spread_ratio(real[one], real[~one], (real_cells[one], real_cells[~one]))[0] for one in halvings]
-    finite = [half for half in halves if math.isfinite(half)]
-    spread = float(np.std(np.log(finite), ddof=1)) if len(finite) > 1 else error
-    effect, null = (
-        Estimate(middle, middle * math.exp(-NORMAL * deviation), middle * math.exp(NORMAL * deviation))
-        for middle, deviation in ((value, error), (1.0, spread))
-    )
-    fires = effect.high < min(LARGEST_SOUND, null.low)
-    less = f"Inside modes the samples vary only {value:.2f} times as much as the data."
-    sentence = less if fires else "Inside modes the samples vary as much as the data, or more."
+    if not math.isfinite(effect.value):
+        return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each mode to see a shrink.")
+    fires = effect.high < LARGEST_SOUND
+    sentence = "Inside modes the samples vary as much as the data, or more."
+    if fires:
+        sentence = f"Inside modes the samples vary only {effect.value:.2f} times as much as the data."
     return Verdict("shrink", fires, effect, unit, null, sentence)
+
+
+def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
+    """The fake rows' distance from the centres of clusters over the real rows', with its 95 % interval.
+
+    Centres are means of the reference, distances medians (which a few samples off the manifold do not move), and the
+    mean over clusters is geometric, each with the weight of its rows. Real rows have the sharpness of the fake ones.
+    Those of missed cells count, too: among them are the rims that a contraction empties.
+
+    Args:
+        of_real: the judged rows stand on both sides, which gives the range of the ratio where nothing shrinks.
+
+    Returns:
+        Not finite where no cluster has rows enough.
+    """
+    random = np.random.default_rng(evidence.seed)
+    fake = coarse(evidence.fake.kept)
+    logs, errors = [], []
+    for half in evidence.halves:
+        of_real_rows, of_fake = half.clusters
+        reference, own = coarse(evidence.real.kept.part(half.reference)), of_real_rows[half.reference]
+        centres = {cluster: reference[own == cluster].mean(axis=0, dtype=np.float64) for cluster in np.unique(own)}
+        judged = coarse(half.stand_in), half.regions.clusters[half.stand_in_cells]
+        sides: list[tuple[Integers, Floats]] = []
+        for points, cells in (judged, (fake, of_fake)):
+            distances = np.full(len(points), np.nan)
+            for cluster, centre in centres.items():
+                here = cells == cluster
+                distances[here] = np.linalg.norm(points[here] - centre, axis=1)
+            sides.append((cells, distances))
+        if of_real:
+            sides[1] = sides[0]
+        logs.append(0.0 if of_real else _log_ratio(sides, None))
+        # Rows that repeat each other say less: as many fake ones are drawn as are different.
+        sizes = len(sides[0][0]), max(2, round(len(sides[1][0]) * (1.0 if of_real else evidence.different)))
+        errors.append(float(np.std([_log_ratio(sides, (random, sizes)) for _ in range(DRAWS)])))
+    if not all(map(math.isfinite, (*logs, *errors))):
+        return UNKNOWN
+    # Both halves look at the same fake rows, so that their errors are not independent: the larger one counts.
+    middle, error = float(np.mean(logs)), max(errors)
+    return Estimate(*(math.exp(middle + side * NORMAL * error) for side in (0, -1, 1)))
 
 
 def coarse(samples: Samples) -> Floats32:
@@ -61,37 +89,23 @@ def coarse(samples: Samples) -> Floats32:
     return np.concatenate([functional.adaptive_avg_pool2d(part, COARSE_SIDE).flatten(1).numpy() for part in parts])
 
 
-def spread_ratio(real: Floats32, fake: Floats32, cells: tuple[Integers, Integers]) -> tuple[float, float]:
-    """The fake rows' standard deviation inside bins over the real ones', and the standard error of its logarithm.
-
-    The mean is geometric, over bins with at least five different rows of either side, each with the weight of its
-    rows; NaN where none has enough. Equal rows count as one draw, so that a small support does not pass for a small
-    spread.
-    """
+def _log_ratio(
+    sides: Sequence[tuple[Integers, Floats]], draw: tuple[np.random.Generator, tuple[int, int]] | None
+) -> float:
+    """The logarithm of the ratio, of the rows or of a bootstrap draw of so many of each; nan where no cluster has
+    rows enough."""
+    drawn = []
+    for number, (cells, distances) in enumerate(sides):
+        rows = np.arange(len(cells)) if draw is None else draw[0].integers(len(cells), size=draw[1][number])
+        order = rows[np.argsort(cells[rows], kind="stable")]
+        labels, starts = np.unique(cells[order], return_index=True)
+        parts = np.split(distances[order], starts[1:])
+        drawn.append(dict(zip(labels.tolist(), parts, strict=True)))
     ratios, weights = [], []
-    groups_real, groups_fake = groups_of_equals(real), groups_of_equals(fake)
-    for cell in np.intersect1d(*cells):
-        own, made = cells[0] == cell, cells[1] == cell
-        first, count_real = _variance(real[own], groups_real[own])
-        second, count_fake = _variance(fake[made], groups_fake[made])
-        if min(count_real, count_fake) < FEWEST or first == 0:
+    for cluster, real in drawn[0].items():
+        fake = drawn[1].get(cluster)
+        if fake is None or min(len(real), len(fake)) < FEWEST or (own := float(np.median(real))) == 0:
             continue
-        ratios.append(0.5 * math.log(max(second, 1e-12 * first) / first))
-        weights.append(1 / (1 / count_real + 1 / count_fake))
-    if not ratios:
-        return math.nan, math.nan
-    logs, shares = np.array(ratios), np.array(weights) / np.sum(weights)
-    mean = float(shares @ logs)
-    error = math.sqrt(float(np.square(shares) @ np.square(logs - mean)) * len(logs) / max(1, len(logs) - 1))
-    return math.exp(mean), error
-
-
-def _variance(rows: Floats32, groups: Integers) -> tuple[float, float]:
-    """The summed variance of rows of which equal ones are one draw, and the effective number of draws."""
-    if len(rows) < 2:
-        return 0.0, float(len(rows))
-    shares = np.bincount(groups) / len(rows)
-    same = float(np.square(shares).sum())
-    if same > 0.999:
-        return 0.0, 1.0
-    return float(rows.astype(np.float64).var(axis=0).sum()) / (1 - same), 1 / same
+        ratios.append(math.log(max(float(np.median(fake)), 1e-6 * own) / own))
+        weights.append(1 / (1 / len(real) + 1 / len(fake)))
+    return float(np.average(ratios, weights=weights)) if ratios else math.nan

@@ -1,0 +1,82 @@
+"""Real images as they would look with the sharpness of generated ones: what blur, noise and loss of detail alone do.
+
+Features see blur as well as absence. So whatever is asked of modes is asked of real images with the same spectrum: for
+every band of spatial frequencies the power of the fake images over that of the real ones, beside the same ratio for the
+coarsest content, says how much detail is lost (which a filter takes away) or added (which noise brings in).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modecover.features.kept import Floats32, Kept, Samples, blocks
+from modecover.metrics.arrays import Integers
+from modecover.random import derive_seed
+
+SMALLEST_SIDE = 8
+"""Of images that have fine detail."""
+
+BANDS = 12
+"""Of spatial frequencies, up to the highest; the others are held against the first, of the coarsest content."""
+
+ALIKE = 0.1
+"""Power that differs by less than this share, in every band, is as sharp."""
+
+
+def as_sharp_as(fake: Kept, real: Kept, clusters: tuple[Integers, Integers], *, seed: int = 0) -> Kept:
+    """The real images (n, C, H, W) with the sharpness of the fake ones (m, C, H, W); the same where they are as sharp,
+    and where they are points or images of fewer than 8 pixels a side.
+
+    Args:
+        clusters: of the real and of the fake images, (n,) and (m,): power is that around their means, so that which
+            clusters there are, and how far images lie from the mean in all bands alike, changes nothing.
+        seed: of the noise.
+    """
+    if real.ndim != 4 or min(real.shape[2:]) < SMALLEST_SIDE:
+        return real
+    height, width = real.shape[2:]
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    band = torch.from_numpy(np.minimum((radius / radius.max() * BANDS).astype(np.int64), BANDS - 1))
+    own, wanted = (_power(images, of, band) for images, of in zip((real, fake), clusters, strict=True))
+    if not (own[0] > 0 and wanted[0] > 0):
+        return real
+    ratio = wanted / own.clamp(min=1e-12 * float(own[0])) * (own[0] / wanted[0])
+    if bool(((ratio - 1).abs() < ALIKE).all()):
+        return real
+    gain = ratio.clamp(max=1.0).sqrt()[band]
+    added = ((ratio - 1).clamp(min=0.0) * own).sqrt()[band]
+    random = torch.Generator().manual_seed(derive_seed(seed, "sharpness"))
+
+    def distorted() -> Iterator[Floats32]:
+        for _, block in blocks(real):
+            spectrum = torch.fft.rfft2(torch.from_numpy(block).double(), norm="ortho") * gain
+            if bool((added > 0).any()):
+                noise = torch.randn(block.shape, generator=random, dtype=torch.float64)
+                spectrum = spectrum + torch.fft.rfft2(noise, norm="ortho") * added
+            yield torch.fft.irfft2(spectrum, s=(height, width), norm="ortho").float().numpy()
+
+    return Kept.of(distorted(), len(real))
+
+
+def _power(images: Kept, clusters: Integers, band: Tensor) -> Tensor:
+    """The mean power of each band around the means of the images' clusters, (BANDS,)."""
+    means = bin_means(images, clusters, int(clusters.max()) + 1)
+    sums, sizes = torch.zeros(BANDS, dtype=torch.float64), torch.bincount(band.reshape(-1), minlength=BANDS)
+    for place, block in blocks(images):
+        spectrum = torch.fft.rfft2(torch.from_numpy(block - means[clusters[place]]).double(), norm="ortho")
+        sums.index_add_(0, band.reshape(-1), spectrum.abs().square().sum(dim=(0, 1)).reshape(-1))
+    return sums / sizes.clamp(min=1) / (len(images) * images.shape[1])
+
+
+def bin_means(samples: Samples, cells: Integers, count: int) -> Floats32:
+    """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
+    sums = torch.zeros(count, math.prod(samples.shape[1:]), dtype=torch.float64)
+    for place, block in blocks(samples):
+        sums.index_add_(0, torch.from_numpy(cells[place]), torch.from_numpy(block).flatten(1).double())
+    sizes = torch.from_numpy(np.bincount(cells, minlength=count)).clamp(min=1)
+    return np.asarray((sums / sizes[:, None]).float().numpy()).reshape(count, *samples.shape[1:])

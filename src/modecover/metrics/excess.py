@@ -1,0 +1,66 @@
+"""How many rows are odder than rows of the data are: the excess of one sample's tail over another's.
+
+Scores of unseen real rows say how odd rows of the data are. Where a share p of the fake rows lies beyond a score that
+a share q of the real ones exceeds, at least (p - q) / (1 - q) of the generator's law is not the data's. The score at
+which most is seen beyond doubt is looked for among several, and the interval holds for all of them at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from modecover.metrics.arrays import ArrayLike, Floats, as_floats
+
+SHARES = (0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005)
+"""Of the real rows, beyond the scores at which the tails are compared."""
+
+
+@dataclass(frozen=True)
+class Excess:
+    """The share of a generator's law that is odder than the data, at least, with a 95 % interval for all scores."""
+
+    value: float
+    low: float
+    high: float
+    limit: float
+    """The score beyond which it was seen."""
+    noise: float
+    """How large `value` becomes by chance where both laws agree: the upper end of its range."""
+
+
+def excess_share(real: ArrayLike, fake: ArrayLike, *, shares: tuple[float, ...] = SHARES) -> Excess:
+    """The excess of odd fake rows.
+
+    Args:
+        real: scores of unseen real rows, (n,); larger is odder.
+        fake: of the fake rows, (m,), or (h, m) where each was scored h times.
+        shares: real shares beyond the scores that are looked at.
+    """
+    null, scores = np.sort(as_floats(real)), np.atleast_2d(as_floats(fake))
+    n, m = len(null), scores.shape[1]
+    z = float(norm.isf(0.025 / len(shares)))
+    best: Excess | None = None
+    for limit in np.quantile(null, 1 - np.array(shares), method="higher"):
+        q, p = float((null > limit).mean()), float((scores > limit).mean())
+        # Shares near 0 vary more than they seem to: half a row more is assumed (Agresti and Coull's way).
+        spread = [(share * (1 - share) + 0.5 / count) / count for share, count in ((q, n), (p, m))]
+        none = z * (q * (1 - q) * (1 / n + 1 / m)) ** 0.5 / (1 - q)
+        value, error = (p - q) / (1 - q), z * sum(spread) ** 0.5 / (1 - q)
+        found = Excess(max(0.0, value), max(0.0, value - error), min(1.0, max(0.0, value + error)), float(limit), none)
+        # Where nothing is seen anywhere, the farthest limit says it most precisely.
+        if best is None or (found.low, -found.noise) > (best.low, -best.noise):
+            best = found
+    assert best is not None, "there are scores to look at"
+    return best
+
+
+def odds_of(null: Floats, scores: Floats) -> Floats:
+    """How odd scores are in units that several kinds of scores share: -log of the share of `null` that is as large."""
+    ordered = np.sort(null)
+    beyond = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    # Beyond all of them it goes on with the distance, so that what is far off stays the oddest.
+    tail = np.maximum(0.0, scores - ordered[-1]) / max(float(ordered[-1] - np.median(ordered)), 1e-300)
+    return np.asarray(-np.log((beyond + 1) / (len(ordered) + 1)) + np.minimum(tail, 100.0))
