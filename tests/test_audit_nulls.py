@@ -36,16 +36,16 @@ def test_among_equal_rows_equal_ones_are_close_and_others_as_far_as_can_be():
 
 def test_real_images_with_the_sharpness_of_blurred_ones_are_the_blurred_ones():
     random = np.random.default_rng(0)
-    smooth = random.standard_normal((300, 1, 8, 8)).repeat(2, axis=2).repeat(2, axis=3)
-    sharp = (smooth + 0.5 * random.standard_normal((300, 1, 16, 16))).astype(np.float32)
-    real, fake, one = Kept(sharp[:150]), Kept(_blurred(sharp[150:])), (np.zeros(150, np.int64),) * 2
-    found, wanted = as_sharp_as(fake, real, one)[:], _blurred(sharp[:150])
-    assert np.abs(found - wanted).mean() < 0.35 * np.abs(sharp[:150] - wanted).mean()
-    noisy = Kept(sharp[150:] + random.standard_normal((150, 1, 16, 16)).astype(np.float32))
+    smooth = random.standard_normal((1200, 1, 8, 8)).repeat(2, axis=2).repeat(2, axis=3)
+    sharp = (smooth + 0.5 * random.standard_normal((1200, 1, 16, 16))).astype(np.float32)
+    real, fake, one = Kept(sharp[:600]), Kept(_blurred(sharp[600:])), (np.zeros(600, np.int64),) * 2
+    found, wanted = as_sharp_as(fake, real, one)[:], _blurred(sharp[:600])
+    assert np.abs(found - wanted).mean() < 0.35 * np.abs(sharp[:600] - wanted).mean()
+    noisy = Kept(sharp[600:] + random.standard_normal((600, 1, 16, 16)).astype(np.float32))
     roughness = [np.square(np.diff(images[:], axis=3)).mean() for images in (as_sharp_as(noisy, real, one), noisy)]
     assert roughness[0] == pytest.approx(roughness[1], rel=0.15)
-    assert as_sharp_as(Kept(sharp[150:]), real, one) is real, "images that are as sharp stay as they are"
-    contracted = Kept(0.5 * sharp[150:])
+    assert as_sharp_as(Kept(sharp[600:]), real, one) is real, "images that are as sharp stay as they are"
+    contracted = Kept(0.5 * sharp[600:])
     assert as_sharp_as(contracted, real, one) is real, "contraction changes all bands alike"
 
 

@@ -7,7 +7,7 @@ rows of the same law are told apart by nothing but chance. What only one verdict
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from modecover.auditing.inputs import Samples
 from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
 from modecover.features.kept import Features, Kept
-from modecover.metrics.arrays import Floats, Integers, Report
+from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
 from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
@@ -57,8 +57,8 @@ class Half:
     """(m,)"""
     stand_in: Kept
     """The judged rows with the sharpness of the fake ones, (k, ...): what modes are compared with."""
-    stand_in_cells: Integers
-    """(k,)"""
+    sharpened: Features
+    """Their features, (k, f)."""
     surface: Extractor
     real_held: Held
     """The judged rows beside the reference, in pixels whatever the chosen features, (k,)."""
@@ -138,15 +138,14 @@ class Evidence:
             held = [held_against(among, rows, k=k, memory=memory) for rows in (others, those)]
             cells = regions.cells.of(x), regions.cells.of(y)
             clusters = regions.clusters[cells[0][judged]], regions.clusters[cells[1]]
-            stand_in, its_cells = (
-                as_sharp_as(fake, unchanged := real.part(judged), clusters, seed=seed),
-                cells[0][judged],
-            )
+            stand_in, sharpened = as_sharp_as(fake, unchanged := real.part(judged), clusters, seed=seed), x[judged]
             if stand_in is not unchanged:
-                its_cells = regions.cells.of(chosen(stand_in))
-            return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, its_cells, surface, *held)
+                sharpened = chosen(stand_in)
+            return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, sharpened, surface, *held)
 
-        self.different = independent_share(groups_of_equals(fake[:].reshape(len(fake), -1)))
+        self.repeated = groups_of_equals(fake[:].reshape(len(fake), -1))
+        """A number for each fake row, (m,), the same for equal ones."""
+        self.different = independent_share(self.repeated)
         """The effective number of different fake rows over their number."""
         self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(fake)))
         """The fake rows that tell where the generator goes, over their number: at least `FEWEST_TELLING`, for to be a
@@ -181,24 +180,24 @@ class Evidence:
         """In which clusters of the first half there are too few or too many fake rows."""
         self._find_copies(parts, memory)
 
-    def counted(self, stand_ins: list[Integers] | None = None) -> list[Counted]:
+    def counted(self, judged: Sequence[Features] | None = None) -> list[Counted]:
         """What is counted to see missed regions.
 
         Args:
-            stand_ins: for each half the cells of its judged rows as a generator that misses nothing would make them;
+            judged: for each half the features of its judged rows as a generator that misses nothing would make them;
                 None: with the sharpness of the fake rows.
         """
         return [
             Counted(
                 half.judged,
-                half.real_cells[half.judged],
+                half.regions.cells.of(rows),
                 half.fake_cells,
                 half.clusters[0][half.judged] if self.labels is None else self.labels[half.judged],
-                half.stand_in_cells if stand_ins is None else stand_ins[number],
                 half.regions.clusters,
+                (rows, half.fake, self.repeated),
                 self.telling,
             )
-            for number, half in enumerate(self.halves)
+            for half, rows in zip(self.halves, judged or [half.sharpened for half in self.halves], strict=True)
         ]
 
     def _find_copies(self, parts: Mapping[str, Samples], memory: int) -> None:
@@ -229,11 +228,6 @@ def closeness(distance: Floats, own: Floats) -> Floats:
     """`distance / own`, at most `FARTHEST`; 0 where both are 0, as among equal rows."""
     ratio = np.divide(distance, own, out=np.where(distance > 0, np.inf, 0.0), where=own > 0)
     return np.minimum(ratio, FARTHEST)
-
-
-def groups_of_equals(rows: Features) -> Integers:
-    """A number for each row, the same for equal rows."""
-    return np.asarray(np.unique(rows, axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
 
 
 def independent_share(groups: Integers) -> float:

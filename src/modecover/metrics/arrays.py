@@ -124,6 +124,11 @@ def parts(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield start, rows[start : start + size]
 
 
+def groups_of_equals(rows: npt.NDArray[Any]) -> Integers:
+    """A number for each row (n, d), from 0, the same for equal rows."""
+    return np.asarray(np.unique(rows, axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
+
+
 def mean_of(rows: Tensor) -> Tensor:
     """The mean row (d,), in float64."""
     total = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)

@@ -1,8 +1,9 @@
 """How many rows are odder than rows of the data are: the excess of one sample's tail over another's.
 
 Scores of unseen real rows say how odd rows of the data are. Where a share p of the fake rows lies beyond a score that
-a share q of the real ones exceeds, at least (p - q) / (1 - q) of the generator's law is not the data's. The score at
-which most is seen beyond doubt is looked for among several, and the interval holds for all of them at once.
+a share q of the real ones exceeds, at least (p - q) / (1 - q) of the generator's law is not the data's. A little more
+than q is let pass: where q is a half, a shift that nobody could see would count as so many odd rows. The score at which
+most is seen beyond doubt is looked for among several, and the interval holds for all of them at once.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
 from modecover.metrics.arrays import ArrayLike, Floats, as_floats
 
 SHARES = (0.5, 0.25, 0.1, 0.05, 0.02, 0.01, 0.005)
 """Of the real rows, beyond the scores at which the tails are compared."""
+
+LET_PASS = 1.15
+"""Times the real rows' share beyond a score: only more than that is an excess."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +34,33 @@ class Excess:
     """How large `value` becomes by chance where both laws agree: the upper end of its range."""
 
 
-def excess_share(real: ArrayLike, fake: ArrayLike, *, shares: tuple[float, ...] = SHARES) -> Excess:
+def excess_share(
+    real: ArrayLike, fake: ArrayLike, *, weights: ArrayLike | None = None, shares: tuple[float, ...] = SHARES
+) -> Excess:
     """The excess of odd fake rows.
 
     Args:
         real: scores of unseen real rows, (n,); larger is odder.
         fake: of the fake rows, (m,), or (h, m) where each was scored h times.
+        weights: of the real rows, at least 0, (n,), so that they stand for the fake ones' mixture of modes; None: 1.
         shares: real shares beyond the scores that are looked at.
     """
-    null, scores = np.sort(as_floats(real)), np.atleast_2d(as_floats(fake))
-    n, m = len(null), scores.shape[1]
+    from scipy.stats import norm
+
+    null, scores = as_floats(real), np.atleast_2d(as_floats(fake))
+    law = np.ones(len(null)) if weights is None else as_floats(weights)
+    law = law / law.sum() if law.any() else np.full(len(law), 1 / len(law))
+    # Unequal weights are worth as many equal ones (Kish).
+    n, m = 1 / float(law @ law), scores.shape[1]
     z = float(norm.isf(0.025 / len(shares)))
     best: Excess | None = None
     for limit in np.quantile(null, 1 - np.array(shares), method="higher"):
-        q, p = float((null > limit).mean()), float((scores > limit).mean())
+        q, p = float(law[null > limit].sum()), float((scores > limit).mean())
         # Shares near 0 vary more than they seem to: half a row more is assumed (Agresti and Coull's way).
         spread = [(share * (1 - share) + 0.5 / count) / count for share, count in ((q, n), (p, m))]
-        none = z * (q * (1 - q) * (1 / n + 1 / m)) ** 0.5 / (1 - q)
-        value, error = (p - q) / (1 - q), z * sum(spread) ** 0.5 / (1 - q)
+        real_share = min(LET_PASS * q, 1 - 1 / (n + 1))
+        none = z * (q * (1 - q) * (1 / n + 1 / m)) ** 0.5 / (1 - real_share)
+        value, error = (p - real_share) / (1 - real_share), z * sum(spread) ** 0.5 / (1 - real_share)
         found = Excess(max(0.0, value), max(0.0, value - error), min(1.0, max(0.0, value + error)), float(limit), none)
         # Where nothing is seen anywhere, the farthest limit says it most precisely.
         if best is None or (found.low, -found.noise) > (best.low, -best.noise):

@@ -8,13 +8,14 @@ was fitted can speak for one side.
 
 A row belongs to the cell whose centre is nearest, however far it is. So samples that are blurred, noisy or contracted
 fall into the cells that their originals would fall into, and do not pass for missing ones: of a mixture in 16
-dimensions with modes half as wide again, no mass is missed.
+dimensions with modes half as wide again, no mass is missed. Where there are more modes than cells, none may be empty;
+then a plane may show what is missed (`modecover.metrics.planes`).
 
-What a region can show depends on the data: where modes overlap in these features, cells hold rows of several, and a
+What regions can show depends on the data: where modes overlap in these features, cells hold rows of several, and a
 missed mode leaves none of them empty. That is measured. The cells are joined to clusters (Ward's rule, cut where the
 next join would cost most, so that clusters are modes where there are modes), each cluster in turn is taken from the
-judged rows that stand in for a generator, and `found` is the share of its rows that are then called missed. The reading
-is divided by it.
+judged rows that stand in for a generator, and `found` is the share of its rows that are then called missed. What cells
+show is divided by it.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.stats import poisson
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels, as_pair, as_rows
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels, as_pair, as_rows, groups_of_equals
 from modecover.metrics.bins import Bins, fit_bins
+from modecover.metrics.planes import Features, cut_off, lacking_there
 from modecover.random import derive_seed
 
 ROWS_IN_A_CELL, FAKES_IN_A_CELL = 10, 15
@@ -68,6 +68,9 @@ FEWEST_PLANTED = 5
 UNLUCKY = 0.1
 """Of the planted gaps by mass: the upper end allows for a missed mode that is found as badly as these are."""
 
+PLAIN = 0.9
+"""Where cells alone show so much of a planted gap, planes are not looked for."""
+
 LEAST_FOUND = 0.25
 """A reading is divided by what is found of planted gaps, but by no less than this, beyond which it would be a guess."""
 
@@ -97,6 +100,8 @@ def fit_regions(reference: ArrayLike, *, fakes: int, seed: int = 0) -> Regions:
     Raises:
         UserError: the rows are not as described, or not finite.
     """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     rows = as_rows(reference, "reference")
     count = min(len(rows) // ROWS_IN_A_CELL, fakes // FAKES_IN_A_CELL, MOST_CELLS)
     cells = fit_bins(rows, bins=max(1, count), seed=seed, rows_in_a_bin=1)
@@ -118,16 +123,17 @@ class Counted:
     judged: Integers
     """The real rows outside of the reference, by their number, (k,)."""
     real: Integers
-    """The cell of each of them, (k,)."""
+    """The cell of each of them, (k,), as a generator that misses nothing would make it: that of the row itself, or of
+    the row with the distortion that the fake rows show."""
     fake: Integers
     """The cell of each fake row, (m,)."""
     groups: Integers
     """The cluster or class of each judged row, (k,): what is planted as a gap."""
-    stand_in: Integers
-    """The cell of each judged row as a generator that misses nothing would make it, (k,): that of the row itself, or of
-    the row with the distortion that the fake rows show."""
     clusters: Integers
     """The cluster of each cell, (cells,)."""
+    features: tuple[Features, Features, Integers] | None = None
+    """Of the judged rows, (k, d), distorted likewise, and of the fake ones, (m, d), which planes are laid through; and
+    a number for each fake row, (m,), the same for equal ones, from 0. None: without planes."""
     different: float = 1.0
     """The effective number of different fake rows over their number: repeated rows say less."""
 
@@ -168,8 +174,10 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         count: n, the number of real rows, each judged in equally many divisions.
         seed: of the planted gaps' counts.
     """
+    from scipy.stats import poisson
+
     random = np.random.default_rng(seed)
-    votes, lacking, nulls, finest = np.zeros(count), np.zeros(count), [], 0.0
+    votes, lacking, nulls, finest, beyond = np.zeros(count), np.zeros(count), [], 0.0, 0.0
     planted: list[tuple[float, float]] = []
     for division in divisions:
         cells = len(division.clusters)
@@ -177,12 +185,17 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         # Each row is judged by the others: alone in a cell it says nothing of what to expect there.
         others = np.maximum(np.bincount(division.real, minlength=cells) - 1, 0)
         expected = others / max(rows - 1, 1) * fakes
-        made = division.different * np.bincount(division.fake, minlength=cells)
+        made = division.different * np.bincount(division.fake, minlength=cells).astype(np.float64)
         hoped, there = (np.bincount(division.clusters, counts) for counts in (expected, made))
         often = np.divide(there, hoped, out=np.ones(len(hoped)), where=hoped > 0)
         often = np.where(often < SELDOM, 1, np.minimum(often, 1))[division.clusters]
         fewest = np.minimum(MISSED * expected, poisson.ppf(BY_CHANCE, often * expected))
-        votes[division.judged] += (made < fewest)[division.real]
+        cut = np.zeros(rows, bool)
+        if division.features is not None:
+            of_real, of_fake, repeated = division.features
+            cut = _cut_off(division, of_real, of_fake, repeated, expected, made, random)
+        votes[division.judged] += (made < fewest)[division.real] | cut
+        beyond += float(cut.mean()) / len(divisions)
         lacking[division.judged] += (expected - made)[division.real]
         finest = max(finest, 1 / cells)
 
@@ -190,9 +203,13 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         groups, sizes = np.unique(division.groups, return_counts=True)
         for group in [None, *groups[(sizes >= FEWEST_PLANTED) & (sizes < rows)]]:
             gap = division.groups == group if group is not None else np.zeros(rows, bool)
-            law = np.bincount(division.stand_in[~gap], often[division.stand_in[~gap]], minlength=cells)
-            law = law / max(law.sum(), np.finfo(float).tiny)
-            counted = (random.poisson(law * fakes) < fewest)[division.real]
+            law = _law(np.bincount(division.real[~gap], often[division.real[~gap]], minlength=cells))
+            drawn = random.poisson(law * fakes).astype(np.float64)
+            counted = (drawn < fewest)[division.real]
+            if group is not None and division.features is not None and counted[gap].mean() < PLAIN:
+                chosen = random.choice(rows, size=len(division.fake), p=_law(often[division.real] * ~gap))
+                of_real, groups_of_rows = division.features[0], np.unique(chosen, return_inverse=True)[1]
+                counted |= _cut_off(division, of_real, of_real[chosen], groups_of_rows, expected, drawn, random)
             if group is None:
                 nulls.append(counted.mean())
             else:
@@ -210,9 +227,10 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
     z = 1.96**2 / count
     middle, half = (share + z / 2) / (1 + z), math.sqrt(z * share * (1 - share) + z * z / 4) / (1 + z)
     return MissedMass(
-        value=min(1.0, share / max(found, LEAST_FOUND)),
+        # What planes show they show whole.
+        value=min(1.0, beyond + max(0.0, share - beyond) / max(found, LEAST_FOUND)),
         low=max(0.0, middle - half),
-        high=min(1.0, max((middle + half) / max(unlucky, LEAST_FOUND), finest)),
+        high=min(1.0, max(beyond + (middle + half - beyond) / max(unlucky, LEAST_FOUND), finest)),
         counted=share,
         found=found,
         null=float(np.mean(nulls)),
@@ -220,6 +238,24 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         flags=votes > each / 2,
         lacking=lacking / each,
     )
+
+
+def _cut_off(
+    division: Counted,
+    real: Features,
+    fake: Features,
+    groups: Integers,
+    expected: Floats,
+    made: Floats,
+    random: np.random.Generator,
+) -> npt.NDArray[np.bool_]:
+    """The judged rows, (k,), that a plane cuts off, where the cells bear it out."""
+    flags = cut_off(real, fake, groups, missed=MISSED, by_chance=BY_CHANCE, weight=division.different, random=random)
+    return flags if lacking_there(flags, division.real, expected, made) else np.zeros_like(flags)
+
+
+def _law(weights: Floats | Integers) -> Floats:
+    return np.asarray(weights / max(float(weights.sum()), np.finfo(float).tiny))
 
 
 @held(seed=0)
@@ -240,10 +276,12 @@ def missed_mass(real: ArrayLike, fake: ArrayLike, *, labels: npt.ArrayLike | Non
     classes = None if labels is None else as_labels(labels, np.iinfo(np.int64).max)
     if classes is not None and len(classes) != len(x):
         raise UserError(f"there are {len(classes)} labels for {len(x)} real rows; give one for each")
-    divisions = []
+    a, b = x.cpu().numpy(), y.cpu().numpy()
+    divisions, repeated = [], groups_of_equals(b)
     for number, (reference, judged) in enumerate(halves(len(x), seed=seed)):
         regions = fit_regions(x[reference], fakes=len(y), seed=derive_seed(seed, "regions", number))
         cells = regions.cells.of(x[judged])
         groups = regions.clusters[cells] if classes is None else classes[judged]
-        divisions.append(Counted(judged, cells, regions.cells.of(y), groups, cells, regions.clusters))
+        counted = Counted(judged, cells, regions.cells.of(y), groups, regions.clusters, (a[judged], b, repeated))
+        divisions.append(counted)
     return count_missed(divisions, len(x), seed=derive_seed(seed, "planted gaps"))

@@ -27,7 +27,7 @@ def imbalance(evidence: Evidence) -> Verdict:
     tables = []
     for half, real_odd, fake_odd in zip(evidence.halves, odd_real, odd_fake, strict=True):
         there = ~evidence.missed.flags[half.judged] & ~real_odd
-        rows = half.regions.clusters[half.stand_in_cells][there], half.clusters[1][~fake_odd]
+        rows = half.regions.clusters[half.regions.cells.of(half.sharpened)][there], half.clusters[1][~fake_odd]
         real, fake = (np.bincount(cells, minlength=half.regions.count) for cells in rows)
         tables.append((real, fake))
     if any(counts.sum() < FEWEST * len(counts) for table in tables for counts in table):

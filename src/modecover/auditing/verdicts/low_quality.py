@@ -32,7 +32,8 @@ def low_quality(evidence: Evidence) -> Verdict:
     """The share of the samples odder than real ones: too far from all real rows, or with a wrong amount of detail."""
     scored = [oddness(evidence, half) for half in evidence.halves]
     real = np.concatenate([of_real for of_real, _, _ in scored])
-    found = excess_share(real, np.stack([of_fake for _, of_fake, _ in scored]))
+    weights = np.concatenate([_as_often(half) for half in evidence.halves])
+    found = excess_share(real, np.stack([of_fake for _, of_fake, _ in scored]), weights=weights)
     # Samples that repeat each other say less than as many different ones.
     widening = 1 / math.sqrt(max(evidence.different, 1e-9))
     low, high = (found.value + widening * (end - found.value) for end in (found.low, found.high))
@@ -50,6 +51,14 @@ def low_quality(evidence: Evidence) -> Verdict:
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, facts)
 
 
+def _as_often(half: Half) -> Floats:
+    """Weights of the judged rows, (k,), with which clusters count as much as among the fake ones: some kinds of rows
+    are odder than others, which a generator that makes more of them is not to blame for."""
+    of_real, of_fake = half.clusters
+    real, fake = (np.bincount(of, minlength=half.regions.count) for of in (of_real[half.judged], of_fake))
+    return np.asarray((fake / np.maximum(real, 1))[of_real[half.judged]] / len(of_fake))
+
+
 def oddness(evidence: Evidence, half: Half) -> tuple[Floats, Floats, dict[str, float]]:
     """How odd the judged rows and the fake ones are beside the reference, (k,) and (m,); and facts by name.
 
@@ -62,8 +71,8 @@ def oddness(evidence: Evidence, half: Half) -> tuple[Floats, Floats, dict[str, f
     facts = {"distance over real ones'": float(np.median(far[1]) / max(float(np.median(far[0])), 1e-12))}
     real, fake = evidence.real.kept, evidence.fake.kept
     if real.ndim == 4 and min(real.shape[2:]) >= SMALLEST_SIDE:
-        of_real, of_fake = half.clusters
-        means = bin_means(real.part(half.reference), of_real[half.reference], half.regions.count)
+        of_real, of_fake = half.real_cells, half.fake_cells
+        means = bin_means(real.part(half.reference), of_real[half.reference], len(half.regions.cells))
         strengths = [
             np.log(np.maximum(detail(rows, means, clusters), 1e-9))
             for rows, clusters in ((real.part(half.judged), of_real[half.judged]), (fake, of_fake))

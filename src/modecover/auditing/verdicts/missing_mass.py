@@ -26,27 +26,26 @@ def missing_mass(evidence: Evidence) -> Verdict:
     """The share of the real mass where the generator does not go, beyond what its contraction empties."""
     missed, unit = evidence.missed, "share of the real mass"
 
-    # A generator that contracts its modes leaves their rims empty, which is not a missed mode. So what stands in for a
-    # generator that misses nothing has the fake rows' sharpness, and is contracted as much towards the clusters' means.
-    contraction, stand_ins = contracted(evidence).value, []
-    for half in evidence.halves:
-        cells, of_real = half.stand_in_cells, half.clusters[0]
-        if contraction < ALIKE:
+    # A generator that contracts its modes leaves their rims empty, which is not a missed mode. So the real rows, which
+    # have the fake rows' sharpness, are contracted as much towards the clusters' means before they are counted.
+    if (contraction := contracted(evidence).value) < ALIKE:
+        judged = []
+        for half in evidence.halves:
+            of_real = half.clusters[0]
             means = bin_means(evidence.real.kept.part(half.reference), of_real[half.reference], half.regions.count)
             centres = means[of_real[half.judged]]
-            cells = half.regions.cells.of(half.features(centres + contraction * (half.stand_in[:] - centres)))
-        stand_ins.append(cells)
-    seed = derive_seed(evidence.seed, "stand-ins")
-    null = count_missed(evidence.counted(stand_ins), len(evidence.real), seed=seed).null
+            judged.append(half.features(centres + contraction * (half.stand_in[:] - centres)))
+        seed = derive_seed(evidence.seed, "contracted")
+        missed = count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
 
     facts = {
         "share before correction": missed.counted,
-        "share without any missing": null,
+        "share without any missing": missed.null,
         "planted gap found": missed.found,
         "cells": float(len(evidence.halves[0].regions.cells)),
         "clusters": float(len(evidence.comparison.z)),
     }
-    noise = Estimate(0.0, 0.0, max(null, missed.finest))
+    noise = Estimate(0.0, 0.0, max(missed.null, missed.finest))
     if missed.found < LEAST_FOUND:
         few = "Too few different samples to see what is missed: give more."
         hidden = (
@@ -62,7 +61,7 @@ def missing_mass(evidence: Evidence) -> Verdict:
             hidden if missed.finest < 1 else few,
             facts,
         )
-    effect = Estimate(*(max(0.0, end - null) for end in (missed.value, missed.low, missed.high)))
+    effect = Estimate(missed.value, missed.low, missed.high)
     fires = effect.low > LARGEST_SOUND
     sentence = f"No region of the data is missed; one that holds less than {effect.high:.1%} would not be seen."
     if fires:

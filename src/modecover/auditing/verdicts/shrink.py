@@ -60,7 +60,7 @@ def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
         of_real_rows, of_fake = half.clusters
         reference, own = coarse(evidence.real.kept.part(half.reference)), of_real_rows[half.reference]
         centres = {cluster: reference[own == cluster].mean(axis=0, dtype=np.float64) for cluster in np.unique(own)}
-        judged = coarse(half.stand_in), half.regions.clusters[half.stand_in_cells]
+        judged = coarse(half.stand_in), half.regions.clusters[half.regions.cells.of(half.sharpened)]
         sides: list[tuple[Integers, Floats]] = []
         for points, cells in (judged, (fake, of_fake)):
             distances = np.full(len(points), np.nan)
