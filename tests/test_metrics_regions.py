@@ -126,8 +126,10 @@ def test_the_excess_hardly_ever_appears_where_there_is_none():
 
 def test_kinds_of_rows_count_as_often_as_the_generator_makes_them():
     """Of two equal halves one is odd; a generator that makes three of four odd ones is not odder for it."""
-    real, fake = np.repeat([0.0, 1.0], 500), np.repeat([0.0, 1.0], [250, 750])
-    real, fake = real + np.tile(np.arange(500) / 1000, 2), fake + np.resize(np.arange(500) / 1000, 1000)
+    real, fake = (
+        np.concatenate([kind + np.linspace(0, 0.5, count) for kind, count in enumerate(counts)])
+        for counts in ((500, 500), (250, 750))
+    )
     assert excess_share(real, fake).low > 0.2
     assert excess_share(real, fake, weights=np.repeat([0.5, 1.5], 500)).low == 0
 
