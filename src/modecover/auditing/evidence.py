@@ -15,7 +15,7 @@ import numpy as np
 from modecover.auditing.inputs import Samples
 from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
-from modecover.features.kept import Features, Kept
+from modecover.features.kept import Features, Kept, places
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
@@ -90,7 +90,7 @@ class Evidence:
         labels: the classes of the real rows, (n,), where they are known.
         encoder: codes whose law over the real data is compared with N(0, I), where there is such an encoder.
         seed: of every random choice.
-        memory: bytes that distances may take.
+        memory: bytes that all of it may take: distances a quarter at a time.
         tell: called as work goes on.
     """
 
@@ -109,6 +109,8 @@ class Evidence:
         self.train = parts.get("train", self.real)
         """What the generator learnt from: the real samples, unless others were named."""
         real, fake = self.real.kept, self.fake.kept
+        self.room, self.memory = memory // 16, (memory := memory // 4)
+        """Bytes that a table of images may take in memory, as of means of bins; and that distances may take."""
 
         # Features that nothing is fitted for are computed once for both halves.
         seen: dict[str, tuple[Features, Features]] = {}
@@ -122,28 +124,27 @@ class Evidence:
 
         def half(number: int, reference: Integers, judged: Integers) -> Half:
             tell("features", number / 2)
-            own = real.part(reference)
-            chosen = fit(own, None if labels is None else labels[reference])
+            chosen = fit(real.part(reference), None if labels is None else labels[reference])
             x, y = featured(chosen)
             regions = fit_regions(
                 x[reference], fakes=max(1, round(self.telling * len(y))), seed=derive_seed(seed, "regions", number)
             )
 
             tell("distances to the data", number / 2)
-            plain = chosen.name.startswith("pixels-")
-            surface = chosen if plain else pixels(own, memory=memory)
-            among, those = (x[reference], y) if plain else (surface(own), surface(fake))
+            plain, own = chosen.name.startswith("pixels-"), real.part(judged)
+            surface = chosen if plain else pixels(real.part(reference), memory=memory)
+            among, those = (x[reference], y) if plain else (surface(real.part(reference)), surface(fake))
             k = min(K, len(reference) - 1)
-            others = x[judged] if plain else surface(real.part(judged))
+            others = x[judged] if plain else surface(own)
             held = [held_against(among, rows, k=k, memory=memory) for rows in (others, those)]
             cells = regions.cells.of(x), regions.cells.of(y)
             clusters = regions.clusters[cells[0][judged]], regions.clusters[cells[1]]
-            stand_in, sharpened = as_sharp_as(fake, unchanged := real.part(judged), clusters, seed=seed), x[judged]
-            if stand_in is not unchanged:
+            stand_in, sharpened = as_sharp_as(fake, own, clusters, seed=seed, room=self.room), x[judged]
+            if stand_in is not own:
                 sharpened = chosen(stand_in)
             return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, sharpened, surface, *held)
 
-        self.repeated = groups_of_equals(fake[:].reshape(len(fake), -1))
+        self.repeated = groups_of_equals(map(fake.as_stored, places(fake)))
         """A number for each fake row, (m,), the same for equal ones."""
         self.different = independent_share(self.repeated)
         """The effective number of different fake rows over their number."""
@@ -156,15 +157,18 @@ class Evidence:
         """Where the generator does not go."""
 
         # The field's metrics are taken of real rows that shaped nothing: all of them, or those that a half judges.
+        mine = self.halves[0]
+
         def view(extractor: Extractor, stage: str) -> View:
             report: Report = lambda done, total: tell(stage, done / total)
-            rows = real.part(first[1]) if extractor.fitted else real
-            x, y = extractor(rows), extractor(fake)
+            if extractor is mine.features:
+                x, y = mine.real[first[1]] if extractor.fitted else mine.real, mine.fake
+            else:
+                x, y = extractor(real.part(first[1]) if extractor.fitted else real), extractor(fake)
             k = min(K, len(x) - 1, len(y) - 1)
             near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=report)
             return View(extractor, x, y, near)
 
-        mine = self.halves[0]
         self.viewed = first[1] if mine.features.fitted else np.arange(len(real))
         """The numbers of the real rows that metrics are taken of."""
         self.chosen = view(mine.features, "distances")

@@ -6,10 +6,12 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.arrays import Images
 from modecover.data.base import Progress, silent
+from modecover.data.pictures import StreamedImages
 from modecover.data.pixels import SIGNED
 from modecover.errors import UserError, printable
 from modecover.features.kept import Kept, block_rows, blocks, raw
@@ -88,6 +91,7 @@ def read_samples(
     seed: int = 0,
     of_seed: int | None = None,
     options: Mapping[str, Any] | None = None,
+    room: float = math.inf,
 ) -> Samples:
     """Rows of `source` as numbers.
 
@@ -102,6 +106,8 @@ def read_samples(
         seed: of that choice, or of the draw.
         of_seed: which of a run's models, where several seeds were trained together.
         options: of `open_data` (`size`, `channels`, `key`, ...).
+        room: bytes that the rows may take in memory; if they take more they are kept in a temporary file. What is one
+            array already stays where it is.
 
     Raises:
         UserError: the source cannot be opened, holds NaN or infinity (the first such row is named), or is a function
@@ -112,7 +118,7 @@ def read_samples(
         raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
     own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
     try:
-        return _taken(_open(source, count, own_seed % 2**31, of_seed, options), count, own_seed, progress)
+        return _taken(_open(source, count, own_seed % 2**31, of_seed, options), count, own_seed, progress, room)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
@@ -192,7 +198,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     made = rows is not maker
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
         rows = rows[:, None]  # numbers are samples of one feature
-    data = open_data(rows, **options)
+    data = open_data(rows, **{"stream": True, **options})  # pictures are read once, and only those that are wanted
     loaded = isinstance(maker, DataLoader | TorchDataset)
     if made and not loaded and data.size is not None and data.size < count:
         raise UserError(
@@ -282,7 +288,20 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
         os.chdir(here)
 
 
-def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
+def _read(data: Dataset, keys: torch.Tensor, progress: Progress) -> Iterator[npt.NDArray[Any]]:
+    """The rows of these keys in blocks, bytes or float32; pictures are decoded by a thread for each core."""
+    parts = torch.split(keys, block_rows(data.shape))
+    pictures = isinstance(data, StreamedImages) and data.device.type == "cpu"
+    rows = data.read if isinstance(data, StreamedImages) and pictures else data.fetch
+    threads = min(16, os.cpu_count() or 1) if pictures else 1
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(parts), threads):  # no more blocks wait than there are threads
+            for number, block in enumerate(pool.map(rows, parts[start : start + threads]), start):
+                progress("samples", number, len(parts))
+                yield block.cpu().numpy()
+
+
+def _taken(data: Dataset, count: int, seed: int, progress: Progress, room: float) -> Samples:
     """`count` rows of `data`, or all where it has no more: read block by block, and told as they are."""
     if data.size is None:
         keys = data.draw(count, torch.Generator(data.device).manual_seed(seed))
@@ -292,16 +311,9 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress) -> Samples:
         keys = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:count].sort().values
     labels = data.labels_of(keys)
     if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
-        kept = Kept((data.pixels if data.size == len(keys) else data.pixels.index_select(0, keys)).numpy())
+        kept = Kept(data.pixels.numpy(), None if data.size == len(keys) else keys.numpy())
     else:
-
-        def read() -> Iterator[npt.NDArray[np.float32]]:
-            parts = torch.split(keys, block_rows(data.shape))
-            for number, part in enumerate(parts):
-                progress("samples", number, len(parts))
-                yield data.fetch(part).cpu().numpy()
-
-        kept = Kept.of(read(), len(keys))
+        kept = Kept.of(_read(data, keys, progress), len(keys), room)
     # The `digest` of the samples as one tensor, which never is in memory.
     fingerprint = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{kept.shape}".encode())
     for _, block in blocks(kept):

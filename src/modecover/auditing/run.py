@@ -187,7 +187,7 @@ def audit(
             continue
         given, chosen = (fake_options, of_seed) if role == "fake" else (real_options, None)
         options = {**meaning, **(given or {})}
-        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
+        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options, room=room // 8)
         require_alike(parts.get("real", part), part, role)
         if len(part) < FEWEST:
             few = f"There are {len(part)} {ROLES[role]} samples"
@@ -209,7 +209,7 @@ def audit(
 
     def fit(own: Kept, of_own: Integers | None) -> Extractor:
         told = lambda done, total: tell("classifier", done / total)
-        return fit_features(features, own, of_own, seed=seed, device=device, memory=room, progress=told)
+        return fit_features(features, own, of_own, seed=seed, device=device, memory=room // 4, progress=told)
 
     codes = None if encoder is None else by_function(encoder)
     evidence = Evidence(parts, fit, labels=classes, encoder=codes, seed=seed, memory=room, tell=tell)

@@ -28,7 +28,9 @@ ALIKE = 0.1
 """Power that differs by less than this share, in every band, is as sharp."""
 
 
-def as_sharp_as(fake: Kept, real: Kept, clusters: tuple[Integers, Integers], *, seed: int = 0) -> Kept:
+def as_sharp_as(
+    fake: Kept, real: Kept, clusters: tuple[Integers, Integers], *, seed: int = 0, room: float = math.inf
+) -> Kept:
     """The real images (n, C, H, W) with the sharpness of the fake ones (m, C, H, W); the same where they are as sharp,
     and where they are points or images of fewer than 8 pixels a side.
 
@@ -36,13 +38,17 @@ def as_sharp_as(fake: Kept, real: Kept, clusters: tuple[Integers, Integers], *, 
         clusters: of the real and of the fake images, (n,) and (m,): power is that around their means, so that which
             clusters there are, and how far images lie from the mean in all bands alike, changes nothing.
         seed: of the noise.
+        room: bytes that the clusters' means may take in memory.
+
+    Returns:
+        Images that are made from the real ones whenever they are asked for.
     """
     if real.ndim != 4 or min(real.shape[2:]) < SMALLEST_SIDE:
         return real
     height, width = real.shape[2:]
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     band = torch.from_numpy(np.minimum((radius / radius.max() * BANDS).astype(np.int64), BANDS - 1))
-    own, wanted = (_power(images, of, band) for images, of in zip((real, fake), clusters, strict=True))
+    own, wanted = (_power(images, of, band, room) for images, of in zip((real, fake), clusters, strict=True))
     if not (own[0] > 0 and wanted[0] > 0):
         return real
     ratio = wanted / own.clamp(min=1e-12 * float(own[0])) * (own[0] / wanted[0])
@@ -50,22 +56,24 @@ def as_sharp_as(fake: Kept, real: Kept, clusters: tuple[Integers, Integers], *, 
         return real
     gain = ratio.clamp(max=1.0).sqrt()[band]
     added = ((ratio - 1).clamp(min=0.0) * own).sqrt()[band]
-    random = torch.Generator().manual_seed(derive_seed(seed, "sharpness"))
+    random = torch.Generator()
 
-    def distorted() -> Iterator[Floats32]:
-        for _, block in blocks(real):
-            spectrum = torch.fft.rfft2(torch.from_numpy(block).double(), norm="ortho") * gain
-            if bool((added > 0).any()):
-                noise = torch.randn(block.shape, generator=random, dtype=torch.float64)
-                spectrum = spectrum + torch.fft.rfft2(noise, norm="ortho") * added
-            yield torch.fft.irfft2(spectrum, s=(height, width), norm="ortho").float().numpy()
+    def distorted(block: Floats32, rows: Integers) -> Floats32:
+        spectrum = torch.fft.rfft2(torch.from_numpy(block).double(), norm="ortho") * gain
+        if bool((added > 0).any()):
+            # Of each row's own seed, so that it is the same wherever the row's block begins.
+            noise = torch.empty(block.shape, dtype=torch.float64)
+            for image, row in zip(noise, rows.tolist(), strict=True):
+                image.normal_(generator=random.manual_seed(derive_seed(seed, "sharpness", row)))
+            spectrum = spectrum + torch.fft.rfft2(noise, norm="ortho") * added
+        return np.asarray(torch.fft.irfft2(spectrum, s=(height, width), norm="ortho").float().numpy())
 
-    return Kept.of(distorted(), len(real))
+    return real.changed(distorted)
 
 
-def _power(images: Kept, clusters: Integers, band: Tensor) -> Tensor:
+def _power(images: Kept, clusters: Integers, band: Tensor, room: float) -> Tensor:
     """The mean power of each band around the means of the images' clusters, (BANDS,)."""
-    means = bin_means(images, clusters, int(clusters.max()) + 1)
+    means = bin_means(images, clusters, int(clusters.max()) + 1, room)
     sums, sizes = torch.zeros(BANDS, dtype=torch.float64), torch.bincount(band.reshape(-1), minlength=BANDS)
     for place, block in blocks(images):
         spectrum = torch.fft.rfft2(torch.from_numpy(block - means[clusters[place]]).double(), norm="ortho")
@@ -73,10 +81,18 @@ def _power(images: Kept, clusters: Integers, band: Tensor) -> Tensor:
     return sums / sizes.clamp(min=1) / (len(images) * images.shape[1])
 
 
-def bin_means(samples: Samples, cells: Integers, count: int) -> Floats32:
-    """The mean of the samples in every bin, zeros in an empty one: (count, ...)."""
-    sums = torch.zeros(count, math.prod(samples.shape[1:]), dtype=torch.float64)
-    for place, block in blocks(samples):
-        sums.index_add_(0, torch.from_numpy(cells[place]), torch.from_numpy(block).flatten(1).double())
-    sizes = torch.from_numpy(np.bincount(cells, minlength=count)).clamp(min=1)
-    return np.asarray((sums / sizes[:, None]).float().numpy()).reshape(count, *samples.shape[1:])
+def bin_means(samples: Samples, cells: Integers, count: int, room: float = math.inf) -> Kept:
+    """The mean of the samples in every bin, zeros in an empty one: (count, ...), in a file where they take more than
+    `room` bytes. One is made after the other, so that no more than one is there in full."""
+
+    kept = samples if isinstance(samples, Kept) else Kept(samples)
+
+    def means() -> Iterator[Floats32]:
+        for cell in range(count):
+            rows = kept.part(np.flatnonzero(cells == cell))
+            total = torch.zeros(kept.shape[1:], dtype=torch.float64)
+            for _, block in blocks(rows):
+                total += torch.from_numpy(block).double().sum(dim=0)
+            yield (total / max(1, len(rows))).float().numpy()[None]
+
+    return Kept.of(means(), count, room)

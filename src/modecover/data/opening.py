@@ -57,6 +57,7 @@ def open_data(
     value_range: str | None = None,
     memory_limit: int | str = MEMORY_LIMIT,
     progress: Progress | None = None,
+    stream: bool = False,
 ) -> Dataset:
     """Open samples from wherever they are.
 
@@ -91,6 +92,7 @@ def open_data(
         memory_limit: encoded pictures that take more bytes than this decoded are streamed instead of kept, and a
             compressed file may unfold to so many; a number, or words such as "1GB".
         progress: is told what is being prepared, how much of it is done, and of how much.
+        stream: encoded pictures are read from their files whenever they are asked for, however few they are.
 
     Raises:
         UserError: where the source is unknown, empty, damaged or of no known form, would not fit into memory, or an
@@ -116,10 +118,11 @@ def open_data(
         value_range=value_range,
         memory_limit=bytes_of("memory_limit", memory_limit),
         progress=progress or silent,
+        stream=stream,
     )
     place = usable_device(device)
     if isinstance(source, Dataset):
-        if said := [name for name in asked.recorded() if name not in ("data_dir", "memory_limit")]:
+        if said := [name for name in asked.recorded() if name not in ("data_dir", "memory_limit", "stream")]:
             raise UserError(f"{source.name} is open already; give {', '.join(said)} where it is first opened.")
         return source.to(place)
     data = _Opening(asked).open(source)
@@ -225,7 +228,7 @@ class _Opening:
         base = str(chosen["base"]) or ("mnist" if digits.files_of("mnist", self.asked.data_dir, "train") else "digits")
         if base not in ("digits", "mnist"):
             raise UserError(f"stacks are made of base=digits or base=mnist, not {base!r}.")
-        images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES)).benchmark(base)
+        images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES, stream=False)).benchmark(base)
         assert isinstance(images, Images), "no set is streamed under this limit"
         count = None if chosen["fresh"] else int(chosen["count"])
         return digits.StackedDigits(images, int(chosen["k"]), count, int(chosen["seed"]))

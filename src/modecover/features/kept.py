@@ -16,65 +16,120 @@ from torch import Tensor
 
 from modecover.data.pixels import decoded
 from modecover.errors import UserError
+from modecover.features.scratch import Scratch
 from modecover.metrics.arrays import as_rows
 
 Floats32 = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 """One row of features for each sample, (n, f)."""
 
-BLOCK_ROWS, BLOCK_BYTES = 512, 2**23
+BLOCK_ROWS, BLOCK_BYTES = 512, 2**22
 """A block has at most so many rows, and takes at most so many bytes as float32 (but holds at least one row)."""
 
 
 class Kept:
     """Points (n, d) as float32, or images (n, C, H, W) in [-1, 1]: as bytes where each value is one of 256 levels.
 
-    Slices and rows are float32 and the same numbers as were given, bit for bit.
+    Rows are float32 and the same numbers as were given, bit for bit. Parts are views. Where memory has no room for
+    them, rows stay in a temporary file, and only those asked for are read.
+
+    Args:
+        stored: all rows, as bytes or floats.
+        rows: the numbers of those that are meant, (n,); None: all.
     """
 
-    def __init__(self, stored: npt.NDArray[np.uint8] | Floats32):
-        self.stored = stored
+    def __init__(self, stored: npt.NDArray[np.uint8] | Floats32 | Scratch, rows: npt.NDArray[np.int64] | None = None):
+        self.stored, self.rows = stored, rows
 
     @classmethod
-    def of(cls, blocks: Iterator[Floats32], count: int) -> Kept:
-        """Keep `count` rows that come in blocks, each float32 of shape (., *shape)."""
-        kept: npt.NDArray[Any] | None = None
+    def of(cls, blocks: Iterator[npt.NDArray[Any]], count: int, room: float = math.inf) -> Kept:
+        """Keep `count` rows that come in blocks (., *shape), of bytes or of float32.
+
+        Args:
+            room: bytes that they may take in memory; if they take more they are kept in a file.
+
+        Raises:
+            UserError: the disk does not hold that file.
+        """
+        kept: npt.NDArray[Any] | Scratch | None = None
         done = 0
-        for block in blocks:
-            as_bytes = _levels(block) if block.ndim == 4 and (kept is None or kept.dtype == np.uint8) else None
-            if kept is None:
-                kept = np.empty((count, *block.shape[1:]), np.float32 if as_bytes is None else np.uint8)
-            elif as_bytes is None and kept.dtype == np.uint8:
-                kept = cls(kept)[:]  # the first values that are no levels: from here on all are floats
-            kept[done : done + len(block)] = block if as_bytes is None else as_bytes
+
+        def begun(shape: tuple[int, ...], kind: type[np.generic]) -> npt.NDArray[Any] | Scratch:
+            size = count * math.prod(shape[1:]) * np.dtype(kind).itemsize
+            return Scratch((count, *shape[1:]), kind) if size > room else np.empty((count, *shape[1:]), kind)
+
+        def put(block: npt.NDArray[Any]) -> None:
+            nonlocal done
+            if isinstance(kept, Scratch):
+                kept.append(block)
+            elif kept is not None:
+                kept[done : done + len(block)] = block
             done += len(block)
+
+        for block in blocks:
+            as_bytes = block if block.dtype == np.uint8 else None
+            if as_bytes is None and block.ndim == 4 and (kept is None or kept.dtype == np.uint8):
+                as_bytes = _levels(block)
+            if kept is None:
+                kept = begun(block.shape, np.float32 if as_bytes is None else np.uint8)
+            elif as_bytes is None and kept.dtype == np.uint8:  # the first values that are no levels: all become floats
+                before, kept, written, done = cls(kept), begun(block.shape, np.float32), done, 0
+                step = block_rows(block.shape[1:])
+                for start in range(0, written, step):
+                    put(before[start : min(start + step, written)])
+            put(block if as_bytes is None else as_bytes)
         assert kept is not None and done == count, "as many rows as were announced"
         return cls(kept)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.stored.shape)
+        return (len(self), *self.stored.shape[1:])
 
     @property
     def ndim(self) -> int:
-        return self.stored.ndim
+        return len(self.stored.shape)
 
     def __len__(self) -> int:
-        return len(self.stored)
+        return len(self.stored if self.rows is None else self.rows)
 
-    def __getitem__(self, rows: int | slice) -> Floats32:
-        return _floats(self.stored[rows])
+    def __getitem__(self, rows: int | slice | npt.NDArray[np.int64]) -> Floats32:
+        if isinstance(rows, int | np.integer):
+            return self[np.array([rows])][0]
+        return _floats(self.as_stored(rows))
+
+    def as_stored(self, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Rows as they are kept: bytes or floats, of all rows the same."""
+        return self.stored[rows if self.rows is None else self.rows[rows]]
 
     def part(self, rows: npt.NDArray[np.int64]) -> Kept:
-        """The rows of these numbers, as they are stored."""
-        return Kept(self.stored[rows])
+        """The rows of these numbers; nothing is copied."""
+        return Kept(self.stored, rows if self.rows is None else self.rows[rows])
 
-    def columns(self, part: slice) -> Floats32:
-        """Some of the numbers of every row, (n, c)."""
-        return _floats(self.stored.reshape(len(self.stored), -1)[:, part])
+    def changed(self, change: Callable[[Floats32, npt.NDArray[np.int64]], Floats32]) -> Kept:
+        """All rows as `change` makes them of a block of these and their numbers in it, whenever they are asked for: the
+        same shape, the same for a row wherever the block begins."""
+        return _Changed(self, change)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self[:].astype(dtype or np.float32, copy=False)
+
+
+class _Changed(Kept):
+    def __init__(self, before: Kept, change: Callable[[Floats32, npt.NDArray[np.int64]], Floats32]):
+        super().__init__(before.stored, before.rows)
+        self.before, self.change = before, change
+
+    def __getitem__(self, rows: int | slice | npt.NDArray[np.int64]) -> Floats32:
+        if isinstance(rows, int | np.integer):
+            return self[np.array([rows])][0]
+        numbers = np.arange(len(self))[rows] if isinstance(rows, slice) else rows
+        return self.change(self.before[numbers], numbers)
+
+    def as_stored(self, rows: slice | npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        return self[rows]
+
+    def part(self, rows: npt.NDArray[np.int64]) -> Kept:
+        return _Changed(self.before.part(rows), lambda block, numbers: self.change(block, rows[numbers]))
 
 
 Samples = Floats32 | Kept
@@ -86,12 +141,15 @@ def block_rows(shape: tuple[int, ...]) -> int:
     return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (4 * math.prod(shape))))
 
 
+def places(samples: Samples) -> Iterator[slice]:
+    """Where each of the consecutive blocks of `samples` lies."""
+    step = block_rows(tuple(samples.shape[1:]))
+    return (slice(start, min(start + step, len(samples))) for start in range(0, len(samples), step))
+
+
 def blocks(samples: Samples) -> Iterator[tuple[slice, Floats32]]:
     """Consecutive pieces of `samples` as float32, each with its place."""
-    step = block_rows(tuple(samples.shape[1:]))
-    for start in range(0, len(samples), step):
-        part = slice(start, min(start + step, len(samples)))
-        yield part, samples[part]
+    return ((place, samples[place]) for place in places(samples))
 
 
 def raw(array: npt.NDArray[Any]) -> memoryview:
@@ -123,13 +181,17 @@ class Extractor:
 
     def __call__(self, samples: Samples) -> Features:
         """The features of all samples; `UserError` where the function gives no row of finite numbers for each."""
-        found = []
-        for block in (block for _, block in blocks(samples)) if self.row_wise else [np.asarray(samples, np.float32)]:
+        found: Features | None = None
+        every = slice(0, len(samples))
+        for place, block in blocks(samples) if self.row_wise else [(every, np.asarray(samples, np.float32))]:
             rows = as_rows(self.function(block), f"what the features {self.name} gave")
             if len(rows) != len(block):
                 raise UserError(f"{self.name} gave {len(rows)} rows for {len(block)} samples; give one row for each")
-            found.append(np.asarray(rows.float().cpu().numpy()))
-        return np.concatenate(found)
+            if found is None:
+                found = np.empty((len(samples), rows.shape[1]), np.float32)
+            found[place] = rows.float().cpu().numpy()
+        assert found is not None, "samples are not empty"
+        return found
 
 
 def hash_of(*parts: bytes | str | npt.NDArray[np.generic] | Tensor) -> str:

@@ -277,7 +277,7 @@ def missed_mass(real: ArrayLike, fake: ArrayLike, *, labels: npt.ArrayLike | Non
     if classes is not None and len(classes) != len(x):
         raise UserError(f"there are {len(classes)} labels for {len(x)} real rows; give one for each")
     a, b = x.cpu().numpy(), y.cpu().numpy()
-    divisions, repeated = [], groups_of_equals(b)
+    divisions, repeated = [], groups_of_equals([b])
     for number, (reference, judged) in enumerate(halves(len(x), seed=seed)):
         regions = fit_regions(x[reference], fakes=len(y), seed=derive_seed(seed, "regions", number))
         cells = regions.cells.of(x[judged])

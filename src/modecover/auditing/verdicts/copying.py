@@ -42,7 +42,7 @@ def copying(evidence: Evidence) -> Verdict:
     pairs = (real[:size], real[size:]), (features[order[:size]], features[order[size:]])
     close = []
     for reference, rows in pairs:
-        held = held_against(reference, rows, k=min(1, size - 1))
+        held = held_against(reference, rows, k=min(1, size - 1), memory=evidence.memory)
         close.append(closeness(held.nearest.distance, held.spacing))
     repeated, repeated_by_chance = _beyond(close[0], close[1], REPEAT, len(close[1]), 1)
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
-from modecover.features.kept import Floats32, Samples, blocks
+from modecover.features.kept import Floats32, Kept, blocks
 from modecover.metrics.arrays import Floats, Integers
 
 LARGEST_SOUND = 0.95
@@ -29,7 +29,7 @@ DRAWS = 100
 
 def shrink(evidence: Evidence) -> Verdict:
     """How much less the samples vary around the centres of modes than the data."""
-    effect, null = contracted(evidence), contracted(evidence, of_real=True)
+    effect, null = contracted(evidence)
     unit = "ratio of standard deviations"
     if not math.isfinite(effect.value):
         return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each mode to see a shrink.")
@@ -40,36 +40,35 @@ def shrink(evidence: Evidence) -> Verdict:
     return Verdict("shrink", fires, effect, unit, null, sentence)
 
 
-def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
-    """The fake rows' distance from the centres of clusters over the real rows', with its 95 % interval.
+def contracted(evidence: Evidence) -> tuple[Estimate, Estimate]:
+    """The fake rows' distance from the centres of clusters over the real rows', with its 95 % interval; and the same
+    where the judged rows stand on both sides, which gives the range of the ratio where nothing shrinks.
 
     Centres are means of the reference, distances medians (which a few samples off the manifold do not move), and the
     mean over clusters is geometric, each with the weight of its rows. Real rows have the sharpness of the fake ones.
     Those of missed cells count, too: among them are the rims that a contraction empties.
 
-    Args:
-        of_real: the judged rows stand on both sides, which gives the range of the ratio where nothing shrinks.
-
-    Returns:
-        Not finite where no cluster has rows enough.
+    Not finite where no cluster has rows enough.
     """
-    random = np.random.default_rng(evidence.seed)
-    fake = coarse(evidence.fake.kept)
-    logs, errors = [], []
+    measured: list[list[tuple[Integers, Floats]]] = []
     for half in evidence.halves:
         of_real_rows, of_fake = half.clusters
-        reference, own = coarse(evidence.real.kept.part(half.reference)), of_real_rows[half.reference]
-        centres = {cluster: reference[own == cluster].mean(axis=0, dtype=np.float64) for cluster in np.unique(own)}
-        judged = coarse(half.stand_in), half.regions.clusters[half.regions.cells.of(half.sharpened)]
-        sides: list[tuple[Integers, Floats]] = []
-        for points, cells in (judged, (fake, of_fake)):
-            distances = np.full(len(points), np.nan)
-            for cluster, centre in centres.items():
-                here = cells == cluster
-                distances[here] = np.linalg.norm(points[here] - centre, axis=1)
-            sides.append((cells, distances))
-        if of_real:
-            sides[1] = sides[0]
+        reference, own = evidence.real.kept.part(half.reference), of_real_rows[half.reference]
+        centres = _centres(reference, own, half.regions.count)
+        judged = half.stand_in, half.regions.clusters[half.regions.cells.of(half.sharpened)]
+        measured.append(
+            [(cells, _distances(rows, cells, centres)) for rows, cells in (judged, (evidence.fake.kept, of_fake))]
+        )
+    return _ratio(evidence, measured, of_real=False), _ratio(evidence, measured, of_real=True)
+
+
+def _ratio(evidence: Evidence, measured: Sequence[Sequence[tuple[Integers, Floats]]], *, of_real: bool) -> Estimate:
+    """The ratio over both halves. Of each: cells and distances of the judged rows, and of the fake ones; if `of_real`,
+    the judged ones stand in for these."""
+    random = np.random.default_rng(evidence.seed)
+    logs, errors = [], []
+    for real, fake in measured:
+        sides = (real, real) if of_real else (real, fake)
         logs.append(0.0 if of_real else _log_ratio(sides, None))
         # Rows that repeat each other say less: as many fake ones are drawn as are different.
         sizes = len(sides[0][0]), max(2, round(len(sides[1][0]) * (1.0 if of_real else evidence.different)))
@@ -81,12 +80,27 @@ def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
     return Estimate(*(math.exp(middle + side * NORMAL * error) for side in (0, -1, 1)))
 
 
-def coarse(samples: Samples) -> Floats32:
+def _centres(samples: Kept, cells: Integers, count: int) -> Floats:
+    """The mean coarse content of each cluster, (count, d); nan where it has no rows."""
+    sums: Floats = np.zeros((count, coarse(samples[:1]).shape[1]))
+    for place, block in blocks(samples):
+        np.add.at(sums, cells[place], coarse(block))
+    sizes = np.bincount(cells, minlength=count)[:, None]
+    return np.divide(sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0)
+
+
+def _distances(samples: Kept, cells: Integers, centres: Floats) -> Floats:
+    """From the coarse content of every row to the centre of its cluster, (n,)."""
+    parts = [np.linalg.norm(coarse(block) - centres[cells[place]], axis=1) for place, block in blocks(samples)]
+    return np.concatenate(parts)
+
+
+def coarse(samples: Floats32) -> Floats32:
     """The coarse content of images (n, C, H, W) as rows; points (n, d) as they are."""
     if samples.ndim != 4 or min(samples.shape[2:]) <= COARSE_SIDE:
-        return samples[:].reshape(len(samples), -1)
-    parts = (torch.from_numpy(np.ascontiguousarray(block)) for _, block in blocks(samples))
-    return np.concatenate([functional.adaptive_avg_pool2d(part, COARSE_SIDE).flatten(1).numpy() for part in parts])
+        return samples.reshape(len(samples), -1)
+    reduced = functional.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(samples)), COARSE_SIDE)
+    return np.asarray(reduced.flatten(1).numpy())
 
 
 def _log_ratio(
