@@ -7,16 +7,18 @@ rows of the same law are told apart by nothing but chance. What only one verdict
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from modecover.auditing.expected import time_left
 from modecover.auditing.inputs import Samples
 from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
 from modecover.features.kept import Features, Kept, places
-from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
+from modecover.metrics.arrays import Floats, Integers, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
 from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
@@ -112,6 +114,19 @@ class Evidence:
         self.room, self.memory = memory // 16, (memory := memory // 4)
         """Bytes that a table of images may take in memory, as of means of bins; and that distances may take."""
 
+        stage = ""
+
+        def doing(what: str, share: float) -> None:
+            nonlocal stage
+            stage = what
+            tell(stage, share)
+
+        def so_far(done: int, total: int) -> None:
+            tell(stage, done / total)
+
+        for samples in parts.values():
+            samples.kept.told = so_far
+
         # Features that nothing is fitted for are computed once for both halves.
         seen: dict[str, tuple[Features, Features]] = {}
 
@@ -123,20 +138,26 @@ class Evidence:
             return seen[extractor.identity]
 
         def half(number: int, reference: Integers, judged: Integers) -> Half:
-            tell("features", number / 2)
-            chosen = fit(real.part(reference), None if labels is None else labels[reference])
+            doing("features", number / 2)
+            start, learnt_from, own = time.perf_counter(), real.part(reference), real.part(judged)
+            chosen = fit(learnt_from, None if labels is None else labels[reference])
+            plain = chosen.name.startswith("pixels-")
+            surface = chosen if plain else pixels(learnt_from, memory=memory)
+            if number == 0:
+                used, took = (chosen,) if plain else (chosen, surface), time.perf_counter() - start
+                if (left := time_left(real, fake, used, took, memory=memory)) is not None:
+                    tell(left, 0.0)
+                    doing("features", 0.0)
             x, y = featured(chosen)
             regions = fit_regions(
                 x[reference], fakes=max(1, round(self.telling * len(y))), seed=derive_seed(seed, "regions", number)
             )
 
-            tell("distances to the data", number / 2)
-            plain, own = chosen.name.startswith("pixels-"), real.part(judged)
-            surface = chosen if plain else pixels(real.part(reference), memory=memory)
-            among, those = (x[reference], y) if plain else (surface(real.part(reference)), surface(fake))
+            doing("distances to the data", number / 2)
+            among, those = (x[reference], y) if plain else (surface(learnt_from), surface(fake))
             k = min(K, len(reference) - 1)
             others = x[judged] if plain else surface(own)
-            held = [held_against(among, rows, k=k, memory=memory) for rows in (others, those)]
+            held = [held_against(among, rows, k=k, memory=memory, progress=so_far) for rows in (others, those)]
             cells = regions.cells.of(x), regions.cells.of(y)
             clusters = regions.clusters[cells[0][judged]], regions.clusters[cells[1]]
             stand_in, sharpened = as_sharp_as(fake, own, clusters, seed=seed, room=self.room), x[judged]
@@ -159,14 +180,14 @@ class Evidence:
         # The field's metrics are taken of real rows that shaped nothing: all of them, or those that a half judges.
         mine = self.halves[0]
 
-        def view(extractor: Extractor, stage: str) -> View:
-            report: Report = lambda done, total: tell(stage, done / total)
+        def view(extractor: Extractor, what: str) -> View:
+            doing(what, 0.0)
             if extractor is mine.features:
                 x, y = mine.real[first[1]] if extractor.fitted else mine.real, mine.fake
             else:
                 x, y = extractor(real.part(first[1]) if extractor.fitted else real), extractor(fake)
             k = min(K, len(x) - 1, len(y) - 1)
-            near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=report)
+            near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=so_far)
             return View(extractor, x, y, near)
 
         self.viewed = first[1] if mine.features.fitted else np.arange(len(real))
@@ -177,7 +198,7 @@ class Evidence:
         self.surface = self.chosen if plain else view(mine.surface, "distances of pixels")
         """In pixels, whatever the features."""
 
-        tell("verdicts", 0.0)
+        doing("verdicts", 0.0)
         self.comparison: BinComparison = compare_bins(
             mine.clusters[0][mine.judged], mine.clusters[1], mine.regions.count
         )

@@ -22,6 +22,9 @@ FORMAT = 2
 ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
 """The parts that samples play in an audit, and the words for them in sentences."""
 
+ABOUT = "about "
+"""How the stage begins that tells, once and beforehand, how long a long audit takes: "about 4 minutes left"."""
+
 NORMAL = 1.96
 """Standard errors to each side of a 95 % interval."""
 

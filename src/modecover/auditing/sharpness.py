@@ -89,7 +89,9 @@ def bin_means(samples: Samples, cells: Integers, count: int, room: float = math.
 
     def means() -> Iterator[Floats32]:
         for cell in range(count):
-            rows = kept.part(np.flatnonzero(cells == cell))
+            if kept.told is not None:
+                kept.told(cell, count)
+            rows = kept.part(np.flatnonzero(cells == cell)).quiet()
             total = torch.zeros(kept.shape[1:], dtype=torch.float64)
             for _, block in blocks(rows):
                 total += torch.from_numpy(block).double().sum(dim=0)

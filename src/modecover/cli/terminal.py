@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modecover.arguments import held
-from modecover.auditing.results import Findings, interval, number, quantity
+from modecover.auditing.results import ABOUT, Findings, interval, number, quantity
 from modecover.data import Dataset
 from modecover.methods.base import Method
 from modecover.runs.listener import Listener
@@ -91,7 +91,10 @@ class Display(Listener):
         self._advance(f"preparing the {what}", done, total)
 
     def auditing(self, what: str, stage: str, share: float) -> None:
-        self.preparing(f"{what} ({stage})", round(100 * share), 100)
+        if stage.startswith(ABOUT):
+            self._say(f"{what}: {stage}")
+        else:
+            self.preparing(f"{what} ({stage})", round(100 * share), 100)
 
     def started(
         self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device

@@ -17,7 +17,7 @@ from torch import Tensor
 from modecover.data.pixels import decoded
 from modecover.errors import UserError
 from modecover.features.scratch import Scratch
-from modecover.metrics.arrays import as_rows
+from modecover.metrics.arrays import Report, as_rows
 
 Floats32 = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
@@ -36,10 +36,16 @@ class Kept:
     Args:
         stored: all rows, as bytes or floats.
         rows: the numbers of those that are meant, (n,); None: all.
+        told: is called as all rows are gone through block by block.
     """
 
-    def __init__(self, stored: npt.NDArray[np.uint8] | Floats32 | Scratch, rows: npt.NDArray[np.int64] | None = None):
-        self.stored, self.rows = stored, rows
+    def __init__(
+        self,
+        stored: npt.NDArray[np.uint8] | Floats32 | Scratch,
+        rows: npt.NDArray[np.int64] | None = None,
+        told: Report | None = None,
+    ):
+        self.stored, self.rows, self.told = stored, rows, told
 
     @classmethod
     def of(cls, blocks: Iterator[npt.NDArray[Any]], count: int, room: float = math.inf) -> Kept:
@@ -103,7 +109,11 @@ class Kept:
 
     def part(self, rows: npt.NDArray[np.int64]) -> Kept:
         """The rows of these numbers; nothing is copied."""
-        return Kept(self.stored, rows if self.rows is None else self.rows[rows])
+        return Kept(self.stored, rows if self.rows is None else self.rows[rows], self.told)
+
+    def quiet(self) -> Kept:
+        """The same rows, of which nothing is told."""
+        return Kept(self.stored, self.rows)
 
     def changed(self, change: Callable[[Floats32, npt.NDArray[np.int64]], Floats32]) -> Kept:
         """All rows as `change` makes them of a block of these and their numbers in it, whenever they are asked for: the
@@ -116,7 +126,7 @@ class Kept:
 
 class _Changed(Kept):
     def __init__(self, before: Kept, change: Callable[[Floats32, npt.NDArray[np.int64]], Floats32]):
-        super().__init__(before.stored, before.rows)
+        super().__init__(before.stored, before.rows, before.told)
         self.before, self.change = before, change
 
     def __getitem__(self, rows: int | slice | npt.NDArray[np.int64]) -> Floats32:
@@ -130,6 +140,9 @@ class _Changed(Kept):
 
     def part(self, rows: npt.NDArray[np.int64]) -> Kept:
         return _Changed(self.before.part(rows), lambda block, numbers: self.change(block, rows[numbers]))
+
+    def quiet(self) -> Kept:
+        return _Changed(self.before.quiet(), self.change)
 
 
 Samples = Floats32 | Kept
@@ -149,7 +162,11 @@ def places(samples: Samples) -> Iterator[slice]:
 
 def blocks(samples: Samples) -> Iterator[tuple[slice, Floats32]]:
     """Consecutive pieces of `samples` as float32, each with its place."""
-    return ((place, samples[place]) for place in places(samples))
+    told = samples.told if isinstance(samples, Kept) else None
+    for place in places(samples):
+        yield place, samples[place]
+        if told is not None:
+            told(place.stop, len(samples))
 
 
 def raw(array: npt.NDArray[Any]) -> memoryview:

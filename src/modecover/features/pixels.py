@@ -26,8 +26,8 @@ FEW = 500
 """Up to so many numbers in a sample, all axes are found at once."""
 ROWS_FOR_AN_AXIS = 10
 """Real samples, at least: axes fitted to few samples are theirs, and not those of other samples of the same law."""
-ENOUGH = 5000
-"""Real samples that axes are fitted to, evenly spread, where there are more: 78 for each axis."""
+ENOUGH = 2500
+"""Real samples that axes are fitted to, evenly spread, where there are more: 39 for each axis."""
 SIDE = 64
 """Of larger images axes are those of the means over squares, at most so many a side: the first axes are coarse."""
 
@@ -38,7 +38,7 @@ def pixels(real: Samples, components: int = COMPONENTS, *, memory: int = MEMORY)
     Where the axes leave something out, the length of what they leave out is one feature more, so that noise which no
     real sample has does not go unseen. The axes are those of the covariance (or, of fewer samples than numbers in each,
     of the samples' products), each with the sign that makes its largest entry positive: nothing is left to chance. They
-    are fitted to at most 5,000 samples, and to images of more than 64 pixels a side as their means over squares.
+    are fitted to at most 2,500 samples, and to images of more than 64 pixels a side as their means over squares.
 
     Args:
         real: points or images, (n, ...); of points with no more numbers than `components` nothing is lost.
@@ -129,12 +129,14 @@ def _axes(rows: Kept, centred: Callable[[Floats32], Tensor], components: int, me
         panels = torch.empty(2, min(step, count), dimensions, dtype=torch.float64)
 
         def panel(number: int, start: int) -> Tensor:
-            own = rows.part(np.arange(start, min(start + step, count)))
+            own = rows.part(np.arange(start, min(start + step, count))).quiet()
             for place, block in blocks(own):
                 panels[number, place] = centred(block)
             return panels[number, : len(own)]
 
         for start in range(0, count, step):
+            if rows.told is not None:
+                rows.told(start, count)
             upper = panel(0, start)
             for other in range(start, count, step):
                 lower = upper if other == start else panel(1, other)
