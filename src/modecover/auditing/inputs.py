@@ -291,14 +291,17 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
 def _read(data: Dataset, keys: torch.Tensor, progress: Progress) -> Iterator[npt.NDArray[Any]]:
     """The rows of these keys in blocks, bytes or float32; pictures are decoded by a thread for each core."""
     parts = torch.split(keys, block_rows(data.shape))
-    pictures = isinstance(data, StreamedImages) and data.device.type == "cpu"
-    rows = data.read if isinstance(data, StreamedImages) and pictures else data.fetch
-    threads = min(16, os.cpu_count() or 1) if pictures else 1
+    if not isinstance(data, StreamedImages):
+        for number, part in enumerate(parts):
+            progress("samples", number, len(parts))
+            yield data.fetch(part).cpu().numpy()
+        return
+    threads = min(16, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(parts), threads):  # no more blocks wait than there are threads
-            for number, block in enumerate(pool.map(rows, parts[start : start + threads]), start):
+            for number, block in enumerate(pool.map(data.read, parts[start : start + threads]), start):
                 progress("samples", number, len(parts))
-                yield block.cpu().numpy()
+                yield block.numpy()
 
 
 def _taken(data: Dataset, count: int, seed: int, progress: Progress, room: float) -> Samples:

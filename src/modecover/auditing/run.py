@@ -163,8 +163,9 @@ def audit(
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
-        memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
-            samples are kept, images as bytes; only a function as `features` is given all as float32 at once.
+        memory: bytes that the audit may take, or words such as "1GB": images that would take more than an eighth of it
+            as bytes are kept in a temporary file. Beside it count arrays, which are opened as a whole, features, and
+            what a plain function as `features` or `encoder` is given, all samples as float32 at once.
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.

@@ -26,7 +26,7 @@ MADE = "samples as above, or what makes them: a run or model of modecover, or a 
 MEASURING: Flags = {
     "samples": (whole_number, "N", "of each side at most [10000]"),
     "seed": (whole_number, "N", "of every random choice [0]"),
-    "memory": (memory, "SIZE", "what distances may take at a time, as in 500MB [1GB]"),
+    "memory": (memory, "SIZE", "what the audit may take beside its libraries, as in 500MB [1GB]"),
     "features": (
         str,
         "NAME",
@@ -66,6 +66,7 @@ def run(words: list[str]) -> int:
 
     from modecover.auditing.gates import check_gates, parse_gate, require_possible
     from modecover.auditing.run import audit
+    from modecover.cli.process import return_freed_memory
     from modecover.cli.terminal import Display, print_audit
     from modecover.files import require_writable
 
@@ -84,6 +85,7 @@ def run(words: list[str]) -> int:
     fake_options = {name: real_options[name] for name in OF_BOTH_SIDES if name in real_options}
     if "fake_key" in given:
         fake_options["key"] = given.pop("fake_key")
+    return_freed_memory()
     with Display() as display:
         found = audit(
             real,

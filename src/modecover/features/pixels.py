@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COMPONENTS = 64
 MEMORY = 10**9
 """Bytes that a table of products may take, where nothing else is said."""
-PANEL_BYTES = 2**25
+PANEL_BYTES = 2**24
 """Of a panel of rows as float64."""
 FEW = 500
 """Up to so many numbers in a sample, all axes are found at once."""
@@ -125,7 +125,7 @@ def _axes(rows: Kept, centred: Callable[[Floats32], Tensor], components: int, me
     else:
         # The products of panels of rows with each other, each pair of panels once.
         products = torch.zeros(count, count, dtype=torch.float64)
-        step = max(1, min(memory, PANEL_BYTES) // (8 * dimensions))
+        step = max(1, min(memory // 4, PANEL_BYTES) // (8 * dimensions))
         panels = torch.empty(2, min(step, count), dimensions, dtype=torch.float64)
 
         def panel(number: int, start: int) -> Tensor:
