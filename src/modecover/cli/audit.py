@@ -66,7 +66,6 @@ def run(words: list[str]) -> int:
 
     from modecover.auditing.gates import check_gates, parse_gate, require_possible
     from modecover.auditing.run import audit
-    from modecover.cli.process import return_freed_memory
     from modecover.cli.terminal import Display, print_audit
     from modecover.files import require_writable
 
@@ -85,7 +84,6 @@ def run(words: list[str]) -> int:
     fake_options = {name: real_options[name] for name in OF_BOTH_SIDES if name in real_options}
     if "fake_key" in given:
         fake_options["key"] = given.pop("fake_key")
-    return_freed_memory()
     with Display() as display:
         found = audit(
             real,

@@ -11,8 +11,6 @@ from pathlib import Path
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 MAPPED_FROM, KEPT = 2**28, 2**30
 """Bytes: of a block that is given back to the system at once, and of freed memory that is kept in all."""
-RETURNED_FROM = 2**20
-"""Bytes of a block that is given back where memory is to be bounded."""
 
 
 def prepare() -> None:
@@ -26,16 +24,6 @@ def prepare() -> None:
 def keep_freed_memory() -> None:
     """Keep freed memory for the next step, which asks for the same again: where the C library is glibc, and the user
     has no settings of his own for it."""
-    _set_malloc({M_MMAP_THRESHOLD: MAPPED_FROM, M_TRIM_THRESHOLD: KEPT})
-
-
-def return_freed_memory() -> None:
-    """Give large blocks back to the system as soon as they are freed, likewise: blocks of many sizes else leave holes
-    in memory that no other one fits."""
-    _set_malloc({M_MMAP_THRESHOLD: RETURNED_FROM})
-
-
-def _set_malloc(settings: dict[int, int]) -> None:
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return
     import ctypes
@@ -44,8 +32,8 @@ def _set_malloc(settings: dict[int, int]) -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    for name, value in settings.items():
-        mallopt(name, value)
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM)
+    mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def own_command() -> str:

@@ -23,8 +23,9 @@ Floats32 = npt.NDArray[np.float32]
 Features = npt.NDArray[np.float32]
 """One row of features for each sample, (n, f)."""
 
-BLOCK_ROWS, BLOCK_BYTES = 512, 2**22
-"""A block has at most so many rows, and takes at most so many bytes as float32 (but holds at least one row)."""
+BLOCK_ROWS, BLOCK_BYTES = 512, 2**20
+"""A block has at most so many rows, and takes at most so many bytes as float32 (but holds at least one row):
+small, so that what is freed leaves holes in memory which the next one fits."""
 
 
 class Kept:
