@@ -66,6 +66,12 @@ def test_rows_on_disk_have_no_name_and_are_refused_where_the_disk_is_too_small(t
         Scratch((10**15, 3, 64, 64), np.uint8)
 
 
+def test_a_folder_of_temporary_files_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(UserError, match=r"temporary file \(No such file or directory\): set TMPDIR"):
+        Scratch((30, 3), np.float32)
+
+
 def test_a_disk_that_fills_up_while_samples_are_written_is_told():
     full = Scratch((30, 3), np.float32)
     full._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115

@@ -25,13 +25,20 @@ class Scratch:
         self.shape, self.dtype = shape, np.dtype(dtype)
         self._row = math.prod(shape[1:]) * self.dtype.itemsize
         self._end = 0
-        size, folder = shape[0] * self._row, tempfile.gettempdir()
+        size = shape[0] * self._row
+        try:
+            folder = tempfile.gettempdir()
+            self._file = tempfile.TemporaryFile(prefix="modecover-", buffering=0)  # noqa: SIM115 (it lives as long)
+        except OSError as error:
+            raise UserError(
+                f"Samples cannot be kept in a temporary file ({error.strerror}): set TMPDIR to "
+                "a folder that can be written, or raise memory."
+            ) from error
         if size > (free := shutil.disk_usage(folder).free):
             raise UserError(
                 f"{shape[0]:,} samples take {readable(size)} on disk, and {readable(free)} are free in {folder}: set "
                 "TMPDIR to a folder with more room, raise memory, or take fewer samples."
             )
-        self._file = tempfile.TemporaryFile(prefix="modecover-", buffering=0)  # noqa: SIM115 (it lives as long as this)
 
     @property
     def ndim(self) -> int:
