@@ -18,6 +18,7 @@ from modecover.features import Extractor, pixels
 from modecover.features.kept import Features, Kept
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
+from modecover.metrics.classes import FEWEST_OF_A_CLASS, Opinions
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
 from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
 from modecover.random import derive_seed
@@ -106,6 +107,8 @@ class Evidence:
         tell: Progress,
     ):
         self.real, self.fake, self.labels, self.encoder, self.seed = parts["real"], parts["fake"], labels, encoder, seed
+        self.classes = None if labels is None else np.unique(labels, return_inverse=True)[1].reshape(-1)
+        """The classes of the real rows, numbered from 0, (n,), where they are known."""
         self.train = parts.get("train", self.real)
         """What the generator learnt from: the real samples, unless others were named."""
         real, fake = self.real.kept, self.fake.kept
@@ -192,13 +195,25 @@ class Evidence:
                 half.judged,
                 half.regions.cells.of(rows),
                 half.fake_cells,
-                half.clusters[0][half.judged] if self.labels is None else self.labels[half.judged],
+                half.clusters[0][half.judged] if self.classes is None else self.classes[half.judged],
                 half.regions.clusters,
                 (rows, half.fake, self.repeated),
+                self._opinions(half, rows),
                 self.telling,
             )
             for half, rows in zip(self.halves, judged or [half.sharpened for half in self.halves], strict=True)
         ]
+
+    def _opinions(self, half: Half, judged: Features) -> tuple[Floats, Floats] | None:
+        """Of which class rows are, by the reference's; None where classes are not known, or have too few rows."""
+        if self.classes is None:
+            return None
+        own = self.classes[half.reference]
+        sizes = np.bincount(own, minlength=int(self.classes.max()) + 1)
+        if len(sizes) < 2 or sizes.min() < 1 or len(own) < FEWEST_OF_A_CLASS * len(sizes):
+            return None
+        opinions = Opinions(half.real[half.reference], own)
+        return opinions(judged), opinions(half.fake)
 
     def _find_copies(self, parts: Mapping[str, Samples], memory: int) -> None:
         """Hold the fake rows, and real rows that were not learnt from, against what the generator learnt from.

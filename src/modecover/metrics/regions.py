@@ -31,6 +31,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels, as_pair, as_rows, groups_of_equals
 from modecover.metrics.bins import Bins, fit_bins
+from modecover.metrics.classes import class_weights
 from modecover.metrics.planes import Features, cut_off, lacking_there
 from modecover.random import derive_seed
 
@@ -134,6 +135,8 @@ class Counted:
     features: tuple[Features, Features, Integers] | None = None
     """Of the judged rows, (k, d), distorted likewise, and of the fake ones, (m, d), which planes are laid through; and
     a number for each fake row, (m,), the same for equal ones, from 0. None: without planes."""
+    opinions: tuple[Floats, Floats] | None = None
+    """Of which class each of these is, (k, classes) and (m, classes), where `groups` are classes, from 0; or None."""
     different: float = 1.0
     """The effective number of different fake rows over their number: repeated rows say less."""
 
@@ -179,6 +182,7 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
     random = np.random.default_rng(seed)
     votes, lacking, nulls, finest, beyond = np.zeros(count), np.zeros(count), [], 0.0, 0.0
     planted: list[tuple[float, float]] = []
+    lost = _lost_classes(divisions)
     for division in divisions:
         cells = len(division.clusters)
         rows, fakes = len(division.judged), len(division.fake) * division.different
@@ -190,10 +194,10 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         often = np.divide(there, hoped, out=np.ones(len(hoped)), where=hoped > 0)
         often = np.where(often < SELDOM, 1, np.minimum(often, 1))[division.clusters]
         fewest = np.minimum(MISSED * expected, poisson.ppf(BY_CHANCE, often * expected))
-        cut = np.zeros(rows, bool)
+        cut = np.isin(division.groups, lost)
         if division.features is not None:
             of_real, of_fake, repeated = division.features
-            cut = _cut_off(division, of_real, of_fake, repeated, expected, made, random)
+            cut |= _cut_off(division, of_real, of_fake, repeated, expected, made, random)
         votes[division.judged] += (made < fewest)[division.real] | cut
         beyond += float(cut.mean()) / len(divisions)
         lacking[division.judged] += (expected - made)[division.real]
@@ -210,6 +214,10 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
                 chosen = random.choice(rows, size=len(division.fake), p=_law(often[division.real] * ~gap))
                 of_real, groups_of_rows = division.features[0], np.unique(chosen, return_inverse=True)[1]
                 counted |= _cut_off(division, of_real, of_real[chosen], groups_of_rows, expected, drawn, random)
+                if division.opinions is not None:
+                    one = random.random(rows) < 0.5
+                    real, fake = division.opinions[0][one], division.opinions[0][~one & ~gap]
+                    counted |= gap & bool(class_weights(real, division.groups[one], fake)[group] < MISSED)
             if group is None:
                 nulls.append(counted.mean())
             else:
@@ -238,6 +246,14 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         flags=votes > each / 2,
         lacking=lacking / each,
     )
+
+
+def _lost_classes(divisions: Sequence[Counted]) -> Integers:
+    """The classes that are hardly ever made, by all divisions together and surely not by luck of one of them."""
+    found = [class_weights(each.opinions[0], each.groups, each.opinions[1]) for each in divisions if each.opinions]
+    if not found:
+        return np.zeros(0, np.int64)
+    return np.flatnonzero((np.mean(found, axis=0) < MISSED) & (np.max(found, axis=0) < SELDOM + MISSED))
 
 
 def _cut_off(

@@ -1,0 +1,70 @@
+"""How often a generator makes each class, where features tell classes apart only by and large.
+
+Of photographs a classifier errs in three of ten, so that a class that is never made still has samples that look like
+it. But the errors are known from real rows: if class j is taken for class i with probability C[i, j], fake rows that
+are a mixture w of the classes are taken for class i with probability (C w)[i]. The mixture is what explains the
+opinions of the fake rows best (label shift; Lipton, Wang and Smola 2018, with probabilities in place of decisions, and
+w >= 0).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from modecover.metrics.arrays import Floats, Integers
+
+RIDGE = 0.3
+"""Times the mean variance, added to every direction's inside classes."""
+
+FEWEST_OF_A_CLASS = 20
+"""Rows of every class, on average, from which classes are learnt."""
+
+Rows = npt.NDArray[np.floating]
+
+
+class Opinions:
+    """What class a row is of: Gaussians of one covariance around the classes' means (Fisher's discriminant).
+
+    Args:
+        rows: (n, d), that nothing else is judged by.
+        classes: of the rows, from 0, each of which occurs, (n,).
+    """
+
+    def __init__(self, rows: Rows, classes: Integers):
+        counts = np.bincount(classes)
+        self.means = np.stack([rows[classes == number].mean(axis=0, dtype=np.float64) for number in range(len(counts))])
+        inside = rows - self.means[classes]
+        spread = inside.T @ inside / len(rows)
+        spread[np.diag_indices_from(spread)] += max(RIDGE * np.trace(spread) / len(spread), np.finfo(float).tiny)
+        self.slopes = np.linalg.solve(spread, self.means.T)
+        self.offsets = np.log(counts / len(rows)) - 0.5 * np.einsum("cd,dc->c", self.means, self.slopes)
+
+    def __call__(self, rows: Rows) -> Floats:
+        """The probability of each class, (n, classes)."""
+        scores = rows @ self.slopes + self.offsets
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
+
+
+def class_weights(real: Floats, classes: Integers, fake: Floats) -> Floats:
+    """How often each class is made, over how often it occurs, (classes,); 1 where it does not occur among `real`.
+
+    Args:
+        real: opinions of real rows that they were not fitted to, (k, classes).
+        classes: what these rows are, (k,).
+        fake: opinions of the fake rows, (m, classes).
+    """
+    from scipy.optimize import nnls
+
+    sizes = np.bincount(classes, minlength=real.shape[1])
+    there = sizes > 0
+    sums = np.zeros((real.shape[1], real.shape[1]))
+    np.add.at(sums, classes, real)
+    taken_for = sums[there] / sizes[there, None]
+    # Opinions count by how surely their means are known.
+    sure = 1 / np.sqrt(real.var(axis=0) * (1 / len(real) + 1 / len(fake)) + 1e-12)
+    mixture = nnls(taken_for.T * sure[:, None], fake.mean(axis=0) * sure)[0]
+    weights = np.ones(real.shape[1])
+    weights[there] = mixture / (sizes[there] / len(classes))
+    return weights
