@@ -198,14 +198,15 @@ class Evidence:
                 half.clusters[0][half.judged] if self.classes is None else self.classes[half.judged],
                 half.regions.clusters,
                 (rows, half.fake, self.repeated),
-                self._opinions(half, rows),
+                self.opinions(half, rows),
                 self.telling,
             )
             for half, rows in zip(self.halves, judged or [half.sharpened for half in self.halves], strict=True)
         ]
 
-    def _opinions(self, half: Half, judged: Features) -> tuple[Floats, Floats] | None:
-        """Of which class rows are, by the reference's; None where classes are not known, or have too few rows."""
+    def opinions(self, half: Half, judged: Features) -> tuple[Floats, Floats] | None:
+        """Of which class judged rows, (k, f), and the fake ones are, by the reference's, (k, classes) and (m, classes);
+        None where classes are not known, or have too few rows."""
         if self.classes is None:
             return None
         own = self.classes[half.reference]

@@ -86,14 +86,22 @@ def _of_laws(evidence: Evidence) -> Iterable[results.Metric]:
 
 
 def _of_classes(evidence: Evidence) -> Iterable[results.Metric]:
-    """Modes by class, where a classifier of the real samples' labels gave the features."""
-    judge = evidence.chosen.extractor
-    if not isinstance(judge, Classifier) or evidence.labels is None:
+    """Modes by class, as a classifier of the real images' labels sees them: that of the features, or Fisher's
+    discriminant of whatever features there are."""
+    if evidence.labels is None:
         return
-    name, count = f"[{judge.identity}]", len(judge.classes)
-    law = label_law(np.searchsorted(judge.classes, evidence.labels), count)
-    unseen = evidence.real.kept.part(evidence.viewed)  # nothing of the classifier was learnt from these
-    opinions, control = judge.probabilities(evidence.fake.kept), judge.probabilities(unseen)
+    judge, half = evidence.chosen.extractor, evidence.halves[0]
+    unseen = evidence.real.kept.part(half.judged)  # nothing was learnt from these
+    if isinstance(judge, Classifier):
+        opinions, control = judge.probabilities(evidence.fake.kept), judge.probabilities(unseen)
+        classes, name = judge.classes, f"[{judge.identity}]"
+    elif evidence.real.kept.ndim == 4 and (known := evidence.opinions(half, half.real[half.judged])) is not None:
+        control, opinions = known
+        classes, name = np.unique(evidence.labels), f"[discriminant of {judge.identity}]"
+    else:
+        return
+    count = len(classes)
+    law = label_law(np.searchsorted(classes, evidence.labels), count)
     found, real = (label_modes(rows.argmax(axis=1), count, reference=law) for rows in (opinions, control))
     scores, ideal = mode_scores(opinions, law), mode_scores(control, law)
     assert found.kl_reference is not None and found.reverse_kl_reference is not None

@@ -9,6 +9,8 @@ from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import UNKNOWN, Estimate, Verdict
 from modecover.auditing.sharpness import bin_means
 from modecover.auditing.verdicts.shrink import contracted
+from modecover.features.choice import are_natural
+from modecover.features.imagenet import INSTALL, imagenet_is_there
 from modecover.metrics.regions import count_missed
 from modecover.random import derive_seed
 
@@ -47,20 +49,13 @@ def missing_mass(evidence: Evidence) -> Verdict:
     }
     noise = Estimate(0.0, 0.0, max(missed.null, missed.finest))
     if missed.found < LEAST_FOUND:
-        few = "Too few different samples to see what is missed: give more."
-        hidden = (
-            "These features do not show what is missed: a mode that is left out stays hidden behind others; give "
-            "labels of the real data, or other features."
-        )
-        return Verdict(
-            "missing mass",
-            False,
-            UNKNOWN,
-            unit,
-            noise,
-            hidden if missed.finest < 1 else few,
-            facts,
-        )
+        said = "Too few different samples to see what is missed: give more."
+        if missed.finest < 1:
+            better = "give labels of the real data, or other features"
+            if are_natural(evidence.real.kept.shape) and not imagenet_is_there():
+                better = f"{INSTALL} brings features that see photographs, and labels of the real data help"
+            said = f"These features do not show what is missed: a mode that is left out stays hidden; {better}."
+        return Verdict("missing mass", False, UNKNOWN, unit, noise, said, facts)
     effect = Estimate(missed.value, missed.low, missed.high)
     fires = effect.low > LARGEST_SOUND
     sentence = f"No region of the data is missed; one that holds less than {effect.high:.1%} would not be seen."
