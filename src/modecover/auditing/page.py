@@ -33,8 +33,12 @@ _LARGEST_TILE = 152
 """Pixels: larger images are reduced, to twice the size at which they are shown."""
 
 
-def page(audit: Findings) -> str:
-    """`audit` as one HTML text: no script, and nothing loaded from elsewhere. Pictures come from its gallery."""
+def page(audit: Findings, template: str = "page.html.jinja", **more: object) -> str:
+    """`audit` as one HTML text: no script, and nothing loaded from elsewhere. Pictures come from its gallery.
+
+    Args:
+        template: of this folder, which may extend the page of an audit; `more` is what it sees beside that.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -45,7 +49,7 @@ def page(audit: Findings) -> str:
     )
     # The template calls the functions of these modules, and sees their constants, by their names.
     names = {**vars(results), **vars(findings), **globals()}
-    return environment.get_template("page.html.jinja", globals=names).render(audit=audit)
+    return environment.get_template(template, globals=names).render(audit=audit, **more)
 
 
 def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:
