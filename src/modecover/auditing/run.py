@@ -202,6 +202,7 @@ def judged(evidence: Evidence, samples: int) -> Audit:
         missed=findings.missed(evidence),
         starved=findings.starved(evidence),
         copies=findings.copies(evidence),
+        invented=findings.invented(evidence),
         settings={
             "features": evidence.chosen.extractor.identity,
             "surface": evidence.surface.extractor.identity,

@@ -1,0 +1,62 @@
+"""Groups of points that lie among themselves: nearer to each other than to anything else, and without gaps.
+
+Single linkage joins rows in the order of their distances, each row first at the distance of its nearest neighbour. A
+clump is the largest join of one branch that is held together by steps not much longer than its rows' distances to their
+neighbours, and most of whose rows are farther from all that is outside.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modecover.arguments import held
+from modecover.errors import UserError
+from modecover.metrics.arrays import ArrayLike, Integers, as_floats, as_rows
+
+STEP = 5.0
+"""Times the median distance to the nearest neighbour that the longest step inside a clump may be. Of a Gaussian's rows
+the outermost lie beyond."""
+
+APART = 2.0
+"""Times that distance that nine rows in ten must be away from all that is outside."""
+
+
+@held(fewest=2)
+def clumps(rows: ArrayLike, outside: ArrayLike, *, fewest: int) -> list[Integers]:
+    """The clumps of rows (k, d), each as ascending row numbers; the largest first. Time and memory go with k squared.
+
+    Args:
+        outside: the distance from each row to the nearest point that is not among these, (k,); may be infinite.
+        fewest: rows of a clump.
+    """
+    from scipy.cluster.hierarchy import linkage
+
+    points, away = as_rows(rows, "rows").double().cpu().numpy(), as_floats(outside)
+    if away.shape != (len(points),):
+        raise UserError(f"outside has shape {away.shape} for {len(points)} rows; give a distance for each")
+    if len(points) < fewest:
+        return []
+    joins = linkage(points, "single")
+    spacing = np.empty(len(points))
+    for one, other, distance, _ in joins:
+        for child in (int(one), int(other)):
+            if child < len(points):
+                spacing[child] = distance
+
+    # Bottom up: the rows of every node of the tree, and the clumps in it.
+    members: list[list[int]] = [[row] for row in range(len(points))]
+    found: list[list[list[int]]] = [[] for _ in points]
+    for one, other, longest, _ in joins:
+        own = members[int(one)] + members[int(other)]
+        inside = found[int(one)] + found[int(other)]
+        if len(own) >= fewest:
+            typical = float(np.median(spacing[own]))
+            if longest <= STEP * typical and np.quantile(away[own], 0.1) >= APART * typical:
+                inside = [own]
+            elif found[int(one)] and found[int(other)]:
+                # The thin outskirts of a clump may pass for another one.
+                widest = max(float(np.median(spacing[clump])) for clump in inside)
+                inside = [[row for clump in inside for row in clump]] if longest <= STEP * widest else inside
+        members.append(own)
+        found.append(inside)
+    return [np.array(sorted(clump)) for clump in sorted(found[-1], key=len, reverse=True)]
