@@ -10,7 +10,7 @@ import numpy as np
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
-from modecover.auditing.verdicts.low_quality import odd_rows
+from modecover.auditing.verdicts.low_quality import distances
 from modecover.features import Classifier
 from modecover.metrics.clumps import clumps
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
@@ -36,8 +36,9 @@ PICTURES, POINTS = 24, 2000
 BINS_SHOWN, BIN_EXAMPLES = 6, 10
 """Starved bins, and modes that the data do not have, on the page, and examples of each."""
 
-ODD_ONES = 2000
-"""Odd samples among which modes that the data do not have are looked for."""
+FAR, ODD_ONES = 0.02, 2000
+"""Modes that the data do not have are looked for among samples farther from the data than all but so many of the real
+rows are, in the eyes of either half; among so many at most."""
 
 FEWEST_INVENTED, SMALLEST_INVENTED = 10, 0.005
 """Rows, and share of the samples, that such a mode has at least."""
@@ -178,7 +179,10 @@ def invented(evidence: Evidence) -> tuple[results.Invented, ...]:
     """Groups of fake rows far from all real rows that lie as near to each other as real rows do."""
     from scipy.spatial.distance import cdist
 
-    odd = np.logical_or(*odd_rows(evidence)[1])
+    odd = np.zeros(len(evidence.fake), bool)
+    for half in evidence.halves:
+        of_real, of_fake = distances(half)
+        odd |= of_fake > np.quantile(of_real, 1 - FAR, method="higher")
     rows, features = np.flatnonzero(odd), evidence.surface.fake.astype(np.float64)
     share = len(rows) / len(odd)
     if len(rows) > ODD_ONES:

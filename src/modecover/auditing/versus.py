@@ -38,7 +38,7 @@ from modecover.auditing.verdicts.low_quality import low_quality, more_odd
 from modecover.auditing.verdicts.missing_mass import missing_mass, where_missed
 from modecover.errors import UserError
 from modecover.kinds import nearest
-from modecover.metrics.regions import LEAST_FOUND, ROWS_IN_A_CELL, MissedMass
+from modecover.metrics.regions import LEAST_FOUND, ROWS_IN_A_CELL, SELDOM, MissedMass
 
 Name = Literal["A", "B"]
 
@@ -163,7 +163,7 @@ def compared(sides: tuple[Evidence, Evidence], audits: tuple[Audit, Audit]) -> C
     missed = where_missed(sides[0]), where_missed(sides[1])
     pairings: dict[str, Callable[[], Estimate]] = {
         missing_mass.__name__: lambda: _of_missed(*missed),
-        imbalance.__name__: lambda: _of_draws(audits, *(displacements(evidence) for evidence in sides)),
+        imbalance.__name__: lambda: _of_draws(audits, *(displacements(evidence, splits=4) for evidence in sides)),
         low_quality.__name__: lambda: more_odd(*sides),
     }
     differences = []
@@ -268,7 +268,8 @@ def _only(
         here = groups == group
         inside = np.flatnonzero(here[half.real_cells])
         made = [share(here[side.halves[0].fake_cells], side.different) for side in sides]
-        if len(inside) < ROWS_IN_A_CELL or excess(made[covers], made[1 - covers]).low <= 0:
+        seldom = made[1 - covers].value < SELDOM * len(inside) / len(index)
+        if len(inside) < ROWS_IN_A_CELL or not seldom or excess(made[covers], made[1 - covers]).low <= 0:
             continue
         own = half.real[inside]
         typical = np.argsort(np.square(own - own.mean(axis=0)).sum(axis=1), kind="stable")[:SHOWN]

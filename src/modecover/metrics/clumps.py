@@ -17,7 +17,7 @@ STEP = 5.0
 """Times the median distance to the nearest neighbour that the longest step inside a clump may be. Of a Gaussian's rows
 the outermost lie beyond."""
 
-APART = 2.0
+APART = 3.0
 """Times that distance that nine rows in ten must be away from all that is outside."""
 
 
@@ -51,12 +51,12 @@ def clumps(rows: ArrayLike, outside: ArrayLike, *, fewest: int) -> list[Integers
         inside = found[int(one)] + found[int(other)]
         if len(own) >= fewest:
             typical = float(np.median(spacing[own]))
-            if longest <= STEP * typical and np.quantile(away[own], 0.1) >= APART * typical:
+            # Where there are clumps already, what is scattered around them is none of them.
+            step = STEP * max((float(np.median(spacing[clump])) for clump in inside), default=typical)
+            if longest <= step and np.quantile(away[own], 0.1) >= APART * typical:
                 inside = [own]
-            elif found[int(one)] and found[int(other)]:
-                # The thin outskirts of a clump may pass for another one.
-                widest = max(float(np.median(spacing[clump])) for clump in inside)
-                inside = [[row for clump in inside for row in clump]] if longest <= STEP * widest else inside
+            elif longest <= step and len(inside) > 1:  # the thin outskirts of a clump may pass for another one
+                inside = [[row for clump in inside for row in clump]]
         members.append(own)
         found.append(inside)
     return [np.array(sorted(clump)) for clump in sorted(found[-1], key=len, reverse=True)]

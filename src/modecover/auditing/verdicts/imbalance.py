@@ -49,7 +49,7 @@ def imbalance(evidence: Evidence) -> Verdict:
     return Verdict("imbalance", fires, effect, unit, null, sentence, {"clusters": float(len(tables[0][0]))})
 
 
-def displacements(evidence: Evidence) -> Floats:
+def displacements(evidence: Evidence, *, splits: int = 1) -> Floats:
     """The effect in draws of the bootstrap, (DRAWS,): every generator that is judged by the same halves meets the same
     draws of the real rows, so that of the difference of two generators' draws their sampling is no part."""
     of_real, random = (np.random.default_rng(derive_seed(evidence.seed, name)) for name in ("real rows", "fake rows"))
@@ -59,7 +59,7 @@ def displacements(evidence: Evidence) -> Floats:
         for real, fake, count in sides:
             rows, made = of_real.integers(len(real), size=len(real)), _counts(fake, count)
             again = random.multinomial(_telling(made, evidence), _law(made)) if made.any() else made
-            found.append(_displaced(_counts(real[rows], count), again, random))
+            found += [_displaced(_counts(real[rows], count), again, random) for _ in range(splits)]
         drawn.append(np.mean(found))
     return np.array(drawn)
 
