@@ -209,7 +209,7 @@ def test_clumps_are_what_lies_together_and_apart():
     found = clumps(rows, np.full(len(rows), 4.0), fewest=10)
     assert [len(each) for each in found] == pytest.approx([60, 30], abs=4)
     assert found[0].max() < 60 and found[1].min() >= 60 and found[1].max() < 90
-    assert clumps(rows, np.full(len(rows), 0.02), fewest=10) == [], "not apart from what is outside"
+    assert clumps(rows, np.full(len(rows), 0.001), fewest=10) == [], "not apart from what is outside"
     assert clumps(rows[:9], np.full(9, 4.0), fewest=10) == []
     (same,) = clumps(np.ones((12, 3)), np.full(12, np.inf), fewest=10)
     assert same.tolist() == list(range(12))

@@ -17,8 +17,8 @@ STEP = 5.0
 """Times the median distance to the nearest neighbour that the longest step inside a clump may be. Of a Gaussian's rows
 the outermost lie beyond."""
 
-APART = 3.0
-"""Times that distance that nine rows in ten must be away from all that is outside."""
+APART, NINE_IN_TEN = 3.0, 0.9
+"""Times that distance that rows must be away from all that is outside; and the share of the rows that must."""
 
 
 @held(fewest=2)
@@ -53,7 +53,7 @@ def clumps(rows: ArrayLike, outside: ArrayLike, *, fewest: int) -> list[Integers
             typical = float(np.median(spacing[own]))
             # Where there are clumps already, what is scattered around them is none of them.
             step = STEP * max((float(np.median(spacing[clump])) for clump in inside), default=typical)
-            if longest <= step and np.quantile(away[own], 0.1) >= APART * typical:
+            if longest <= step and np.mean(away[own] >= APART * typical) >= NINE_IN_TEN:
                 inside = [own]
             elif longest <= step and len(inside) > 1:  # the thin outskirts of a clump may pass for another one
                 inside = [[row for clump in inside for row in clump]]
