@@ -193,9 +193,11 @@ def invented(evidence: Evidence) -> tuple[results.Invented, ...]:
     # What they must be apart from: all real rows, and the samples that are not odd.
     outside = np.min([half.fake_held.nearest.distance[rows] for half in evidence.halves], axis=0)
     if not odd.all():
-        parts = np.array_split(rows, max(1, len(rows) // 100))
-        sound = np.concatenate([cdist(features[part], features[~odd]).min(axis=1) for part in parts])
-        outside = np.minimum(outside, sound)
+        sound = features[~odd]
+        parts = np.array_split(rows, 1 + len(rows) * len(sound) // 10**6)
+        outside = np.minimum(
+            outside, np.concatenate([cdist(features[part], sound).min(axis=1) for part in parts if len(part)])
+        )
     spacing = float(np.median(evidence.surface.near.real_to_real.distance))
     found = []
     for members in clumps(features[rows], outside, fewest=fewest):

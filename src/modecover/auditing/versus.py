@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from modecover.arguments import held
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.findings import BIN_EXAMPLES, BINS_SHOWN, POINTS, SHOWN
 from modecover.auditing.records import Record
@@ -137,6 +138,7 @@ class Comparison(Record):
         return page(self.a, "versus.html.jinja", comparison=self)
 
 
+@held()
 def compare_generators(real: Any, a: Any, b: Any, **options: Any) -> Comparison:
     """Judge the samples of two generators by the same real data, and say which is better, verdict by verdict.
 
