@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random
     from modecover.auditing.run import Audit, audit
+    from modecover.auditing.versus import Comparison, compare_generators
     from modecover.cli.terminal import Display
     from modecover.data import open_data
     from modecover.errors import UserError
@@ -23,12 +24,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Audit": "modecover.auditing.run",
+    "Comparison": "modecover.auditing.versus",
     "Display": "modecover.cli.terminal",
     "GenerativeModel": "modecover.runs.model",
     "InterventionLoss": "modecover.interventions",
     "Method": "modecover.methods.base",
     "UserError": "modecover.errors",
     "audit": "modecover.auditing.run",
+    "compare_generators": "modecover.auditing.versus",
     "load": "modecover.runs.model",
     "open_data": "modecover.data",
     "train": "modecover.runs.run",
@@ -37,6 +40,7 @@ _ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics"
 
 __all__ = [
     "Audit",
+    "Comparison",
     "Display",
     "GenerativeModel",
     "InterventionLoss",
@@ -44,6 +48,7 @@ __all__ = [
     "UserError",
     "__version__",
     "audit",
+    "compare_generators",
     "data",
     "experiments",
     "interventions",

@@ -40,8 +40,8 @@ FARTHEST = 100.0
 
 
 @dataclass(frozen=True, eq=False)
-class Half:
-    """Half of the real rows, the reference, and what it says of the others and of the fake rows."""
+class RealHalf:
+    """Half of the real rows, the reference, what is fitted to it, and what it says of the others."""
 
     reference: Integers
     judged: Integers
@@ -49,20 +49,28 @@ class Half:
     features: Extractor
     real: Features
     """All real rows in the chosen features, (n, f)."""
-    fake: Features
-    """(m, f)."""
     regions: Regions
     real_cells: Integers
     """(n,)"""
+    surface: Extractor
+    among: Features
+    """The reference in pixels whatever the chosen features."""
+    real_held: Held
+    """The judged rows beside it, (k,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Half(RealHalf):
+    """The same, and what it says of the fake rows."""
+
+    fake: Features
+    """(m, f)."""
     fake_cells: Integers
     """(m,)"""
     stand_in: Kept
     """The judged rows with the sharpness of the fake ones, (k, ...): what modes are compared with."""
     sharpened: Features
     """Their features, (k, f)."""
-    surface: Extractor
-    real_held: Held
-    """The judged rows beside the reference, in pixels whatever the chosen features, (k,)."""
     fake_held: Held
     """(m,)"""
 
@@ -82,12 +90,61 @@ class View:
     near: NeighbourStatistics
 
 
+class Generated:
+    """Fake rows, and how far they repeat each other."""
+
+    def __init__(self, samples: Samples):
+        self.samples = samples
+        rows = samples.kept
+        self.repeated = groups_of_equals(rows[:].reshape(len(rows), -1))
+        """A number for each fake row, (m,), the same for equal ones."""
+        self.different = independent_share(self.repeated)
+        """The effective number of different fake rows over their number."""
+        self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(rows)))
+        """The fake rows that tell where the generator goes, over their number: at least `FEWEST_TELLING`, for to be a
+        single point is no excuse for missing all else."""
+
+
+def fit_halves(
+    real: Kept, fit: Fit, *, labels: Integers | None, fakes: float, seed: int, memory: int, tell: Progress
+) -> tuple[RealHalf, RealHalf]:
+    """Both halves of the real rows, each with all that is fitted to it: what any number of generators is judged by.
+
+    Args:
+        fit: the features that were asked for.
+        labels: the classes of the real rows, (n,), where they are known.
+        fakes: fake rows that tell something, of the generator that has the fewest: they decide how fine cells are.
+    """
+    seen: dict[str, Features] = {}  # features that nothing is fitted for are computed once for both halves
+
+    def half(number: int, reference: Integers, judged: Integers) -> RealHalf:
+        tell("features", number / 2)
+        own = real.part(reference)
+        chosen = fit(own, None if labels is None else labels[reference])
+        if chosen.identity not in seen:
+            seen.clear()
+            seen[chosen.identity] = chosen(real)
+        x = seen[chosen.identity]
+        regions = fit_regions(x[reference], fakes=max(1, round(fakes)), seed=derive_seed(seed, "regions", number))
+
+        tell("distances to the data", number / 2)
+        plain = chosen.name.startswith("pixels-")
+        surface = chosen if plain else pixels(own, memory=memory)
+        among, others = (x[reference], x[judged]) if plain else (surface(own), surface(real.part(judged)))
+        held = held_against(among, others, k=min(K, len(reference) - 1), memory=memory)
+        return RealHalf(reference, judged, chosen, x, regions, regions.cells.of(x), surface, among, held)
+
+    first, second = halves(len(real), 1, seed=seed)
+    return half(0, *first), half(1, *second)
+
+
 class Evidence:
     """All that was measured of n real and m fake rows. Pairs are (of real rows, of fake ones).
 
     Args:
-        parts: "real" and "fake" samples, and "train" and "test" where there are any.
-        fit: the features that were asked for.
+        parts: "real" samples, and "train" and "test" where there are any.
+        generated: the fake ones.
+        fitted: both halves of the real rows.
         labels: the classes of the real rows, (n,), where they are known.
         encoder: codes whose law over the real data is compared with N(0, I), where there is such an encoder.
         seed: of every random choice.
@@ -98,7 +155,8 @@ class Evidence:
     def __init__(
         self,
         parts: Mapping[str, Samples],
-        fit: Fit,
+        generated: Generated,
+        fitted: tuple[RealHalf, RealHalf],
         *,
         labels: Integers | None,
         encoder: Extractor | None,
@@ -106,69 +164,46 @@ class Evidence:
         memory: int,
         tell: Progress,
     ):
-        self.real, self.fake, self.labels, self.encoder, self.seed = parts["real"], parts["fake"], labels, encoder, seed
+        self.parts = {"real": parts["real"], "fake": generated.samples, **parts}
+        self.real, self.fake = parts["real"], generated.samples
+        self.labels, self.encoder, self.seed = labels, encoder, seed
         self.classes = None if labels is None else np.unique(labels, return_inverse=True)[1].reshape(-1)
         """The classes of the real rows, numbered from 0, (n,), where they are known."""
         self.train = parts.get("train", self.real)
         """What the generator learnt from: the real samples, unless others were named."""
+        self.repeated, self.different, self.telling = generated.repeated, generated.different, generated.telling
         real, fake = self.real.kept, self.fake.kept
+        seen: dict[str, Features] = {}
 
-        # Features that nothing is fitted for are computed once for both halves.
-        seen: dict[str, tuple[Features, Features]] = {}
+        def half(number: int, by: RealHalf) -> Half:
+            tell("samples beside the data", number / 2)
+            if by.features.identity not in seen:
+                seen.clear()
+                seen[by.features.identity] = by.features(fake)
+            y = seen[by.features.identity]
+            cells = by.regions.cells.of(y)
+            those = y if by.surface is by.features else by.surface(fake)
+            held = held_against(by.among, those, k=min(K, len(by.reference) - 1), memory=memory)
+            clusters = by.regions.clusters[by.real_cells[by.judged]], by.regions.clusters[cells]
+            stand_in = as_sharp_as(fake, unchanged := real.part(by.judged), clusters, seed=seed)
+            sharpened = by.real[by.judged] if stand_in is unchanged else by.features(stand_in)
+            return Half(**vars(by), fake=y, fake_cells=cells, stand_in=stand_in, sharpened=sharpened, fake_held=held)
 
-        def featured(extractor: Extractor) -> tuple[Features, Features]:
-            if extractor.identity not in seen:
-                if extractor.fitted:
-                    seen.clear()
-                seen[extractor.identity] = extractor(real), extractor(fake)
-            return seen[extractor.identity]
-
-        def half(number: int, reference: Integers, judged: Integers) -> Half:
-            tell("features", number / 2)
-            own = real.part(reference)
-            chosen = fit(own, None if labels is None else labels[reference])
-            x, y = featured(chosen)
-            regions = fit_regions(
-                x[reference], fakes=max(1, round(self.telling * len(y))), seed=derive_seed(seed, "regions", number)
-            )
-
-            tell("distances to the data", number / 2)
-            plain = chosen.name.startswith("pixels-")
-            surface = chosen if plain else pixels(own, memory=memory)
-            among, those = (x[reference], y) if plain else (surface(own), surface(fake))
-            k = min(K, len(reference) - 1)
-            others = x[judged] if plain else surface(real.part(judged))
-            held = [held_against(among, rows, k=k, memory=memory) for rows in (others, those)]
-            cells = regions.cells.of(x), regions.cells.of(y)
-            clusters = regions.clusters[cells[0][judged]], regions.clusters[cells[1]]
-            stand_in, sharpened = as_sharp_as(fake, unchanged := real.part(judged), clusters, seed=seed), x[judged]
-            if stand_in is not unchanged:
-                sharpened = chosen(stand_in)
-            return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, sharpened, surface, *held)
-
-        self.repeated = groups_of_equals(fake[:].reshape(len(fake), -1))
-        """A number for each fake row, (m,), the same for equal ones."""
-        self.different = independent_share(self.repeated)
-        """The effective number of different fake rows over their number."""
-        self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(fake)))
-        """The fake rows that tell where the generator goes, over their number: at least `FEWEST_TELLING`, for to be a
-        single point is no excuse for missing all else."""
-        first, second = halves(len(real), 1, seed=seed)
-        self.halves = half(0, *first), half(1, *second)
+        self.halves = half(0, fitted[0]), half(1, fitted[1])
         self.missed = count_missed(self.counted(), len(real), seed=derive_seed(seed, "gaps"))
         """Where the generator does not go."""
 
         # The field's metrics are taken of real rows that shaped nothing: all of them, or those that a half judges.
         def view(extractor: Extractor, stage: str) -> View:
             report: Report = lambda done, total: tell(stage, done / total)
-            rows = real.part(first[1]) if extractor.fitted else real
+            rows = real.part(fitted[0].judged) if extractor.fitted else real
             x, y = extractor(rows), extractor(fake)
             k = min(K, len(x) - 1, len(y) - 1)
             near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=report)
             return View(extractor, x, y, near)
 
         mine = self.halves[0]
-        self.viewed = first[1] if mine.features.fitted else np.arange(len(real))
+        self.viewed = mine.judged if mine.features.fitted else np.arange(len(real))
         """The numbers of the real rows that metrics are taken of."""
         self.chosen = view(mine.features, "distances")
         """In the features that were asked for."""

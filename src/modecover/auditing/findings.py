@@ -10,7 +10,9 @@ import numpy as np
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
+from modecover.auditing.verdicts.low_quality import distances
 from modecover.features import Classifier
+from modecover.metrics.clumps import clumps
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import inception_score, label_law, label_modes, mode_scores
 from modecover.metrics.modes import mixture_modes
@@ -32,7 +34,17 @@ PICTURES, POINTS = 24, 2000
 """Images on a contact sheet, and points in a scatter."""
 
 BINS_SHOWN, BIN_EXAMPLES = 6, 10
-"""Starved bins on the page, and examples of each."""
+"""Starved bins, and modes that the data do not have, on the page, and examples of each."""
+
+FAR, ODD_ONES = 0.02, 2000
+"""Modes that the data do not have are looked for among samples farther from the data than all but so many of the real
+rows are, in the eyes of either half; among so many at most."""
+
+FEWEST_INVENTED, SMALLEST_INVENTED = 10, 0.005
+"""Rows, and share of the samples, that such a mode has at least."""
+
+WIDEST = 3.0
+"""Times the real rows' spacing that its own may be: farther apart, samples are scattered."""
 
 
 def metrics(evidence: Evidence) -> tuple[results.Metric, ...]:
@@ -171,6 +183,42 @@ def copies(evidence: Evidence) -> tuple[results.Copy, ...]:
     return tuple(results.Copy(int(made[row]), int(learnt[near.index[row]]), float(near.distance[row])) for row in order)
 
 
+def invented(evidence: Evidence) -> tuple[results.Invented, ...]:
+    """Groups of fake rows far from all real rows that lie as near to each other as real rows do."""
+    from scipy.spatial.distance import cdist
+
+    odd = np.zeros(len(evidence.fake), bool)
+    for half in evidence.halves:
+        of_real, of_fake = distances(half)
+        odd |= of_fake > np.quantile(of_real, 1 - FAR, method="higher")
+    rows, features = np.flatnonzero(odd), evidence.surface.fake.astype(np.float64)
+    share = len(rows) / len(odd)
+    if len(rows) > ODD_ONES:
+        rows = np.sort(np.random.default_rng(evidence.seed).choice(rows, ODD_ONES, replace=False))
+    fewest = max(FEWEST_INVENTED, round(SMALLEST_INVENTED * len(odd) * len(rows) / max(1, odd.sum())))
+    if len(rows) < fewest:
+        return ()
+    # What they must be apart from: all real rows, and the samples that are not odd.
+    outside = np.min([half.fake_held.nearest.distance[rows] for half in evidence.halves], axis=0)
+    if not odd.all():
+        sound = features[~odd]
+        parts = np.array_split(rows, 1 + len(rows) * len(sound) // 10**6)
+        outside = np.minimum(
+            outside, np.concatenate([cdist(features[part], sound).min(axis=1) for part in parts if len(part)])
+        )
+    spacing = float(np.median(evidence.surface.near.real_to_real.distance))
+    found = []
+    for members in clumps(features[rows], outside, fewest=fewest):
+        own = features[rows[members]]
+        among = cdist(own, own)
+        np.fill_diagonal(among, np.inf)
+        if float(np.median(among.min(axis=1))) <= WIDEST * spacing:
+            typical = np.argsort(np.square(own - own.mean(axis=0)).sum(axis=1), kind="stable")[:SHOWN]
+            examples = tuple(evidence.fake.index[rows[members[typical]]].tolist())
+            found.append(results.Invented(share * len(members) / len(rows), examples))
+    return tuple(found)
+
+
 def gallery(found: results.Findings, real: Samples, fake: Samples, train: Samples) -> results.Gallery:
     """The few samples that the page of `found` shows, picked from all that were audited; `train` may be `real`."""
     images = real.kept.ndim == 4
@@ -181,6 +229,7 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
         wanted.update(real.index[:count].tolist())
     pairs = found.copies[:PICTURES]
     of_fake = {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}
+    of_fake.update(row for mode in found.invented[:BINS_SHOWN] for row in mode.examples[:BIN_EXAMPLES])
     parts = (real, wanted), (fake, of_fake), (train, {pair.train for pair in pairs})
     # By their row in the source, in its order.
     return results.Gallery(*({i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts))

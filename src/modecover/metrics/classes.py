@@ -33,7 +33,10 @@ class Opinions:
 
     def __init__(self, rows: Rows, classes: Integers):
         counts = np.bincount(classes)
-        self.means = np.stack([rows[classes == number].mean(axis=0, dtype=np.float64) for number in range(len(counts))])
+        # Whatever their unit, squares of these numbers have an end and do not vanish.
+        self.size = float(np.abs(rows).max()) or 1.0
+        rows = np.asarray(rows, np.float64) / self.size
+        self.means = np.stack([rows[classes == number].mean(axis=0) for number in range(len(counts))])
         inside = rows - self.means[classes]
         spread = inside.T @ inside / len(rows)
         spread[np.diag_indices_from(spread)] += max(RIDGE * np.trace(spread) / len(spread), np.finfo(float).tiny)
@@ -42,7 +45,7 @@ class Opinions:
 
     def __call__(self, rows: Rows) -> Floats:
         """The probability of each class, (n, classes)."""
-        scores = rows @ self.slopes + self.offsets
+        scores = (rows / self.size) @ self.slopes + self.offsets
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
 

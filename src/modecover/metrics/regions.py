@@ -157,6 +157,8 @@ class MissedMass:
     """What is counted of a generator that misses nothing."""
     finest: float
     """The share of a cell on average: what is smaller cannot be seen."""
+    unsure: float
+    """The standard error of `counted` by way of the fake rows: by chance, cells that hold few are missed or not."""
     flags: npt.NDArray[np.bool_]
     """For each real row, whether its cell was missed in most divisions, (n,)."""
     lacking: Floats
@@ -177,10 +179,10 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         count: n, the number of real rows, each judged in equally many divisions.
         seed: of the planted gaps' counts.
     """
-    from scipy.stats import poisson
+    from scipy.stats import nbinom, poisson
 
     random = np.random.default_rng(seed)
-    votes, lacking, nulls, finest, beyond = np.zeros(count), np.zeros(count), [], 0.0, 0.0
+    votes, lacking, nulls, finest, beyond, unsure = np.zeros(count), np.zeros(count), [], 0.0, 0.0, 0.0
     planted: list[tuple[float, float]] = []
     lost = _lost_classes(divisions)
     for division in divisions:
@@ -200,6 +202,9 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
             cut |= _cut_off(division, of_real, of_fake, repeated, expected, made, random)
         votes[division.judged] += (made < fewest)[division.real] | cut
         beyond += float(cut.mean()) / len(divisions)
+        # Of a cell with c fake rows another sample would have about c + 1/2, give or take twice a Poisson's variance.
+        again = nbinom.cdf(np.ceil(fewest) - 1, made + 0.5, 0.5)
+        unsure += float(np.square((others + 1) * (others > 0)) @ (again * (1 - again)))
         lacking[division.judged] += (expected - made)[division.real]
         finest = max(finest, 1 / cells)
 
@@ -243,6 +248,8 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         found=found,
         null=float(np.mean(nulls)),
         finest=finest,
+        # All divisions look at the same fake rows: what chance does to one it does to the others.
+        unsure=math.sqrt(len(divisions) * unsure) / (count * each),
         flags=votes > each / 2,
         lacking=lacking / each,
     )

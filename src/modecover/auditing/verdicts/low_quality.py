@@ -16,7 +16,7 @@ from modecover.auditing.results import Estimate, Flags, Verdict
 from modecover.auditing.sharpness import SMALLEST_SIDE, bin_means, frequencies, spectrum
 from modecover.features.kept import Floats32, Samples, blocks
 from modecover.metrics.arrays import Floats, Integers
-from modecover.metrics.excess import excess_share, odds_of
+from modecover.metrics.excess import excess_difference, excess_share, odds_of
 
 LARGEST_SOUND = 0.01
 """What is let pass: the verdict fires where the interval lies beyond this."""
@@ -49,6 +49,21 @@ def low_quality(evidence: Evidence) -> Verdict:
     for name in scored[0][2]:
         facts[name] = float(np.mean([more[name] for _, _, more in scored]))
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, facts)
+
+
+def more_odd(one: Evidence, other: Evidence) -> Estimate:
+    """How much larger a share of one generator's samples is odder than real ones than of another's, at one limit."""
+    scored = [[oddness(evidence, half) for half in evidence.halves] for evidence in (one, other)]
+    fakes, weights = (
+        tuple(np.stack([of_fake for _, of_fake, _ in each]) for each in scored),
+        tuple(np.concatenate([_as_often(half) for half in evidence.halves]) for evidence in (one, other)),
+    )
+    real = np.concatenate([of_real for of_real, _, _ in scored[0]])
+    counts = [max(1.0, evidence.different * len(evidence.fake)) for evidence in (one, other)]
+    found = excess_difference(
+        real, (fakes[0], fakes[1]), weights=(weights[0], weights[1]), counts=(counts[0], counts[1])
+    )
+    return Estimate(found.value, found.low, found.high)
 
 
 def _as_often(half: Half) -> Floats:

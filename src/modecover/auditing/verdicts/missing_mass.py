@@ -11,7 +11,7 @@ from modecover.auditing.sharpness import bin_means
 from modecover.auditing.verdicts.shrink import contracted
 from modecover.features.choice import are_natural
 from modecover.features.imagenet import INSTALL, imagenet_is_there
-from modecover.metrics.regions import count_missed
+from modecover.metrics.regions import MissedMass, count_missed
 from modecover.random import derive_seed
 
 LARGEST_SOUND = 0.01
@@ -26,20 +26,7 @@ ALIKE = 0.97
 
 def missing_mass(evidence: Evidence) -> Verdict:
     """The share of the real mass where the generator does not go, beyond what its contraction empties."""
-    missed, unit = evidence.missed, "share of the real mass"
-
-    # A generator that contracts its modes leaves their rims empty, which is not a missed mode. So the real rows, which
-    # have the fake rows' sharpness, are contracted as much towards the clusters' means before they are counted.
-    if (contraction := contracted(evidence).value) < ALIKE:
-        judged = []
-        for half in evidence.halves:
-            of_real = half.clusters[0]
-            means = bin_means(evidence.real.kept.part(half.reference), of_real[half.reference], half.regions.count)
-            centres = means[of_real[half.judged]]
-            judged.append(half.features(centres + contraction * (half.stand_in[:] - centres)))
-        seed = derive_seed(evidence.seed, "contracted")
-        missed = count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
-
+    missed, unit = where_missed(evidence), "share of the real mass"
     facts = {
         "share before correction": missed.counted,
         "share without any missing": missed.null,
@@ -62,3 +49,19 @@ def missing_mass(evidence: Evidence) -> Verdict:
     if fires:
         sentence = f"The generator does not go where {effect.value:.1%} of the real data lie."
     return Verdict("missing mass", fires, effect, unit, noise, sentence, facts)
+
+
+def where_missed(evidence: Evidence) -> MissedMass:
+    """The real rows that are missed, without those that a contraction leaves at the rims of modes."""
+    # A generator that contracts its modes leaves their rims empty, which is not a missed mode. So the real rows, which
+    # have the fake rows' sharpness, are contracted as much towards the clusters' means before they are counted.
+    if (contraction := contracted(evidence).value) < ALIKE:
+        judged = []
+        for half in evidence.halves:
+            of_real = half.clusters[0]
+            means = bin_means(evidence.real.kept.part(half.reference), of_real[half.reference], half.regions.count)
+            centres = means[of_real[half.judged]]
+            judged.append(half.features(centres + contraction * (half.stand_in[:] - centres)))
+        seed = derive_seed(evidence.seed, "contracted")
+        return count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
+    return evidence.missed
