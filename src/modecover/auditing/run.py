@@ -129,7 +129,7 @@ def _read(kind: Any, value: Any) -> Any:
     return value
 
 
-@held(samples=(FEWEST, MOST), seed=0, of_seed=0)
+@held(samples=(FEWEST, MOST), seed=0, of_seed=0, scaling=["auto", "columns", "none"])
 def audit(
     real: Any,
     fake: Any,
@@ -139,6 +139,7 @@ def audit(
     labels: npt.ArrayLike | None = None,
     features: str | Extractor | Callable[[Any], Any] = "auto",
     encoder: Callable[[Any], Any] | None = None,
+    scaling: str = "auto",
     samples: int = SAMPLES,
     seed: int = 0,
     memory: str | int = 10**9,
@@ -161,6 +162,9 @@ def audit(
             the labels), "inception:FILE" (weights for torch-fidelity's network), an `Extractor`, or a function of
             samples (n, ...). "auto": the classifier for images with labels, else pixels.
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
+        scaling: "columns": points are compared standardised by the real ones, and the columns of a table weigh alike, a
+            column of words as much as a number; "none": as they are; "auto": standardised where the real samples are a
+            table that holds more than numbers of similar spread. Features and encoders see them so, too.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
         memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
@@ -187,13 +191,16 @@ def audit(
             continue
         given, chosen = (fake_options, of_seed) if role == "fake" else (real_options, None)
         options = {**meaning, **(given or {})}
-        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
+        seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
+        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options, scaling=seen)
         require_alike(parts.get("real", part), part, role)
         if len(part) < FEWEST:
             few = f"There are {len(part)} {ROLES[role]} samples"
             raise UserError(f"{few}; an audit needs at least {FEWEST}: give more.")
         if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
             meaning = {"value_range": read_as}
+        if role == "real" and part.dataset is not None and part.dataset.encoding is not None:
+            meaning = {"encoding": part.dataset.encoding}
         parts[role] = part
 
     # Classes may be given for the real rows that were taken, or for all of their source.
@@ -226,6 +233,7 @@ def audit(
             "neighbour": evidence.surface.near.k,
             "cells": len(evidence.halves[0].regions.cells),
             "clusters": len(evidence.comparison.z),
+            "scaling": "none" if evidence.real.scaling is None else "columns",
             "samples": samples,
             "seed": seed,
         },

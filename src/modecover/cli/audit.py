@@ -27,6 +27,12 @@ MEASURING: Flags = {
     "samples": (whole_number, "N", "of each side at most [10000]"),
     "seed": (whole_number, "N", "of every random choice [0]"),
     "memory": (memory, "SIZE", "what distances may take at a time, as in 500MB [1GB]"),
+    "scaling": (
+        str,
+        "NAME",
+        "columns: points are compared standardised, and columns of a table weigh alike; none: as they are [auto: columns "
+        "for a table that holds more than numbers of similar spread]",
+    ),
     "features": (
         str,
         "NAME",

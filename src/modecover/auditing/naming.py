@@ -1,0 +1,168 @@
+"""Regions of a table in words: "married = widowed and age > 60", where rows that an audit has found are to be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from modecover.auditing.inputs import Samples
+from modecover.auditing.results import Flags
+from modecover.data.columns import NUMBER, WORDS, Column
+from modecover.errors import printable
+from modecover.metrics.arrays import Floats
+
+GOOD = 0.7
+"""Precision and recall that words need, to be said of rows."""
+
+FAIR = 0.5
+"""Precision, where it is borne out by samples that are lacking: cells are coarse, and do not end where these do."""
+
+SIMPLER = 1.05
+"""A second condition must make the score so many times as good."""
+
+LIMITS, MOST = 40, 400
+"""Places that are tried to either side of a number; and conditions that are tried in pairs."""
+
+BEYOND = 0.5
+"""Standard deviations beyond flagged rows, where limits are looked for, too."""
+
+DEAR = 3.0
+"""A sample in a missed region weighs as much as so many real rows."""
+
+DIGITS = 2
+"""Of a standard deviation, to which limits are rounded."""
+
+MISSED = 1 / 9
+"""Of the real rows' share: where samples have no more, they are missing (see `modecover.metrics.regions.MISSED`)."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition on rows of coordinates: sign * (coordinate - limit) > 0."""
+
+    words: str
+    coordinate: int
+    limit: float = 0.5
+    sign: int = 1
+    numeric: bool = False
+    gap: int | None = None
+    """The coordinate that says that the cell is empty, where it may be: such rows do not fulfil a condition on numbers."""
+
+    def holds(self, rows: Floats) -> Flags:
+        """For each row, (n,)."""
+        found = self.sign * (rows[:, self.coordinate] - self.limit) > 0
+        return found if self.gap is None else found & (rows[:, self.gap] <= 0.5)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A region in words."""
+
+    words: str
+    inside: Flags
+    """The real rows in it, (n,)."""
+    of_real: float
+    """Their share."""
+    fakes: int
+    """Samples in it."""
+    of_fake: float
+    """Their share."""
+
+
+def named(real: Samples, fake: Samples, flags: Flags, *, missed: bool = False) -> Named | None:
+    """The one condition, or the two, that tell flagged real rows (n,) from all others best, by F1.
+
+    Args:
+        missed: the rows are those that samples miss. Then the most real rows count with the fewest samples among them,
+            which puts limits where samples end and not where the flags do.
+
+    Returns:
+        None where columns have no names, or no conditions tell the rows with good precision and recall.
+    """
+    if real.dataset is None or real.dataset.encoding is None or not flags.any():
+        return None
+    rows, samples = _coordinates(real), _coordinates(fake)
+    tried = list(_conditions(real.dataset.encoding.columns, rows, flags))
+    held = np.array([condition.holds(rows) for condition in tried], np.float32).reshape(len(tried), len(rows))
+    # Of two conditions neither may leave out more of the flagged rows than both may.
+    caught = held @ flags.astype(np.float32)
+    kept = np.flatnonzero(caught >= GOOD * flags.sum())
+    kept = kept[np.argsort(-2 * caught[kept] / (held[kept].sum(axis=1) + flags.sum()), kind="stable")][:MOST]
+    if not len(kept):
+        return None
+    held, made = held[kept], np.array([tried[place].holds(samples) for place in kept], np.float32)
+    both, right = held @ held.T, (held * flags) @ held.T
+    of_real, of_fake = both / len(rows), made @ made.T / len(samples)
+    sound = (right >= (FAIR if missed else GOOD) * np.maximum(both, 1)) & (right >= GOOD * flags.sum())
+    score = 2 * right / (both + flags.sum())
+    if missed:
+        sound &= of_fake <= MISSED * of_real
+        score = of_real - DEAR * of_fake
+    score = np.where(sound, score, 0.0)
+    single = int(score.diagonal().argmax())
+    one, other = np.unravel_index(int(score.argmax()), score.shape)
+    if score[one, other] < SIMPLER * score[single, single]:
+        one = other = single
+    if score[one, other] <= 0:
+        return None
+    places = sorted(
+        {int(kept[one]), int(kept[other])},
+        key=lambda place: (tried[place].numeric, tried[place].coordinate, -tried[place].sign),
+    )
+    inside = (held[one] * held[other]) > 0
+    return Named(
+        " and ".join(tried[place].words for place in places),
+        inside,
+        float(inside.mean()),
+        round(float(of_fake[one, other]) * len(samples)),
+        float(of_fake[one, other]),
+    )
+
+
+def _coordinates(samples: Samples) -> Floats:
+    """The rows in the table's own units, (n, d)."""
+    assert samples.dataset is not None
+    return np.asarray(samples.dataset.exact(torch.from_numpy(samples.index)).cpu().double().numpy())
+
+
+def _conditions(columns: tuple[Column, ...], rows: Floats, flags: Flags) -> Iterator[Condition]:
+    start = 0
+    for column in columns:
+        place, gap = start, start + len(column.coordinates) - 1 if column.gaps else None
+        start += len(column.coordinates)
+        name = printable(column.name)[:100]
+        if gap is not None:
+            yield Condition(f"{name} is missing", gap)
+        if column.kind == WORDS:
+            for number, word in enumerate(column.words):
+                yield Condition(f"{name} = {printable(word)[:100]}", place + number)
+        elif column.kind != NUMBER:
+            yield Condition(f"{name} = true", place, gap=gap)
+            yield Condition(f"{name} = false", place, sign=-1, gap=gap)
+        else:
+            there = flags if gap is None else flags & (rows[:, gap] <= 0.5)
+            if there.any():
+                for sign in (1, -1):
+                    for limit in _limits(rows[:, place], there, sign, column.decimals):
+                        words = f"{limit:,.{_decimals(rows[:, place], column.decimals)}f}"
+                        yield Condition(f"{name} {'>' if sign > 0 else '<'} {words}", place, limit, sign, True, gap)
+
+
+def _limits(values: Floats, flags: Flags, sign: int, decimals: int | None) -> list[float]:
+    """Limits beyond which most of the flagged values lie, and some that leave room around these, rounded."""
+    turned = sign * values
+    first, last = np.quantile(turned[flags], (0.02, 1 - GOOD))
+    found = np.unique(turned[(turned >= first - BEYOND * values.std()) & (turned <= last)])
+    chosen = found[np.linspace(0, len(found) - 1, min(LIMITS, len(found))).astype(int)]
+    digits = _decimals(values, decimals)
+    return sorted({float(np.round(sign * value, digits)) for value in chosen})
+
+
+def _decimals(values: Floats, decimals: int | None) -> int:
+    spread = float(values.std()) or 1.0
+    wanted = DIGITS - 1 - math.floor(math.log10(spread))
+    return max(0, wanted if decimals is None else min(wanted, decimals))
