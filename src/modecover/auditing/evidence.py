@@ -15,7 +15,7 @@ import numpy as np
 from modecover.auditing.inputs import Samples
 from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
-from modecover.features.kept import Features, Kept
+from modecover.features.kept import Features, Floats32, Kept
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
@@ -33,6 +33,9 @@ K = 5
 
 FEWEST_TELLING = 150
 """Fake rows, if there are so many, that are enough for ten cells, however often they repeat each other."""
+
+USUAL = 2.0
+"""Times as often as the real rows, fake ones may repeat each other where those do."""
 
 FARTHEST = 100.0
 """Times the spacing of the rows around: what is farther is no odder. Among equal rows all distances are so far."""
@@ -143,8 +146,10 @@ class Evidence:
                 sharpened = chosen(stand_in)
             return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, sharpened, surface, *held)
 
-        self.repeated = groups_of_equals(fake[:].reshape(len(fake), -1))
-        """A number for each fake row, (m,), the same for equal ones."""
+        self.repeated = (
+            groups_of_equals(fake[:].reshape(len(fake), -1)) if fake.ndim > 2 else repetitions(real[:], fake[:])
+        )
+        """A number for each fake row, (m,), the same for equal ones, but where real points repeat each other, too."""
         self.different = independent_share(self.repeated)
         """The effective number of different fake rows over their number."""
         self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(fake)))
@@ -228,6 +233,18 @@ def closeness(distance: Floats, own: Floats) -> Floats:
     """`distance / own`, at most `FARTHEST`; 0 where both are 0, as among equal rows."""
     ratio = np.divide(distance, own, out=np.where(distance > 0, np.inf, 0.0), where=own > 0)
     return np.minimum(ratio, FARTHEST)
+
+
+def repetitions(real: Floats32, fake: Floats32) -> Integers:
+    """Groups of equal fake points: a number for each row (m, d), the same for equal ones. Where real rows (n, d) repeat
+    each other, as those of a table of words do, so may these: up to `USUAL` times as often they are groups of one."""
+    both = groups_of_equals(np.concatenate([real, fake]))
+    of_fake, times = both[len(real) :], np.bincount(both[: len(real)], minlength=int(both.max()) + 1)
+    parts = np.where(times > 1, np.ceil(USUAL * times * len(fake) / len(real)), 1).astype(np.int64)
+    order = np.argsort(of_fake, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(of_fake[order], of_fake[order])
+    return groups_of_equals(np.stack([of_fake, rank % parts[of_fake]], axis=1))
 
 
 def independent_share(groups: Integers) -> float:

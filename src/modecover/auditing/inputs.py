@@ -161,7 +161,7 @@ def _scaling(data: Dataset, asked: str | Scaling) -> Scaling | None:
         return data.encoding.scaling
     if data.size is None or not data.own_units:
         raise UserError(
-            "it has no units of its own: scaling='columns' is for tables and arrays of points; leave it out."
+            f"{data.name} has no units of its own: scaling='columns' is for tables and points; leave it out."
         )
     return Scaling.of(data.exact(torch.arange(data.size)))
 

@@ -50,7 +50,7 @@ class Condition:
     sign: int = 1
     numeric: bool = False
     gap: int | None = None
-    """The coordinate that says that the cell is empty, where it may be: such rows do not fulfil a condition on numbers."""
+    """The coordinate that says that the cell is empty, where it may be: such rows fulfil no other condition."""
 
     def holds(self, rows: Floats) -> Flags:
         """For each row, (n,)."""
@@ -104,18 +104,16 @@ def named(real: Samples, fake: Samples, flags: Flags, *, missed: bool = False) -
         score = of_real - DEAR * of_fake
     score = np.where(sound, score, 0.0)
     single = int(score.diagonal().argmax())
-    one, other = np.unravel_index(int(score.argmax()), score.shape)
+    one, other = divmod(int(score.argmax()), len(score))
     if score[one, other] < SIMPLER * score[single, single]:
         one = other = single
     if score[one, other] <= 0:
         return None
-    places = sorted(
-        {int(kept[one]), int(kept[other])},
-        key=lambda place: (tried[place].numeric, tried[place].coordinate, -tried[place].sign),
-    )
+    chosen = [tried[place] for place in {int(kept[one]), int(kept[other])}]
+    chosen.sort(key=lambda condition: (condition.numeric, condition.coordinate, -condition.sign))
     inside = (held[one] * held[other]) > 0
     return Named(
-        " and ".join(tried[place].words for place in places),
+        " and ".join(condition.words for condition in chosen),
         inside,
         float(inside.mean()),
         round(float(of_fake[one, other]) * len(samples)),

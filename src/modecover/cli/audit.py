@@ -30,8 +30,8 @@ MEASURING: Flags = {
     "scaling": (
         str,
         "NAME",
-        "columns: points are compared standardised, and columns of a table weigh alike; none: as they are [auto: columns "
-        "for a table that holds more than numbers of similar spread]",
+        "columns: points are compared standardised, and columns of a table weigh alike; none: as they are [columns for "
+        "a table that holds more than numbers of similar spread, else none]",
     ),
     "features": (
         str,

@@ -43,7 +43,8 @@ def run_sample(words: list[str]) -> int:
     out = Path(given.out) if given.out else place / f"samples.{usual}"
     if out.suffix not in (".png", ".npy", ".csv", ""):
         raise UserError(
-            f"--out is {out}: give a name that ends in .png (a picture), .npy (an array) or .csv (a table), or a folder."
+            f"--out is {out}: give a name that ends in .png (a picture), .npy (an array) or .csv (a table), or a "
+            "folder."
         )
     if out.suffix:
         require_writable(out)

@@ -75,12 +75,12 @@ class Column:
         `UserError` where cells are of another kind, or empty where none was."""
         block, note = np.zeros((len(cells.values), len(self.coordinates))), ""
         if self.kind == WORDS:
-            place = {word: number for number, word in enumerate(self.words)}
+            place: dict[str | None, int] = {word: number for number, word in enumerate(self.words)}
             place |= {None: len(self.words)} if self.gaps else {}
             texts = [None if empty else _text(value) for value, empty in zip(cells.values, cells.empty, strict=True)]
             places = np.array([place.get(text, -1) for text in texts])
             block[np.flatnonzero(places >= 0), places[places >= 0]] = 1
-            if unknown := sorted({text or "empty cells" for text in texts if text not in place}):
+            if unknown := sorted({"empty cells" if text is None else text for text in texts if text not in place}):
                 rows = int((places < 0).sum())
                 note = f"{rows:,} rows hold what the column has nowhere else ({counted(unknown, 5)}), and stand apart"
             return block, note

@@ -100,7 +100,7 @@ def _kind_of(column: Any) -> str:
     if types.is_numeric_dtype(kind):
         return NUMBER if not types.is_complex_dtype(kind) else str(kind)
     inferred = str(types.infer_dtype(column, skipna=True))
-    return _INFERRED.get(inferred, inferred if kind == object else str(kind))
+    return _INFERRED.get(inferred, inferred)
 
 
 def _cells(column: Any, kind: str) -> Cells:

@@ -83,7 +83,7 @@ class Table(ABC):
         else all columns of numbers, truth values, words and classes, side by side. Classes are the column `labels`, or
         one named like one of `LABEL_KEYS` that holds whole numbers or words, or the only one declared to hold classes.
         A `y` beside an `x` of numbers is a coordinate. Raises `UserError` where a named column is not there or cannot
-        be used, or the choice is the user's. With an `encoding` the columns are those of its table, and none are classes.
+        be used, or the choice is the user's. With an `encoding` the columns are those of its table, none for classes.
         """
         if asked.encoding is not None:
             return self._roles_in(asked.encoding)

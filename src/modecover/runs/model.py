@@ -167,8 +167,8 @@ class GenerativeModel(
         return to_pixels(self.sample(n, seed, batch))
 
     def sample_table(self, n: int, seed: int = 0, batch: int = 256) -> Any:
-        """`n` rows of the table that the model learned, as a pandas `DataFrame`: its columns with numbers, truth values,
-        words and empty cells, each the nearest to what `sample` gives.
+        """`n` rows of the table that the model learned, as a pandas `DataFrame`: numbers, truth values, words and
+        empty cells, each the nearest to what `sample` gives.
 
         Raises:
             UserError: the model was not trained on a table.
