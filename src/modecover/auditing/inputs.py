@@ -248,7 +248,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
         rows = rows[:, None]  # numbers are samples of one feature
     data = open_data(rows, **options)
-    loaded = isinstance(maker, DataLoader | TorchDataset)
+    loaded = isinstance(maker, DataLoader | TorchDataset | Dataset)
     if made and not loaded and data.size is not None and data.size < count:
         raise UserError(
             f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."

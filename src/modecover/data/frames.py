@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,13 @@ def read_csv(path: Path, asked: Asked) -> Frame:
         raise UserError("its first line holds numbers, where the names of the columns belong; write them there.")
     named = [name for name in names if name]
     require_once(named)
-    with undamaged():
+    with undamaged(), warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)  # cells beyond the names would be dropped
         options = {"sep": divider, "skipinitialspace": True, "na_values": ["?"], "encoding": "utf-8-sig"}
-        frame = pandas.read_csv(path, low_memory=False, **options)
-        if frame.shape[1] != len(names) or not isinstance(frame.index, pandas.RangeIndex):
-            raise UserError(f"rows have more cells than its {len(names)} names; give every column one.")
+        try:
+            frame = pandas.read_csv(path, index_col=False, low_memory=False, **options)
+        except pandas.errors.ParserWarning:
+            raise UserError(f"rows have more cells than its {len(names)} names; give every column one.") from None
     frame.columns = names
     table = Frame(frame.loc[:, [bool(name) for name in names]], str(path))
     if len(named) < len(names):  # what pandas calls the index of a frame
