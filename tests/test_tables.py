@@ -388,3 +388,15 @@ def test_a_model_of_no_table_has_no_rows(tmp_path: Path, capsys: pytest.CaptureF
         run.models[0].sample_table(3)
     assert main(["sample", str(tmp_path / "run"), "--out", str(tmp_path / "x.csv")]) == 2
     assert "no table" in capsys.readouterr().err
+
+
+def test_the_block_of_the_page_on_audits_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "audit.md").read_text("utf-8")
+    (block,) = (part.split("```")[0] for part in page.split("```python\n")[1:])
+    monkeypatch.chdir(tmp_path)
+    REAL.to_csv("adult.csv", index=False)
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        exec(block.replace("steps=2_000", "steps=3"), names)
+    assert names["rows"].shape == (1000, 4) and names["audit"].verdict("missing mass").fires
