@@ -24,8 +24,8 @@ FAIR = 0.5
 SIMPLER = 1.05
 """A second condition must make the score so many times as good."""
 
-LIMITS, MOST = 40, 400
-"""Places that are tried to either side of a number; and conditions that are tried in pairs."""
+LIMITS, MOST_LIMITS, MOST = 40, 1000, 400
+"""Limits that are tried to either side of a number, and of all numbers; and conditions that are tried in pairs."""
 
 BEYOND = 0.5
 """Standard deviations beyond flagged rows, where limits are looked for, too."""
@@ -86,15 +86,17 @@ def named(real: Samples, fake: Samples, flags: Flags, *, missed: bool = False) -
     if real.dataset is None or real.dataset.encoding is None or not flags.any():
         return None
     rows, samples = _coordinates(real), _coordinates(fake)
-    tried = list(_conditions(real.dataset.encoding.columns, rows, flags))
-    held = np.array([condition.holds(rows) for condition in tried], np.float32).reshape(len(tried), len(rows))
     # Of two conditions neither may leave out more of the flagged rows than both may.
-    caught = held @ flags.astype(np.float32)
-    kept = np.flatnonzero(caught >= GOOD * flags.sum())
-    kept = kept[np.argsort(-2 * caught[kept] / (held[kept].sum(axis=1) + flags.sum()), kind="stable")][:MOST]
-    if not len(kept):
+    found: list[tuple[float, Condition, Flags]] = []
+    for condition in _conditions(real.dataset.encoding.columns, rows, flags):
+        holds = condition.holds(rows)
+        if (caught := (holds & flags).sum()) >= GOOD * flags.sum():
+            found.append((caught / (holds.sum() + flags.sum()), condition, holds))
+    if not found:
         return None
-    held, made = held[kept], np.array([tried[place].holds(samples) for place in kept], np.float32)
+    found = sorted(found, key=lambda each: -each[0])[:MOST]
+    held = np.array([holds for _, _, holds in found], np.float32)
+    made = np.array([condition.holds(samples) for _, condition, _ in found], np.float32)
     both, right = held @ held.T, (held * flags) @ held.T
     of_real, of_fake = both / len(rows), made @ made.T / len(samples)
     sound = (right >= (FAIR if missed else GOOD) * np.maximum(both, 1)) & (right >= GOOD * flags.sum())
@@ -109,7 +111,7 @@ def named(real: Samples, fake: Samples, flags: Flags, *, missed: bool = False) -
         one = other = single
     if score[one, other] <= 0:
         return None
-    chosen = [tried[place] for place in {int(kept[one]), int(kept[other])}]
+    chosen = [found[place][1] for place in {one, other}]
     chosen.sort(key=lambda condition: (condition.numeric, condition.coordinate, -condition.sign))
     inside = (held[one] * held[other]) > 0
     return Named(
@@ -123,12 +125,16 @@ def named(real: Samples, fake: Samples, flags: Flags, *, missed: bool = False) -
 
 def _coordinates(samples: Samples) -> Floats:
     """The rows in the table's own units, (n, d)."""
-    assert samples.dataset is not None
-    return np.asarray(samples.dataset.exact(torch.from_numpy(samples.index)).cpu().double().numpy())
+    if samples.dataset is not None and samples.dataset.size is not None:
+        rows = samples.dataset.exact(torch.from_numpy(samples.index)).cpu()
+    else:
+        rows = torch.from_numpy(samples.rows)
+        rows = rows if samples.scaling is None else samples.scaling.undo(rows)
+    return np.asarray(rows.double().numpy())
 
 
 def _conditions(columns: tuple[Column, ...], rows: Floats, flags: Flags) -> Iterator[Condition]:
-    start = 0
+    start, most = 0, max(3, min(LIMITS, MOST_LIMITS // len(columns)))
     for column in columns:
         place, gap = start, start + len(column.coordinates) - 1 if column.gaps else None
         start += len(column.coordinates)
@@ -145,17 +151,17 @@ def _conditions(columns: tuple[Column, ...], rows: Floats, flags: Flags) -> Iter
             there = flags if gap is None else flags & (rows[:, gap] <= 0.5)
             if there.any():
                 for sign in (1, -1):
-                    for limit in _limits(rows[:, place], there, sign, column.decimals):
+                    for limit in _limits(rows[:, place], there, sign, column.decimals, most):
                         words = f"{limit:,.{_decimals(rows[:, place], column.decimals)}f}"
                         yield Condition(f"{name} {'>' if sign > 0 else '<'} {words}", place, limit, sign, True, gap)
 
 
-def _limits(values: Floats, flags: Flags, sign: int, decimals: int | None) -> list[float]:
+def _limits(values: Floats, flags: Flags, sign: int, decimals: int | None, most: int) -> list[float]:
     """Limits beyond which most of the flagged values lie, and some that leave room around these, rounded."""
     turned = sign * values
     first, last = np.quantile(turned[flags], (0.02, 1 - GOOD))
     found = np.unique(turned[(turned >= first - BEYOND * values.std()) & (turned <= last)])
-    chosen = found[np.linspace(0, len(found) - 1, min(LIMITS, len(found))).astype(int)]
+    chosen = found[np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)]
     digits = _decimals(values, decimals)
     return sorted({float(np.round(sign * value, digits)) for value in chosen})
 

@@ -83,8 +83,9 @@ def _beyond(
 
     means = [rows.mean(axis=0) for rows in search]
     spread = sum((rows - mean).T @ (rows - mean) / len(rows) for rows, mean in zip(search, means, strict=True)) / 2
-    spread[np.diag_indices_from(spread)] += max(RIDGE * np.trace(spread) / len(spread), np.finfo(float).tiny)
-    direction = np.linalg.solve(spread, means[0] - means[1])
+    ridge, direction = RIDGE * np.trace(spread) / len(spread), means[0] - means[1]
+    if ridge > 0:  # else all rows of either side are one point
+        direction = np.linalg.solve(spread + ridge * np.eye(len(spread), dtype=spread.dtype), direction)
     along: list[list[Floats]] = [
         [np.asarray(rows @ direction, np.float64) for rows in pair] for pair in (search, confirm)
     ]

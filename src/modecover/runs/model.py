@@ -267,7 +267,8 @@ class GenerativeModel(
         write_json(save_directory / model_files.CONFIG, self.config())
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """As the mixin's, which gives the address; where the data lies on this machine is not published."""
+        """As the mixin's, which gives the address; where the data lies on this machine is not published. The names of
+        a table's columns, and the words in them, are: without them no model can give its rows."""
         public = copy.copy(self)
         opened = (self.data.get("opened") or {}).values()
         if any(isinstance(value, str) and Path(value).is_absolute() for value in opened):
