@@ -176,6 +176,11 @@ def test_what_is_missed_is_named_with_its_share() -> None:
     assert verdict.evidence["samples with this"] == 0
 
 
+def test_the_page_shows_missed_rows_cell_by_cell(tmp_path: Path) -> None:
+    page = audited(REAL, DROPPED, samples=1500).save(tmp_path / "a.html").read_text("utf-8")
+    assert "married widowed, pay " in page and "<th>cells</th>" in page
+
+
 def test_nothing_is_said_of_samples_of_the_same_law() -> None:
     assert audited(REAL, ALIKE).firing == ()
 

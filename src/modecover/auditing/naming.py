@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from modecover.auditing.inputs import Samples
-from modecover.auditing.results import Flags
+from modecover.auditing.results import Flags, number
 from modecover.data.columns import NUMBER, WORDS, Column
 from modecover.errors import printable
 from modecover.metrics.arrays import Floats
@@ -32,6 +32,9 @@ BEYOND = 0.5
 
 DEAR = 3.0
 """A sample in a missed region weighs as much as so many real rows."""
+
+CELLS = 8
+"""Of a row that is told, at most."""
 
 DIGITS = 2
 """Of a standard deviation, to which limits are rounded."""
@@ -123,6 +126,23 @@ def named(real: Samples, fake: Samples, flags: Flags, *, missed: bool = False) -
     )
 
 
+def cells_in_words(real: Samples, index: list[int]) -> dict[int, str]:
+    """The cells of these rows of a table, by their place in the source; none where it is no table."""
+    if real.dataset is None or real.dataset.encoding is None or not index:
+        return {}
+    rows, start = real.dataset.exact(torch.tensor(index)).cpu().double().numpy(), 0
+    told: list[list[str]] = [[] for _ in index]
+    for column in real.dataset.encoding.columns[:CELLS]:
+        stop = start + len(column.coordinates)
+        cells, name = column.decode(rows[:, start:stop]), printable(column.name)[:100]
+        for texts, value, empty in zip(told, cells.values, cells.empty, strict=True):
+            text = number(float(value)) if cells.kind == NUMBER else printable(value)[:100]
+            texts.append(f"{name} {'missing' if empty else text}")
+        start = stop
+    more = ", ..." if len(real.dataset.encoding.columns) > CELLS else ""
+    return {place: ", ".join(texts) + more for place, texts in zip(index, told, strict=True)}
+
+
 def _coordinates(samples: Samples) -> Floats:
     """The rows in the table's own units, (n, d)."""
     if samples.dataset is not None and samples.dataset.size is not None:
@@ -142,11 +162,11 @@ def _conditions(columns: tuple[Column, ...], rows: Floats, flags: Flags) -> Iter
         if gap is not None:
             yield Condition(f"{name} is missing", gap)
         if column.kind == WORDS:
-            for number, word in enumerate(column.words):
-                yield Condition(f"{name} = {printable(word)[:100]}", place + number)
+            for more, word in enumerate(column.words):
+                yield Condition(f"{name} = {printable(word)[:100]}", place + more)
         elif column.kind != NUMBER:
-            yield Condition(f"{name} = true", place, gap=gap)
-            yield Condition(f"{name} = false", place, sign=-1, gap=gap)
+            yield Condition(f"{name} = True", place, gap=gap)
+            yield Condition(f"{name} = False", place, sign=-1, gap=gap)
         else:
             there = flags if gap is None else flags & (rows[:, gap] <= 0.5)
             if there.any():
