@@ -85,7 +85,8 @@ def _beyond(
     spread = sum((rows - mean).T @ (rows - mean) / len(rows) for rows, mean in zip(search, means, strict=True)) / 2
     ridge, direction = RIDGE * np.trace(spread) / len(spread), means[0] - means[1]
     if ridge > 0:  # else all rows of either side are one point
-        direction = np.linalg.solve(spread + ridge * np.eye(len(spread), dtype=spread.dtype), direction)
+        spread[np.diag_indices_from(spread)] += ridge
+        direction = np.linalg.solve(spread, direction)
     along: list[list[Floats]] = [
         [np.asarray(rows @ direction, np.float64) for rows in pair] for pair in (search, confirm)
     ]
