@@ -79,5 +79,5 @@ def missing_mass(evidence: Evidence) -> Verdict:
 def _told(region: Named | None) -> str:
     if region is None:
         return ""
-    few = "no samples" if region.fakes == 0 else f"hardly any samples ({region.of_fake:.1%})"
+    few = "no samples" if region.fakes == 0 else f"hardly any samples, {region.fakes:,},"
     return f": {few} with {region.words}, as {region.of_real:.1%} of the real ones have"
