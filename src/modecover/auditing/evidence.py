@@ -15,7 +15,7 @@ import numpy as np
 from modecover.auditing.inputs import Samples
 from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
-from modecover.features.kept import Features, Kept
+from modecover.features.kept import Features, Floats32, Kept
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.classes import FEWEST_OF_A_CLASS, Opinions
@@ -34,6 +34,9 @@ K = 5
 
 FEWEST_TELLING = 150
 """Fake rows, if there are so many, that are enough for ten cells, however often they repeat each other."""
+
+USUAL = 2.0
+"""Times as often as the real rows, fake ones may repeat each other where those do."""
 
 FARTHEST = 100.0
 """Times the spacing of the rows around: what is farther is no odder. Among equal rows all distances are so far."""
@@ -93,11 +96,14 @@ class View:
 class Generated:
     """Fake rows, and how far they repeat each other."""
 
-    def __init__(self, samples: Samples):
+    def __init__(self, samples: Samples, real: Samples):
         self.samples = samples
         rows = samples.kept
-        self.repeated = groups_of_equals(rows[:].reshape(len(rows), -1))
-        """A number for each fake row, (m,), the same for equal ones."""
+        points = rows.ndim == 2
+        self.repeated = (
+            repetitions(real.kept[:], rows[:]) if points else groups_of_equals(rows[:].reshape(len(rows), -1))
+        )
+        """A number for each fake row, (m,), the same for equal ones, but where real points repeat each other, too."""
         self.different = independent_share(self.repeated)
         """The effective number of different fake rows over their number."""
         self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(rows)))
@@ -279,6 +285,18 @@ def closeness(distance: Floats, own: Floats) -> Floats:
     """`distance / own`, at most `FARTHEST`; 0 where both are 0, as among equal rows."""
     ratio = np.divide(distance, own, out=np.where(distance > 0, np.inf, 0.0), where=own > 0)
     return np.minimum(ratio, FARTHEST)
+
+
+def repetitions(real: Floats32, fake: Floats32) -> Integers:
+    """Groups of equal fake points: a number for each row (m, d), the same for equal ones. Where real rows (n, d) repeat
+    each other, as those of a table of words do, so may these: up to `USUAL` times as often they are groups of one."""
+    both = groups_of_equals(np.concatenate([real, fake]))
+    of_fake, times = both[len(real) :], np.bincount(both[: len(real)], minlength=int(both.max()) + 1)
+    parts = np.where(times > 1, np.ceil(USUAL * times * len(fake) / len(real)), 1).astype(np.int64)
+    order = np.argsort(of_fake, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(of_fake[order], of_fake[order])
+    return groups_of_equals(np.stack([of_fake, rank % parts[of_fake]], axis=1))
 
 
 def independent_share(groups: Integers) -> float:

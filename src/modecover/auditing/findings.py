@@ -10,6 +10,7 @@ import numpy as np
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
+from modecover.auditing.naming import cells_in_words
 from modecover.auditing.verdicts.low_quality import distances
 from modecover.features import Classifier
 from modecover.metrics.clumps import clumps
@@ -30,8 +31,8 @@ codes are there only where the audit knows them."""
 SHOWN = 200
 """Examples that are named: of missed real samples, of each starved bin, and of copies."""
 
-PICTURES, POINTS = 24, 2000
-"""Images on a contact sheet, and points in a scatter."""
+PICTURES, POINTS, LISTED = 24, 2000, 12
+"""Images on a contact sheet, points in a scatter, and rows of numbers or of a table."""
 
 BINS_SHOWN, BIN_EXAMPLES = 6, 10
 """Starved bins, and modes that the data do not have, on the page, and examples of each."""
@@ -232,4 +233,9 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
     of_fake.update(row for mode in found.invented[:BINS_SHOWN] for row in mode.examples[:BIN_EXAMPLES])
     parts = (real, wanted), (fake, of_fake), (train, {pair.train for pair in pairs})
     # By their row in the source, in its order.
-    return results.Gallery(*({i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts))
+    real_shown, fake_shown, train_shown = (
+        {i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts
+    )
+    return results.Gallery(
+        real_shown, fake_shown, train_shown, cells_in_words(real, [example.index for example in found.missed[:LISTED]])
+    )

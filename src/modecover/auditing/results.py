@@ -171,6 +171,8 @@ class Gallery:
     real: Mapping[int, npt.NDArray[np.float32]]
     fake: Mapping[int, npt.NDArray[np.float32]]
     train: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
+    words: Mapping[int, str] = field(default_factory=dict)
+    """Real rows of a table, cell by cell."""
 
 
 @dataclass(frozen=True, repr=False)

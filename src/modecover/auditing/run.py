@@ -58,7 +58,7 @@ class Audit(Record, Findings):
         return page(self)
 
 
-@held(samples=(FEWEST, MOST), seed=0, of_seed=0)
+@held(samples=(FEWEST, MOST), seed=0, of_seed=0, scaling=["auto", "columns", "none"])
 def audit(
     real: Any,
     fake: Any,
@@ -68,6 +68,7 @@ def audit(
     labels: npt.ArrayLike | None = None,
     features: str | Extractor | Callable[[Any], Any] = "auto",
     encoder: Callable[[Any], Any] | None = None,
+    scaling: str = "auto",
     samples: int = SAMPLES,
     seed: int = 0,
     memory: str | int = 10**9,
@@ -87,9 +88,13 @@ def audit(
             it each real sample held against the others.
         labels: classes of the real samples, whole numbers (n,); None: those of the data set, where it has any.
         features: what missing modes and imbalance are looked for in: "pixels", "random-convolutions", "classifier" (of
-            the labels), "inception:FILE" (weights for torch-fidelity's network), an `Extractor`, or a function of
-            samples (n, ...). "auto": the classifier for images with labels, else pixels.
+            the labels), "imagenet", "inception:FILE" (weights for torch-fidelity's network), "FILE.pt" (a network that
+            TorchScript saved), an `Extractor`, or a function of samples (n, ...). "auto": "imagenet" for colour images
+            of 32 pixels and more, where it is installed, else the classifier for images with labels, else pixels.
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
+        scaling: "columns": points are compared standardised by the real ones, and the columns of a table weigh alike, a
+            column of words as much as a number; "none": as they are; "auto": standardised where the real samples are a
+            table that holds more than numbers of similar spread. Features and encoders see them so, too.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
         memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
@@ -110,6 +115,7 @@ def audit(
         labels=labels,
         features=features,
         encoder=encoder,
+        scaling=scaling,
         samples=samples,
         seed=seed,
         memory=memory,
@@ -122,7 +128,7 @@ def audit(
     return judged(evidence, samples)
 
 
-@held(samples=(FEWEST, MOST), seed=0, of_seed=0)
+@held(samples=(FEWEST, MOST), seed=0, of_seed=0, scaling=["auto", "columns", "none"])
 def gather(
     real: Any,
     fakes: tuple[Any, ...],
@@ -132,6 +138,7 @@ def gather(
     labels: npt.ArrayLike | None,
     features: str | Extractor | Callable[[Any], Any],
     encoder: Callable[[Any], Any] | None,
+    scaling: str,
     samples: int,
     seed: int,
     memory: str | int,
@@ -157,13 +164,16 @@ def gather(
             continue
         given, chosen = (fake_options, of_seed) if role in made else (real_options, None)
         options = {**meaning, **(given or {})}
-        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
+        seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
+        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options, scaling=seen)
         require_alike(parts.get("real", part), part, role)
         if len(part) < FEWEST:
             few = f"There are {len(part)} {ROLES[role]} samples"
             raise UserError(f"{few}; an audit needs at least {FEWEST}: give more.")
         if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
             meaning = {"value_range": read_as}
+        if role == "real" and part.dataset is not None and part.dataset.encoding is not None:
+            meaning = {"encoding": part.dataset.encoding}
         parts[role] = part
 
     # Classes may be given for the real rows that were taken, or for all of their source.
@@ -182,7 +192,7 @@ def gather(
         return fit_features(features, own, of_own, seed=seed, device=device, memory=room, progress=told)
 
     codes = None if encoder is None else by_function(encoder)
-    generated = [Generated(parts.pop(role)) for role in made]
+    generated = [Generated(parts.pop(role), parts["real"]) for role in made]
     fewest = min(each.telling * len(each.samples) for each in generated)
     kept = rows.kept
     fitted = fit_halves(kept, fit, labels=classes, fakes=fewest, seed=seed, memory=room, tell=tell)
@@ -209,6 +219,7 @@ def judged(evidence: Evidence, samples: int) -> Audit:
             "neighbour": evidence.surface.near.k,
             "cells": len(evidence.halves[0].regions.cells),
             "clusters": len(evidence.comparison.z),
+            "scaling": "none" if evidence.real.scaling is None else "columns",
             "samples": samples,
             "seed": evidence.seed,
         },

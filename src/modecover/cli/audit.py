@@ -27,11 +27,17 @@ MEASURING: Flags = {
     "samples": (whole_number, "N", "of each side at most [10000]"),
     "seed": (whole_number, "N", "of every random choice [0]"),
     "memory": (memory, "SIZE", "what distances may take at a time, as in 500MB [1GB]"),
+    "scaling": (
+        str,
+        "NAME",
+        "columns: points are compared standardised, and columns of a table weigh alike; none: as they are [columns for "
+        "a table that holds more than numbers of similar spread, else none]",
+    ),
     "features": (
         str,
         "NAME",
-        "what missing modes are looked for in: pixels, random-convolutions, classifier (of the labels), inception:FILE "
-        "[classifier for images with labels, else pixels]",
+        "what missing modes are looked for in: pixels, random-convolutions, classifier (of the labels), imagenet, "
+        "inception:FILE, FILE.pt (TorchScript) [imagenet for photographs, classifier for images with labels, else pixels]",
     ),
 }
 """The settings of `modecover.audit` beside the samples."""

@@ -22,6 +22,7 @@ from modecover.runs.evaluation import Evaluator, Interlude
 from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.model import GenerativeModel
 from modecover.runs.records import RunFolder, Spent, circumstances
+from modecover.runs.rows import column_facts
 
 if TYPE_CHECKING:
     from modecover.runs.run import Run
@@ -151,12 +152,13 @@ class Loop:
         names = [name for name, role in method.roles().items() if not is_discriminator(role)]
         told = {name: getattr(dataset, name) for name in ("name", "value_range", "fingerprint", "opened")}
         scaling = None if self.scaling is None else self.scaling.facts()
+        columns = None if dataset.encoding is None else column_facts(dataset.encoding.columns)
         training = {"step": engine.step_number, "averaged": engine.averaged, "settings": self.run.settings.as_dict()}
         return [
             GenerativeModel(
                 {name: engine.network(name, index, average=engine.averaged) for name in names},
                 prior=engine.prior,
-                data={**told, "shape": list(dataset.shape), "scaling": scaling},
+                data={**told, "shape": list(dataset.shape), "scaling": scaling, "columns": columns},
                 method={"name": self.method, "settings": method.settings()},
                 training={"seed": seed, **training, "modecover": __version__},
             )

@@ -214,7 +214,7 @@ def _scaling(dataset: Dataset, standardize: str, listener: Listener) -> Scaling 
         rows = dataset.sample(10_000, torch.Generator(dataset.device).manual_seed(0))
     else:
         rows = dataset.exact(torch.arange(dataset.size))
-    scaling = Scaling.of(rows)
+    scaling = Scaling.of(rows) if dataset.encoding is None else dataset.encoding.scaling
     if standardize == "on" or (standardize == "auto" and dataset.own_units):
         return scaling
     if told := scaling.uneven():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modecover.auditing.evidence import Evidence
+from modecover.auditing.naming import named
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
 from modecover.auditing.verdicts.low_quality import odd_rows
 from modecover.metrics.arrays import Floats, Integers
@@ -44,7 +45,7 @@ def imbalance(evidence: Evidence) -> Verdict:
     if fires:
         sentence = (
             f"Modes that the generator has are weighted wrongly: {effect.value:.1%} of its samples are in excess "
-            "somewhere and lacking elsewhere."
+            f"somewhere and lacking elsewhere{_told(evidence, *tables[0])}."
         )
     return Verdict("imbalance", fires, effect, unit, null, sentence, {"clusters": float(len(tables[0][0]))})
 
@@ -82,6 +83,16 @@ def _counts(clusters: Integers, count: int) -> Integers:
 def _telling(counts: Integers, evidence: Evidence) -> int:
     """Rows that repeat each other say less: as many fake ones are drawn as are different."""
     return max(2, round(float(counts.sum()) * evidence.different))
+
+
+def _told(evidence: Evidence, real: Integers, fake: Integers) -> str:
+    """The clusters of the first half that are most crowded and most lacking, where words are found for them."""
+    more, found = _law(fake) - _law(real), []
+    for said, cluster, sign in (("most in excess", more.argmax(), 1), ("most lacking", more.argmin(), -1)):
+        region = named(evidence.real, evidence.fake, evidence.halves[0].clusters[0] == cluster)
+        if region is not None and sign * (region.of_fake - region.of_real) > LARGEST_SOUND / 2:
+            found.append(f"{said}: {region.words} ({region.of_fake:.1%}, {region.of_real:.1%} of the real ones)")
+    return "; " + ", ".join(found) if found else ""
 
 
 def _displaced(real: Integers, fake: Integers, random: np.random.Generator) -> float:

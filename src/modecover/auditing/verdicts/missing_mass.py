@@ -6,7 +6,8 @@ Which rows are missed is asked by others too: imbalance and shrink leave them ou
 from __future__ import annotations
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import UNKNOWN, Estimate, Verdict
+from modecover.auditing.naming import Named, named
+from modecover.auditing.results import UNKNOWN, Estimate, Verdict, share
 from modecover.auditing.sharpness import bin_means
 from modecover.auditing.verdicts.shrink import contracted
 from modecover.features.choice import are_natural
@@ -47,7 +48,13 @@ def missing_mass(evidence: Evidence) -> Verdict:
     fires = effect.low > LARGEST_SOUND
     sentence = f"No region of the data is missed; one that holds less than {effect.high:.1%} would not be seen."
     if fires:
-        sentence = f"The generator does not go where {effect.value:.1%} of the real data lie."
+        region = named(evidence.real, evidence.fake, missed.flags, missed=True)
+        if region is not None:
+            # Cells are coarse, and hold samples from beyond the region's limits: what it holds is missed whole.
+            whole = share(missed.flags | region.inside)
+            effect = whole if whole.value > effect.value else effect
+            facts |= {f"real samples with {region.words}": region.of_real, "samples with this": region.of_fake}
+        sentence = f"The generator does not go where {effect.value:.1%} of the real data lie{_told(region)}."
     return Verdict("missing mass", fires, effect, unit, noise, sentence, facts)
 
 
@@ -65,3 +72,10 @@ def where_missed(evidence: Evidence) -> MissedMass:
         seed = derive_seed(evidence.seed, "contracted")
         return count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
     return evidence.missed
+
+
+def _told(region: Named | None) -> str:
+    if region is None:
+        return ""
+    few = "no samples" if region.fakes == 0 else f"hardly any samples, {region.fakes:,},"
+    return f": {few} with {region.words}, as {region.of_real:.1%} of the real ones have"
