@@ -18,7 +18,7 @@ from modecover.features import Extractor, pixels
 from modecover.features.kept import Features, Floats32, Kept
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
-from modecover.metrics.classes import FEWEST_OF_A_CLASS, Opinions
+from modecover.metrics.classes import opinions
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
 from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
 from modecover.random import derive_seed
@@ -245,17 +245,13 @@ class Evidence:
             for half, rows in zip(self.halves, judged or [half.sharpened for half in self.halves], strict=True)
         ]
 
-    def opinions(self, half: Half, judged: Features) -> tuple[Floats, Floats] | None:
+    def opinions(self, half: Half, judged: Features) -> tuple[Floats, ...] | None:
         """Of which class judged rows, (k, f), and the fake ones are, by the reference's, (k, classes) and (m, classes);
         None where classes are not known, or have too few rows."""
         if self.classes is None:
             return None
-        own = self.classes[half.reference]
-        sizes = np.bincount(own, minlength=int(self.classes.max()) + 1)
-        if len(sizes) < 2 or sizes.min() < 1 or len(own) < FEWEST_OF_A_CLASS * len(sizes):
-            return None
-        opinions = Opinions(half.real[half.reference], own)
-        return opinions(judged), opinions(half.fake)
+        own, count = self.classes[half.reference], int(self.classes.max()) + 1
+        return opinions(half.real[half.reference], own, count, judged, half.fake)
 
     def _find_copies(self, parts: Mapping[str, Samples], memory: int) -> None:
         """Hold the fake rows, and real rows that were not learnt from, against what the generator learnt from.

@@ -37,7 +37,7 @@ MEASURING: Flags = {
         str,
         "NAME",
         "what missing modes are looked for in: pixels, random-convolutions, classifier (of the labels), imagenet, "
-        "inception:FILE, FILE.pt (TorchScript) [imagenet for photographs, classifier for images with labels, else pixels]",
+        "inception:FILE, FILE.pt (TorchScript) [imagenet for colour images, classifier with labels, else pixels]",
     ),
 }
 """The settings of `modecover.audit` beside the samples."""

@@ -23,31 +23,36 @@ FEWEST_OF_A_CLASS = 20
 Rows = npt.NDArray[np.floating]
 
 
-class Opinions:
-    """What class a row is of: Gaussians of one covariance around the classes' means (Fisher's discriminant).
+def opinions(reference: Rows, classes: Integers, count: int, *others: Rows) -> tuple[Floats, ...] | None:
+    """Of which class other rows are, by Gaussians of one covariance around the reference's classes (Fisher's
+    discriminant): the probability of each, (., count).
 
     Args:
-        rows: (n, d), that nothing else is judged by.
-        classes: of the rows, from 0, each of which occurs, (n,).
+        reference: (n, d).
+        classes: of its rows, from 0, (n,).
+        count: classes.
+
+    Returns:
+        None where a class has no row, or classes have too few on average to be learnt.
     """
+    sizes = np.bincount(classes, minlength=count)
+    if count < 2 or sizes.min() < 1 or len(reference) < FEWEST_OF_A_CLASS * count:
+        return None
+    # Whatever their unit, squares of these numbers have an end and do not vanish.
+    scale = float(np.abs(reference).max()) or 1.0
+    rows = np.asarray(reference, np.float64) / scale
+    means = np.stack([rows[classes == number].mean(axis=0) for number in range(count)])
+    inside = rows - means[classes]
+    spread = inside.T @ inside / len(rows)
+    spread[np.diag_indices_from(spread)] += max(RIDGE * np.trace(spread) / len(spread), np.finfo(float).tiny)
+    slopes = np.linalg.solve(spread, means.T)
+    offsets = np.log(sizes / len(rows)) - 0.5 * np.einsum("cd,dc->c", means, slopes)
 
-    def __init__(self, rows: Rows, classes: Integers):
-        counts = np.bincount(classes)
-        # Whatever their unit, squares of these numbers have an end and do not vanish.
-        self.size = float(np.abs(rows).max()) or 1.0
-        rows = np.asarray(rows, np.float64) / self.size
-        self.means = np.stack([rows[classes == number].mean(axis=0) for number in range(len(counts))])
-        inside = rows - self.means[classes]
-        spread = inside.T @ inside / len(rows)
-        spread[np.diag_indices_from(spread)] += max(RIDGE * np.trace(spread) / len(spread), np.finfo(float).tiny)
-        self.slopes = np.linalg.solve(spread, self.means.T)
-        self.offsets = np.log(counts / len(rows)) - 0.5 * np.einsum("cd,dc->c", self.means, self.slopes)
-
-    def __call__(self, rows: Rows) -> Floats:
-        """The probability of each class, (n, classes)."""
-        scores = (rows / self.size) @ self.slopes + self.offsets
+    def softmax(scores: Floats) -> Floats:
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True), np.float64)
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    return tuple(softmax(np.asarray(each, np.float64) / scale @ slopes + offsets) for each in others)
 
 
 def class_weights(real: Floats, classes: Integers, fake: Floats) -> Floats:

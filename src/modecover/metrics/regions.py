@@ -31,7 +31,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels, as_pair, as_rows, groups_of_equals
 from modecover.metrics.bins import Bins, fit_bins
-from modecover.metrics.classes import class_weights
+from modecover.metrics.classes import class_weights, opinions
 from modecover.metrics.planes import Features, cut_off, lacking_there
 from modecover.random import derive_seed
 
@@ -135,7 +135,7 @@ class Counted:
     features: tuple[Features, Features, Integers] | None = None
     """Of the judged rows, (k, d), distorted likewise, and of the fake ones, (m, d), which planes are laid through; and
     a number for each fake row, (m,), the same for equal ones, from 0. None: without planes."""
-    opinions: tuple[Floats, Floats] | None = None
+    opinions: tuple[Floats, ...] | None = None
     """Of which class each of these is, (k, classes) and (m, classes), where `groups` are classes, from 0; or None."""
     different: float = 1.0
     """The effective number of different fake rows over their number: repeated rows say less."""
@@ -299,12 +299,16 @@ def missed_mass(real: ArrayLike, fake: ArrayLike, *, labels: npt.ArrayLike | Non
     classes = None if labels is None else as_labels(labels, np.iinfo(np.int64).max)
     if classes is not None and len(classes) != len(x):
         raise UserError(f"there are {len(classes)} labels for {len(x)} real rows; give one for each")
+    numbers = None if classes is None else np.unique(classes, return_inverse=True)[1].reshape(-1)
     a, b = x.cpu().numpy(), y.cpu().numpy()
     divisions, repeated = [], groups_of_equals(b)
     for number, (reference, judged) in enumerate(halves(len(x), seed=seed)):
         regions = fit_regions(x[reference], fakes=len(y), seed=derive_seed(seed, "regions", number))
         cells = regions.cells.of(x[judged])
-        groups = regions.clusters[cells] if classes is None else classes[judged]
-        counted = Counted(judged, cells, regions.cells.of(y), groups, regions.clusters, (a[judged], b, repeated))
+        groups = regions.clusters[cells] if numbers is None else numbers[judged]
+        found = None
+        if numbers is not None:
+            found = opinions(a[reference], numbers[reference], int(numbers.max()) + 1, a[judged], b)
+        counted = Counted(judged, cells, regions.cells.of(y), groups, regions.clusters, (a[judged], b, repeated), found)
         divisions.append(counted)
     return count_missed(divisions, len(x), seed=derive_seed(seed, "planted gaps"))
