@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import UNKNOWN, Estimate, Verdict
-from modecover.auditing.sharpness import bin_means
 from modecover.auditing.verdicts.shrink import contracted
+from modecover.features.sharpness import bin_means
 from modecover.metrics.regions import count_missed
 from modecover.random import derive_seed
 
