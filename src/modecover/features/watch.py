@@ -9,6 +9,7 @@ narrow modes pass for missing ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,14 +36,11 @@ LEAST_FOUND = 0.1
 
 
 class Reading(NamedTuple):
-    """A number with its 95 % interval; NaN where it cannot be told."""
+    """A number with its 95 % interval; the number is NaN where the interval alone can be told."""
 
     value: float
     low: float
     high: float
-
-
-NOTHING = Reading(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +114,10 @@ class Watch:
             centres, means = centres_of(coarse(own), own_clusters), bin_means(own, own_clusters, regions.count)
             self._halves.append(_Half(judged, rows, chosen, of_judged, regions, cells, groups, centres, means))
 
+    def look(self, fake: Kept, keys: Iterable[str], *, seed: int = 0) -> dict[str, Reading]:
+        """The numbers of these keys, of `READINGS`, for fake rows (m, ...)."""
+        return {key: READINGS[key](self, fake, seed=seed) for key in keys}
+
     def missing(self, fake: Kept, *, seed: int = 0) -> Reading:
         """The share of the real mass where the generator does not go, beyond what its contraction empties.
 
@@ -124,7 +126,8 @@ class Watch:
             seed: of the planted gaps' counts.
 
         Returns:
-            1 where a sample is not finite, and NaN where these features would not show what is missed.
+            1 where a sample is not finite. Where these features do not show most of what is missed, only that it is no
+            less than what they show: NaN, and an interval up to 1.
         """
         if not all(np.isfinite(fake[start : start + 512]).all() for start in range(0, len(fake), 512)):
             return Reading(1.0, 1.0, 1.0)
@@ -160,4 +163,9 @@ class Watch:
             planes = features, of_fake, repeated
             divisions.append(Counted(half.judged, cells, fake_cells, half.groups, half.regions.clusters, planes))
         missed: MissedMass = count_missed(divisions, self.count, seed=derive_seed(seed, "gaps"))
-        return NOTHING if missed.found < LEAST_FOUND else Reading(missed.value, missed.low, missed.high)
+        hidden = missed.found < LEAST_FOUND
+        return Reading(math.nan if hidden else missed.value, missed.low, 1.0 if hidden else missed.high)
+
+
+READINGS = {"missing-mass": Watch.missing}
+"""What a watch can tell, by the key that the audit has for it."""

@@ -23,7 +23,7 @@ _DASHES = ("-", "--", ":", "-.")
 _SEEN = 1000
 """Points of a curve: of more every n-th is drawn, and always the last."""
 
-_NO_CURVES = ("step", "time", "seconds", "steps_per_second", "elapsed")
+_NO_CURVES = ("step", "time", "seconds", "steps_per_second", "elapsed", "low", "high")
 
 
 def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Sequence[int] | None = None) -> Image:
