@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random
+    from modecover.auditing.alarm import Alarm
     from modecover.auditing.run import Audit, audit
     from modecover.cli.terminal import Display
     from modecover.data import open_data
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Alarm": "modecover.auditing.alarm",
     "Audit": "modecover.auditing.run",
     "Display": "modecover.cli.terminal",
     "GenerativeModel": "modecover.runs.model",
@@ -36,6 +38,7 @@ _HOMES = {
 _ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random")
 
 __all__ = [
+    "Alarm",
     "Audit",
     "Display",
     "GenerativeModel",

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,7 +65,7 @@ def read_bounds(alarm: Mapping[str, float] | None) -> dict[str, float]:
         raise UserError(f"alarm is {shown(alarm)}: give thresholds by name, such as {{'missing': 0.2}}.")
     bounds: dict[str, float] = {}
     for name, given in (alarm or {}).items():
-        key = spelled(checked("the name of an alarm's threshold", name, str))
+        key = spelled(checked("a name in alarm", name, str))
         if key in OTHERS:
             raise UserError(
                 f"The alarm {name}={given}: a run is watched for {joined(sorted(READINGS))} alone; audit what it made "
@@ -72,7 +73,7 @@ def read_bounds(alarm: Mapping[str, float] | None) -> dict[str, float]:
             )
         if key not in READINGS:
             raise UserError(f"The alarm {name}={given}: there is no number {name!r}{nearest(key, READINGS)}; {_GIVE}.")
-        bound = checked(f"the alarm's threshold {name}", given, float)
+        bound = checked(f"alarm {name}", given, float)
         if not 0 <= bound < 1:
             raise UserError(f"The alarm {name}={given:g}: a threshold is a share from 0 to below 1; {_GIVE}.")
         if key in bounds:
@@ -157,7 +158,7 @@ class Rule:
 
         parts = []
         for name in tripped or beyond or list(numbers):
-            never = "" if name in self.armed or name not in beyond else f", not kept at any of {self.looks:,} looks"
+            never = "" if name in self.armed or name not in beyond else ", not kept so far"
             whose = f"the generator{''.join(name.partition(' of seed ')[1:])}"
             parts.append(f"{whose} {_phrase(name, numbers[name])} (alarm at {_percent(bounds[name])}%{never})")
         sentence = f"At {at} {' and '.join(parts)}"
@@ -242,9 +243,7 @@ class RunAlarm:
             self.step, self.good_step, self.tripped = state["step"], state["good_step"], state["tripped"]
 
     def prepare(self, dataset: Dataset, engine: Engine, listener: Listener) -> None:
-        """Fit the real samples, once."""
-        if self._watch is not None:
-            return
+        """Fit the real samples, once for all looks."""
         each = 4 * len(engine.seeds) * math.prod(dataset.shape)
         self._samples = max(FEWEST, min(SAMPLES, MOST_BYTES // each))
         wanted, generator = REAL_FOR_A_FAKE * self._samples, torch.Generator().manual_seed(derive_seed(0, "alarm"))
@@ -259,7 +258,10 @@ class RunAlarm:
         progress = partial(listener.preparing, "alarm")
         classes = None if labels is None else labels.cpu().numpy()
         with torch.random.fork_rng(devices=[]):
-            self._watch = Watch(real, classes, fakes=self._samples, device=engine.device, progress=progress)
+            watch = Watch(real, classes, fakes=self._samples, device=engine.device, progress=progress)
+            # What a first look takes more than others, as for imports, is not to count as the alarm's time.
+            watch.look(real.part(np.arange(len(real) // REAL_FOR_A_FAKE)), self.rule.bounds)
+        self._watch = watch
 
     def look(self, engine: Engine, scaling: Scaling | None, *, last: bool = False) -> Look:
         """Look at fresh samples of every seed, of the averaged weights where an average is kept."""

@@ -78,7 +78,8 @@ class Loop:
         ended = None if self.folder is None else self.folder.ended(logged_step, judged=self.evaluator is not None)
         was_ended = any_wishes(ended is not None and (logged_step >= steps or alarm.tripped))
         run.control = None if ended is None else ended.get("control")
-        if alarm.wanted and not alarm.tripped and alarm.step < steps and engine.processes.first:
+        looked = alarm.tripped or (logged_step >= steps and alarm.step >= logged_step)
+        if alarm.wanted and not looked and engine.processes.first:
             alarm.prepare(self.dataset, engine, listener)
         begin = last_log = last_save = time.monotonic()
 
@@ -137,7 +138,7 @@ class Loop:
                     run.interrupted = stop.is_set()
                     break
 
-            if run.step >= steps and alarm.wanted and alarm.step < steps:
+            if run.step >= steps and alarm.wanted and alarm.step < run.step:
                 self._look(last=True)
             if alarm.tripped and not was_ended:
                 self._go_back()
