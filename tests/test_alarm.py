@@ -7,6 +7,8 @@ import math
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -459,6 +461,29 @@ def test_a_kill_between_the_alarm_and_the_end_loses_nothing(tmp_path: Path, monk
     run = turn(COLLAPSES, tmp_path / "cut")
     assert (run.alarm, run.step) == (whole.alarm, 60)
     assert modecover.load(tmp_path / "cut", networks={"G": Dial(COLLAPSES)}).training_facts["step"] == 60
+
+
+TOGETHER = """
+import os, pathlib, sys
+from test_alarm import COLLAPSES, setting, turn
+for out in ("run", "run"):
+    run = turn(COLLAPSES, pathlib.Path(out))
+    pathlib.Path(f"said-{os.environ['RANK']}").write_text(f"{run.step} {run.finished} {setting(run.models[0])}")
+"""
+
+
+def test_all_processes_go_back_together_and_say_the_same_again(tmp_path: Path) -> None:
+    (tmp_path / "together.py").write_text(TOGETHER)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "together.py"]
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run(launch, capture_output=True, text=True, env=environment, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, two = ((tmp_path / f"said-{rank}").read_text() for rank in (0, 1))
+    assert one == two
+    assert one.startswith("60 False 0.59") or one.startswith("60 False 0.6")
+    looks = [row["step"] for row in read_log(tmp_path / "run") if "alarm" in row]
+    assert looks == list(range(10, 90, 10))
 
 
 def test_looks_keep_to_their_share_of_the_time_and_that_is_said(
