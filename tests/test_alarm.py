@@ -211,7 +211,10 @@ def test_each_seed_counts_for_itself() -> None:
     looks = judge({"missing-mass": 0.2}, seeds(0.1, 0.1), seeds(0.5, 0.1), seeds(0.1, 0.5), seeds(0.5, 0.1))
     assert not any(look.tripped for look in looks)
     both = judge({"missing-mass": 0.2}, seeds(0.1, 0.1), seeds(0.5, 0.6), seeds(0.5, 0.6))[-1].sentence
-    assert "the generator of seed 3 misses 50%" in both and "and the generator of seed 4 misses 60%" in both
+    assert both.startswith("At step 3 the generators of seeds 3, 4 miss 50% to 60% of the data (alarm at 20%); the run")
+    mixed = judge({"missing-mass": 0.2}, seeds(0.1, 0.9), seeds(0.5, 0.9))[-1].sentence
+    assert "the generator of seed 3 misses 50% [48, 52] of the data (alarm at 20%) and the generator of seed 4" in mixed
+    assert "misses 90% [88, 92] of the data (alarm at 20%, not kept so far); if the next look" in mixed
 
 
 # ---------------------------------------------------------------- thresholds
@@ -584,6 +587,24 @@ def test_an_alarm_in_a_plain_loop_stops_it(tmp_path: Path) -> None:
     assert (good, step) == (20, 40)
     assert found.numbers["missing-mass"].low > 0.9
     assert found.sentence.endswith("(alarm at 20%); the model of step 20, which missed 0%, is the last that kept it.")
+
+
+def test_the_loop_of_the_docs_stops_and_keeps_the_good_generator(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "audit.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page.split("## An alarm during training")[1], re.DOTALL)
+    generator = Dial(((0, 8), (3000, 2)))
+
+    def train_step() -> None:
+        generator.setting.data += 1
+
+    def sample(count: int, seed: int) -> Tensor:
+        return generator(torch.randn(count, 3, generator=torch.Generator().manual_seed(seed)))
+
+    names: dict[str, Any] = {"real": ring_rows(8, 4000, 0), "steps": 9000, "generator": generator}
+    exec(block, {**names, "train_step": train_step, "sample": sample}, names)
+    assert names["step"] == 4000
+    assert names["good"].setting.item() == 2001
+    assert capsys.readouterr().out.startswith("At step 4,000 the generator misses 7")
 
 
 def test_an_alarm_goes_on_from_its_state() -> None:

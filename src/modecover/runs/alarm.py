@@ -23,7 +23,7 @@ from modecover.engine.engine import Engine
 from modecover.errors import UserError
 from modecover.features.kept import Kept, kept_rows
 from modecover.features.watch import READINGS, REAL_FOR_A_FAKE, Reading, Watch
-from modecover.kinds import checked, joined, nearest, shown
+from modecover.kinds import checked, counted, joined, nearest, shown
 from modecover.random import derive_seed
 from modecover.runs.evaluation import SHARE, Interlude, samples_of
 from modecover.runs.listener import Listener
@@ -156,15 +156,18 @@ class Rule:
         tripped = [name for name in beyond if name in self.armed and self.in_a_row[name] >= IN_A_ROW]
         is_good = bool(self.armed) and set(self.armed) <= set(kept)
 
-        parts = []
+        alike: dict[tuple[str, str], dict[str, Reading]] = {}  # seeds of which the same is to be said
         for name in tripped or beyond or list(numbers):
-            never = "" if name in self.armed or name not in beyond else ", not kept so far"
-            whose = f"the generator{''.join(name.partition(' of seed ')[1:])}"
-            parts.append(f"{whose} {_phrase(name, numbers[name])} (alarm at {_percent(bounds[name])}%{never})")
+            never = ", not kept so far" if name in beyond and name not in self.armed else ""
+            alike.setdefault((_key(name), never), {})[name] = numbers[name]
+        parts = [
+            f"{_told(group)} (alarm at {_percent(self.bounds[key])}%{never})" for (key, never), group in alike.items()
+        ]
         sentence = f"At {at} {' and '.join(parts)}"
         if tripped and self.good is not None:
-            before = [f"{_PAST[_key(name)]} {_percent(self.good['numbers'][name][0])}%" for name in tripped]
-            model = f"the model of {self.good['at']}, which {' and '.join(dict.fromkeys(before))}"
+            before = {name: self.good["numbers"][name][0] for name in tripped}
+            past = [f"{_VERBS[_key(name)][2]} {_percent(value)}%" for name, value in before.items()]
+            model = f"the model of {self.good['at']}, which {' and '.join(dict.fromkeys(past))}"
             sentence += f"; {ending.format(model)}"
         elif set(beyond) & set(self.armed):
             sentence += "; if the next look finds that too, the alarm goes off"
@@ -181,21 +184,30 @@ class Rule:
         return Look(**{**self.last, "numbers": {name: Reading(*given) for name, given in self.last["numbers"].items()}})
 
 
-_PRESENT = {"missing-mass": "misses {} of the data"}
-_PAST = {"missing-mass": "missed"}
+_VERBS = {"missing-mass": ("misses", "miss", "missed", "of the data")}
+"""What a generator does, several do, and one did, by the key of the number, and what it is a share of."""
 
 
 def _key(name: str) -> str:
     return name.partition(" of seed ")[0]
 
 
-def _phrase(name: str, number: Reading) -> str:
-    """ "misses 34.2% [29.1, 40.3] of the data" """
+def _told(numbers: Mapping[str, Reading]) -> str:
+    """ "the generator misses 34.2% [29.1, 40.3] of the data", or of several seeds the range of their values."""
+    (one, many, _, whole), seeds = (
+        _VERBS[_key(next(iter(numbers)))],
+        [name.partition(" of seed ")[2] for name in numbers],
+    )
+    if len(numbers) > 1:
+        values = [number.low if math.isnan(number.value) else number.value for number in numbers.values()]
+        amount = f"{_percent(min(values))}% to {_percent(max(values))}%"
+        return f"the generators of seeds {counted(seeds)} {many} {amount} {whole}"
+    (number,), seed = numbers.values(), f" of seed {seeds[0]}" if seeds[0] else ""
     if math.isnan(number.value):
         amount = f"at least {_percent(number.low)}%" if number.low > 0 else "an unknown share"
     else:
         amount = f"{_percent(number.value)}% [{_percent(number.low)}, {_percent(number.high)}]"
-    return _PRESENT[_key(name)].format(amount)
+    return f"the generator{seed} {one} {amount} {whole}"
 
 
 def _percent(share: float) -> str:
@@ -259,8 +271,11 @@ class RunAlarm:
         classes = None if labels is None else labels.cpu().numpy()
         with torch.random.fork_rng(devices=[]):
             watch = Watch(real, classes, fakes=self._samples, device=engine.device, progress=progress)
-            # What a first look takes more than others, as for imports, is not to count as the alarm's time.
-            watch.look(real.part(np.arange(len(real) // REAL_FOR_A_FAKE)), self.rule.bounds)
+            # How long a look takes, without the imports of the first one, counts as spent before there is one.
+            watch.look(real.part(np.arange(FEWEST)), self.rule.bounds)
+            with self.pace.timed():
+                watch.look(real.part(np.arange(len(real) // REAL_FOR_A_FAKE)), self.rule.bounds)
+            self.pace.seconds *= len(engine.seeds)
         self._watch = watch
 
     def look(self, engine: Engine, scaling: Scaling | None, *, last: bool = False) -> Look:
