@@ -29,7 +29,7 @@ from modecover.features.kept import Kept
 from modecover.features.watch import READINGS, Reading, Watch
 from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 from modecover.runs import evaluation
-from modecover.runs.alarm import OTHERS, SKIPPED, Look, Rule, parse_alarm, read_bounds, spelled
+from modecover.runs.alarm import BLIND, OTHERS, SKIPPED, Look, Rule, parse_alarm, read_bounds, spelled
 from modecover.runs.checkpoint import load_newest
 from modecover.runs.listener import Listener
 from modecover.runs.log import read_log
@@ -487,6 +487,16 @@ def test_all_processes_go_back_together_and_say_the_same_again(tmp_path: Path) -
     assert one.startswith("60 False 0.59") or one.startswith("60 False 0.6")
     looks = [row["step"] for row in read_log(tmp_path / "run") if "alarm" in row]
     assert looks == list(range(10, 90, 10))
+
+
+def test_an_alarm_that_cannot_see_says_so(tmp_path: Path) -> None:
+    notes, few = Notes(), np.random.default_rng(0).normal(size=(12, 3))
+    run = modecover.train("gan", few, alarm={"missing": 0.5}, steps=4, batch=4, width=8, listener=notes)
+    assert BLIND in notes.said
+    assert run.alarm is not None
+    assert run.alarm.sentence == "At step 4 the generator misses an unknown share of the data (alarm at 50%)."
+    with pytest.raises(UserError, match="There are 9 samples, and an alarm needs at least 10"):
+        modecover.train("gan", few[:9], alarm={"missing": 0.5}, steps=4, batch=4, width=8)
 
 
 def test_looks_keep_to_their_share_of_the_time_and_that_is_said(

@@ -48,6 +48,8 @@ OTHERS = ("imbalance", "shrink", "low-quality", "copying")
 
 SKIPPED = f"the alarm's looks take over {SHARE:.1%} of the time, so it looks less often than the run would be evaluated"
 
+BLIND = "the alarm cannot tell what is missed: there are too few samples, or their modes overlap in pixels"
+
 
 def spelled(name: str) -> str:
     """The key of a number in whatever spelling: "missing", "Missing mass" and "missing_mass" are "missing-mass"."""
@@ -274,8 +276,10 @@ class RunAlarm:
             # How long a look takes, without the imports of the first one, counts as spent before there is one.
             watch.look(real.part(np.arange(FEWEST)), self.rule.bounds)
             with self.pace.timed():
-                watch.look(real.part(np.arange(len(real) // REAL_FOR_A_FAKE)), self.rule.bounds)
+                found = watch.look(real.part(np.arange(len(real) // REAL_FOR_A_FAKE)), self.rule.bounds)
             self.pace.seconds *= len(engine.seeds)
+            if any(math.isnan(number.value) for number in found.values()):
+                listener.note(BLIND)
         self._watch = watch
 
     def look(self, engine: Engine, scaling: Scaling | None, *, last: bool = False) -> Look:
