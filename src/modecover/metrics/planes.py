@@ -54,6 +54,7 @@ def cut_off(
         weight: of a fake row, the effective number of different ones over their number.
         random: divides the rows into halves.
     """
+    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)  # float32 does not hold large ones' squares
     if real.shape[1] > MOST_DIMENSIONS:
         onto = random.standard_normal((real.shape[1], MOST_DIMENSIONS))
         real, fake = np.asarray(real @ onto), np.asarray(fake @ onto)
