@@ -9,10 +9,10 @@ from planted import _blurred
 import modecover
 from modecover.auditing.evidence import closeness, groups_of_equals, independent_share
 from modecover.auditing.results import Estimate, excess, share, share_of
-from modecover.auditing.sharpness import as_sharp_as, bin_means
 from modecover.auditing.verdicts.low_quality import detail
-from modecover.auditing.verdicts.shrink import coarse
 from modecover.features.kept import Kept
+from modecover.features.sharpness import as_sharp_as, bin_means
+from modecover.features.spread import coarse
 from modecover.metrics.neighbours import held_against
 
 

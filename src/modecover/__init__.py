@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random
+    from modecover.auditing.alarm import Alarm
     from modecover.auditing.run import Audit, audit
     from modecover.auditing.versus import Comparison, compare_generators
     from modecover.cli.terminal import Display
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Alarm": "modecover.auditing.alarm",
     "Audit": "modecover.auditing.run",
     "Comparison": "modecover.auditing.versus",
     "Display": "modecover.cli.terminal",
@@ -39,6 +41,7 @@ _HOMES = {
 _ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random")
 
 __all__ = [
+    "Alarm",
     "Audit",
     "Comparison",
     "Display",

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from modecover.auditing.inputs import Samples
-from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
 from modecover.features.kept import Features, Floats32, Kept
+from modecover.features.sharpness import as_sharp_as
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.classes import opinions

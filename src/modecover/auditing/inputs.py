@@ -24,13 +24,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
-from modecover.data.arrays import Images
 from modecover.data.base import Progress, silent
 from modecover.data.columns import NUMBER, Encoding
 from modecover.data.pixels import SIGNED
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError, printable
-from modecover.features.kept import Kept, block_rows, blocks, raw
+from modecover.features.kept import Kept, blocks, kept_rows, raw
 from modecover.kinds import first_line
 from modecover.random import derive_seed
 
@@ -346,18 +345,7 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress, scaling: Sc
     else:
         keys = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:count].sort().values
     labels = data.labels_of(keys)
-    if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
-        kept = Kept((data.pixels if data.size == len(keys) else data.pixels.index_select(0, keys)).numpy())
-    else:
-
-        def read() -> Iterator[npt.NDArray[np.float32]]:
-            parts = torch.split(keys, block_rows(data.shape))
-            for number, part in enumerate(parts):
-                progress("samples", number, len(parts))
-                rows = data.fetch(part) if scaling is None else scaling.apply(data.exact(part))
-                yield rows.cpu().numpy()
-
-        kept = Kept.of(read(), len(keys))
+    kept = kept_rows(data, keys, progress, scaling)
     # The `digest` of the samples as one tensor, which never is in memory.
     fingerprint = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{kept.shape}".encode())
     for _, block in blocks(kept):

@@ -21,6 +21,7 @@ from modecover.arguments import held
 from modecover.auditing.results import Findings, interval, number, quantity, signed
 from modecover.data import Dataset
 from modecover.methods.base import Method
+from modecover.runs.alarm import Look
 from modecover.runs.listener import Listener
 from modecover.runs.settings import Settings
 
@@ -117,6 +118,10 @@ class Display(Listener):
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
         parts = (f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline)
         self._say(f"step {step:,}: {', '.join(parts)}")
+
+    def looked(self, step: int, look: Look) -> None:
+        if not look.tripped:  # which is told at the end
+            self._say(look.sentence)
 
     def sampled(self, step: int, path: Path) -> None:
         if self.picture is None:

@@ -14,7 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from modecover.data.arrays import Images
+from modecover.data.base import Dataset, Progress, silent
 from modecover.data.pixels import decoded
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.metrics.arrays import as_rows
 
@@ -97,6 +100,21 @@ def blocks(samples: Samples) -> Iterator[tuple[slice, Floats32]]:
 def raw(array: npt.NDArray[Any]) -> memoryview:
     """The bytes of an array, as a hash takes them: without a copy where they lie in one piece."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def kept_rows(data: Dataset, keys: Tensor, progress: Progress = silent, scaling: Scaling | None = None) -> Kept:
+    """The rows of these keys, as a scaling sees them, read block by block, which is told."""
+    if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
+        return Kept((data.pixels if data.size == len(keys) else data.pixels.index_select(0, keys)).numpy())
+
+    def read() -> Iterator[Floats32]:
+        parts = torch.split(keys, block_rows(data.shape))
+        for number, part in enumerate(parts):
+            progress("samples", number, len(parts))
+            rows = data.fetch(part) if scaling is None else scaling.apply(data.exact(part))
+            yield rows.cpu().numpy()
+
+    return Kept.of(read(), len(keys))
 
 
 @dataclass(frozen=True, eq=False)

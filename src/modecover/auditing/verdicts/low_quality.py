@@ -13,8 +13,8 @@ import torch
 
 from modecover.auditing.evidence import Evidence, Half, closeness
 from modecover.auditing.results import Estimate, Flags, Verdict
-from modecover.auditing.sharpness import SMALLEST_SIDE, bin_means, frequencies, spectrum
 from modecover.features.kept import Floats32, Samples, blocks
+from modecover.features.sharpness import SMALLEST_SIDE, bin_means, frequencies, spectrum
 from modecover.metrics.arrays import Floats, Integers
 from modecover.metrics.excess import excess_difference, excess_share, odds_of
 

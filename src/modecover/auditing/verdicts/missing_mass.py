@@ -8,10 +8,10 @@ from __future__ import annotations
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.naming import Named, named
 from modecover.auditing.results import UNKNOWN, Estimate, Verdict, share
-from modecover.auditing.sharpness import bin_means
 from modecover.auditing.verdicts.shrink import contracted
 from modecover.features.choice import are_natural
 from modecover.features.imagenet import INSTALL, imagenet_is_there
+from modecover.features.sharpness import bin_means
 from modecover.metrics.regions import MissedMass, count_missed
 from modecover.random import derive_seed
 

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
-from modecover.features.kept import Floats32, Samples, blocks
-from modecover.metrics.arrays import Floats, Integers
+from modecover.features.spread import centres_of, coarse, distances, log_ratio
 
 LARGEST_SOUND = 0.95
 """The verdict fires where the interval of the ratio lies below this."""
-
-COARSE_SIDE = 4
-"""Images are reduced to this side to see their coarse content."""
-
-FEWEST = 10
-"""Rows of either side that a cluster needs, for its spread to be compared."""
 
 DRAWS = 100
 """Of the bootstrap."""
@@ -43,9 +33,8 @@ def shrink(evidence: Evidence) -> Verdict:
 def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
     """The fake rows' distance from the centres of clusters over the real rows', with its 95 % interval.
 
-    Centres are means of the reference, distances medians (which a few samples off the manifold do not move), and the
-    mean over clusters is geometric, each with the weight of its rows. Real rows have the sharpness of the fake ones.
-    Those of missed cells count, too: among them are the rims that a contraction empties.
+    Centres are means of the reference. Real rows have the sharpness of the fake ones. Those of missed cells count, too:
+    among them are the rims that a contraction empties.
 
     Args:
         of_real: the judged rows stand on both sides, which gives the range of the ratio where nothing shrinks.
@@ -59,53 +48,17 @@ def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
     for half in evidence.halves:
         of_real_rows, of_fake = half.clusters
         reference, own = coarse(evidence.real.kept.part(half.reference)), of_real_rows[half.reference]
-        centres = {cluster: reference[own == cluster].mean(axis=0, dtype=np.float64) for cluster in np.unique(own)}
+        centres = centres_of(reference, own)
         judged = coarse(half.stand_in), half.regions.clusters[half.regions.cells.of(half.sharpened)]
-        sides: list[tuple[Integers, Floats]] = []
-        for points, cells in (judged, (fake, of_fake)):
-            distances = np.full(len(points), np.nan)
-            for cluster, centre in centres.items():
-                here = cells == cluster
-                distances[here] = np.linalg.norm(points[here] - centre, axis=1)
-            sides.append((cells, distances))
+        sides = [distances(points, clusters, centres) for points, clusters in (judged, (fake, of_fake))]
         if of_real:
             sides[1] = sides[0]
-        logs.append(0.0 if of_real else _log_ratio(sides, None))
+        logs.append(0.0 if of_real else log_ratio(sides))
         # Rows that repeat each other say less: as many fake ones are drawn as are different.
         sizes = len(sides[0][0]), max(2, round(len(sides[1][0]) * (1.0 if of_real else evidence.different)))
-        errors.append(float(np.std([_log_ratio(sides, (random, sizes)) for _ in range(DRAWS)])))
+        errors.append(float(np.std([log_ratio(sides, (random, sizes)) for _ in range(DRAWS)])))
     if not all(map(math.isfinite, (*logs, *errors))):
         return UNKNOWN
     # Both halves look at the same fake rows, so that their errors are not independent: the larger one counts.
     middle, error = float(np.mean(logs)), max(errors)
     return Estimate(*(math.exp(middle + side * NORMAL * error) for side in (0, -1, 1)))
-
-
-def coarse(samples: Samples) -> Floats32:
-    """The coarse content of images (n, C, H, W) as rows; points (n, d) as they are."""
-    if samples.ndim != 4 or min(samples.shape[2:]) <= COARSE_SIDE:
-        return samples[:].reshape(len(samples), -1)
-    parts = (torch.from_numpy(np.ascontiguousarray(block)) for _, block in blocks(samples))
-    return np.concatenate([functional.adaptive_avg_pool2d(part, COARSE_SIDE).flatten(1).numpy() for part in parts])
-
-
-def _log_ratio(
-    sides: Sequence[tuple[Integers, Floats]], draw: tuple[np.random.Generator, tuple[int, int]] | None
-) -> float:
-    """The logarithm of the ratio, of the rows or of a bootstrap draw of so many of each; nan where no cluster has
-    rows enough."""
-    drawn = []
-    for number, (cells, distances) in enumerate(sides):
-        rows = np.arange(len(cells)) if draw is None else draw[0].integers(len(cells), size=draw[1][number])
-        order = rows[np.argsort(cells[rows], kind="stable")]
-        labels, starts = np.unique(cells[order], return_index=True)
-        parts = np.split(distances[order], starts[1:])
-        drawn.append(dict(zip(labels.tolist(), parts, strict=True)))
-    ratios, weights = [], []
-    for cluster, real in drawn[0].items():
-        fake = drawn[1].get(cluster)
-        if fake is None or min(len(real), len(fake)) < FEWEST or (own := float(np.median(real))) == 0:
-            continue
-        ratios.append(math.log(max(float(np.median(fake)), 1e-6 * own) / own))
-        weights.append(1 / (1 / len(real) + 1 / len(fake)))
-    return float(np.average(ratios, weights=weights)) if ratios else math.nan
