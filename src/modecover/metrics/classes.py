@@ -20,6 +20,9 @@ RIDGE = 0.3
 FEWEST_OF_A_CLASS = 20
 """Rows of every class, on average, from which classes are learnt."""
 
+DRAWS = 20
+"""Of the bootstrap."""
+
 Rows = npt.NDArray[np.floating]
 
 
@@ -76,3 +79,12 @@ def class_weights(real: Floats, classes: Integers, fake: Floats) -> Floats:
     weights = np.ones(real.shape[1])
     weights[there] = mixture / (sizes[there] / len(classes))
     return weights
+
+
+def errors_of(real: Floats, classes: Integers, fake: Floats, random: np.random.Generator) -> Floats:
+    """The standard errors of `class_weights` by the bootstrap, (classes,)."""
+    drawn = []
+    for _ in range(DRAWS):
+        rows, made = random.integers(len(real), size=len(real)), random.integers(len(fake), size=len(fake))
+        drawn.append(class_weights(real[rows], classes[rows], fake[made]))
+    return np.asarray(np.std(drawn, axis=0))

@@ -31,7 +31,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels, as_pair, as_rows, groups_of_equals
 from modecover.metrics.bins import Bins, fit_bins
-from modecover.metrics.classes import class_weights, opinions
+from modecover.metrics.classes import class_weights, errors_of, opinions
 from modecover.metrics.planes import Features, cut_off, lacking_there
 from modecover.random import derive_seed
 
@@ -53,6 +53,9 @@ BY_CHANCE = 0.005
 SELDOM = 2 / 9
 """A cluster that is made with less than this share of its weight may be missed; one with more is made, though seldom,
 and its cells are to be expected as seldom."""
+
+MADE = 0.4
+"""A class that may be made with more than this share of its weight is not surely missed."""
 
 CLUSTERS, MOST_CLUSTERS = 20, 40
 """Clusters where the joins show no modes, and of how many modes they may tell."""
@@ -184,7 +187,8 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
     random = np.random.default_rng(seed)
     votes, lacking, nulls, finest, beyond, unsure = np.zeros(count), np.zeros(count), [], 0.0, 0.0, 0.0
     planted: list[tuple[float, float]] = []
-    lost = _lost_classes(divisions)
+    lost, doubtful, possible = _lost_classes(divisions, random)
+    doubt = chance = 0.0
     for division in divisions:
         cells = len(division.clusters)
         rows, fakes = len(division.judged), len(division.fake) * division.different
@@ -197,6 +201,8 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         often = np.where(often < SELDOM, 1, np.minimum(often, 1))[division.clusters]
         fewest = np.minimum(MISSED * expected, poisson.ppf(BY_CHANCE, often * expected))
         cut = np.isin(division.groups, lost)
+        doubt += float(np.isin(division.groups, doubtful).mean()) / len(divisions)
+        chance += float(np.isin(division.groups, possible).mean()) / len(divisions)
         if division.features is not None:
             of_real, of_fake, repeated = division.features
             cut |= _cut_off(division, of_real, of_fake, repeated, expected, made, random)
@@ -242,8 +248,8 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
     return MissedMass(
         # What planes show they show whole.
         value=min(1.0, beyond + max(0.0, share - beyond) / max(found, LEAST_FOUND)),
-        low=max(0.0, middle - half),
-        high=min(1.0, max(beyond + (middle + half - beyond) / max(unlucky, LEAST_FOUND), finest)),
+        low=max(0.0, middle - half - doubt),
+        high=min(1.0, max(beyond + (middle + half - beyond) / max(unlucky, LEAST_FOUND) + chance, finest)),
         counted=share,
         found=found,
         null=float(np.mean(nulls)),
@@ -255,12 +261,21 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
     )
 
 
-def _lost_classes(divisions: Sequence[Counted]) -> Integers:
-    """The classes that are hardly ever made, by all divisions together and surely not by luck of one of them."""
-    found = [class_weights(each.opinions[0], each.groups, each.opinions[1]) for each in divisions if each.opinions]
+def _lost_classes(divisions: Sequence[Counted], random: np.random.Generator) -> tuple[Integers, Integers, Integers]:
+    """The classes that are hardly ever made; those of them of which chance may have made it look so; and others of
+    which chance may hide it."""
+    found, errors = [], []
+    for division in divisions:
+        if division.opinions is not None:
+            real, fake = division.opinions
+            found.append(class_weights(real, division.groups, fake))
+            errors.append(errors_of(real, division.groups, fake, random))
     if not found:
-        return np.zeros(0, np.int64)
-    return np.flatnonzero((np.mean(found, axis=0) < MISSED) & (np.max(found, axis=0) < SELDOM + MISSED))
+        return (np.zeros(0, np.int64),) * 3
+    weights, error = np.mean(found, axis=0), np.sqrt(np.mean(np.square(errors), axis=0) / len(errors))
+    lost = weights < MISSED + error / 2
+    least, most = weights - 1.96 * error, weights + 1.96 * error
+    return np.flatnonzero(lost), np.flatnonzero(lost & (most > MADE)), np.flatnonzero(~lost & (least < MISSED))
 
 
 def _cut_off(
