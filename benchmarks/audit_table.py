@@ -112,17 +112,20 @@ def all_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def digits(failure: Failure, seed: int) -> Sides:
-    """At most 2,000 of one half of the digits, and as many of the other, with labels: of "drop" one class is thinned to
-    the share that is missed; shrunk digits come nearer to their class's mean; garbage has its pixels shuffled."""
+    """At most 2,000 of one half of the digits, and as many of the other, with labels: of "drop" one class, or three
+    together, are thinned to the share that is missed; shrunk digits come nearer to their class's mean; garbage has its
+    pixels shuffled."""
     images, labels = all_digits()
     random = np.random.default_rng(seed)
     order = random.permutation(len(images))
     halves = [order[: len(order) // 2], order[len(order) // 2 :]]
-    chosen = int(random.integers(DIGITS))
     if failure.name.startswith("drop"):
-        others = halves[0][labels[halves[0]] != chosen]
-        thinned = halves[0][labels[halves[0]] == chosen][: round(failure.truth * len(others) / (1 - failure.truth))]
-        halves = [np.concatenate([others, thinned]), halves[1][labels[halves[1]] != chosen]]
+        # No class holds a fifth of the digits: three are taken together.
+        lost = random.permutation(DIGITS)[: 1 if failure.truth <= 0.05 else 3]
+        gone = [np.isin(labels[half], lost) for half in halves]
+        others = halves[0][~gone[0]]
+        thinned = halves[0][gone[0]][: round(failure.truth * len(others) / (1 - failure.truth))]
+        halves = [np.concatenate([others, thinned]), halves[1][~gone[1]]]
     elif failure.name.startswith("imbalance"):
         rare = np.isin(labels[halves[1]], random.permutation(DIGITS)[: DIGITS // 2])
         kept = (1 - 2 * failure.truth) / (1 + 2 * failure.truth)

@@ -9,10 +9,10 @@ from planted import _blurred
 import modecover
 from modecover.auditing.evidence import closeness, groups_of_equals, independent_share
 from modecover.auditing.results import Estimate, excess, share, share_of
-from modecover.auditing.sharpness import as_sharp_as, bin_means
 from modecover.auditing.verdicts.low_quality import detail
-from modecover.auditing.verdicts.shrink import coarse
 from modecover.features.kept import Kept
+from modecover.features.sharpness import as_sharp_as, bin_means
+from modecover.features.spread import coarse
 from modecover.metrics.neighbours import held_against
 
 
@@ -36,7 +36,7 @@ def test_among_equal_rows_equal_ones_are_close_and_others_as_far_as_can_be():
 
 def test_real_images_with_the_sharpness_of_blurred_ones_are_the_blurred_ones():
     random = np.random.default_rng(0)
-    smooth = random.standard_normal((1200, 1, 8, 8)).repeat(2, axis=2).repeat(2, axis=3)
+    smooth = 2 * random.standard_normal((1200, 1, 4, 4)).repeat(4, axis=2).repeat(4, axis=3)
     sharp = (smooth + 0.5 * random.standard_normal((1200, 1, 16, 16))).astype(np.float32)
     real, fake, one = Kept(sharp[:600]), Kept(_blurred(sharp[600:])), (np.zeros(600, np.int64),) * 2
     found, wanted = as_sharp_as(fake, real, one)[:], _blurred(sharp[:600])

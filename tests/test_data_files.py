@@ -276,7 +276,7 @@ def bad(name):
         "text as npz": lambda tmp: text(tmp, "x.npz"),
         "text as idx": lambda tmp: text(tmp, "x.idx"),
         "text as parquet": lambda tmp: text(tmp, "x.parquet"),
-        "unknown kind": lambda tmp: text(tmp, "x.csv"),
+        "unknown kind": lambda tmp: text(tmp, "x.xyz"),
         "one picture": lambda tmp: text(tmp, "x.png"),
         "short idx": lambda tmp: write_idx(tmp / "x-images-idx3-ubyte", GREY, cut=1),
         "no files": folder,

@@ -146,10 +146,13 @@ def test_words_that_are_no_kinds_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", [[1.0, None, 2.0] * 4, ["a", None, "b"] * 4, [True, None, False] * 4])
-def test_empty_cells_are_told(tmp_path: Path, column: list[Any]) -> None:
+def test_empty_cells_have_a_coordinate_and_are_no_classes(tmp_path: Path, column: list[Any]) -> None:
     path = write(tmp_path / "t.parquet", {"a": column, "b": POINTS[:, 0]})
+    data = quiet(path)
+    assert data.columns is not None and "a is missing" in data.columns
+    assert rows(data)[:, data.columns.index("a is missing")].tolist() == [0, 1, 0] * 4
     with pytest.raises(UserError, match=r"'a' is empty in 4 rows .row 1 is the first"):
-        open_data(path)
+        open_data(path, labels="a")
 
 
 FORMS = {

@@ -240,6 +240,14 @@ def test_long_curves_are_thinned_and_end_at_the_last_step() -> None:
     assert [list(numbers) for numbers in axes.lines[1].get_data()] == [[1.0], [2.0]]
 
 
+def test_what_is_measured_late_of_an_early_step_stands_at_its_step() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    _draw_curves(axes, {"kl": {"": [(1.0, 5.0), (3.0, 7.0), (2.0, 6.0)]}}, None)
+    assert [list(numbers) for numbers in axes.lines[0].get_data()] == [[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]]
+
+
 def test_an_empty_log_is_a_sentence() -> None:
     empty: list[list[dict[str, float]]] = [[], [{"step": 3}], [{"loss": 1.0}]]
     for rows in empty:

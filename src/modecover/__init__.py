@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from modecover import data, experiments, interventions, losses, methods, metrics, networks, random
+    from modecover.auditing.alarm import Alarm
     from modecover.auditing.run import Audit, audit
+    from modecover.auditing.versus import Comparison, compare_generators
     from modecover.cli.terminal import Display
     from modecover.data import open_data
     from modecover.errors import UserError
@@ -22,13 +24,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Alarm": "modecover.auditing.alarm",
     "Audit": "modecover.auditing.run",
+    "Comparison": "modecover.auditing.versus",
     "Display": "modecover.cli.terminal",
     "GenerativeModel": "modecover.runs.model",
     "InterventionLoss": "modecover.interventions",
     "Method": "modecover.methods.base",
     "UserError": "modecover.errors",
     "audit": "modecover.auditing.run",
+    "compare_generators": "modecover.auditing.versus",
     "load": "modecover.runs.model",
     "open_data": "modecover.data",
     "train": "modecover.runs.run",
@@ -36,7 +41,9 @@ _HOMES = {
 _ROOMS = ("data", "experiments", "interventions", "losses", "methods", "metrics", "networks", "random")
 
 __all__ = [
+    "Alarm",
     "Audit",
+    "Comparison",
     "Display",
     "GenerativeModel",
     "InterventionLoss",
@@ -44,6 +51,7 @@ __all__ = [
     "UserError",
     "__version__",
     "audit",
+    "compare_generators",
     "data",
     "experiments",
     "interventions",

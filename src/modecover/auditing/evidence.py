@@ -15,11 +15,12 @@ import numpy as np
 
 from modecover.auditing.expected import time_left
 from modecover.auditing.inputs import Samples
-from modecover.auditing.sharpness import as_sharp_as
 from modecover.features import Extractor, pixels
-from modecover.features.kept import Features, Kept, places
+from modecover.features.kept import Features, Floats32, Kept, blocks, places
+from modecover.features.sharpness import as_sharp_as
 from modecover.metrics.arrays import Floats, Integers, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
+from modecover.metrics.classes import opinions
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
 from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
 from modecover.random import derive_seed
@@ -36,13 +37,16 @@ K = 5
 FEWEST_TELLING = 150
 """Fake rows, if there are so many, that are enough for ten cells, however often they repeat each other."""
 
+USUAL = 2.0
+"""Times as often as the real rows, fake ones may repeat each other where those do."""
+
 FARTHEST = 100.0
 """Times the spacing of the rows around: what is farther is no odder. Among equal rows all distances are so far."""
 
 
 @dataclass(frozen=True, eq=False)
-class Half:
-    """Half of the real rows, the reference, and what it says of the others and of the fake rows."""
+class RealHalf:
+    """Half of the real rows, the reference, what is fitted to it, and what it says of the others."""
 
     reference: Integers
     judged: Integers
@@ -50,20 +54,28 @@ class Half:
     features: Extractor
     real: Features
     """All real rows in the chosen features, (n, f)."""
-    fake: Features
-    """(m, f)."""
     regions: Regions
     real_cells: Integers
     """(n,)"""
+    surface: Extractor
+    among: Features
+    """The reference in pixels whatever the chosen features."""
+    real_held: Held
+    """The judged rows beside it, (k,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Half(RealHalf):
+    """The same, and what it says of the fake rows."""
+
+    fake: Features
+    """(m, f)."""
     fake_cells: Integers
     """(m,)"""
     stand_in: Kept
     """The judged rows with the sharpness of the fake ones, (k, ...): what modes are compared with."""
     sharpened: Features
     """Their features, (k, f)."""
-    surface: Extractor
-    real_held: Held
-    """The judged rows beside the reference, in pixels whatever the chosen features, (k,)."""
     fake_held: Held
     """(m,)"""
 
@@ -83,23 +95,107 @@ class View:
     near: NeighbourStatistics
 
 
+class Generated:
+    """Fake rows, and how far they repeat each other."""
+
+    def __init__(self, samples: Samples, real: Samples):
+        self.samples = samples
+        rows = samples.kept
+        self.repeated = (
+            repetitions(real.kept, rows) if rows.ndim == 2 else groups_of_equals(map(rows.as_stored, places(rows)))
+        )
+        """A number for each fake row, (m,), the same for equal ones, but where real points repeat each other, too."""
+        self.different = independent_share(self.repeated)
+        """The effective number of different fake rows over their number."""
+        self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(rows)))
+        """The fake rows that tell where the generator goes, over their number: at least `FEWEST_TELLING`, for to be a
+        single point is no excuse for missing all else."""
+
+
+class Stages:
+    """What is being done, told as it begins and as it goes on."""
+
+    def __init__(self, tell: Progress):
+        self.tell, self.stage = tell, ""
+
+    def begin(self, stage: str, share: float = 0.0) -> None:
+        self.stage = stage
+        self.tell(stage, share)
+
+    def so_far(self, done: int, total: int) -> None:
+        self.tell(self.stage, done / total)
+
+
+def fit_halves(
+    real: Kept,
+    fit: Fit,
+    *,
+    labels: Integers | None,
+    generated: Sequence[Generated],
+    seed: int,
+    memory: int,
+    tell: Progress,
+) -> tuple[RealHalf, RealHalf]:
+    """Both halves of the real rows, each with all that is fitted to it: what any number of generators is judged by.
+
+    Args:
+        fit: the features that were asked for.
+        labels: the classes of the real rows, (n,), where they are known.
+        generated: what will be judged: the one with the fewest rows that tell something decides how fine cells are.
+        memory: bytes that all of it may take: distances a quarter.
+        tell: called as work goes on, and, where it will be long, once with how long it takes.
+    """
+    memory, stages = memory // 4, Stages(tell)
+    real.told = stages.so_far
+    fewest = min(each.telling * len(each.samples) for each in generated)
+    seen: dict[str, Features] = {}  # features that nothing is fitted for are computed once for both halves
+
+    def half(number: int, reference: Integers, judged: Integers) -> RealHalf:
+        stages.begin("features", number / 2)
+        start, own, others = time.perf_counter(), real.part(reference), real.part(judged)
+        chosen = fit(own, None if labels is None else labels[reference])
+        plain = chosen.name.startswith("pixels-")
+        surface = chosen if plain else pixels(own, memory=memory)
+        if number == 0:
+            used, took = (chosen,) if plain else (chosen, surface), time.perf_counter() - start
+            fakes = [each.samples.kept for each in generated]
+            if (left := time_left(real, fakes, used, took, memory=memory)) is not None:
+                tell(left, 0.0)
+                stages.begin("features")
+        if chosen.identity not in seen:
+            seen.clear()
+            seen[chosen.identity] = chosen(real)
+        x = seen[chosen.identity]
+        regions = fit_regions(x[reference], fakes=max(1, round(fewest)), seed=derive_seed(seed, "regions", number))
+
+        stages.begin("distances to the data", number / 2)
+        among, rows = (x[reference], x[judged]) if plain else (surface(own), surface(others))
+        held = held_against(among, rows, k=min(K, len(reference) - 1), memory=memory, progress=stages.so_far)
+        return RealHalf(reference, judged, chosen, x, regions, regions.cells.of(x), surface, among, held)
+
+    first, second = halves(len(real), 1, seed=seed)
+    return half(0, *first), half(1, *second)
+
+
 class Evidence:
     """All that was measured of n real and m fake rows. Pairs are (of real rows, of fake ones).
 
     Args:
-        parts: "real" and "fake" samples, and "train" and "test" where there are any.
-        fit: the features that were asked for.
+        parts: "real" samples, and "train" and "test" where there are any.
+        generated: the fake ones.
+        fitted: both halves of the real rows.
         labels: the classes of the real rows, (n,), where they are known.
         encoder: codes whose law over the real data is compared with N(0, I), where there is such an encoder.
         seed: of every random choice.
-        memory: bytes that all of it may take: distances a quarter at a time.
+        memory: bytes that all of it may take: distances a quarter.
         tell: called as work goes on.
     """
 
     def __init__(
         self,
         parts: Mapping[str, Samples],
-        fit: Fit,
+        generated: Generated,
+        fitted: tuple[RealHalf, RealHalf],
         *,
         labels: Integers | None,
         encoder: Extractor | None,
@@ -107,90 +203,55 @@ class Evidence:
         memory: int,
         tell: Progress,
     ):
-        self.real, self.fake, self.labels, self.encoder, self.seed = parts["real"], parts["fake"], labels, encoder, seed
+        self.parts = {"real": parts["real"], "fake": generated.samples, **parts}
+        self.real, self.fake = parts["real"], generated.samples
+        self.labels, self.encoder, self.seed = labels, encoder, seed
+        self.classes = None if labels is None else np.unique(labels, return_inverse=True)[1].reshape(-1)
+        """The classes of the real rows, numbered from 0, (n,), where they are known."""
         self.train = parts.get("train", self.real)
         """What the generator learnt from: the real samples, unless others were named."""
+        self.repeated, self.different, self.telling = generated.repeated, generated.different, generated.telling
         real, fake = self.real.kept, self.fake.kept
         self.room, self.memory = memory // 16, (memory := memory // 4)
         """Bytes that a table of images may take in memory, as of means of bins; and that distances may take."""
+        stages = Stages(tell)
+        for samples in self.parts.values():
+            samples.kept.told = stages.so_far
+        seen: dict[str, Features] = {}
 
-        stage = ""
+        def half(number: int, by: RealHalf) -> Half:
+            stages.begin("samples beside the data", number / 2)
+            if by.features.identity not in seen:
+                seen.clear()
+                seen[by.features.identity] = by.features(fake)
+            y = seen[by.features.identity]
+            cells = by.regions.cells.of(y)
+            those = y if by.surface is by.features else by.surface(fake)
+            k = min(K, len(by.reference) - 1)
+            held = held_against(by.among, those, k=k, memory=memory, progress=stages.so_far)
+            clusters = by.regions.clusters[by.real_cells[by.judged]], by.regions.clusters[cells]
+            stand_in = as_sharp_as(fake, unchanged := real.part(by.judged), clusters, seed=seed, room=self.room)
+            sharpened = by.real[by.judged] if stand_in is unchanged else by.features(stand_in)
+            return Half(**vars(by), fake=y, fake_cells=cells, stand_in=stand_in, sharpened=sharpened, fake_held=held)
 
-        def doing(what: str, share: float) -> None:
-            nonlocal stage
-            stage = what
-            tell(stage, share)
-
-        def so_far(done: int, total: int) -> None:
-            tell(stage, done / total)
-
-        for samples in parts.values():
-            samples.kept.told = so_far
-
-        # Features that nothing is fitted for are computed once for both halves.
-        seen: dict[str, tuple[Features, Features]] = {}
-
-        def featured(extractor: Extractor) -> tuple[Features, Features]:
-            if extractor.identity not in seen:
-                if extractor.fitted:
-                    seen.clear()
-                seen[extractor.identity] = extractor(real), extractor(fake)
-            return seen[extractor.identity]
-
-        def half(number: int, reference: Integers, judged: Integers) -> Half:
-            doing("features", number / 2)
-            start, learnt_from, own = time.perf_counter(), real.part(reference), real.part(judged)
-            chosen = fit(learnt_from, None if labels is None else labels[reference])
-            plain = chosen.name.startswith("pixels-")
-            surface = chosen if plain else pixels(learnt_from, memory=memory)
-            if number == 0:
-                used, took = (chosen,) if plain else (chosen, surface), time.perf_counter() - start
-                if (left := time_left(real, fake, used, took, memory=memory)) is not None:
-                    tell(left, 0.0)
-                    doing("features", 0.0)
-            x, y = featured(chosen)
-            regions = fit_regions(
-                x[reference], fakes=max(1, round(self.telling * len(y))), seed=derive_seed(seed, "regions", number)
-            )
-
-            doing("distances to the data", number / 2)
-            among, those = (x[reference], y) if plain else (surface(learnt_from), surface(fake))
-            k = min(K, len(reference) - 1)
-            others = x[judged] if plain else surface(own)
-            held = [held_against(among, rows, k=k, memory=memory, progress=so_far) for rows in (others, those)]
-            cells = regions.cells.of(x), regions.cells.of(y)
-            clusters = regions.clusters[cells[0][judged]], regions.clusters[cells[1]]
-            stand_in, sharpened = as_sharp_as(fake, own, clusters, seed=seed, room=self.room), x[judged]
-            if stand_in is not own:
-                sharpened = chosen(stand_in)
-            return Half(reference, judged, chosen, x, y, regions, *cells, stand_in, sharpened, surface, *held)
-
-        self.repeated = groups_of_equals(map(fake.as_stored, places(fake)))
-        """A number for each fake row, (m,), the same for equal ones."""
-        self.different = independent_share(self.repeated)
-        """The effective number of different fake rows over their number."""
-        self.telling = max(self.different, min(1.0, FEWEST_TELLING / len(fake)))
-        """The fake rows that tell where the generator goes, over their number: at least `FEWEST_TELLING`, for to be a
-        single point is no excuse for missing all else."""
-        first, second = halves(len(real), 1, seed=seed)
-        self.halves = half(0, *first), half(1, *second)
+        self.halves = half(0, fitted[0]), half(1, fitted[1])
         self.missed = count_missed(self.counted(), len(real), seed=derive_seed(seed, "gaps"))
         """Where the generator does not go."""
 
         # The field's metrics are taken of real rows that shaped nothing: all of them, or those that a half judges.
         mine = self.halves[0]
 
-        def view(extractor: Extractor, what: str) -> View:
-            doing(what, 0.0)
+        def view(extractor: Extractor, stage: str) -> View:
+            stages.begin(stage)
             if extractor is mine.features:
-                x, y = mine.real[first[1]] if extractor.fitted else mine.real, mine.fake
+                x, y = mine.real[mine.judged] if extractor.fitted else mine.real, mine.fake
             else:
-                x, y = extractor(real.part(first[1]) if extractor.fitted else real), extractor(fake)
+                x, y = extractor(real.part(mine.judged) if extractor.fitted else real), extractor(fake)
             k = min(K, len(x) - 1, len(y) - 1)
-            near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=so_far)
+            near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=stages.so_far)
             return View(extractor, x, y, near)
 
-        self.viewed = first[1] if mine.features.fitted else np.arange(len(real))
+        self.viewed = mine.judged if mine.features.fitted else np.arange(len(real))
         """The numbers of the real rows that metrics are taken of."""
         self.chosen = view(mine.features, "distances")
         """In the features that were asked for."""
@@ -198,7 +259,7 @@ class Evidence:
         self.surface = self.chosen if plain else view(mine.surface, "distances of pixels")
         """In pixels, whatever the features."""
 
-        doing("verdicts", 0.0)
+        stages.begin("verdicts")
         self.comparison: BinComparison = compare_bins(
             mine.clusters[0][mine.judged], mine.clusters[1], mine.regions.count
         )
@@ -217,13 +278,22 @@ class Evidence:
                 half.judged,
                 half.regions.cells.of(rows),
                 half.fake_cells,
-                half.clusters[0][half.judged] if self.labels is None else self.labels[half.judged],
+                half.clusters[0][half.judged] if self.classes is None else self.classes[half.judged],
                 half.regions.clusters,
                 (rows, half.fake, self.repeated),
+                self.opinions(half, rows),
                 self.telling,
             )
             for half, rows in zip(self.halves, judged or [half.sharpened for half in self.halves], strict=True)
         ]
+
+    def opinions(self, half: Half, judged: Features) -> tuple[Floats, ...] | None:
+        """Of which class judged rows, (k, f), and the fake ones are, by the reference's, (k, classes) and (m, classes);
+        None where classes are not known, or have too few rows."""
+        if self.classes is None:
+            return None
+        own, count = self.classes[half.reference], int(self.classes.max()) + 1
+        return opinions(half.real[half.reference], own, count, judged, half.fake)
 
     def _find_copies(self, parts: Mapping[str, Samples], memory: int) -> None:
         """Hold the fake rows, and real rows that were not learnt from, against what the generator learnt from.
@@ -253,6 +323,18 @@ def closeness(distance: Floats, own: Floats) -> Floats:
     """`distance / own`, at most `FARTHEST`; 0 where both are 0, as among equal rows."""
     ratio = np.divide(distance, own, out=np.where(distance > 0, np.inf, 0.0), where=own > 0)
     return np.minimum(ratio, FARTHEST)
+
+
+def repetitions(real: Kept | Floats32, fake: Kept | Floats32) -> Integers:
+    """Groups of equal fake points: a number for each row (m, d), the same for equal ones. Where real rows (n, d) repeat
+    each other, as those of a table of words do, so may these: up to `USUAL` times as often they are groups of one."""
+    both = groups_of_equals(block for rows in (real, fake) for _, block in blocks(rows))
+    of_fake, times = both[len(real) :], np.bincount(both[: len(real)], minlength=int(both.max()) + 1)
+    parts = np.where(times > 1, np.ceil(USUAL * times * len(fake) / len(real)), 1).astype(np.int64)
+    order = np.argsort(of_fake, kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.searchsorted(of_fake[order], of_fake[order])
+    return groups_of_equals([np.stack([of_fake, rank % parts[of_fake]], axis=1)])
 
 
 def independent_share(groups: Integers) -> float:

@@ -10,7 +10,10 @@ import numpy as np
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
+from modecover.auditing.naming import cells_in_words
+from modecover.auditing.verdicts.low_quality import distances
 from modecover.features import Classifier
+from modecover.metrics.clumps import clumps
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import inception_score, label_law, label_modes, mode_scores
 from modecover.metrics.modes import mixture_modes
@@ -28,11 +31,21 @@ codes are there only where the audit knows them."""
 SHOWN = 200
 """Examples that are named: of missed real samples, of each starved bin, and of copies."""
 
-PICTURES, POINTS = 24, 2000
-"""Images on a contact sheet, and points in a scatter."""
+PICTURES, POINTS, LISTED = 24, 2000, 12
+"""Images on a contact sheet, points in a scatter, and rows of numbers or of a table."""
 
 BINS_SHOWN, BIN_EXAMPLES = 6, 10
-"""Starved bins on the page, and examples of each."""
+"""Starved bins, and modes that the data do not have, on the page, and examples of each."""
+
+FAR, ODD_ONES = 0.02, 2000
+"""Modes that the data do not have are looked for among samples farther from the data than all but so many of the real
+rows are, in the eyes of either half; among so many at most."""
+
+FEWEST_INVENTED, SMALLEST_INVENTED = 10, 0.005
+"""Rows, and share of the samples, that such a mode has at least."""
+
+WIDEST = 3.0
+"""Times the real rows' spacing that its own may be: farther apart, samples are scattered."""
 
 
 def metrics(evidence: Evidence) -> tuple[results.Metric, ...]:
@@ -86,14 +99,22 @@ def _of_laws(evidence: Evidence) -> Iterable[results.Metric]:
 
 
 def _of_classes(evidence: Evidence) -> Iterable[results.Metric]:
-    """Modes by class, where a classifier of the real samples' labels gave the features."""
-    judge = evidence.chosen.extractor
-    if not isinstance(judge, Classifier) or evidence.labels is None:
+    """Modes by class, as a classifier of the real images' labels sees them: that of the features, or Fisher's
+    discriminant of whatever features there are."""
+    if evidence.labels is None:
         return
-    name, count = f"[{judge.identity}]", len(judge.classes)
-    law = label_law(np.searchsorted(judge.classes, evidence.labels), count)
-    unseen = evidence.real.kept.part(evidence.viewed)  # nothing of the classifier was learnt from these
-    opinions, control = judge.probabilities(evidence.fake.kept), judge.probabilities(unseen)
+    judge, half = evidence.chosen.extractor, evidence.halves[0]
+    unseen = evidence.real.kept.part(half.judged)  # nothing was learnt from these
+    if isinstance(judge, Classifier):
+        opinions, control = judge.probabilities(evidence.fake.kept), judge.probabilities(unseen)
+        classes, name = judge.classes, f"[{judge.identity}]"
+    elif evidence.real.kept.ndim == 4 and (known := evidence.opinions(half, half.real[half.judged])) is not None:
+        control, opinions = known
+        classes, name = np.unique(evidence.labels), f"[discriminant of {judge.identity}]"
+    else:
+        return
+    count = len(classes)
+    law = label_law(np.searchsorted(classes, evidence.labels), count)
     found, real = (label_modes(rows.argmax(axis=1), count, reference=law) for rows in (opinions, control))
     scores, ideal = mode_scores(opinions, law), mode_scores(control, law)
     assert found.kl_reference is not None and found.reverse_kl_reference is not None
@@ -163,6 +184,42 @@ def copies(evidence: Evidence) -> tuple[results.Copy, ...]:
     return tuple(results.Copy(int(made[row]), int(learnt[near.index[row]]), float(near.distance[row])) for row in order)
 
 
+def invented(evidence: Evidence) -> tuple[results.Invented, ...]:
+    """Groups of fake rows far from all real rows that lie as near to each other as real rows do."""
+    from scipy.spatial.distance import cdist
+
+    odd = np.zeros(len(evidence.fake), bool)
+    for half in evidence.halves:
+        of_real, of_fake = distances(half)
+        odd |= of_fake > np.quantile(of_real, 1 - FAR, method="higher")
+    rows, features = np.flatnonzero(odd), evidence.surface.fake.astype(np.float64)
+    share = len(rows) / len(odd)
+    if len(rows) > ODD_ONES:
+        rows = np.sort(np.random.default_rng(evidence.seed).choice(rows, ODD_ONES, replace=False))
+    fewest = max(FEWEST_INVENTED, round(SMALLEST_INVENTED * len(odd) * len(rows) / max(1, odd.sum())))
+    if len(rows) < fewest:
+        return ()
+    # What they must be apart from: all real rows, and the samples that are not odd.
+    outside = np.min([half.fake_held.nearest.distance[rows] for half in evidence.halves], axis=0)
+    if not odd.all():
+        sound = features[~odd]
+        parts = np.array_split(rows, 1 + len(rows) * len(sound) // 10**6)
+        outside = np.minimum(
+            outside, np.concatenate([cdist(features[part], sound).min(axis=1) for part in parts if len(part)])
+        )
+    spacing = float(np.median(evidence.surface.near.real_to_real.distance))
+    found = []
+    for members in clumps(features[rows], outside, fewest=fewest):
+        own = features[rows[members]]
+        among = cdist(own, own)
+        np.fill_diagonal(among, np.inf)
+        if float(np.median(among.min(axis=1))) <= WIDEST * spacing:
+            typical = np.argsort(np.square(own - own.mean(axis=0)).sum(axis=1), kind="stable")[:SHOWN]
+            examples = tuple(evidence.fake.index[rows[members[typical]]].tolist())
+            found.append(results.Invented(share * len(members) / len(rows), examples))
+    return tuple(found)
+
+
 def gallery(found: results.Findings, real: Samples, fake: Samples, train: Samples) -> results.Gallery:
     """The few samples that the page of `found` shows, picked from all that were audited; `train` may be `real`."""
     images = real.kept.ndim == 4
@@ -173,6 +230,12 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
         wanted.update(real.index[:count].tolist())
     pairs = found.copies[:PICTURES]
     of_fake = {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}
+    of_fake.update(row for mode in found.invented[:BINS_SHOWN] for row in mode.examples[:BIN_EXAMPLES])
     parts = (real, wanted), (fake, of_fake), (train, {pair.train for pair in pairs})
     # By their row in the source, in its order.
-    return results.Gallery(*({i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts))
+    real_shown, fake_shown, train_shown = (
+        {i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts
+    )
+    return results.Gallery(
+        real_shown, fake_shown, train_shown, cells_in_words(real, [example.index for example in found.missed[:LISTED]])
+    )

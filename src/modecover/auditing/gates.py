@@ -12,6 +12,7 @@ from modecover.auditing.results import Better, Estimate, Findings
 from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.errors import UserError
 from modecover.kinds import nearest
+from modecover.runs.alarm import spelled
 
 Side = Literal["under", "over"]
 
@@ -19,10 +20,6 @@ KNOWN: dict[str, Better] = METRICS | {
     name.replace(" ", "-"): better for name, better in zip(NAMES, VERDICTS.values(), strict=True)
 }
 """What can be bounded: every metric, and the effect of every verdict; each with the direction that is better."""
-
-
-SHORT = {"missing": "missing-mass"}
-"""Names for short."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +103,7 @@ def check_gates(audit: Findings, gates: Sequence[Gate]) -> list[Outcome]:
 
 def _known(gate: Gate, keys: Mapping[str, object], whose: str) -> str:
     """The key of `keys` that a gate names, in whatever spelling; `UserError` where there is none."""
-    key = gate.key.lower().replace(" ", "-").replace("_", "-")
-    key = SHORT.get(key, key)
+    key = spelled(gate.key)
     if key not in keys:
         hint = f"{nearest(key, keys)}; choose one of {', '.join(keys)}"
         raise UserError(f"{gate}: {whose} has no number {gate.key!r}{hint}.")

@@ -10,12 +10,12 @@ import math
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +25,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
-from modecover.data.arrays import Images
 from modecover.data.base import Progress, silent
-from modecover.data.pictures import StreamedImages
+from modecover.data.columns import NUMBER, Encoding
 from modecover.data.pixels import SIGNED
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError, printable
-from modecover.features.kept import Kept, block_rows, blocks, raw
+from modecover.features.kept import Kept, blocks, kept_rows, raw
 from modecover.kinds import first_line
 from modecover.random import derive_seed
 
@@ -40,8 +40,11 @@ SAMPLES, FEWEST = 10_000, 10
 MOST = 10**7
 """The distances between more would take weeks."""
 
+APART = 3.0
+"""Standard deviations of columns that differ by more than this factor are in no common unit."""
+
 _OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
-_OF_ARRAYS = ("size", "channels", "layout", "value_range")
+_OF_ARRAYS = ("size", "channels", "layout", "value_range", "encoding")
 _PYTHONS = {*sys.stdlib_module_names, "builtins", "posix", "nt"}
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
 
@@ -63,6 +66,8 @@ class Samples:
     """Classes of the rows, (n,), where they are known."""
     dataset: Dataset | None = None
     """What the rows were taken from, where it is a data set: its `mixture` or `modes` may be known."""
+    scaling: Scaling | None = None
+    """How `kept` sees the rows of the data set; None where as they are."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,6 +96,7 @@ def read_samples(
     seed: int = 0,
     of_seed: int | None = None,
     options: Mapping[str, Any] | None = None,
+    scaling: Literal["auto", "columns", "none"] | Scaling = "none",
     room: float = math.inf,
 ) -> Samples:
     """Rows of `source` as numbers.
@@ -106,6 +112,8 @@ def read_samples(
         seed: of that choice, or of the draw.
         of_seed: which of a run's models, where several seeds were trained together.
         options: of `open_data` (`size`, `channels`, `key`, ...).
+        scaling: by which points are seen. "columns": every number standardised, and columns of a table weighing alike;
+            "auto": so where a table holds more than numbers of similar spread, which is a warning; or that of others.
         room: bytes that the rows may take in memory; if they take more they are kept in a temporary file. What is one
             array already stays where it is.
 
@@ -118,7 +126,8 @@ def read_samples(
         raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
     own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
     try:
-        return _taken(_open(source, count, own_seed % 2**31, of_seed, options), count, own_seed, progress, room)
+        data = _open(source, count, own_seed % 2**31, of_seed, options)
+        return _taken(data, count, own_seed, progress, _scaling(data, scaling), room)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
@@ -138,6 +147,38 @@ def require_alike(real: Samples, samples: Samples, role: str) -> None:
             f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
             f"{samples.shape}: {cure or 'give both with as many columns'}."
         )
+
+
+def _scaling(data: Dataset, asked: str | Scaling) -> Scaling | None:
+    if isinstance(asked, Scaling) or asked == "none":
+        return asked if isinstance(asked, Scaling) else None
+    if asked == "auto":
+        if data.encoding is None or not (mixed := _mixed(data.encoding)):
+            return None
+        warnings.warn(
+            f"{data.name}: columns are compared standardised, so that they weigh alike, as {mixed} (scaling='none' "
+            "compares the numbers as they are)",
+            stacklevel=2,
+        )
+    if data.encoding is not None:
+        return data.encoding.scaling
+    if data.size is None or not data.own_units:
+        raise UserError(
+            f"{data.name} has no units of its own: scaling='columns' is for tables and points; leave it out."
+        )
+    return Scaling.of(data.exact(torch.arange(data.size)))
+
+
+def _mixed(encoding: Encoding) -> str:
+    """In words, why distances between rows as they are would mean little; "" where they may mean something."""
+    for column in encoding.columns:
+        if column.kind != NUMBER or column.gaps:
+            return f"{column.name!r} holds {column.kind}" + (" and empty cells" if column.gaps else "")
+    spreads = dict(zip(encoding.coordinates, encoding.scaling.scale, strict=True))
+    low, high = (pick(spreads, key=lambda name: spreads[name]) for pick in (min, max))
+    if spreads[high] <= APART * spreads[low]:
+        return ""
+    return f"standard deviations run from {spreads[low]:.3g} ({low!r}) to {spreads[high]:.3g} ({high!r})"
 
 
 def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict[str, Any]) -> Dataset:
@@ -168,10 +209,21 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             name += f", seed {model.training_facts['seed']}" if "seed" in model.training_facts else ""
         # Images are in [-1, 1] by construction: as pixels no rule has to find that out.
         images = len(model.shape) == 3
-        rows = model.sample_images(count, seed) if images else model.sample(count, seed)
-        options = {"layout": "NCHW"} if images else {}
+        if model.columns is not None and "encoding" in options:  # rows of a table are held against rows of a table
+            rows = model.sample_table(count, seed)
+            options = {"encoding": options["encoding"]}
+        else:
+            rows = model.sample_images(count, seed) if images else model.sample(count, seed)
+            options = {"layout": "NCHW"} if images else {}
     elif isinstance(maker, Dataset):
         options.pop("value_range", None)
+        encoding = options.pop("encoding", None)
+        if encoding is not None and maker.encoding is not None and maker.encoding.columns != encoding.columns:
+            from modecover.runs.rows import frame_of
+
+            assert maker.size is not None, "tables end"
+            rows, name = frame_of(maker.encoding.columns, maker.exact(torch.arange(maker.size))), maker.name
+            options = {"encoding": encoding}
     elif isinstance(maker, DataLoader) or (
         isinstance(maker, TorchDataset) and not type(maker).__module__.startswith("datasets.")
     ):
@@ -191,7 +243,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             rows = maker(count, **own_seed)
         if inspect.iscoroutine(rows):
             rows.close()  # it would warn that nobody awaited it
-        if not isinstance(rows, np.ndarray | torch.Tensor | list | tuple):
+        if not isinstance(rows, np.ndarray | torch.Tensor | list | tuple) and not hasattr(rows, "iloc"):
             given = type(rows).__name__
             raise UserError(f"{name}({count}) returned a {given}; it must return an array or a tensor.")
         options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
@@ -199,7 +251,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
         rows = rows[:, None]  # numbers are samples of one feature
     data = open_data(rows, **{"stream": True, **options})  # pictures are read once, and only those that are wanted
-    loaded = isinstance(maker, DataLoader | TorchDataset)
+    loaded = isinstance(maker, DataLoader | TorchDataset | Dataset)
     if made and not loaded and data.size is not None and data.size < count:
         raise UserError(
             f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
@@ -288,23 +340,7 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
         os.chdir(here)
 
 
-def _read(data: Dataset, keys: torch.Tensor, progress: Progress) -> Iterator[npt.NDArray[Any]]:
-    """The rows of these keys in blocks, bytes or float32; pictures are decoded by a thread for each core."""
-    parts = torch.split(keys, block_rows(data.shape))
-    if not isinstance(data, StreamedImages):
-        for number, part in enumerate(parts):
-            progress("samples", number, len(parts))
-            yield data.fetch(part).cpu().numpy()
-        return
-    threads = min(16, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(parts), threads):  # no more blocks wait than there are threads
-            for number, block in enumerate(pool.map(data.read, parts[start : start + threads]), start):
-                progress("samples", number, len(parts))
-                yield block.numpy()
-
-
-def _taken(data: Dataset, count: int, seed: int, progress: Progress, room: float) -> Samples:
+def _taken(data: Dataset, count: int, seed: int, progress: Progress, scaling: Scaling | None, room: float) -> Samples:
     """`count` rows of `data`, or all where it has no more: read block by block, and told as they are."""
     if data.size is None:
         keys = data.draw(count, torch.Generator(data.device).manual_seed(seed))
@@ -313,10 +349,7 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress, room: float
     else:
         keys = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:count].sort().values
     labels = data.labels_of(keys)
-    if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
-        kept = Kept(data.pixels.numpy(), None if data.size == len(keys) else keys.numpy())
-    else:
-        kept = Kept.of(_read(data, keys, progress), len(keys), room)
+    kept = kept_rows(data, keys, progress, scaling, room)
     # The `digest` of the samples as one tensor, which never is in memory.
     fingerprint = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{kept.shape}".encode())
     for _, block in blocks(kept):
@@ -329,4 +362,5 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress, room: float
         of=data.size,
         labels=None if labels is None else labels.cpu().numpy(),
         dataset=data,
+        scaling=scaling,
     )

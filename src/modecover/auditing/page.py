@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from modecover.auditing import findings, results
 from modecover.auditing.results import Bins, Findings, Gallery, Verdict
 from modecover.pictures.images import image_grid
+
+if TYPE_CHECKING:
+    from modecover.auditing.versus import Comparison
 
 Range = tuple[float, float]
 
@@ -33,8 +36,12 @@ _LARGEST_TILE = 152
 """Pixels: larger images are reduced, to twice the size at which they are shown."""
 
 
-def page(audit: Findings) -> str:
-    """`audit` as one HTML text: no script, and nothing loaded from elsewhere. Pictures come from its gallery."""
+def page(audit: Findings, template: str = "page.html.jinja", **more: object) -> str:
+    """`audit` as one HTML text: no script, and nothing loaded from elsewhere. Pictures come from its gallery.
+
+    Args:
+        template: of this folder, which may extend the page of an audit; `more` is what it sees beside that.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -45,7 +52,7 @@ def page(audit: Findings) -> str:
     )
     # The template calls the functions of these modules, and sees their constants, by their names.
     names = {**vars(results), **vars(findings), **globals()}
-    return environment.get_template("page.html.jinja", globals=names).render(audit=audit)
+    return environment.get_template(template, globals=names).render(audit=audit, **more)
 
 
 def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:
@@ -147,15 +154,39 @@ def histograms(real: npt.ArrayLike, fake: npt.ArrayLike, title: str, x_label: st
 
 
 def plane_plots(audit: Findings, shown: Gallery) -> list[str]:
-    """Real and generated points of the plane on the same axes; real ones missed, or in a starved bin, stand out."""
+    """Real and generated points of the plane on the same axes; real ones that are missed, or in a starved bin, stand
+    out, and generated ones of modes that the data do not have."""
     rows = {example.index for example in audit.missed}.union(*audit.starved.values())
     marked = [shown.real[row] for row in sorted(rows) if row in shown.real]
+    invented = [row for mode in audit.invented for row in mode.examples if row in shown.fake]
     real, fake = (np.stack(list(points.values())) for points in (shown.real, shown.fake))
+    return _planes(real, [(real, "real", marked), (fake, "fake", [shown.fake[row] for row in invented])])
+
+
+def comparison_plots(comparison: Comparison) -> list[str]:
+    """Points of the plane on the same axes: real ones, those that one generator alone covers standing out, A's, B's."""
+    assert comparison.gallery and comparison.a.gallery and comparison.b.gallery, "the template asks for them"
+    shown = comparison.gallery.real
+    rows = [row for region in (*comparison.only_a, *comparison.only_b) for row in region.examples if row in shown]
+    real = np.stack(list(shown.values()))
+    panels: list[_Panel] = [(real, "real", [shown[row] for row in rows])]
+    for side, gallery in ((comparison.a, comparison.a.gallery), (comparison.b, comparison.b.gallery)):
+        invented = [gallery.fake[row] for mode in side.invented for row in mode.examples if row in gallery.fake]
+        panels.append((np.stack(list(gallery.fake.values())), "fake", invented))
+    return _planes(real, panels)
+
+
+_Panel = tuple[npt.NDArray[np.float32], str, list[npt.NDArray[np.float32]]]
+"""Points of the plane, their kind, and those that stand out."""
+
+
+def _planes(real: npt.NDArray[np.float32], panels: Sequence[_Panel]) -> list[str]:
+    """Panels on the axes that real points need."""
     low, high = real.min(axis=0), real.max(axis=0)
     middle, half = (low + high) / 2, 0.56 * float((high - low).max()) or 1.0
     (left, right), (bottom, top) = ((float(m - half), float(m + half)) for m in middle)
     drawn = []
-    for points, kind, standing_out in ((real, "real", marked), (fake, "fake", [])):
+    for points, kind, standing_out in panels:
         plot = _Plot("Points of the plane", (left, right), (bottom, top), (420, 420, 10, 10, 28, 44))
         plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
         for value in ticks(left, right):

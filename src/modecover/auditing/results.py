@@ -19,7 +19,7 @@ from modecover.errors import UserError
 FORMAT = 2
 """The version of the JSON. It grows when a field changes its meaning or goes."""
 
-ROLES = {"real": "real", "fake": "generated", "train": "training", "test": "test"}
+ROLES = {"real": "real", "fake": "generated", "versus": "other generated", "train": "training", "test": "test"}
 """The parts that samples play in an audit, and the words for them in sentences."""
 
 ABOUT = "about "
@@ -149,6 +149,16 @@ class Missed:
 
 
 @dataclass(frozen=True)
+class Invented:
+    """A mode that the data do not have: generated samples far from all real ones, and near to each other."""
+
+    share: float
+    """Of the generated samples."""
+    examples: tuple[int, ...]
+    """Rows of generated samples in it, the most typical first."""
+
+
+@dataclass(frozen=True)
 class Copy:
     """A generated sample beside the training sample nearest to it."""
 
@@ -164,6 +174,8 @@ class Gallery:
     real: Mapping[int, npt.NDArray[np.float32]]
     fake: Mapping[int, npt.NDArray[np.float32]]
     train: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
+    words: Mapping[int, str] = field(default_factory=dict)
+    """Real rows of a table, cell by cell."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -180,6 +192,8 @@ class Findings:
     samples in it, the most typical first."""
     copies: tuple[Copy, ...] = ()
     """The generated samples nearest to training samples, nearest first."""
+    invented: tuple[Invented, ...] = ()
+    """Modes that the data do not have, the largest first."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
@@ -246,3 +260,9 @@ def interval(estimate: Estimate, unit: str) -> str:
     """Both ends of an interval; the number alone where they agree."""
     low, high = quantity(estimate.low, unit), quantity(estimate.high, unit)
     return high if low == high else f"{low.removesuffix('%') if high.endswith('%') else low} to {high}"
+
+
+def signed(value: float, unit: str) -> str:
+    """A difference with its sign, of ratios to two decimals; what rounds to 0 has none."""
+    size = quantity(abs(value), unit) if unit.startswith("share") or math.isnan(value) else f"{abs(value):.2f}"
+    return size if not size.strip("0.%") or math.isnan(value) else f"{'−' if value < 0 else '+'}{size}"

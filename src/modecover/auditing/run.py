@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
-import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,30 +14,26 @@ import torch
 from modecover import __version__
 from modecover.arguments import held
 from modecover.auditing import findings
-from modecover.auditing.evidence import Evidence, Progress
+from modecover.auditing.evidence import Evidence, Generated, Progress, fit_halves
 from modecover.auditing.gates import Gate, Outcome, Side, check_gates, require_possible
 from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_samples, require_alike
-from modecover.auditing.results import FORMAT, ROLES, Findings
+from modecover.auditing.records import Record
+from modecover.auditing.results import ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
 from modecover.data.base import usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
 from modecover.features.kept import Kept
-from modecover.files import plain, replacing, writing
-from modecover.kinds import fields_of
 from modecover.limits import byte_count
 from modecover.metrics.arrays import Integers, as_array
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class Audit(Findings):
+class Audit(Record, Findings):
     """Everything an audit found. `to_json` and `from_json` keep all of it but the gallery; audits are equal where their
     JSON is."""
 
-    def __eq__(self, other: object) -> bool:
-        return self.to_json() == other.to_json() if isinstance(other, Audit) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # its mappings have none
+    KIND: ClassVar[str] = "audit"
 
     def check(
         self, *, fail_under: Mapping[str, float] | None = None, fail_over: Mapping[str, float] | None = None
@@ -59,77 +52,13 @@ class Audit(Findings):
         require_possible(gates)
         return check_gates(self, gates)
 
-    def to_json(self) -> str:
-        """The audit as strict, indented JSON; numbers that are not finite are the strings "NaN", "Infinity", ..."""
-        content = dataclasses.asdict(dataclasses.replace(self, gallery=None))
-        del content["gallery"]
-        content = {"program": "modecover", "kind": "audit", "version": content.pop("version"), **content}
-        return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    def _page(self) -> str:
+        from modecover.auditing.page import page
 
-    @classmethod
-    def from_json(cls, text: str) -> Audit:
-        """The audit that `to_json` wrote. Raises `UserError` where `text` is none, or one of another format version."""
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"This is no JSON ({error}): give the text of an audit's JSON file.") from None
-        if not isinstance(content, dict) or content.get("kind") != "audit":
-            raise UserError("This JSON is not an audit that modecover wrote: give the file that --json named.")
-        if content.get("version") != FORMAT:
-            raise UserError(
-                f"This audit has format version {content.get('version')}, and this modecover reads version {FORMAT}: "
-                "read it with the modecover that wrote it, or run the audit again."
-            )
-        try:
-            return typing.cast(Audit, _read(cls, content))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"This audit's JSON is damaged ({error!r}): run the audit again.") from None
-
-    @held()
-    def save(self, path: Path | str) -> Path:
-        """Write the audit to `path`: the page where it ends in .html, the JSON where it ends in .json.
-
-        Raises `UserError` where it ends otherwise, or the file cannot be written.
-        """
-        path = Path(path)
-        if path.suffix.lower() == ".json":
-            text = self.to_json()
-        elif path.suffix.lower() in (".html", ".htm"):
-            from modecover.auditing.page import page
-
-            text = page(self)
-        else:
-            raise UserError(f"{path}: an audit is saved as .html (the page) or .json (the numbers).")
-        with writing(path, "choose another place"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        return path
+        return page(self)
 
 
-def _read(kind: Any, value: Any) -> Any:
-    """A value of the type `kind` from what JSON holds of it: dataclasses by their fields, numbers also from texts.
-
-    Where it holds something else: AttributeError, KeyError, TypeError or ValueError.
-    """
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return kind(**{name: _read(own, value[name]) for name, own in fields_of(kind).items() if name != "gallery"})
-    options = typing.get_args(kind)
-    if type(None) in options:
-        return None if value is None else _read(options[0], value)
-    if typing.get_origin(kind) is tuple:
-        kinds = options[:1] * len(value) if options[-1] is ... else options
-        return tuple(_read(one, item) for one, item in zip(kinds, value, strict=True))
-    if typing.get_origin(kind) is Mapping:
-        return {_read(options[0], name): _read(options[1], item) for name, item in value.items()}
-    if kind in (int, float) and not isinstance(value, int | float):
-        return kind(value)  # "NaN", and the keys of a mapping
-    if kind in (str, bool) and not isinstance(value, kind):
-        raise TypeError(f"{value!r} is no {kind.__name__}")
-    return value
-
-
-@held(samples=(FEWEST, MOST), seed=0, of_seed=0)
+@held(samples=(FEWEST, MOST), seed=0, of_seed=0, scaling=["auto", "columns", "none"])
 def audit(
     real: Any,
     fake: Any,
@@ -139,6 +68,7 @@ def audit(
     labels: npt.ArrayLike | None = None,
     features: str | Extractor | Callable[[Any], Any] = "auto",
     encoder: Callable[[Any], Any] | None = None,
+    scaling: str = "auto",
     samples: int = SAMPLES,
     seed: int = 0,
     memory: str | int = 10**9,
@@ -158,9 +88,13 @@ def audit(
             it each real sample held against the others.
         labels: classes of the real samples, whole numbers (n,); None: those of the data set, where it has any.
         features: what missing modes and imbalance are looked for in: "pixels", "random-convolutions", "classifier" (of
-            the labels), "inception:FILE" (weights for torch-fidelity's network), an `Extractor`, or a function of
-            samples (n, ...). "auto": the classifier for images with labels, else pixels.
+            the labels), "imagenet", "inception:FILE" (weights for torch-fidelity's network), "FILE.pt" (a network that
+            TorchScript saved), an `Extractor`, or a function of samples (n, ...). "auto": "imagenet" for colour images
+            of 32 pixels and more, where it is installed, else the classifier for images with labels, else pixels.
         encoder: a function from samples to codes, whose law over the real data is compared with N(0, I).
+        scaling: "columns": points are compared standardised by the real ones, and the columns of a table weigh alike, a
+            column of words as much as a number; "none": as they are; "auto": standardised where the real samples are a
+            table that holds more than numbers of similar spread. Features and encoders see them so, too.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
         memory: bytes that the audit may take, or words such as "1GB": images that would take more than an eighth of it
@@ -174,6 +108,48 @@ def audit(
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
     """
+    (evidence,) = gather(
+        real,
+        (fake,),
+        train=train,
+        test=test,
+        labels=labels,
+        features=features,
+        encoder=encoder,
+        scaling=scaling,
+        samples=samples,
+        seed=seed,
+        memory=memory,
+        of_seed=of_seed,
+        real_options=real_options,
+        fake_options=fake_options,
+        device=device,
+        progress=progress,
+    )
+    return judged(evidence, samples)
+
+
+@held(samples=(FEWEST, MOST), seed=0, of_seed=0, scaling=["auto", "columns", "none"])
+def gather(
+    real: Any,
+    fakes: tuple[Any, ...],
+    *,
+    train: Any,
+    test: Any,
+    labels: npt.ArrayLike | None,
+    features: str | Extractor | Callable[[Any], Any],
+    encoder: Callable[[Any], Any] | None,
+    scaling: str,
+    samples: int,
+    seed: int,
+    memory: str | int,
+    of_seed: int | None,
+    real_options: Mapping[str, Any] | None,
+    fake_options: Mapping[str, Any] | None,
+    device: torch.device | str,
+    progress: Progress | None,
+) -> list[Evidence]:
+    """The evidence for or against one generator or two, judged by the same halves of the real rows: see `audit`."""
     room = byte_count(memory) if isinstance(memory, str) else memory
     usable_device(device)
     tell: Progress = progress or (lambda stage, done: None)
@@ -183,18 +159,24 @@ def audit(
     tell("samples", 0.0)
     parts: dict[str, Samples] = {}
     meaning: dict[str, Any] = {}
-    for role, source in {"real": real, "fake": fake, "train": train, "test": test}.items():
+    made = dict(zip(("fake", "versus"), fakes, strict=False))
+    for role, source in {"real": real, **made, "train": train, "test": test}.items():
         if source is None and role in ("train", "test"):
             continue
-        given, chosen = (fake_options, of_seed) if role == "fake" else (real_options, None)
+        given, chosen = (fake_options, of_seed) if role in made else (real_options, None)
         options = {**meaning, **(given or {})}
-        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options, room=room // 8)
+        seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
+        part = read_samples(
+            source, role, count=samples, seed=seed, of_seed=chosen, options=options, scaling=seen, room=room // 8
+        )
         require_alike(parts.get("real", part), part, role)
         if len(part) < FEWEST:
             few = f"There are {len(part)} {ROLES[role]} samples"
             raise UserError(f"{few}; an audit needs at least {FEWEST}: give more.")
         if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
             meaning = {"value_range": read_as}
+        if role == "real" and part.dataset is not None and part.dataset.encoding is not None:
+            meaning = {"encoding": part.dataset.encoding}
         parts[role] = part
 
     # Classes may be given for the real rows that were taken, or for all of their source.
@@ -213,7 +195,17 @@ def audit(
         return fit_features(features, own, of_own, seed=seed, device=device, memory=room // 4, progress=told)
 
     codes = None if encoder is None else by_function(encoder)
-    evidence = Evidence(parts, fit, labels=classes, encoder=codes, seed=seed, memory=room, tell=tell)
+    generated = [Generated(parts.pop(role), parts["real"]) for role in made]
+    fitted = fit_halves(rows.kept, fit, labels=classes, generated=generated, seed=seed, memory=room, tell=tell)
+    found = []
+    for each, whose in zip(generated, ("", " of the other"), strict=False):
+        told = lambda stage, done, whose=whose: tell(stage + whose, done)
+        found.append(Evidence(parts, each, fitted, labels=classes, encoder=codes, seed=seed, memory=room, tell=told))
+    return found
+
+
+def judged(evidence: Evidence, samples: int) -> Audit:
+    """What an audit says of the evidence; `samples` is the number that was asked for."""
     found = Audit(
         verdicts=tuple(judge(evidence) for judge in VERDICTS),
         metrics=findings.metrics(evidence),
@@ -221,14 +213,16 @@ def audit(
         missed=findings.missed(evidence),
         starved=findings.starved(evidence),
         copies=findings.copies(evidence),
+        invented=findings.invented(evidence),
         settings={
             "features": evidence.chosen.extractor.identity,
             "surface": evidence.surface.extractor.identity,
             "neighbour": evidence.surface.near.k,
             "cells": len(evidence.halves[0].regions.cells),
             "clusters": len(evidence.comparison.z),
+            "scaling": "none" if evidence.real.scaling is None else "columns",
             "samples": samples,
-            "seed": seed,
+            "seed": evidence.seed,
         },
         versions={
             "modecover": __version__,
@@ -236,6 +230,6 @@ def audit(
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-        inputs={role: part.facts() for role, part in parts.items()},
+        inputs={role: part.facts() for role, part in evidence.parts.items()},
     )
     return dataclasses.replace(found, gallery=findings.gallery(found, evidence.real, evidence.fake, evidence.train))

@@ -1,4 +1,4 @@
-"""`modecover audit --real A --fake B`: which modes a generator drops, and what else is wrong with its samples."""
+"""`modecover audit --real R --fake A`: which modes a generator drops, and what else is wrong with its samples."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ MEASURING: Flags = {
     "samples": (whole_number, "N", "of each side at most [10000]"),
     "seed": (whole_number, "N", "of every random choice [0]"),
     "memory": (memory, "SIZE", "what the audit may take beside its libraries, as in 500MB [1GB]"),
+    "scaling": (
+        str,
+        "NAME",
+        "columns: points are compared standardised, and columns of a table weigh alike; none: as they are [columns for "
+        "a table that holds more than numbers of similar spread, else none]",
+    ),
     "features": (
         str,
         "NAME",
-        "what missing modes are looked for in: pixels, random-convolutions, classifier (of the labels), inception:FILE "
-        "[classifier for images with labels, else pixels]",
+        "what missing modes are looked for in: pixels, random-convolutions, classifier (of the labels), imagenet, "
+        "inception:FILE, FILE.pt (TorchScript) [imagenet for colour images, classifier with labels, else pixels]",
     ),
 }
 """The settings of `modecover.audit` beside the samples."""
@@ -48,9 +54,10 @@ def run(words: list[str]) -> int:
         "modes, low quality, copies and others. Writes a page and tells the verdicts.",
         epilog="exit codes: 0 all thresholds kept, 2 bad input, 3 a threshold broken",
     )
-    parser.add_argument("--real", metavar="A", required=True, help=SOURCES)
-    parser.add_argument("--fake", metavar="B", required=True, help=MADE)
-    parser.add_argument("--train", metavar="C", help="what the generator learned from, if not A: for copies")
+    parser.add_argument("--real", metavar="R", required=True, help=SOURCES)
+    parser.add_argument("--fake", metavar="A", required=True, help=MADE)
+    parser.add_argument("--versus", metavar="B", help="samples of another generator: which of both is better")
+    parser.add_argument("--train", metavar="C", help="what the generator learned from, if not R: for copies")
     parser.add_argument("--test", metavar="D", help="real samples that it has not seen, for comparison")
     parser.add_argument("--out", default="audit.html", metavar="FILE", help="the page [audit.html]")
     parser.add_argument("--json", metavar="FILE", help="all numbers as JSON; - prints them instead of the summary")
@@ -65,13 +72,17 @@ def run(words: list[str]) -> int:
     given = vars(parser.parse(words or ["--help"]))
 
     from modecover.auditing.gates import check_gates, parse_gate, require_possible
-    from modecover.auditing.run import audit
-    from modecover.cli.terminal import Display, print_audit
+    from modecover.auditing.run import Audit, audit
+    from modecover.auditing.versus import Comparison, compare_generators
+    from modecover.cli.terminal import Display, print_audit, print_comparison
     from modecover.files import require_writable
 
     # Thresholds are read, and places tried, before the work is done.
     gates = [parse_gate(word, side) for side in ("under", "over") for word in given.pop(f"fail_{side}")]
     require_possible(gates)
+    versus = given.pop("versus")
+    if versus is not None and gates:
+        raise UserError(f"{gates[0]} is about one generator: leave out --versus, and audit each by itself.")
     out, json_out = Path(given.pop("out")), given.pop("json")
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out is {out}: give a name that ends in .html, and --json FILE for the numbers.")
@@ -84,23 +95,24 @@ def run(words: list[str]) -> int:
     fake_options = {name: real_options[name] for name in OF_BOTH_SIDES if name in real_options}
     if "fake_key" in given:
         fake_options["key"] = given.pop("fake_key")
+    found: Audit | Comparison
     with Display() as display:
-        found = audit(
-            real,
-            fake,
-            real_options=real_options,
-            fake_options=fake_options,
-            progress=partial(display.auditing, "audit"),
-            **given,
-        )
+        given |= {"real_options": real_options, "fake_options": fake_options}
+        given["progress"] = partial(display.auditing, "audit")
+        found = audit(real, fake, **given) if versus is None else compare_generators(real, fake, versus, **given)
     page, only_json = found.save(out), json_out == "-"
     if only_json:
         print(found.to_json(), end="")
     else:
-        print_audit(found)
+        if isinstance(found, Comparison):
+            print_comparison(found)
+        else:
+            print_audit(found)
         if json_file is not None:
             print(f"JSON: {printable(found.save(json_file))}")
         print(f"Page: {printable(page)}")
+    if isinstance(found, Comparison):
+        return 0
     outcomes = check_gates(found, gates)
     for outcome in (each for each in outcomes if each.broken or not only_json):
         told = f"{'BROKEN' if outcome.broken else 'kept'}: {outcome.sentence}"

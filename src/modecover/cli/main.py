@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return the exit code.
 
     0: done. 1: training failed, for example on a loss that is not finite. 2: bad input, told in one sentence.
-    3: a threshold of an audit is broken. 130: interrupted.
+    3: a threshold of an audit is broken. 4: the alarm of a training went off. 130: interrupted.
     """
     prepare()
     words = list(sys.argv[1:] if argv is None else argv)

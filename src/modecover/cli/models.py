@@ -22,13 +22,13 @@ MOST_MODES, AUDITED = 10_000, 2000
 
 
 def run_sample(words: list[str]) -> int:
-    """`modecover sample RUN`: fresh samples as a picture, an array or a folder of images."""
+    """`modecover sample RUN`: fresh samples as a picture, an array, rows of a table or a folder of images."""
     parser = Parser("modecover sample", description="Draw samples from a trained model.")
     parser.add_argument("model", metavar="RUN", help=MODEL)
     parser.add_argument("--count", type=whole_number, metavar="N", help="[64 images, 2048 points]")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
     parser.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
-    where = ".png, .npy, or a folder for single images [RUN/samples.png, or .npy]"
+    where = ".png, .npy, .csv for rows of a table, or a folder for single images [RUN/samples.png, .csv or .npy]"
     parser.add_argument("--out", metavar="FILE", help=where)
     given = parser.parse(words)
 
@@ -39,11 +39,18 @@ def run_sample(words: list[str]) -> int:
     model = load(given.model, seed=given.of_seed)
     count = given.count if given.count is not None else 64 if len(model.shape) == 3 else 2048
     place = Path(given.model) if Path(given.model).is_dir() else Path()
-    out = Path(given.out) if given.out else place / f"samples.{'png' if saving.can_be_drawn(model.shape) else 'npy'}"
-    if out.suffix not in (".png", ".npy", ""):
-        raise UserError(f"--out is {out}: give a name that ends in .png (a picture) or .npy (an array), or a folder.")
+    usual = "png" if saving.can_be_drawn(model.shape) else "npy" if model.columns is None else "csv"
+    out = Path(given.out) if given.out else place / f"samples.{usual}"
+    if out.suffix not in (".png", ".npy", ".csv", ""):
+        raise UserError(
+            f"--out is {out}: give a name that ends in .png (a picture), .npy (an array) or .csv (a table), or a "
+            "folder."
+        )
     if out.suffix:
         require_writable(out)
+    if out.suffix == ".csv":
+        print(saving.save_table(model.sample_table(count, seed=given.seed), out))
+        return 0
     samples = model.sample(count, seed=given.seed)
     if out.suffix == ".png":
         title = f"{model.method.get('name', 'model')} on {model.data.get('name', 'data')}"

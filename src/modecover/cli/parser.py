@@ -224,7 +224,7 @@ def memory(word: str, alone: int = 1) -> int:
 
 SOURCES = (
     "a built-in set (ring, grid, circle, digits, stacked-mnist; `modecover list` names them all), a folder of images, "
-    "a .npy, .npz, idx or parquet file, or a Hugging Face name (hf:NAME)"
+    "a .npy, .npz, idx, .csv or parquet file, or a Hugging Face name (hf:NAME)"
 )
 MODEL = "the folder of a run or of a model, or a Hugging Face name (owner/name)"
 
@@ -267,7 +267,7 @@ def as_flags(sentence: str) -> str:
         return sentence
     from modecover.runs.settings import Settings
 
-    names = "|".join([*DATA_FLAGS, *(field.name for field in dataclasses.fields(Settings))])
+    names = "|".join([*DATA_FLAGS, "scaling", *(field.name for field in dataclasses.fields(Settings))])
 
     def flag(found: re.Match[str]) -> str:
         between = "=" if found[3].startswith("-") else " "  # else the parser takes the value for a flag

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from rich.console import Console, RenderableType
@@ -17,11 +18,15 @@ from rich.table import Table
 from rich.text import Text
 
 from modecover.arguments import held
-from modecover.auditing.results import ABOUT, Findings, interval, number, quantity
+from modecover.auditing.results import ABOUT, Findings, interval, number, quantity, signed
 from modecover.data import Dataset
 from modecover.methods.base import Method
+from modecover.runs.alarm import Look
 from modecover.runs.listener import Listener
 from modecover.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from modecover.auditing.versus import Comparison
 
 # Seconds between two pictures of the bar, between two lines where there is no terminal, and that the pace is measured
 # over: rich keeps a thousand measurements, enough at one for each `REDRAW`.
@@ -116,6 +121,10 @@ class Display(Listener):
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
         parts = (f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline)
         self._say(f"step {step:,}: {', '.join(parts)}")
+
+    def looked(self, step: int, look: Look) -> None:
+        if not look.tripped:  # which is told at the end
+            self._say(look.sentence)
 
     def sampled(self, step: int, path: Path) -> None:
         if self.picture is None:
@@ -255,6 +264,9 @@ def print_audit(audit: Findings, *, metrics: bool = True) -> None:
         name = Text(f"{verdict.name}: {told}", style=style)
         table.add_row(name, effect, interval(verdict.null, verdict.unit), f"{verdict.sentence}")
     terminal.print(table)
+    for mode in audit.invented:
+        share = f"{mode.share:.1%} of the samples, such as {first_rows(mode.examples)}"
+        terminal.print(f"A mode that the data do not have: {share}.")
     if not metrics or not audit.metrics:
         return
     table = new_table({"metric": "fold", "value": "right", "95% interval": "right", "real data": "right"})
@@ -266,6 +278,40 @@ def print_audit(audit: Findings, *, metrics: bool = True) -> None:
         table.add_row(metric.name.replace("[", r"\[") + arrow, number(metric.value), span, null)
     terminal.print()
     terminal.print(table)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Two generators verdict by verdict, and what only one of them has."""
+    from modecover.auditing.findings import BINS_SHOWN
+
+    terminal, sides = console(160), {"A": comparison.a, "B": comparison.b}
+    real = comparison.a.inputs.get("real", {})
+    named = ", ".join(f"{name} is {side.inputs.get('fake', {}).get('name', 'fake')}" for name, side in sides.items())
+    against = f"{named}; real data: {real.get('count', 0):,} samples ({real.get('name', 'real')})"
+    terminal.print(f"{comparison.headline}\n{against}\n", highlight=False, markup=False)
+    table = new_table({"verdict": "left", "A": "right", "B": "right", "A less B": "right", "": "left"})
+    for each in comparison.differences:
+        effects = (quantity(effect.value, each.unit) for effect in (each.a, each.b))
+        value, low, high = (signed(end, each.unit) for end in dataclasses.astuple(each.difference))
+        told, style = each.verdict, "bold" if each.better else "" if each.measured else "yellow"
+        span = f"{value} ({low} to {high})" if each.measured else value
+        table.add_row(Text(f"{each.name}: {told}", style=style), *effects, span, each.sentence)
+    terminal.print(table)
+    for name, regions in (("A", comparison.only_a), ("B", comparison.only_b)):
+        for region in regions[:BINS_SHOWN]:
+            terminal.print(f"Only {name} covers {region.share:.1%} of the data, such as {first_rows(region.examples)}.")
+        if more := regions[BINS_SHOWN:]:
+            rest = sum(region.share for region in more)
+            terminal.print(f"Only {name} covers another {rest:.1%} in {len(more)} smaller regions.")
+    for name, side in sides.items():
+        for mode in side.invented:
+            share = f"{mode.share:.1%} of its samples, such as {first_rows(mode.examples)}"
+            terminal.print(f"A mode of {name} that the data do not have: {share}.")
+
+
+def first_rows(examples: Sequence[int]) -> str:
+    """The first of some rows, in words."""
+    return f"row {examples[0]}" if len(examples) == 1 else f"rows {', '.join(map(str, examples[:3]))}"
 
 
 def print_audits(audits: Mapping[str, Findings]) -> None:

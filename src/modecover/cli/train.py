@@ -27,7 +27,7 @@ from modecover.errors import UserError
 if TYPE_CHECKING:
     from modecover.methods.base import Method
 
-EXIT_STOPPED = 130
+EXIT_ALARM, EXIT_STOPPED = 4, 130
 TIMED_STEPS = 3
 """Of a dry run, behind its first."""
 
@@ -44,6 +44,7 @@ def run(words: list[str]) -> int:
     name = registry.name_of(words[0])
     given = vars(train_parser(words[0], registry.get(name)).parse(words[1:]))
     source, out, dry = given.pop("data"), given.pop("out"), given.pop("dry_run")
+    words_of_alarm = given.pop("alarm")
     if dry:
         dry_run(name, source, given)
         return 0
@@ -51,18 +52,25 @@ def run(words: list[str]) -> int:
 
     from modecover.cli.terminal import Display, print_evaluation
     from modecover.engine.finite import NonFiniteError
+    from modecover.runs.alarm import parse_alarm
     from modecover.runs.listener import Listener
     from modecover.runs.run import train
+
+    alarm = parse_alarm(words_of_alarm)
 
     keep_freed_memory()
     first = os.environ.get("RANK", "0") == "0"  # of several processes one talks
     try:
         with Display() if first else nullcontext(Listener()) as listener:
-            result = train(name, source, out, listener=listener, **given)
+            result = train(name, source, out, alarm=alarm, listener=listener, **given)
     except NonFiniteError as error:
         raise Failure(str(error)) from error
     if isinstance(listener, Display):
-        if not result.finished:
+        if result.alarm is not None and result.alarmed:
+            print(result.alarm.sentence)
+        if result.alarm is not None and result.alarm.tripped:
+            print("The same command says this again; with --alarm none, or another threshold, it trains on from there.")
+        elif not result.finished:
             done = f"{result.step:,} of {result.settings.steps:,} steps"
             print(f"Stopped after {done}, and saved in {out}: the same command goes on from here.")
         if result.last:
@@ -72,7 +80,7 @@ def run(words: list[str]) -> int:
         if listener.picture is not None:
             print(f"Newest picture of samples: {listener.picture}")
         print(f"Next: {own_command()} sample {shlex.quote(out)}")
-    return EXIT_STOPPED if result.interrupted else 0
+    return EXIT_ALARM if result.alarmed else EXIT_STOPPED if result.interrupted else 0
 
 
 _USAGE = """usage: modecover train METHOD --data SOURCE [--out DIR] [settings]
@@ -95,7 +103,8 @@ def train_parser(name: str, method: type[Method]) -> Parser:
         f"modecover train {name}",
         usage=f"modecover train {name} --data SOURCE [--out DIR] [settings]",
         description=f"{method.title}. `modecover describe {name}` tells more.",
-        epilog="Running the same command again resumes. Defaults in [brackets]; a preset or protocol may change them.",
+        epilog="Running the same command again resumes. Defaults in [brackets]; a preset or protocol may change them. "
+        "Exit codes: 0 done, 1 training failed, 2 bad input, 4 the alarm went off, 130 stopped.",
     )
     group = parser.add_argument_group("the run")
     group.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
@@ -103,6 +112,8 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     presets = f"of the method: {', '.join(method.presets) or 'it has none'}"
     protocols = f"of the literature: {', '.join(PROTOCOLS)}, none [points for points, none for images]"
     add_optional(group, {"preset": (str, "NAME", presets), "protocol": (str, "NAME", protocols)})
+    alarm = "stop the run where it exceeds a share that it kept before, as in missing=0.2 (of the data); none [none]"
+    group.add_argument("--alarm", metavar="NAME=X", action="append", default=[], help=alarm)
     group.add_argument("--dry-run", action="store_true", help="do one step, print its schedule and cost, keep nothing")
     add_optional(parser.add_argument_group("opening the data"), DATA_FLAGS)
     points = settings_of("points")

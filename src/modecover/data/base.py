@@ -21,6 +21,7 @@ from modecover.kinds import first_line
 from modecover.limits import bytes_of
 
 if TYPE_CHECKING:
+    from modecover.data.columns import Encoding
     from modecover.data.mixtures import Mixture
 
 MEMORY_LIMIT = 2 * 2**30
@@ -52,6 +53,7 @@ class Asked:
     value_range: str | None
     memory_limit: int
     progress: Progress
+    encoding: Encoding | None = None
     stream: bool = False
 
     @property
@@ -59,11 +61,11 @@ class Asked:
         """The name of the column of labels, `NO_LABELS`, or None where no name was given."""
         return self.labels if isinstance(self.labels, str) else None
 
-    def require_nameless(self, of_split: bool = False) -> None:
+    def require_nameless(self, of_split: bool = False, of_columns: bool = False) -> None:
         """Raise `UserError` where a part, or an unusual split, was named of a source that has no names for any."""
         if self.split != "train" and not of_split:
             raise UserError(f"it has no split {self.split!r}, nor any other; leave out split.")
-        if self.key or self.label_key not in (None, NO_LABELS):
+        if not of_columns and (self.key or self.label_key not in (None, NO_LABELS)):
             named = self.key[0] if self.key else self.label_key
             raise UserError(f"it has no names for its parts, so there is no {named!r} in it; leave it out.")
 
@@ -106,8 +108,8 @@ class Dataset(ABC):
     """Smallest and largest value as the source had them, where all of them were seen on opening."""
     notes: tuple[str, ...] = ()
     """What was guessed or left out on opening, a sentence each, with the way to say otherwise."""
-    columns: tuple[str, ...] | None = None
-    """Names of the coordinates of points, where the source has names for them."""
+    encoding: Encoding | None = None
+    """How the columns of a table became the coordinates of points, and how rows are seen; None where it is no table."""
     roles: Mapping[str, str] | None = None
     """What each column of a table is taken for; None where the source is no table."""
     own_units: bool = False
@@ -159,6 +161,11 @@ class Dataset(ABC):
     def _at_side(self, side: int, memory_limit: int, progress: Progress) -> Dataset:
         """This set with images of `side` by `side` pixels, without the facts that are the same for both."""
         raise UserError(f"{self.name} of shape {self.shape} cannot be resized: give images of {side}x{side} pixels.")
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the coordinates of points, where the source has names for them."""
+        return None if self.encoding is None else self.encoding.coordinates
 
     @property
     def memory(self) -> int:

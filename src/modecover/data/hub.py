@@ -13,7 +13,8 @@ import torch
 
 from modecover.data.arrays import as_array
 from modecover.data.base import Progress, needs
-from modecover.data.tables import LIST, NUMBER, PICTURE, SWITCH, WORDS, Table, kinds_of
+from modecover.data.columns import NUMBER, SWITCH, WORDS
+from modecover.data.tables import LIST, PICTURE, Table, kinds_of
 from modecover.errors import UserError
 from modecover.kinds import first_line
 from modecover.limits import require_memory

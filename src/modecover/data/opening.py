@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,19 +18,21 @@ from numpy.typing import ArrayLike
 from modecover.arguments import held
 from modecover.data import digits, files, mixtures
 from modecover.data.arrays import LAYOUTS, POINTS, Images, Points, as_array, class_labels, from_array
-from modecover.data.base import MEMORY_LIMIT, NO_LABELS, Asked, Dataset, Progress, silent, usable_device
+from modecover.data.base import MEMORY_LIMIT, NO_LABELS, Asked, Dataset, Progress, digest, silent, usable_device
+from modecover.data.columns import Cells, Encoding
 from modecover.data.encoded import Pictures, beside, picture_suffixes, pictures_in
 from modecover.data.files import exists, require_openable, user_path
+from modecover.data.frames import SUFFIXES, Frame, read_csv
 from modecover.data.hub import hub_table, load_hub
 from modecover.data.pictures import open_pictures, surveyed
 from modecover.data.pixels import VALUE_RANGES, Array
-from modecover.data.tables import PICTURE, Parquet, Table, side_by_side, values_of
+from modecover.data.tables import LIST, PICTURE, Parquet, Table, array_of, cells_of_all, values_of
 from modecover.errors import UserError, about, printable
 from modecover.kinds import counted, nearest, shown
 from modecover.limits import MOST_BYTES, bytes_of
 
 Source = Any
-"""A name, a path, a NumPy array, a tensor, a `datasets.Dataset`, or a `Dataset` of ours."""
+"""A name, a path, a NumPy array, a tensor, a `DataFrame`, a `datasets.Dataset`, or a `Dataset` of ours."""
 
 NAMES: dict[str, str] = {
     **dict.fromkeys(mixtures.PRESETS, "2-D mixture of Gaussians"),
@@ -56,6 +58,7 @@ def open_data(
     layout: str | None = None,
     value_range: str | None = None,
     memory_limit: int | str = MEMORY_LIMIT,
+    encoding: Encoding | None = None,
     progress: Progress | None = None,
     stream: bool = False,
 ) -> Dataset:
@@ -73,6 +76,8 @@ def open_data(
             - an array or tensor, or a .npy, .npz, idx or parquet file: points (N, d) of any float type, or images
               (N, H, W), (N, H, W, C), (N, C, H, W), C one of 1, 3, 4, as uint8 or as floats in [0, 1] or [-1, 1]
               (see `value_range`), which are rounded to 256 levels;
+            - a table: a .csv or .tsv file whose first line names the columns, a parquet file, or a pandas `DataFrame`
+              (see `key`);
             - a folder: images, flat or in one subfolder for each class, MNIST's four files, or parquet files. Links are
               followed; each frame of an animation and each page of a document is a sample;
             - a Hugging Face data set: `hf:NAME`, `hf:NAME:SPLIT`, a plain NAME with a slash, or the object itself.
@@ -84,13 +89,16 @@ def open_data(
         device: where rows are given out, and where sets that fit in memory live.
         split: "train" or "test" (or as the source calls it), where the source has several.
         key: the array of an .npz file or the column of a table to learn; of a table also several columns, "a,b" or
-            ["a", "b"]. Truth values are learned as 0 and 1, words as a coordinate for each of them.
+            ["a", "b"]. Truth values are learned as 0 and 1, words as a coordinate for each of them, and that a cell is
+            empty as one more.
         labels: the classes, as an array; or the name of the array or column that holds them; or "none" for no classes.
         layout: how an array is read: "NHWC" or "NCHW" where its shape can be read in both ways, "NHW" for grey images
             of floats that are no squares, "points" to learn the numbers of each row as they are.
         value_range: what float pixels run through, "0..1" or "-1..1"; without it the second where some are below -0.5.
         memory_limit: encoded pictures that take more bytes than this decoded are streamed instead of kept, and a
             compressed file may unfold to so many; a number, or words such as "1GB".
+        encoding: of a table, that of another one (`Dataset.encoding`), whose columns, words and order it is read in,
+            whatever key and labels say.
         progress: is told what is being prepared, how much of it is done, and of how much.
         stream: encoded pictures are read from their files whenever they are asked for, however few they are.
 
@@ -118,6 +126,7 @@ def open_data(
         value_range=value_range,
         memory_limit=bytes_of("memory_limit", memory_limit),
         progress=progress or silent,
+        encoding=encoding,
         stream=stream,
     )
     place = usable_device(device)
@@ -131,7 +140,7 @@ def open_data(
     for note in data.notes:
         warnings.warn(note, stacklevel=1)
     data = data.to(place)
-    if isinstance(source, str | os.PathLike) and isinstance(asked.labels, str | None):
+    if isinstance(source, str | os.PathLike) and isinstance(asked.labels, str | None) and encoding is None:
         text, path = os.fspath(source), user_path(source)
         named = isinstance(source, str) and text.partition(":")[0] in (*NAMES, "hf")
         text = text if named or not exists(path) else str(path.absolute())
@@ -171,6 +180,13 @@ class _Opening:
             raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
         if type(source).__module__.partition(".")[0] == "datasets":
             return self.table(hub_table(source, "data set", asked.split, asked.progress), "data set")
+        if type(source).__module__.partition(".")[0] == "pandas":
+            with about("data frame"):
+                frame = source if hasattr(source, "iloc") and source.ndim == 2 else None
+                if frame is None:
+                    raise UserError(f"it is a {type(source).__name__}; give a DataFrame.")
+                asked.require_nameless(of_columns=True)
+                return self.table(Frame(frame, "data frame"), "data frame")
         if isinstance(source, torch.Tensor | np.ndarray | list | tuple):
             name = "tensor" if isinstance(source, torch.Tensor) else "array"
             with about(name):
@@ -246,11 +262,14 @@ class _Opening:
                 return self.folder(path)
             if path.suffix == ".parquet":
                 return self.table(Parquet([path], self.asked), str(path))
+            if path.suffix in SUFFIXES:
+                self.asked.require_nameless(of_columns=True)
+                return self.table(read_csv(path, self.asked), str(path))
             if path.suffix in (".npy", ".npz") or re.search(r"(\bidx\d?|-ubyte)", path.name):
                 return self.array(*files.read_array_file(path, self.asked), str(path))
             one = path.suffix.lower() in picture_suffixes()
             kind = "one image; give the folder it lies in" if one else "of no known kind"
-            raise UserError(f"it is {kind} (known: .npy, .npz, idx, .parquet, a folder of images).")
+            raise UserError(f"it is {kind} (known: .npy, .npz, idx, .csv, .parquet, a folder of images).")
 
     def folder(self, folder: Path) -> Dataset:
         asked = self.asked
@@ -280,12 +299,21 @@ class _Opening:
             if table.kinds[first := roles.columns[0]] == PICTURE:
                 classes = None if labels is None else class_labels(labels, len(table))
                 data = self.pictures(Pictures(table.pictures(first), table.origin, table.identity, classes), name)
+            elif table.kinds[first] == LIST and len(roles.columns) == 1 and self.asked.encoding is None:
+                data = self.array(array_of(table.read([first])[first]), labels, name)
             else:
-                numbers, columns = side_by_side(table.read(roles.columns), table.kinds)
-                data = self.array(numbers, labels, name)
-                data.columns = columns
+                data = self.rows(cells_of_all(table.read(roles.columns), table.kinds), labels, name)
         data.roles = roles.told
         data.notes = (*(f"{table.origin}: {note}" for note in roles.notes), *table.notes, *data.notes)
+        return data
+
+    def rows(self, table: Mapping[str, Cells], labels: Array | None, name: str) -> Dataset:
+        """The rows of a table as points, in its own encoding or in that which is asked for."""
+        encoding, notes = (self.asked.encoding, ()) if self.asked.encoding else Encoding.of(table)
+        numbers, more = encoding.encode(table)
+        data = self.array(numbers, labels, name)
+        data.fingerprint = digest(data.fingerprint, repr(encoding.columns))
+        data.encoding, data.notes = encoding, (*(f"{name}: {note}" for note in (*notes, *more)), *data.notes)
         return data
 
     def pictures(self, pictures: Pictures, name: str) -> Dataset:

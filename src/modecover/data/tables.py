@@ -1,4 +1,4 @@
-"""Tables (parquet files, Hugging Face data sets): what each column holds, its role, and its numbers."""
+"""Tables (parquet files, Hugging Face data sets, data frames): what each column holds, its role, and its cells."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from modecover.data.arrays import are_whole, require_exact
+from modecover.data.arrays import are_whole
 from modecover.data.base import NO_LABELS, Asked, needs
+from modecover.data.columns import NUMBER, SWITCH, WORDS, Cells, Encoding
 from modecover.data.files import LABEL_KEYS, require_openable, require_unfolded, undamaged
 from modecover.data.pixels import Array
 from modecover.errors import UserError, about
 from modecover.kinds import counted
 
-PICTURE, LIST, NUMBER, SWITCH, WORDS, CLASSES = "pictures", "arrays", "numbers", "truth values", "words", "classes"
-"""What a column can hold and be learned from: see `Table.roles`."""
+PICTURE, LIST, CLASSES, NOTHING = "pictures", "arrays", "classes", "nothing"
+"""What a column can hold beside numbers, truth values and words, and be learned from: see `Table.roles`."""
 _SINGLE = (NUMBER, SWITCH, WORDS, CLASSES)
 USABLE = (PICTURE, LIST, *_SINGLE)
 _PLAINLY_LABELS = ("labels", "label", "classes", "class")
@@ -31,11 +32,9 @@ _TYPES = (
     (SWITCH, ("boolean",)),
     (NUMBER, ("integer", "floating", "decimal")),
     (WORDS, ("string", "large_string", "string_view")),
+    (NOTHING, ("null",)),
 )
 """What Arrow's types hold, by the names under which it tells them apart."""
-
-MOST_WORDS = 100
-"""Different words in a column that is learned, one coordinate for each."""
 
 ROWS, PICTURE_ROWS = 65_536, 256
 """Rows that are unfolded at a time, of plain values and of pictures."""
@@ -71,7 +70,7 @@ class Table(ABC):
 
     @abstractmethod
     def read(self, names: Sequence[str]) -> Mapping[str, Any]:
-        """These columns, as Arrow or NumPy has them."""
+        """These columns, as Arrow or NumPy has them, or as `Cells`."""
 
     def pictures(self, name: str) -> Any:
         """A column of pictures, as the cells of `Pictures`."""
@@ -84,8 +83,10 @@ class Table(ABC):
         else all columns of numbers, truth values, words and classes, side by side. Classes are the column `labels`, or
         one named like one of `LABEL_KEYS` that holds whole numbers or words, or the only one declared to hold classes.
         A `y` beside an `x` of numbers is a coordinate. Raises `UserError` where a named column is not there or cannot
-        be used, or the choice is the user's.
+        be used, or the choice is the user's. With an `encoding` the columns are those of its table, none for classes.
         """
+        if asked.encoding is not None:
+            return self._roles_in(asked.encoding)
         kinds, key, named = self.kinds, asked.key, asked.label_key
         if key is not None and len(key) == 1 and key[0] not in kinds:
             key = tuple(key[0].split(","))
@@ -139,6 +140,21 @@ class Table(ABC):
         if unused and key is None:
             notes.append(f"columns that are not used: {counted(unused)} (key= names those to learn)")
         return Roles(columns, label, {name: f"{role[name]} ({kinds[name]})" for name in kinds}, tuple(notes))
+
+    def _roles_in(self, encoding: Encoding) -> Roles:
+        """The columns of another table, by its encoding; of a column v of arrays they are v[0], v[1], ..."""
+        places = [column.name for column in encoding.columns]
+        names = [name if name in self.kinds else name.rpartition("[")[0] for name in places]
+        if absent := [place for place, name in zip(places, names, strict=True) if name not in self.kinds]:
+            lacks = f"it has no column {counted(map(repr, absent))}, as the table that it is compared with has"
+            raise UserError(f"{lacks}; it has {counted(self.kinds)}.")
+        for name in names:
+            if self.kinds[name] not in (*_SINGLE, LIST, NOTHING):
+                raise UserError(f"the column {name!r} holds {self.kinds[name]}, which cannot be compared; convert it.")
+        told = {name: f"{'learned' if name in names else 'not used'} ({kind})" for name, kind in self.kinds.items()}
+        unused = [name for name in self.kinds if name not in names]
+        note = f"columns that the table it is compared with has not are not used: {counted(unused)}"
+        return Roles(tuple(dict.fromkeys(names)), None, told, (note,) if unused else ())
 
     def _learned(self, key: Sequence[str] | None, label: str | None) -> tuple[str, ...]:
         for name in key or ():
@@ -254,63 +270,57 @@ def _storage(kind: Any) -> Any:
     return kind
 
 
-# ---------------------------------------------------------------- the numbers in a column
+# ---------------------------------------------------------------- the cells of a column
 
 
-def side_by_side(columns: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[Array, tuple[str, ...] | None]:
-    """Columns as one array, and the names of its coordinates.
-
-    A single column of arrays keeps their shape and type, (N, ...), and has no names. Several columns become (N, d):
-    numbers as they are, truth values as 0 and 1, words and classes as one coordinate for each of them, which is 1 where
-    the row holds it (`drink=low`, `drink=high`), one-dimensional arrays as their coordinates (`v[0]`, `v[1]`). Raises
-    `UserError` where cells are empty, rows of a column of arrays differ in length, or words are too many.
-    """
-    blocks: list[Array] = []
-    names: list[str] = []
+def cells_of_all(columns: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Cells]:
+    """Columns as cells; one-dimensional arrays as a column for each of their places (`v[0]`, `v[1]`).
+    Raises `UserError` where rows of a column of arrays differ in length, or have more axes."""
+    found: dict[str, Cells] = {}
     for name, column in columns.items():
         with about(f"the column {name!r}"):
             if kinds[name] == LIST:
-                block = _array_of(column)
-                if len(columns) == 1:
-                    return block, None
+                block = array_of(column)
                 if block.ndim != 2:
                     raise UserError(f"it holds arrays of shape {block.shape[1:]}; learn it alone.")
-                names += [f"{name}[{place}]" for place in range(block.shape[1])]
-            elif kinds[name] in (NUMBER, SWITCH):
-                block = values_of(column)[:, None]
-                require_exact(block)
-                names.append(name)
-            else:
-                values = values_of(column)
-                words = np.unique(values)
-                if len(words) > MOST_WORDS or 2 * len(words) > len(values):
-                    raise UserError(
-                        f"it holds {len(words):,} different words in {len(values):,} rows, too many for a coordinate "
-                        "each; name the columns to learn with key=, as in key='a,b'."
-                    )
-                block = values[:, None] == words
-                names += [f"{name}={word}" for word in words]
-            blocks.append(block.astype(np.float64))
-    return np.concatenate(blocks, axis=1), tuple(names)
+                full = np.zeros(len(block), bool)
+                found |= {f"{name}[{place}]": Cells(block[:, place], full) for place in range(block.shape[1])}
+                continue
+            cells = cells_of(column)
+            if kinds[name] == CLASSES:  # names of something, whatever their numbers
+                cells = Cells(np.array([str(value) for value in cells.values], dtype=object), cells.empty)
+            found[name] = cells
+    return found
+
+
+def cells_of(column: Any) -> Cells:
+    """A column of single values; numbers that are NaN are empty cells, too."""
+    if isinstance(column, Cells):
+        return column
+    column = _flat(column)
+    empty = column.is_null().to_numpy(zero_copy_only=False)
+    if _is(column.type, "null"):
+        return Cells(np.zeros(len(column)), np.ones(len(column), bool))
+    if _is(column.type, "decimal"):
+        column = column.cast(needs("pyarrow", "reading tables").float64())
+    if column.null_count:
+        words = _holds(column.type) == WORDS
+        column = column.fill_null("" if words else False if _is(column.type, "boolean") else 0)
+    values: Array = column.to_numpy(zero_copy_only=False)
+    return Cells(values, empty | np.isnan(values) if values.dtype.kind == "f" else empty)
 
 
 def values_of(column: Any) -> Array:
     """A column of single values as an array (N,): numbers, truth values, or words as NumPy's text.
     Raises `UserError` where cells are empty."""
-    column = _flat(column)
-    if column.null_count:
-        first = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise UserError(
-            f"it is empty in {column.null_count:,} rows (row {first} is the first); fill them, or name the columns to "
-            "learn with key=."
-        )
-    if _is(column.type, "decimal"):
-        column = column.cast(needs("pyarrow", "reading tables").float64())
-    values: Array = column.to_numpy(zero_copy_only=False)
-    return values.astype(str) if values.dtype == object else values
+    cells = cells_of(column)
+    if cells.empty.any():
+        count, first = int(cells.empty.sum()), int(cells.empty.argmax())
+        raise UserError(f"it is empty in {count:,} rows (row {first} is the first); fill them.")
+    return cells.values.astype(str) if cells.kind == WORDS else cells.values
 
 
-def _array_of(column: Any) -> Array:
+def array_of(column: Any) -> Array:
     """A column of arrays, however they are nested, as one array (N, ...) of their own type."""
     if isinstance(column, np.ndarray):
         return column

@@ -2,6 +2,7 @@
 
 from modecover.features.choice import by_function, fit_features, inception, random_convolutions
 from modecover.features.classifier import Classifier, classifier
+from modecover.features.imagenet import imagenet
 from modecover.features.kept import Extractor
 from modecover.features.pixels import pixels
 
@@ -11,6 +12,7 @@ __all__ = [
     "by_function",
     "classifier",
     "fit_features",
+    "imagenet",
     "inception",
     "pixels",
     "random_convolutions",

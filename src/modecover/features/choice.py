@@ -3,6 +3,7 @@ convolutions, Inception-v3 as FID takes it, a function or network of the user's.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import inspect
@@ -19,16 +20,20 @@ from torch.nn import functional
 
 from modecover.errors import UserError
 from modecover.features.classifier import classifier
+from modecover.features.imagenet import SMALLEST as SMALLEST_NATURAL
+from modecover.features.imagenet import imagenet, imagenet_is_there
 from modecover.features.kept import Extractor, Floats32, Samples, hash_of, in_batches
 from modecover.features.pixels import MEMORY, pixels
 from modecover.kinds import first_line
 from modecover.metrics.arrays import Integers, Report
 from modecover.random import derive_seed
 
-NAMES = ("auto", "pixels", "random-convolutions", "classifier", "inception:FILE")
+NAMES = ("auto", "pixels", "random-convolutions", "classifier", "imagenet", "inception:FILE", "FILE.pt")
 
 FEWEST_OF_A_CLASS = 20
 """Real samples of a class, on average, from which "auto" lets a classifier learn."""
+
+SCRIPTED = (".pt", ".pth", ".ts")
 
 WIDTHS = (32, 64, 128)
 SMALLEST = 8
@@ -48,8 +53,10 @@ def fit_features(
 
     Args:
         choice: "pixels"; "random-convolutions"; "classifier", of `labels`; "inception:FILE", the file being weights for
-            torch-fidelity's network; an extractor; or a function or network. "auto" is the classifier for images whose
-            labels name few enough classes, else pixels.
+            torch-fidelity's network; "imagenet", with the weights of `modecover[features]`; a file of a network that
+            TorchScript saved (.pt, .pth, .ts), given images in [-1, 1]; an extractor; or a function or network.
+            "auto" is "imagenet" for colour images of at least 32 pixels a side, where that is installed, else the
+            classifier for images whose labels name few enough classes, else pixels.
         real: points (n, d) or images (n, C, H, W).
         seed: of random weights and of training.
         memory: bytes that tables of products may take.
@@ -64,6 +71,8 @@ def fit_features(
     if choice == "auto":  # a classifier only where it has enough to learn each class from
         classes = 0 if labels is None or real.ndim != 4 else len(np.unique(labels))
         choice = "classifier" if 2 <= classes <= len(real) / FEWEST_OF_A_CLASS else "pixels"
+        if are_natural(real.shape) and imagenet_is_there():
+            choice = "imagenet"
     kind, _, weights = choice.partition(":")
     if kind == "pixels":
         return pixels(real, memory=memory)
@@ -73,8 +82,12 @@ def fit_features(
         return classifier(real, labels, seed=seed, device=device, progress=progress)
     if kind == "random-convolutions":
         return random_convolutions(real.shape[1:], seed=seed, device=device)
+    if kind == "imagenet":
+        return imagenet(device=device)
     if kind == "inception" and weights:
         return inception(weights, device=device)
+    if choice.lower().endswith(SCRIPTED):
+        return scripted(choice, device=device)
     raise UserError(f"There are no features called {choice!r}: choose one of {', '.join(NAMES)}, or give a function.")
 
 
@@ -117,6 +130,28 @@ def _of_network(network: nn.Module, samples: Floats32) -> Tensor:
         return in_batches(network, samples, "cpu" if first is None else first.device)
     finally:
         network.train(training)
+
+
+def are_natural(shape: tuple[int, ...]) -> bool:
+    """Whether samples (n, C, H, W) are colour images large enough to be looked at as photographs."""
+    return len(shape) == 4 and shape[1] == 3 and min(shape[2:]) >= SMALLEST_NATURAL
+
+
+def scripted(file: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Extractor:
+    """The features of a network that `torch.jit.save` wrote: it is given samples as they are audited, images in
+    [-1, 1], so that resizing and normalising are its own. `UserError` where there is no such file, or it is damaged."""
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no network at {path}; name a file that torch.jit.save wrote.")
+    try:
+        network = torch.jit.load(path, map_location=device)
+    except Exception as error:  # whatever its reader makes of another kind of file
+        raise UserError(
+            f"{path} is no network of TorchScript ({first_line(error)}): save one with torch.jit.save."
+        ) from error
+    with path.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    return dataclasses.replace(by_function(network), name=path.stem, hash=found[:8])
 
 
 def random_convolutions(shape: tuple[int, ...], *, seed: int = 0, device: torch.device | str = "cpu") -> Extractor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from modecover.data.arrays import Images
+from modecover.data.base import Dataset, Progress, silent
+from modecover.data.pictures import StreamedImages
 from modecover.data.pixels import decoded
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.features.scratch import Scratch
 from modecover.metrics.arrays import Report, as_rows
@@ -173,6 +179,34 @@ def blocks(samples: Samples) -> Iterator[tuple[slice, Floats32]]:
 def raw(array: npt.NDArray[Any]) -> memoryview:
     """The bytes of an array, as a hash takes them: without a copy where they lie in one piece."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def kept_rows(
+    data: Dataset, keys: Tensor, progress: Progress = silent, scaling: Scaling | None = None, room: float = math.inf
+) -> Kept:
+    """The rows of these keys, as a scaling sees them, read block by block, which is told; `room` as for `Kept.of`."""
+    if isinstance(data, Images) and data.device.type == "cpu":  # bytes already, which need no second copy
+        return Kept(data.pixels.numpy(), None if data.size == len(keys) else keys.numpy())
+    return Kept.of(_read(data, keys, progress, scaling), len(keys), room)
+
+
+def _read(
+    data: Dataset, keys: Tensor, progress: Progress, scaling: Scaling | None
+) -> Iterator[npt.NDArray[np.uint8] | Floats32]:
+    """The rows of these keys in blocks, bytes or float32; pictures are decoded by a thread for each core."""
+    parts = torch.split(keys, block_rows(data.shape))
+    if not isinstance(data, StreamedImages):
+        for number, part in enumerate(parts):
+            progress("samples", number, len(parts))
+            rows = data.fetch(part) if scaling is None else scaling.apply(data.exact(part))
+            yield rows.cpu().numpy()
+        return
+    threads = min(16, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(parts), threads):  # no more blocks wait than there are threads
+            for number, block in enumerate(pool.map(data.read, parts[start : start + threads]), start):
+                progress("samples", number, len(parts))
+                yield block.numpy()
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,6 +69,40 @@ def excess_share(
     return best
 
 
+def excess_difference(
+    real: ArrayLike,
+    fakes: tuple[ArrayLike, ArrayLike],
+    *,
+    weights: tuple[ArrayLike, ArrayLike],
+    counts: tuple[float, float],
+) -> Excess:
+    """The excess of one generator's odd rows less that of another's, beyond the score at which the larger is surest.
+
+    Both are held against the same real rows, whose sampling cancels but for what differs in their weights.
+
+    Args:
+        real, fakes: scores of unseen real rows, and of either's rows, as for `excess_share`.
+        weights: of the real rows, for either.
+        counts: effective numbers of different rows of either.
+    """
+    from scipy.stats import norm
+
+    null = as_floats(real)
+    found = [excess_share(null, scores, weights=law) for scores, law in zip(fakes, weights, strict=True)]
+    limit = max(found, key=lambda each: (each.low, -each.noise)).limit
+    z, values, variance, laws, q = float(norm.isf(0.025 / len(SHARES))), [], 0.0, [], 0.0
+    for scores, given, count in zip(map(as_floats, fakes), map(as_floats, weights), counts, strict=True):
+        law = given / given.sum() if given.any() else np.full(len(null), 1 / len(null))
+        q, p = float(law[null > limit].sum()), float((scores > limit).mean())
+        let = 1 - min(LET_PASS * q, 1 - 1 / (len(null) + 1))
+        values.append(max(0.0, 1 - (1 - p) / let))
+        variance += (p * (1 - p) + 0.5 / count) / count / let**2
+        laws.append(LET_PASS * law / let)
+    variance += float(np.square(laws[0] - laws[1]).sum()) * q * (1 - q)
+    value, error = values[0] - values[1], z * variance**0.5
+    return Excess(value, value - error, value + error, limit, error)
+
+
 def odds_of(null: Floats, scores: Floats) -> Floats:
     """How odd scores are in units that several kinds of scores share: -log of the share of `null` that is as large."""
     ordered = np.sort(null)

@@ -54,6 +54,11 @@ def cut_off(
         weight: of a fake row, the effective number of different ones over their number.
         random: divides the rows into halves.
     """
+    # Whatever their unit, squares of these numbers have an end and do not vanish.
+    size = float(max(np.abs(real).max(), np.abs(fake).max()))
+    if size == 0:
+        return np.zeros(len(real), bool)
+    real, fake = (np.asarray(rows, np.float64) / size for rows in (real, fake))
     if real.shape[1] > MOST_DIMENSIONS:
         onto = random.standard_normal((real.shape[1], MOST_DIMENSIONS))
         real, fake = np.asarray(real @ onto), np.asarray(fake @ onto)
@@ -83,8 +88,10 @@ def _beyond(
 
     means = [rows.mean(axis=0) for rows in search]
     spread = sum((rows - mean).T @ (rows - mean) / len(rows) for rows, mean in zip(search, means, strict=True)) / 2
-    spread[np.diag_indices_from(spread)] += max(RIDGE * np.trace(spread) / len(spread), np.finfo(float).tiny)
-    direction = np.linalg.solve(spread, means[0] - means[1])
+    ridge, direction = RIDGE * np.trace(spread) / len(spread), means[0] - means[1]
+    if ridge > 0:  # else all rows of either side are one point
+        spread[np.diag_indices_from(spread)] += ridge
+        direction = np.linalg.solve(spread, direction)
     along: list[list[Floats]] = [
         [np.asarray(rows @ direction, np.float64) for rows in pair] for pair in (search, confirm)
     ]

@@ -31,6 +31,7 @@ from modecover.arguments import held
 from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_labels, as_pair, as_rows, groups_of_equals
 from modecover.metrics.bins import Bins, fit_bins
+from modecover.metrics.classes import class_weights, errors_of, opinions
 from modecover.metrics.planes import Features, cut_off, lacking_there
 from modecover.random import derive_seed
 
@@ -52,6 +53,9 @@ BY_CHANCE = 0.005
 SELDOM = 2 / 9
 """A cluster that is made with less than this share of its weight may be missed; one with more is made, though seldom,
 and its cells are to be expected as seldom."""
+
+MADE = 0.4
+"""A class that may be made with more than this share of its weight is not surely missed."""
 
 CLUSTERS, MOST_CLUSTERS = 20, 40
 """Clusters where the joins show no modes, and of how many modes they may tell."""
@@ -134,6 +138,8 @@ class Counted:
     features: tuple[Features, Features, Integers] | None = None
     """Of the judged rows, (k, d), distorted likewise, and of the fake ones, (m, d), which planes are laid through; and
     a number for each fake row, (m,), the same for equal ones, from 0. None: without planes."""
+    opinions: tuple[Floats, ...] | None = None
+    """Of which class each of these is, (k, classes) and (m, classes), where `groups` are classes, from 0; or None."""
     different: float = 1.0
     """The effective number of different fake rows over their number: repeated rows say less."""
 
@@ -154,6 +160,8 @@ class MissedMass:
     """What is counted of a generator that misses nothing."""
     finest: float
     """The share of a cell on average: what is smaller cannot be seen."""
+    unsure: float
+    """The standard error of `counted` by way of the fake rows: by chance, cells that hold few are missed or not."""
     flags: npt.NDArray[np.bool_]
     """For each real row, whether its cell was missed in most divisions, (n,)."""
     lacking: Floats
@@ -174,11 +182,13 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         count: n, the number of real rows, each judged in equally many divisions.
         seed: of the planted gaps' counts.
     """
-    from scipy.stats import poisson
+    from scipy.stats import nbinom, poisson
 
     random = np.random.default_rng(seed)
-    votes, lacking, nulls, finest, beyond = np.zeros(count), np.zeros(count), [], 0.0, 0.0
+    votes, lacking, nulls, finest, beyond, unsure = np.zeros(count), np.zeros(count), [], 0.0, 0.0, 0.0
     planted: list[tuple[float, float]] = []
+    lost, doubtful, possible = _lost_classes(divisions, random)
+    doubt = chance = 0.0
     for division in divisions:
         cells = len(division.clusters)
         rows, fakes = len(division.judged), len(division.fake) * division.different
@@ -190,12 +200,17 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
         often = np.divide(there, hoped, out=np.ones(len(hoped)), where=hoped > 0)
         often = np.where(often < SELDOM, 1, np.minimum(often, 1))[division.clusters]
         fewest = np.minimum(MISSED * expected, poisson.ppf(BY_CHANCE, often * expected))
-        cut = np.zeros(rows, bool)
+        cut = np.isin(division.groups, lost)
+        doubt += float(np.isin(division.groups, doubtful).mean()) / len(divisions)
+        chance += float(np.isin(division.groups, possible).mean()) / len(divisions)
         if division.features is not None:
             of_real, of_fake, repeated = division.features
-            cut = _cut_off(division, of_real, of_fake, repeated, expected, made, random)
+            cut |= _cut_off(division, of_real, of_fake, repeated, expected, made, random)
         votes[division.judged] += (made < fewest)[division.real] | cut
         beyond += float(cut.mean()) / len(divisions)
+        # Of a cell with c fake rows another sample would have about c + 1/2, give or take twice a Poisson's variance.
+        again = nbinom.cdf(np.ceil(fewest) - 1, made + 0.5, 0.5)
+        unsure += float(np.square((others + 1) * (others > 0)) @ (again * (1 - again)))
         lacking[division.judged] += (expected - made)[division.real]
         finest = max(finest, 1 / cells)
 
@@ -210,6 +225,10 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
                 chosen = random.choice(rows, size=len(division.fake), p=_law(often[division.real] * ~gap))
                 of_real, groups_of_rows = division.features[0], np.unique(chosen, return_inverse=True)[1]
                 counted |= _cut_off(division, of_real, of_real[chosen], groups_of_rows, expected, drawn, random)
+                if division.opinions is not None:
+                    one = random.random(rows) < 0.5
+                    real, fake = division.opinions[0][one], division.opinions[0][~one & ~gap]
+                    counted |= gap & bool(class_weights(real, division.groups[one], fake)[group] < MISSED)
             if group is None:
                 nulls.append(counted.mean())
             else:
@@ -229,15 +248,34 @@ def count_missed(divisions: Sequence[Counted], count: int, *, seed: int = 0) -> 
     return MissedMass(
         # What planes show they show whole.
         value=min(1.0, beyond + max(0.0, share - beyond) / max(found, LEAST_FOUND)),
-        low=max(0.0, middle - half),
-        high=min(1.0, max(beyond + (middle + half - beyond) / max(unlucky, LEAST_FOUND), finest)),
+        low=max(0.0, middle - half - doubt),
+        high=min(1.0, max(beyond + (middle + half - beyond) / max(unlucky, LEAST_FOUND) + chance, finest)),
         counted=share,
         found=found,
         null=float(np.mean(nulls)),
         finest=finest,
+        # All divisions look at the same fake rows: what chance does to one it does to the others.
+        unsure=math.sqrt(len(divisions) * unsure) / (count * each),
         flags=votes > each / 2,
         lacking=lacking / each,
     )
+
+
+def _lost_classes(divisions: Sequence[Counted], random: np.random.Generator) -> tuple[Integers, Integers, Integers]:
+    """The classes that are hardly ever made; those of them of which chance may have made it look so; and others of
+    which chance may hide it."""
+    found, errors = [], []
+    for division in divisions:
+        if division.opinions is not None:
+            real, fake = division.opinions
+            found.append(class_weights(real, division.groups, fake))
+            errors.append(errors_of(real, division.groups, fake, random))
+    if not found:
+        return (np.zeros(0, np.int64),) * 3
+    weights, error = np.mean(found, axis=0), np.sqrt(np.mean(np.square(errors), axis=0) / len(errors))
+    lost = weights < MISSED + error / 2
+    least, most = weights - 1.96 * error, weights + 1.96 * error
+    return np.flatnonzero(lost), np.flatnonzero(lost & (most > MADE)), np.flatnonzero(~lost & (least < MISSED))
 
 
 def _cut_off(
@@ -276,12 +314,16 @@ def missed_mass(real: ArrayLike, fake: ArrayLike, *, labels: npt.ArrayLike | Non
     classes = None if labels is None else as_labels(labels, np.iinfo(np.int64).max)
     if classes is not None and len(classes) != len(x):
         raise UserError(f"there are {len(classes)} labels for {len(x)} real rows; give one for each")
+    numbers = None if classes is None else np.unique(classes, return_inverse=True)[1].reshape(-1)
     a, b = x.cpu().numpy(), y.cpu().numpy()
     divisions, repeated = [], groups_of_equals([b])
     for number, (reference, judged) in enumerate(halves(len(x), seed=seed)):
         regions = fit_regions(x[reference], fakes=len(y), seed=derive_seed(seed, "regions", number))
         cells = regions.cells.of(x[judged])
-        groups = regions.clusters[cells] if classes is None else classes[judged]
-        counted = Counted(judged, cells, regions.cells.of(y), groups, regions.clusters, (a[judged], b, repeated))
+        groups = regions.clusters[cells] if numbers is None else numbers[judged]
+        found = None
+        if numbers is not None:
+            found = opinions(a[reference], numbers[reference], int(numbers.max()) + 1, a[judged], b)
+        counted = Counted(judged, cells, regions.cells.of(y), groups, regions.clusters, (a[judged], b, repeated), found)
         divisions.append(counted)
     return count_missed(divisions, len(x), seed=derive_seed(seed, "planted gaps"))

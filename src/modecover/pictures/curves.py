@@ -23,7 +23,7 @@ _DASHES = ("-", "--", ":", "-.")
 _SEEN = 1000
 """Points of a curve: of more every n-th is drawn, and always the last."""
 
-_NO_CURVES = ("step", "time", "seconds", "steps_per_second", "elapsed")
+_NO_CURVES = ("step", "time", "seconds", "steps_per_second", "elapsed", "low", "high")
 
 
 def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Sequence[int] | None = None) -> Image:
@@ -91,7 +91,8 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, Curve]], seeds: S
     """One colour and entry in the legend for each label, or for each seed where there is one label only."""
     by_seed = len(curves) == 1
     for number, (label, of_seeds) in enumerate(curves.items()):
-        for position, points in enumerate(of_seeds.values()):
+        for position, seen in enumerate(of_seeds.values()):
+            points = sorted(seen, key=lambda point: point[0])  # a run that went back was evaluated there last
             seed = seeds[position] if seeds is not None and position < len(seeds) else position
             colour = position if by_seed else number
             every = math.ceil(len(points) / _SEEN)

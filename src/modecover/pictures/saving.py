@@ -220,6 +220,14 @@ def save_array(samples: Tensor, path: Path) -> Path:
     return path
 
 
+def save_table(frame: Any, path: Path) -> Path:
+    """The rows of a pandas `DataFrame` as comma-separated values, below a line of names; empty cells are empty."""
+    with writing(path, "choose another place with --out"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(path, index=False)
+    return path
+
+
 def save_folder(samples: Tensor, folder: Path) -> Path:
     """Each image as a PNG of its own: `folder`/000000.png and so on. Raises `UserError` where the samples are not grey
     or colour images, or the folder cannot be written."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -95,7 +96,9 @@ class Checkpoint:
     record: dict[str, Any]
 
 
-def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: Mapping[str, Json]) -> Path:
+def save(
+    folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: Mapping[str, Json], *, keep: int | None = None
+) -> Path:
     """Write `checkpoint-<step>.safetensors` in `folder` (made if absent) and return its path.
 
     The new file and the newest one below its step are kept; every other checkpoint goes, but only once the new file is
@@ -104,6 +107,7 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
     Args:
         step: how many steps are done, at least 0.
         record: whatever else training needs, as JSON. NaN and infinities are kept.
+        keep: the step of a further checkpoint that is kept.
 
     Raises:
         UserError: the file could not be written (disk full, no permission); the earlier checkpoints are untouched.
@@ -124,14 +128,14 @@ def save(folder: Path | str, step: int, tensors: Mapping[str, Tensor], record: M
     there = _checkpoints(folder)
     kept = [other for other in there if other <= step][-KEPT:]
     for other, path in there.items():
-        if other not in kept:
+        if other not in (*kept, keep):
             path.unlink(missing_ok=True)
     remove_partial(folder)
     return newest
 
 
-def load_newest(folder: Path | str) -> Checkpoint | None:
-    """The newest intact checkpoint in `folder`, or None where there is none at all.
+def load_newest(folder: Path | str, until: float = math.inf) -> Checkpoint | None:
+    """The newest intact checkpoint in `folder` of a step up to `until`, or None where there is none at all.
 
     A damaged checkpoint is passed over with a warning (`UserWarning`).
 
@@ -139,7 +143,8 @@ def load_newest(folder: Path | str) -> Checkpoint | None:
         UserError: every checkpoint is damaged, or the newest is of another format version.
     """
     damaged: list[str] = []
-    for step, path in reversed(_checkpoints(Path(folder)).items()):
+    there = {step: path for step, path in _checkpoints(Path(folder)).items() if step <= until}
+    for step, path in reversed(there.items()):
         try:
             tensors, header = read_tensors(path)
             version = header.get("modecover_checkpoint", "")

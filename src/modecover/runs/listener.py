@@ -17,6 +17,7 @@ from modecover.methods.base import Method
 from modecover.runs.settings import Settings
 
 if TYPE_CHECKING:
+    from modecover.runs.alarm import Look
     from modecover.runs.run import Run
 
 
@@ -48,6 +49,9 @@ class Listener:
 
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
         """The numbers of each seed, and the names of those worth showing first."""
+
+    def looked(self, step: int, look: Look) -> None:
+        """The alarm looked at samples of the run."""
 
     def sampled(self, step: int, path: Path) -> None:
         """A picture of samples was written."""

@@ -28,6 +28,7 @@ from modecover.random import derive_seed
 from modecover.runs import model_files
 from modecover.runs.checkpoint import write_tensors
 from modecover.runs.records import FORMAT
+from modecover.runs.rows import columns_from_facts, frame_of
 
 _CARD = """---
 {{ card_data }}
@@ -77,7 +78,7 @@ class GenerativeModel(
         prior: the law of the generator's input, or `{"law": ..., "dimension": ...}`.
         data: what the rows are: `{"name": ..., "shape": [...], "value_range": [low, high] or None}`, and where known
             the `fingerprint` of the data and what opens it again (`opened`). Of points whose networks see them
-            standardised, `scaling`: `{"center": [...], "scale": [...]}`.
+            standardised, `scaling`: `{"center": [...], "scale": [...]}`; of rows of a table, its `columns`.
         method: `{"name": ..., "settings": {...}}`.
         training: facts worth keeping (steps, seed, commit, versions, whether the weights are a moving average).
 
@@ -112,7 +113,9 @@ class GenerativeModel(
                 f"data.shape is {shown(self.data['shape'])} and prior.dimension {self.prior.dimension}: give the shape "
                 "of one sample, as in [2], and a dimension of at least 1."
             )
-        self.scaling = Scaling.from_facts(self.data.get("scaling"), self.shape[0]) if len(self.shape) == 1 else None
+        points = self.shape[0] if len(self.shape) == 1 else None
+        self.scaling = Scaling.from_facts(self.data.get("scaling"), points) if points else None
+        self.columns = columns_from_facts(self.data.get("columns"), points) if points else None
         self.requires_grad_(False)
         self.eval()
 
@@ -162,6 +165,17 @@ class GenerativeModel(
         if len(self.shape) != 3:
             raise UserError(f"This model generates rows of shape {self.shape}, not images: call sample instead.")
         return to_pixels(self.sample(n, seed, batch))
+
+    def sample_table(self, n: int, seed: int = 0, batch: int = 256) -> Any:
+        """`n` rows of the table that the model learned, as a pandas `DataFrame`: numbers, truth values, words and
+        empty cells, each the nearest to what `sample` gives.
+
+        Raises:
+            UserError: the model was not trained on a table.
+        """
+        if self.columns is None:
+            raise UserError(f"This model generates rows of shape {self.shape} and no table: call sample instead.")
+        return frame_of(self.columns, self.sample(n, seed, batch))
 
     @held(batch=1)
     def encode(self, x: ArrayLike, batch: int = 256) -> Tensor:
@@ -253,7 +267,8 @@ class GenerativeModel(
         write_json(save_directory / model_files.CONFIG, self.config())
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """As the mixin's, which gives the address; where the data lies on this machine is not published."""
+        """As the mixin's, which gives the address; where the data lies on this machine is not published. The names of
+        a table's columns, and the words in them, are: without them no model can give its rows."""
         public = copy.copy(self)
         opened = (self.data.get("opened") or {}).values()
         if any(isinstance(value, str) and Path(value).is_absolute() for value in opened):

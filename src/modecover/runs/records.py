@@ -130,12 +130,14 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         write_json(self.path / "summary.json", summary)
 
     def ended(self, step: int, *, judged: bool) -> dict[str, Any] | None:
-        """The summary of a run that has ended at this step, and was judged; None where not all of it was written."""
+        """The summary of a run that has ended at this step, or was ended there by its alarm, and was judged; None where
+        not all of it was written."""
         try:
             summary: dict[str, Any] = with_numbers(read_json(self.path / "summary.json", "let it be written again"))
-            is_whole = summary["finished"] is True and summary["steps"] == step and (not judged or "control" in summary)
+            is_over = summary["finished"] is True or summary.get("alarm", {}).get("tripped") is True
+            is_whole = is_over and summary["steps"] == step and (not judged or "control" in summary)
             return summary if is_whole else None
-        except (OSError, UserError, LookupError, TypeError):
+        except (OSError, UserError, LookupError, TypeError, AttributeError):
             return None
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from modecover.limits import within_limits
 from modecover.methods import registry
 from modecover.methods.base import Method
 from modecover.networks import PRESETS
+from modecover.runs.alarm import Look, read_bounds
 from modecover.runs.build import OwnNetworks, build_engine, has_batch_norm
 from modecover.runs.evaluation import Evaluations, evaluator_for
 from modecover.runs.fitting import seconds_of_a_step
@@ -50,6 +51,8 @@ class Run:
         control: the same numbers for fresh samples of the data itself.
         step: how many steps are done.
         finished: whether these are all.
+        alarm: what the alarm found at its last look; None without an alarm, and before its first look. Where it has
+            `tripped`, the run was stopped, and `models` and `step` are those of the last model that was good.
         interrupted: whether a signal (Ctrl-C) ended it before its steps or its minutes were over.
     """
 
@@ -62,6 +65,7 @@ class Run:
     step: int = 0
     finished: bool = False
     interrupted: bool = False
+    alarm: Look | None = None
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]."""
@@ -72,6 +76,11 @@ class Run:
         return (
             f"Run({self.method.title!r}, step={self.step}, seeds={len(self.models)}, finished={self.finished}{place})"
         )
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether the alarm has stopped the run, or the run has ended beyond a threshold that it never kept."""
+        return self.alarm is not None and (self.alarm.tripped or (self.finished and self.alarm.beyond))
 
     @property
     def last(self) -> list[dict[str, float]]:
@@ -97,6 +106,7 @@ def train(
     layout: str | None = None,
     value_range: str | None = None,
     memory_limit: int | str = MEMORY_LIMIT,
+    alarm: Mapping[str, float] | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Run:
@@ -112,6 +122,8 @@ def train(
             `{"G": my_generator}`.
         size, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`. Images of a
             side the networks cannot make are resized to the nearest that they can, unless `size` is given.
+        alarm: shares at which a run that fails is stopped: {"missing": 0.2} where it misses a fifth of the data, having
+            missed less before. See `modecover.runs.alarm`.
         listener: is told of progress.
         settings: fields of the method and of `Settings`, by name.
 
@@ -130,6 +142,7 @@ def train(
         if given is not None and not isinstance(given, kind):
             raise UserError(f"{argument} is {shown(given)}: give {give}, or leave it out.")
     _require_samples(data)
+    bounds = read_bounds(alarm)
     listener = listener or Listener()
     name = registry.name_of(method)
     if isinstance(method, Method):
@@ -174,16 +187,16 @@ def train(
         folder = evaluator = None
         if out is not None and processes.first:
             own_settings = {f"method.{key}": value for key, value in chosen_method.settings().items()}
-            described = {**resolved.as_dict(), **own_settings}
+            described = {**resolved.as_dict(), **own_settings, **({"alarm": bounds} if bounds else {})}
             description = Description(name, dataset.name, dataset.fingerprint, described, dataset.opened)
-            folder = stack.enter_context(RunFolder(out, description, may_differ=MAY_CHANGE))
+            folder = stack.enter_context(RunFolder(out, description, may_differ=MAY_CHANGE | {"alarm"}))
         if processes.first:
             progress = partial(listener.preparing, "digit classifier for the evaluation")
             evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress)
         run = Run(chosen_method, resolved, folder=None if folder is None else folder.path)
         path = Path(out) if out else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            Loop(engine, run, dataset, name, scaling, path, folder, evaluator, listener).train()
+            Loop(engine, run, dataset, name, scaling, path, folder, evaluator, bounds, listener).train()
     listener.ended(run)
     return run
 
@@ -214,7 +227,7 @@ def _scaling(dataset: Dataset, standardize: str, listener: Listener) -> Scaling 
         rows = dataset.sample(10_000, torch.Generator(dataset.device).manual_seed(0))
     else:
         rows = dataset.exact(torch.arange(dataset.size))
-    scaling = Scaling.of(rows)
+    scaling = Scaling.of(rows) if dataset.encoding is None else dataset.encoding.scaling
     if standardize == "on" or (standardize == "auto" and dataset.own_units):
         return scaling
     if told := scaling.uneven():

@@ -100,6 +100,10 @@ FLAGS = (
     "--of-seed 3",
     "--split test",
     "--data-dir nowhere",
+    "--versus nowhere.npy",
+    "--versus images.npy",
+    "--versus=",
+    "--versus fake.npy --fail-over missing=0.1",
 )
 
 
@@ -111,6 +115,8 @@ def inputs() -> Iterator[Input]:
     for name, (real, fake) in TAKEN.items():
         check = f"{parsed} and Path('audit.html').is_file() and 'Warning' not in err"
         yield command(f"taken: {name}", f"{audit} --json a.json", make=sides(real, fake), right="accepted", check=check)
+        words = f"{audit} --versus real.npy --json a.json"
+        yield command(f"versus the data: {name}", words, make=sides(real, fake), right="accepted", check=check)
     for name in ("equal rows on both sides", "equal fake rows", "ten samples"):
         real, fake = TAKEN[name]
         words = f"{audit} --fail-under coverage=0.5 --fail-over missing=0.5"

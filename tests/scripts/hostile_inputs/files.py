@@ -313,7 +313,6 @@ def inputs() -> Iterator[Input]:
     yield check("standard input", "-", None)
     yield check("standard input, by its device", "/dev/stdin", None)
     yield check("an upper-case suffix", "X.NPY", both(arrays, lambda: os.rename("points.npy", "X.NPY")), right="either")
-    yield check("a .csv", "x.csv", written("x.csv", "a,b\n1,2\n"))
     yield check("a .pt", "x.pt", written("x.pt", b"PK\x03\x04"))
     yield check("a .mat", "x.mat", written("x.mat", b"MATLAB 5.0"))
     yield check("a text without suffix", "x", written("x", "text"))

@@ -51,9 +51,6 @@ NO_DATA: dict[str, dict[str, Callable[[Any], object]]] = {
     "text alone": {"a": column(lambda: [f"word {n}" for n in range(ROWS)])},
     "nothing but nulls": {"a": column(lambda: [None] * ROWS)},
     "numbers that are all null": {"a": column(lambda: [None] * ROWS, lambda arrow: arrow.float64())},
-    "some numbers null": {"a": column(lambda: [1.0, None] * (ROWS // 2)), "b": numbers},
-    "some integers null": {"a": column(lambda: [1, None] * (ROWS // 2)), "b": numbers},
-    "NaN": {"a": column(lambda: [1.0, float("nan")] * (ROWS // 2))},
     "lists of different lengths": {"a": column(lambda: [[1.0], [1.0, 2.0]] * (ROWS // 2))},
     "lists with nulls": {"a": column(lambda: [[1.0, None]] * ROWS)},
     "null lists": {"a": column(lambda: [[1.0, 2.0], None] * (ROWS // 2))},
@@ -98,6 +95,35 @@ NO_DATA: dict[str, dict[str, Callable[[Any], object]]] = {
 }
 """Tables that cannot be learnt: what they hold."""
 
+GAPS: dict[str, dict[str, Callable[[Any], object]]] = {
+    "some numbers null": {"a": column(lambda: [1.0, None] * (ROWS // 2)), "b": numbers},
+    "some integers null": {"a": column(lambda: [1, None] * (ROWS // 2)), "b": numbers},
+    "NaN": {"a": column(lambda: [1.0, float("nan")] * (ROWS // 2))},
+    "some words null": {"a": column(lambda: ["x", None] * (ROWS // 2)), "b": numbers},
+    "a column null": {"a": column(lambda: [None] * ROWS), "b": numbers},
+}
+"""Tables with empty cells, which have a coordinate."""
+
+CSV = {
+    "nothing": b"",
+    "line breaks alone": b"\n\n\n",
+    "names alone": b"a,b\n",
+    "a name twice": b"a,a\n1,2\n",
+    "no names": b"1,2\n3,4\n",
+    "more cells than names": b"a,b\n1,2,3\n4,5,6\n",
+    "more cells in one row": b"a,b\n1,2\n4,5,6\n",
+    "no cells": b"a,b\n,\n,\n",
+    "another encoding": "a,b\n1,\u00e4\n".encode("latin-1"),
+    "zero bytes": b"a,b\n" + bytes(100),
+    "a quote that never ends": b'a,b\n1,"2\n3,4\n',
+    "infinity": b"a,b\n1,inf\n",
+    "names of each row": b"a\n" + b"\n".join(b"name %d" % n for n in range(50)),
+    "numbers of a thousand digits": b"a\n" + b"9" * 1000 + b"\n1\n",
+    "names of columns that do not end": b"x" * 10**6,
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20,
+}
+"""Text files that are no tables."""
+
 READ_AS_DATA = ("labels that are lists", "labels that are half")
 """Of these: tables whose column may be data too, which is told."""
 
@@ -127,11 +153,31 @@ def check(name: str, make: Callable[[], None], words: str = "x.parquet", **optio
     return command(name, f"data check {words}", make=make, **options)
 
 
+def _good() -> None:
+    rows = np.random.default_rng(0).normal(size=(ROWS, 2))
+    Path("good.csv").write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in rows))
+
+
 def inputs() -> Iterator[Input]:
     for name, columns in NO_DATA.items():
         make = table(**columns)
         right = "either" if name in READ_AS_DATA else "refused"
         yield check(name, both(make, _fifo) if "FIFO" in name else make, right=right)
+    for name, columns in GAPS.items():
+        yield check(name, table(**columns), right="accepted")
+    for name, content in CSV.items():
+        yield check(f"CSV: {name}", written("x.csv", content), "x.csv")
+        yield command(
+            f"CSV audited: {name}", "audit --real good.csv --fake x.csv", make=both(_good, written("x.csv", content))
+        )
+    for name, content in {
+        "other columns": b"a,c\n1,2\n",
+        "words": b"a,b\nx,y\n" * 20,
+        "gaps": b"a,b\n1,\n" * 20,
+    }.items():
+        yield command(
+            f"CSV audited: {name}", "audit --real good.csv --fake x.csv", make=both(_good, written("x.csv", content))
+        )
     for name, columns in MIXED.items():
         # Used or named: the second column may not vanish without a word.
         said = "' b ' in ' ' + (out + err).replace(',', ' ').replace(':', ' ').replace(\"'\", ' ') + ' '"
@@ -163,7 +209,7 @@ def inputs() -> Iterator[Input]:
     yield check("a folder with a broken table", both(table("f/a.parquet", x=numbers), written("f/b.parquet", b"")), "f")
     yield check("1,000 columns", table(**{f"c{n}": numbers for n in range(1000)}), right="accepted")
     words = "train gan --data x.parquet --steps 2 --batch 8 --width 4 --out new"
-    for name in ("some numbers null", "lists with nulls", "null pictures", "labels that are NaN"):
+    for name in ("lists with nulls", "null pictures", "labels that are NaN"):
         yield command(f"trained: {name}", words, make=table(**NO_DATA[name]))
 
 

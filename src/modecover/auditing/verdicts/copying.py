@@ -30,7 +30,9 @@ def copying(evidence: Evidence) -> Verdict:
     unseen, made = (
         [closeness(held.nearest.distance, held.spacing) for held in side] for side in (evidence.unseen, evidence.made)
     )
-    copied, by_chance = _beyond(np.concatenate(unseen), np.concatenate(made), COPY, len(evidence.fake), len(made))
+    copied, by_chance, closest = _beyond(
+        np.concatenate(unseen), np.concatenate(made), COPY, len(evidence.fake), len(made)
+    )
 
     # Repetitions: one half of the samples held against the other, and real rows against as many real ones.
     features, half = evidence.surface.fake, evidence.halves[0]
@@ -44,7 +46,17 @@ def copying(evidence: Evidence) -> Verdict:
     for reference, rows in pairs:
         held = held_against(reference, rows, k=min(1, size - 1), memory=evidence.memory)
         close.append(closeness(held.nearest.distance, held.spacing))
-    repeated, repeated_by_chance = _beyond(close[0], close[1], REPEAT, len(close[1]), 1)
+    repeated, repeated_by_chance, _ = _beyond(close[0], close[1], REPEAT, len(close[1]), 1)
+
+    # Real rows that repeat each other look like copies, too. Where the generator's own samples repeat each other as
+    # often (counts, small alphabets), that is the law of the data; where they do not, it is how the data were gathered.
+    learnt, size = len(evidence.train) // len(made), len(features) // 2
+    again = held_against(features[order[:size]], features[order[size:]], k=min(1, size - 1), memory=evidence.memory)
+    alike = share(closeness(again.nearest.distance, again.spacing) <= closest, evidence.different)
+    # Among more rows there are as many more that one may be equal to.
+    times = len(made) * max(1.0, learnt / size)
+    if times * alike.value < by_chance.value:
+        by_chance = Estimate(*(min(1.0, times * end) for end in vars(alike).values()))
 
     kinds = excess(copied, by_chance), excess(repeated, repeated_by_chance)
     worst = max(kinds, key=lambda kind: kind.low)
@@ -80,8 +92,9 @@ def copying(evidence: Evidence) -> Verdict:
     return Verdict("copying", fires, effect, "share of the samples", null, sentence, facts)
 
 
-def _beyond(real: Floats, fake: Floats, limit: float, count: int, times: int) -> tuple[Estimate, Estimate]:
-    """The shares of fake rows, and of unseen real ones, that are closer than the limit and than most real rows are.
+def _beyond(real: Floats, fake: Floats, limit: float, count: int, times: int) -> tuple[Estimate, Estimate, float]:
+    """The shares of fake rows, and of unseen real ones, that are closer than the limit and than most real rows are; and
+    how close that is.
 
     Args:
         count: fake rows, each of which stands `times` in `fake`: held once against each part of the rows that were
@@ -92,4 +105,4 @@ def _beyond(real: Floats, fake: Floats, limit: float, count: int, times: int) ->
     of_fake = share(flags[0], count / len(fake))
     of_real = share(flags[1])
     found = [Estimate(*(min(1.0, times * end) for end in (e.value, e.low, e.high))) for e in (of_fake, of_real)]
-    return found[0], found[1]
+    return found[0], found[1], closest

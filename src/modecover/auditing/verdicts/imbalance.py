@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from modecover.auditing.evidence import Evidence
+from modecover.auditing.naming import named
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
 from modecover.auditing.verdicts.low_quality import odd_rows
 from modecover.metrics.arrays import Floats, Integers
+from modecover.random import derive_seed
 
 LARGEST_SOUND = 0.02
 """What is let pass: the verdict fires where the interval lies beyond this."""
@@ -23,27 +25,17 @@ def imbalance(evidence: Evidence) -> Verdict:
     """How differently modes are weighted, where neither missing modes nor samples of low quality explain it."""
     random = np.random.default_rng(evidence.seed)
     unit = "share of the samples in the wrong modes"
-    odd_real, odd_fake = odd_rows(evidence)
-    tables = []
-    for half, real_odd, fake_odd in zip(evidence.halves, odd_real, odd_fake, strict=True):
-        there = ~evidence.missed.flags[half.judged] & ~real_odd
-        rows = half.regions.clusters[half.regions.cells.of(half.sharpened)][there], half.clusters[1][~fake_odd]
-        real, fake = (np.bincount(cells, minlength=half.regions.count) for cells in rows)
-        tables.append((real, fake))
+    tables = [(_counts(real, count), _counts(fake, count)) for real, fake, count in _comparable(evidence)]
     if any(counts.sum() < FEWEST * len(counts) for table in tables for counts in table):
         return Verdict("imbalance", False, UNKNOWN, unit, UNKNOWN, "Too few comparable samples to see an imbalance.")
 
     value = float(np.mean([_displaced(real, fake, random) for real, fake in tables for _ in range(SPLITS)]))
-    drawn, chance = [], []
+    drawn, chance = displacements(evidence), []
     for _ in range(DRAWS):
-        resampled, alike = [], []
+        alike = []
         for real, fake in tables:
-            # Rows that repeat each other say less: as many fake ones are drawn as are different.
-            sizes = int(real.sum()), max(2, round(float(fake.sum()) * evidence.different))
-            laws = _law(real), _law(fake)
-            resampled.append((random.multinomial(sizes[0], laws[0]), random.multinomial(sizes[1], laws[1])))
-            alike.append((random.multinomial(sizes[0], laws[0]), random.multinomial(sizes[1], laws[0])))
-        drawn.append(np.mean([_displaced(real, fake, random) for real, fake in resampled]))
+            sizes = int(real.sum()), _telling(fake, evidence)
+            alike.append([random.multinomial(size, _law(real)) for size in sizes])
         chance.append(np.mean([_displaced(real, fake, random) for real, fake in alike]))
     error, noise = float(np.std(drawn)), float(np.quantile(chance, 0.975))
     effect = Estimate(*(min(1.0, max(0.0, value + side * NORMAL * error)) for side in (0, -1, 1)))
@@ -53,9 +45,54 @@ def imbalance(evidence: Evidence) -> Verdict:
     if fires:
         sentence = (
             f"Modes that the generator has are weighted wrongly: {effect.value:.1%} of its samples are in excess "
-            "somewhere and lacking elsewhere."
+            f"somewhere and lacking elsewhere{_told(evidence, *tables[0])}."
         )
     return Verdict("imbalance", fires, effect, unit, null, sentence, {"clusters": float(len(tables[0][0]))})
+
+
+def displacements(evidence: Evidence, *, splits: int = 1) -> Floats:
+    """The effect in draws of the bootstrap, (DRAWS,): every generator that is judged by the same halves meets the same
+    draws of the real rows, so that of the difference of two generators' draws their sampling is no part."""
+    of_real, random = (np.random.default_rng(derive_seed(evidence.seed, name)) for name in ("real rows", "fake rows"))
+    sides, drawn = _comparable(evidence), []
+    for _ in range(DRAWS):
+        found = []
+        for real, fake, count in sides:
+            rows, made = of_real.integers(len(real), size=len(real)), _counts(fake, count)
+            again = random.multinomial(_telling(made, evidence), _law(made)) if made.any() else made
+            found += [_displaced(_counts(real[rows], count), again, random) for _ in range(splits)]
+        drawn.append(np.mean(found))
+    return np.array(drawn)
+
+
+def _comparable(evidence: Evidence) -> list[tuple[Integers, Integers, int]]:
+    """For each half the cluster of every judged row, (k,), and of every fake one, (m,), and the number of clusters; -1
+    stands for rows that are missed or odd, which other verdicts explain."""
+    sides = []
+    for half, real_odd, fake_odd in zip(evidence.halves, *odd_rows(evidence), strict=True):
+        real = half.regions.clusters[half.regions.cells.of(half.sharpened)]
+        left_out = evidence.missed.flags[half.judged] | real_odd
+        sides.append((np.where(left_out, -1, real), np.where(fake_odd, -1, half.clusters[1]), half.regions.count))
+    return sides
+
+
+def _counts(clusters: Integers, count: int) -> Integers:
+    return np.bincount(clusters + 1, minlength=count + 1)[1:]
+
+
+def _telling(counts: Integers, evidence: Evidence) -> int:
+    """Rows that repeat each other say less: as many fake ones are drawn as are different."""
+    return max(2, round(float(counts.sum()) * evidence.different))
+
+
+def _told(evidence: Evidence, real: Integers, fake: Integers) -> str:
+    """The clusters of the first half that are most crowded and most lacking, where words are found for them."""
+    more, found = _law(fake) - _law(real), []
+    for said, cluster, sign in (("most in excess", more.argmax(), 1), ("most lacking", more.argmin(), -1)):
+        region = named(evidence.real, evidence.fake, evidence.halves[0].clusters[0] == cluster)
+        if region is not None and sign * (region.of_fake - region.of_real) > LARGEST_SOUND / 2:
+            found.append(f"{said}: {region.words} ({region.of_fake:.1%}, {region.of_real:.1%} of the real ones)")
+    return "; " + ", ".join(found) if found else ""
 
 
 def _displaced(real: Integers, fake: Integers, random: np.random.Generator) -> float:

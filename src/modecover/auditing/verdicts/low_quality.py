@@ -13,10 +13,10 @@ import torch
 
 from modecover.auditing.evidence import Evidence, Half, closeness
 from modecover.auditing.results import Estimate, Flags, Verdict
-from modecover.auditing.sharpness import SMALLEST_SIDE, bin_means
 from modecover.features.kept import Kept, Samples, blocks
+from modecover.features.sharpness import SMALLEST_SIDE, bin_means, frequencies, spectrum
 from modecover.metrics.arrays import Floats, Integers
-from modecover.metrics.excess import excess_share, odds_of
+from modecover.metrics.excess import excess_difference, excess_share, odds_of
 
 LARGEST_SOUND = 0.01
 """What is let pass: the verdict fires where the interval lies beyond this."""
@@ -51,6 +51,21 @@ def low_quality(evidence: Evidence) -> Verdict:
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, facts)
 
 
+def more_odd(one: Evidence, other: Evidence) -> Estimate:
+    """How much larger a share of one generator's samples is odder than real ones than of another's, at one limit."""
+    scored = [[oddness(evidence, half) for half in evidence.halves] for evidence in (one, other)]
+    fakes, weights = (
+        tuple(np.stack([of_fake for _, of_fake, _ in each]) for each in scored),
+        tuple(np.concatenate([_as_often(half) for half in evidence.halves]) for evidence in (one, other)),
+    )
+    real = np.concatenate([of_real for of_real, _, _ in scored[0]])
+    counts = [max(1.0, evidence.different * len(evidence.fake)) for evidence in (one, other)]
+    found = excess_difference(
+        real, (fakes[0], fakes[1]), weights=(weights[0], weights[1]), counts=(counts[0], counts[1])
+    )
+    return Estimate(found.value, found.low, found.high)
+
+
 def _as_often(half: Half) -> Floats:
     """Weights of the judged rows, (k,), with which clusters count as much as among the fake ones: some kinds of rows
     are odder than others, which a generator that makes more of them is not to blame for."""
@@ -63,13 +78,18 @@ def oddness(evidence: Evidence, half: Half) -> tuple[Floats, Floats, dict[str, f
     """How odd the judged rows and the fake ones are beside the reference, (k,) and (m,); and facts by name.
 
     A row is as odd as the oddest of its signs: its distance from the nearest row of the reference, in units of the
-    distances there; and, of images, the strength of its fine detail, too weak or too strong. All signs are put on one
-    scale, the share of judged rows that show as much.
+    distances there; where the reference lies along few axes, how far it lies off them; and, of images, the strength of
+    its fine detail, too weak or too strong. All signs are put on one scale, the share of judged rows that show as much.
     """
     far = distances(half)
     signs: list[Sequence[Floats]] = [far]
     facts = {"distance over real ones'": float(np.median(far[1]) / max(float(np.median(far[0])), 1e-12))}
     real, fake = evidence.real.kept, evidence.fake.kept
+    if half.surface.fitted:
+        # What the principal axes leave out, over what lies along them: noise that no real sample has.
+        sides = (half.surface(rows) for rows in (real.part(half.judged), fake))
+        along = [(rows[:, -1], np.linalg.norm(rows[:, :-1], axis=1)) for rows in sides]
+        signs.append([np.asarray(np.log(np.maximum(rest, 1e-9) / np.maximum(length, 1e-9))) for rest, length in along])
     if real.ndim == 4 and min(real.shape[2:]) >= SMALLEST_SIDE:
         of_real, of_fake = half.real_cells, half.fake_cells
         means = bin_means(real.part(half.reference), of_real[half.reference], len(half.regions.cells), evidence.room)
@@ -109,12 +129,10 @@ def detail(samples: Samples, means: Kept, cells: Integers) -> Floats:
 
     Blur lowers it, noise raises it, and shrinking towards the mean leaves it alone.
     """
-    height, width = samples.shape[2:]
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    fine = torch.from_numpy(radius >= FINE_BAND)
-    slow = torch.from_numpy(radius < COARSE_BAND)
+    radius = frequencies(samples.shape[2:])
+    fine, slow = (torch.from_numpy(part) for part in (radius >= FINE_BAND, radius < COARSE_BAND))
     found = []
     for place, block in blocks(samples):
-        power = torch.fft.rfft2(torch.from_numpy(block - means[cells[place]])).abs().square().sum(dim=1)
+        power = spectrum(block - means[cells[place]]).square().sum(dim=1)
         found.append((power[:, fine].sum(dim=1) / power[:, slow].sum(dim=1).clamp(min=1e-12)).sqrt())
-    return np.asarray(torch.cat(found).double().numpy())
+    return np.asarray(torch.cat(found).numpy())

@@ -6,12 +6,15 @@ Which rows are missed is asked by others too: imbalance and shrink leave them ou
 from __future__ import annotations
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import UNKNOWN, Estimate, Verdict
-from modecover.auditing.sharpness import bin_means
+from modecover.auditing.naming import Named, named
+from modecover.auditing.results import UNKNOWN, Estimate, Verdict, share
 from modecover.auditing.verdicts.shrink import contracted
+from modecover.features.choice import are_natural
+from modecover.features.imagenet import INSTALL, imagenet_is_there
 from modecover.features.kept import Floats32, Kept
+from modecover.features.sharpness import bin_means
 from modecover.metrics.arrays import Integers
-from modecover.metrics.regions import count_missed
+from modecover.metrics.regions import MissedMass, count_missed
 from modecover.random import derive_seed
 
 LARGEST_SOUND = 0.01
@@ -26,8 +29,39 @@ ALIKE = 0.97
 
 def missing_mass(evidence: Evidence) -> Verdict:
     """The share of the real mass where the generator does not go, beyond what its contraction empties."""
-    missed, unit = evidence.missed, "share of the real mass"
+    missed, unit = where_missed(evidence), "share of the real mass"
+    facts = {
+        "share before correction": missed.counted,
+        "share without any missing": missed.null,
+        "planted gap found": missed.found,
+        "cells": float(len(evidence.halves[0].regions.cells)),
+        "clusters": float(len(evidence.comparison.z)),
+    }
+    noise = Estimate(0.0, 0.0, max(missed.null, missed.finest))
+    if missed.found < LEAST_FOUND:
+        said = "Too few different samples to see what is missed: give more."
+        if missed.finest < 1:
+            better = "give labels of the real data, or other features"
+            if are_natural(evidence.real.kept.shape) and not imagenet_is_there():
+                better = f"{INSTALL} brings features that see photographs, and labels of the real data help"
+            said = f"These features do not show what is missed: a mode that is left out stays hidden; {better}."
+        return Verdict("missing mass", False, UNKNOWN, unit, noise, said, facts)
+    effect = Estimate(missed.value, missed.low, missed.high)
+    fires = effect.low > LARGEST_SOUND
+    sentence = f"No region of the data is missed; one that holds less than {effect.high:.1%} would not be seen."
+    if fires:
+        region = named(evidence.real, evidence.fake, missed.flags, missed=True)
+        if region is not None:
+            # Cells are coarse, and hold samples from beyond the region's limits: what it holds is missed whole.
+            whole = share(missed.flags | region.inside)
+            effect = whole if whole.value > effect.value else effect
+            facts |= {f"real samples with {region.words}": region.of_real, "samples with this": region.of_fake}
+        sentence = f"The generator does not go where {effect.value:.1%} of the real data lie{_told(region)}."
+    return Verdict("missing mass", fires, effect, unit, noise, sentence, facts)
 
+
+def where_missed(evidence: Evidence) -> MissedMass:
+    """The real rows that are missed, without those that a contraction leaves at the rims of modes."""
     # A generator that contracts its modes leaves their rims empty, which is not a missed mode. So the real rows, which
     # have the fake rows' sharpness, are contracted as much towards the clusters' means before they are counted.
     if (contraction := contracted(evidence)[0].value) < ALIKE:
@@ -42,34 +76,12 @@ def missing_mass(evidence: Evidence) -> Verdict:
 
             judged.append(half.features(half.stand_in.changed(towards)))
         seed = derive_seed(evidence.seed, "contracted")
-        missed = count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
+        return count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
+    return evidence.missed
 
-    facts = {
-        "share before correction": missed.counted,
-        "share without any missing": missed.null,
-        "planted gap found": missed.found,
-        "cells": float(len(evidence.halves[0].regions.cells)),
-        "clusters": float(len(evidence.comparison.z)),
-    }
-    noise = Estimate(0.0, 0.0, max(missed.null, missed.finest))
-    if missed.found < LEAST_FOUND:
-        few = "Too few different samples to see what is missed: give more."
-        hidden = (
-            "These features do not show what is missed: a mode that is left out stays hidden behind others; give "
-            "labels of the real data, or other features."
-        )
-        return Verdict(
-            "missing mass",
-            False,
-            UNKNOWN,
-            unit,
-            noise,
-            hidden if missed.finest < 1 else few,
-            facts,
-        )
-    effect = Estimate(missed.value, missed.low, missed.high)
-    fires = effect.low > LARGEST_SOUND
-    sentence = f"No region of the data is missed; one that holds less than {effect.high:.1%} would not be seen."
-    if fires:
-        sentence = f"The generator does not go where {effect.value:.1%} of the real data lie."
-    return Verdict("missing mass", fires, effect, unit, noise, sentence, facts)
+
+def _told(region: Named | None) -> str:
+    if region is None:
+        return ""
+    few = "no samples" if region.fakes == 0 else f"hardly any samples, {region.fakes:,},"
+    return f": {few} with {region.words}, as {region.of_real:.1%} of the real ones have"

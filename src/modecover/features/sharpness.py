@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 
 from modecover.features.kept import Floats32, Kept, Samples, blocks
-from modecover.metrics.arrays import Integers
+from modecover.metrics.arrays import Floats, Integers
 from modecover.random import derive_seed
 
 SMALLEST_SIDE = 8
 """Of images that have fine detail."""
 
-BANDS = 12
-"""Of spatial frequencies, up to the highest; the others are held against the first, of the coarsest content."""
+BANDS = 24
+"""Of spatial frequencies, up to the highest (fewer for small images); the others are held against the first, of the
+coarsest content."""
 
 ALIKE = 0.1
 """Power that differs by less than this share, in every band, is as sharp."""
@@ -45,39 +46,60 @@ def as_sharp_as(
     """
     if real.ndim != 4 or min(real.shape[2:]) < SMALLEST_SIDE:
         return real
-    height, width = real.shape[2:]
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
-    band = torch.from_numpy(np.minimum((radius / radius.max() * BANDS).astype(np.int64), BANDS - 1))
+    from scipy.fft import idctn
+
+    radius = frequencies(real.shape[2:])
+    bands = min(BANDS, 3 * min(real.shape[2:]) // 4)
+    band = torch.from_numpy(np.minimum((radius / radius.max() * bands).astype(np.int64), bands - 1))
     own, wanted = (_power(images, of, band, room) for images, of in zip((real, fake), clusters, strict=True))
     if not (own[0] > 0 and wanted[0] > 0):
         return real
     ratio = wanted / own.clamp(min=1e-12 * float(own[0])) * (own[0] / wanted[0])
     if bool(((ratio - 1).abs() < ALIKE).all()):
         return real
-    gain = ratio.clamp(max=1.0).sqrt()[band]
-    added = ((ratio - 1).clamp(min=0.0) * own).sqrt()[band]
+    # Between the middles of bands the gain goes on evenly: a filter with steps would ring.
+    middles = np.array([radius[band.numpy() == number].mean() for number in range(bands)])
+    gain, added = (
+        torch.from_numpy(np.interp(radius, middles, of_band.sqrt().numpy()))
+        for of_band in (ratio.clamp(max=1.0), (ratio - 1).clamp(min=0.0) * own)
+    )
     random = torch.Generator()
 
     def distorted(block: Floats32, rows: Integers) -> Floats32:
-        spectrum = torch.fft.rfft2(torch.from_numpy(block).double(), norm="ortho") * gain
+        content = spectrum(block) * gain
         if bool((added > 0).any()):
             # Of each row's own seed, so that it is the same wherever the row's block begins.
             noise = torch.empty(block.shape, dtype=torch.float64)
             for image, row in zip(noise, rows.tolist(), strict=True):
                 image.normal_(generator=random.manual_seed(derive_seed(seed, "sharpness", row)))
-            spectrum = spectrum + torch.fft.rfft2(noise, norm="ortho") * added
-        return np.asarray(torch.fft.irfft2(spectrum, s=(height, width), norm="ortho").float().numpy())
+            content = content + noise * added
+        return np.asarray(idctn(content.numpy(), axes=(2, 3), norm="ortho"), np.float32)
 
     return real.changed(distorted)
 
 
+def frequencies(shape: tuple[int, ...]) -> Floats:
+    """Of every coefficient of `spectrum`, in cycles per pixel, for images of this height and width."""
+    height, width = shape
+    return np.hypot(np.arange(height)[:, None] / (2 * height), np.arange(width)[None] / (2 * width))
+
+
+def spectrum(images: Floats32) -> Tensor:
+    """Cosine coefficients of images (n, C, H, W), orthonormal, float64: unlike Fourier's they see no edge where the
+    right border would meet the left one, which no blur takes away."""
+    from scipy.fft import dctn
+
+    return torch.from_numpy(dctn(images.astype(np.float64), axes=(2, 3), norm="ortho"))
+
+
 def _power(images: Kept, clusters: Integers, band: Tensor, room: float) -> Tensor:
-    """The mean power of each band around the means of the images' clusters, (BANDS,)."""
+    """The mean power of each band around the means of the images' clusters, (bands,)."""
     means = bin_means(images, clusters, int(clusters.max()) + 1, room)
-    sums, sizes = torch.zeros(BANDS, dtype=torch.float64), torch.bincount(band.reshape(-1), minlength=BANDS)
+    sizes = torch.bincount(band.reshape(-1))
+    sums = torch.zeros(len(sizes), dtype=torch.float64)
     for place, block in blocks(images):
-        spectrum = torch.fft.rfft2(torch.from_numpy(block - means[clusters[place]]).double(), norm="ortho")
-        sums.index_add_(0, band.reshape(-1), spectrum.abs().square().sum(dim=(0, 1)).reshape(-1))
+        power = spectrum(block - means[clusters[place]]).square().sum(dim=(0, 1))
+        sums.index_add_(0, band.reshape(-1), power.reshape(-1))
     return sums / sizes.clamp(min=1) / (len(images) * images.shape[1])
 
 
