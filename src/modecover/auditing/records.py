@@ -6,6 +6,7 @@ import dataclasses
 import json
 import typing
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,6 +34,14 @@ class Record:
         content = _fields(self)
         content = {"program": "modecover", "kind": self.KIND, "version": content.pop("version"), **content}
         return json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `to_json` writes, as plain dictionaries, lists and values."""
+        return typing.cast(dict[str, Any], json.loads(self.to_json()))
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it: the page, in a frame of its own that its styles do not leave."""
+        return f'<iframe srcdoc="{escape(self._page())}" style="width:100%;height:42rem;border:0"></iframe>'
 
     @classmethod
     def from_json(cls, text: str) -> Self:

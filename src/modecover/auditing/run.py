@@ -20,7 +20,7 @@ from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_sampl
 from modecover.auditing.records import Record
 from modecover.auditing.results import ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
-from modecover.data.base import usable_device
+from modecover.data.base import needs, usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
 from modecover.features.kept import Kept
@@ -51,6 +51,19 @@ class Audit(Record, Findings):
         gates = [Gate(key, side, bound) for side, bounds in sides for key, bound in bounds.items()]
         require_possible(gates)
         return check_gates(self, gates)
+
+    def to_frame(self) -> Any:
+        """Verdicts and metrics as a pandas DataFrame, one row each: kind ("verdict" or "metric"), key, value, low, high
+        (of the 95 % interval), null (what real data get) and fires (None for metrics). `UserError` without pandas."""
+        pandas = needs("pandas", "a data frame")
+        rows = [
+            ("verdict", verdict.name, *vars(verdict.effect).values(), verdict.null.value, verdict.fires)
+            for verdict in self.verdicts
+        ]
+        rows += [
+            ("metric", metric.key, metric.value, metric.low, metric.high, metric.null, None) for metric in self.metrics
+        ]
+        return pandas.DataFrame(rows, columns=["kind", "key", "value", "low", "high", "null", "fires"])
 
     def _page(self) -> str:
         from modecover.auditing.page import page

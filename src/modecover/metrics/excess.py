@@ -35,7 +35,12 @@ class Excess:
 
 
 def excess_share(
-    real: ArrayLike, fake: ArrayLike, *, weights: ArrayLike | None = None, shares: tuple[float, ...] = SHARES
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    shares: tuple[float, ...] = SHARES,
+    looks: int | None = None,
 ) -> Excess:
     """The excess of odd fake rows.
 
@@ -44,6 +49,7 @@ def excess_share(
         fake: of the fake rows, (m,), or (h, m) where each was scored h times.
         weights: of the real rows, at least 0, (n,), so that they stand for the fake ones' mixture of modes; None: 1.
         shares: real shares beyond the scores that are looked at.
+        looks: in all, where other scores are looked at, too; the interval holds for all. None: as many as `shares`.
     """
     from scipy.stats import norm
 
@@ -52,7 +58,7 @@ def excess_share(
     law = law / law.sum() if law.any() else np.full(len(law), 1 / len(law))
     # Unequal weights are worth as many equal ones (Kish).
     n, m = 1 / float(law @ law), scores.shape[1]
-    z = float(norm.isf(0.025 / len(shares)))
+    z = float(norm.isf(0.025 / (looks or len(shares))))
     best: Excess | None = None
     for limit in np.quantile(null, 1 - np.array(shares), method="higher"):
         q, p = float(law[null > limit].sum()), float((scores > limit).mean())

@@ -10,6 +10,8 @@ called missed must be lacking from the cells that it lies in, where such samples
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -54,16 +56,10 @@ def cut_off(
         weight: of a fake row, the effective number of different ones over their number.
         random: divides the rows into halves.
     """
-    # Whatever their unit, squares of these numbers have an end and do not vanish.
-    size = float(max(np.abs(real).max(), np.abs(fake).max()))
-    if size == 0:
-        return np.zeros(len(real), bool)
-    real, fake = (np.asarray(rows, np.float64) / size for rows in (real, fake))
-    if real.shape[1] > MOST_DIMENSIONS:
-        onto = random.standard_normal((real.shape[1], MOST_DIMENSIONS))
-        real, fake = np.asarray(real @ onto), np.asarray(fake @ onto)
-    real_half, fake_half = random.permutation(len(real)) % 2, (random.permutation(groups.max() + 1) % 2)[groups]
     flags = np.zeros(len(real), bool)
+    if (folded := _folds(real, fake, groups, random)) is None:
+        return flags
+    (real, fake), (real_half, fake_half) = folded
     for half in (0, 1):
         mine, theirs = (
             (real[real_half == half], fake[fake_half == half]),
@@ -73,6 +69,56 @@ def cut_off(
             continue
         flags[real_half != half] = _beyond(mine, theirs, missed=missed, by_chance=by_chance, weight=weight)
     return flags
+
+
+def along_planes(
+    real: Features, fake: Features, groups: Integers, random: np.random.Generator
+) -> tuple[Floats, Floats] | None:
+    """For each real and each fake row, (k,) and (m,), how far it lies on the fake rows' side of a plane that other rows
+    showed, in deviations of the real ones; None where rows are too few, or all of them are one point.
+
+    Args:
+        real, fake, groups, random: as for `cut_off`.
+    """
+    places = np.zeros(len(real)), np.zeros(len(fake))
+    if (folded := _folds(real, fake, groups, random)) is None:
+        return None
+    rows, of = folded
+    for half in (0, 1):
+        direction = -_direction([each[which == half] for each, which in zip(rows, of, strict=True)])
+        along = [each[which != half] @ direction for each, which in zip(rows, of, strict=True)]
+        middle, spread = float(np.mean(along[0])), float(np.std(along[0])) or 1.0
+        for place, each, which in zip(places, along, of, strict=True):
+            place[which != half] = (each - middle) / spread
+    return places
+
+
+def _folds(
+    real: Features, fake: Features, groups: Integers, random: np.random.Generator
+) -> tuple[tuple[Floats, Floats], tuple[Integers, Integers]] | None:
+    """Both sides in numbers whose squares have an end and do not vanish, and the half, 0 or 1, of every row; None where
+    a half has fewer than two rows, or all rows are 0."""
+    size = float(max(np.abs(real).max(), np.abs(fake).max()))
+    real_half, fake_half = random.permutation(len(real)) % 2, (random.permutation(groups.max() + 1) % 2)[groups]
+    if size == 0 or min(*np.bincount(real_half, minlength=2), *np.bincount(fake_half, minlength=2)) < 2:
+        return None
+    real, fake = (np.asarray(rows, np.float64) / size for rows in (real, fake))
+    if real.shape[1] > MOST_DIMENSIONS:
+        onto = random.standard_normal((real.shape[1], MOST_DIMENSIONS))
+        real, fake = np.asarray(real @ onto), np.asarray(fake @ onto)
+    return (real, fake), (real_half, fake_half)
+
+
+def _direction(sides: Sequence[Features]) -> Floats:
+    """Fisher's, from the fake rows, which come second, to the real ones, (d,)."""
+    means = [rows.mean(axis=0) for rows in sides]
+    centred = [np.asarray(rows - mean, np.float64) for rows, mean in zip(sides, means, strict=True)]
+    spread = sum((rows.T @ rows / len(rows) for rows in centred), np.zeros((len(means[0]), len(means[0])))) / 2
+    ridge, direction = RIDGE * np.trace(spread) / len(spread), means[0] - means[1]
+    if ridge > 0:  # else all rows of either side are one point
+        spread[np.diag_indices_from(spread)] += ridge
+        direction = np.linalg.solve(spread, direction)
+    return np.asarray(direction)
 
 
 def _beyond(
@@ -86,12 +132,7 @@ def _beyond(
     """The real rows of `confirm`, (k,), beyond the plane that `search` shows; none where it does not hold."""
     from scipy.stats import poisson
 
-    means = [rows.mean(axis=0) for rows in search]
-    spread = sum((rows - mean).T @ (rows - mean) / len(rows) for rows, mean in zip(search, means, strict=True)) / 2
-    ridge, direction = RIDGE * np.trace(spread) / len(spread), means[0] - means[1]
-    if ridge > 0:  # else all rows of either side are one point
-        spread[np.diag_indices_from(spread)] += ridge
-        direction = np.linalg.solve(spread, direction)
+    direction = _direction(search)
     along: list[list[Floats]] = [
         [np.asarray(rows @ direction, np.float64) for rows in pair] for pair in (search, confirm)
     ]

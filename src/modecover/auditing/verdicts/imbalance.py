@@ -7,7 +7,7 @@ import numpy as np
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.naming import named
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
-from modecover.auditing.verdicts.low_quality import odd_rows
+from modecover.auditing.verdicts.low_quality import DISPLACED, displaced, odd_rows
 from modecover.metrics.arrays import Floats, Integers
 from modecover.random import derive_seed
 
@@ -29,6 +29,8 @@ def imbalance(evidence: Evidence) -> Verdict:
     if any(counts.sum() < FEWEST * len(counts) for table in tables for counts in table):
         return Verdict("imbalance", False, UNKNOWN, unit, UNKNOWN, "Too few comparable samples to see an imbalance.")
 
+    if displaced(evidence):
+        return Verdict("imbalance", False, UNKNOWN, unit, UNKNOWN, DISPLACED)
     value = float(np.mean([_displaced(real, fake, random) for real, fake in tables for _ in range(SPLITS)]))
     drawn, chance = displacements(evidence), []
     for _ in range(DRAWS):

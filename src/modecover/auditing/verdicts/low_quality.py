@@ -16,13 +16,26 @@ from modecover.auditing.results import Estimate, Flags, Verdict
 from modecover.features.kept import Kept, Samples, blocks
 from modecover.features.sharpness import SMALLEST_SIDE, bin_means, frequencies, spectrum
 from modecover.metrics.arrays import Floats, Integers
-from modecover.metrics.excess import excess_difference, excess_share, odds_of
+from modecover.metrics.excess import SHARES, Excess, excess_difference, excess_share, odds_of
+from modecover.metrics.planes import along_planes
+from modecover.random import derive_seed
 
 LARGEST_SOUND = 0.01
 """What is let pass: the verdict fires where the interval lies beyond this."""
 
 COARSE_BAND, FINE_BAND = 0.15, 0.2
 """Spatial frequencies, cycles per pixel: coarse detail lies below the first, fine detail above the second."""
+
+APART = (0.01, 0.005)
+"""Of real rows, on the samples' side of a plane that tells these apart."""
+
+WHOLESALE = 0.1
+"""Of the samples: a plane is asked what happens to them as a whole. Contraction and wrong weights part fewer."""
+
+MOSTLY = 0.5
+"""Of the samples: where so many are told from real rows of their sharpness, modes are not compared."""
+
+DISPLACED = "Most samples look so unlike real ones in these features that they cannot be said to be of any mode."
 
 ODD = 0.005
 """Of real rows, that count as odd: where samples are compared otherwise, those beyond are left out."""
@@ -33,7 +46,11 @@ def low_quality(evidence: Evidence) -> Verdict:
     scored = [oddness(evidence, half) for half in evidence.halves]
     real = np.concatenate([of_real for of_real, _, _ in scored])
     weights = np.concatenate([_as_often(half) for half in evidence.halves])
-    found = excess_share(real, np.stack([of_fake for _, of_fake, _ in scored]), weights=weights)
+    looks = len(SHARES) + len(APART)
+    found = excess_share(real, np.stack([of_fake for _, of_fake, _ in scored]), weights=weights, looks=looks)
+    apart = told_apart(evidence)
+    if apart is not None and apart.low > max(WHOLESALE, found.low):
+        found = apart
     # Samples that repeat each other say less than as many different ones.
     widening = 1 / math.sqrt(max(evidence.different, 1e-9))
     low, high = (found.value + widening * (end - found.value) for end in (found.low, found.high))
@@ -42,13 +59,40 @@ def low_quality(evidence: Evidence) -> Verdict:
     sentence = "The samples are as close to the real data as real data are to each other."
     if fires:
         sentence = f"At least {effect.value:.1%} of the samples are unlike any real ones."
-    facts = {
-        "samples beyond the limit": float(np.mean([of_fake > found.limit for _, of_fake, _ in scored])),
-        "real samples beyond it": float((real > found.limit).mean()),
-    }
+    facts = {"samples told from real ones by a plane": math.nan if apart is None else apart.value}
+    if found is not apart:
+        facts["samples beyond the limit"] = float(np.mean([of_fake > found.limit for _, of_fake, _ in scored]))
+        facts["real samples beyond it"] = float((real > found.limit).mean())
     for name in scored[0][2]:
         facts[name] = float(np.mean([more[name] for _, _, more in scored]))
     return Verdict("low quality", fires, effect, "share of the samples", null, sentence, facts)
+
+
+def told_apart(evidence: Evidence, *, sharpened: bool = False) -> Excess | None:
+    """The share of the samples that a plane in the chosen features tells from nearly all real ones; None where rows are
+    too few for one.
+
+    Where modes are missing or too frequent no side of a plane has many more samples than real rows; where samples look
+    otherwise as a whole, as after compression, nearly all of them lie beyond nearly all real rows.
+
+    Args:
+        sharpened: the real rows have the samples' sharpness, of which then nothing is seen.
+    """
+    random, places = np.random.default_rng(derive_seed(evidence.seed, "planes")), []
+    for half in evidence.halves:
+        rows = half.sharpened if sharpened else half.real[half.judged]
+        found = along_planes(rows, half.fake, evidence.repeated, random)
+        if found is None:
+            return None
+        places.append(found)
+    real, fake = np.concatenate([each[0] for each in places]), np.stack([each[1] for each in places])
+    return excess_share(real, fake, shares=APART, looks=len(SHARES) + len(APART))
+
+
+def displaced(evidence: Evidence) -> bool:
+    """Whether most samples look otherwise than real ones as a whole, so that they cannot be said to be of any mode."""
+    found = told_apart(evidence, sharpened=True)
+    return found is not None and found.low > MOSTLY
 
 
 def more_odd(one: Evidence, other: Evidence) -> Estimate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.naming import Named, named
 from modecover.auditing.results import UNKNOWN, Estimate, Verdict, share
+from modecover.auditing.verdicts.low_quality import DISPLACED, displaced
 from modecover.auditing.verdicts.shrink import contracted
 from modecover.features.choice import are_natural
 from modecover.features.imagenet import INSTALL, imagenet_is_there
@@ -46,6 +47,8 @@ def missing_mass(evidence: Evidence) -> Verdict:
                 better = f"{INSTALL} brings features that see photographs, and labels of the real data help"
             said = f"These features do not show what is missed: a mode that is left out stays hidden; {better}."
         return Verdict("missing mass", False, UNKNOWN, unit, noise, said, facts)
+    if displaced(evidence):
+        return Verdict("missing mass", False, UNKNOWN, unit, noise, DISPLACED, facts)
     effect = Estimate(missed.value, missed.low, missed.high)
     fires = effect.low > LARGEST_SOUND
     sentence = f"No region of the data is missed; one that holds less than {effect.high:.1%} would not be seen."
