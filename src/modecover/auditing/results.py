@@ -169,7 +169,8 @@ class Copy:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The few samples that a page shows, by their row: float32, images (C, H, W) in [-1, 1] or points (d,)."""
+    """The few samples that a page shows, by their row: float32, images (C, H, W) in [-1, 1], of at most 152
+    pixels a side, or points (d,)."""
 
     real: Mapping[int, npt.NDArray[np.float32]]
     fake: Mapping[int, npt.NDArray[np.float32]]
