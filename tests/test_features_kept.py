@@ -86,6 +86,7 @@ def test_equal_rows_have_equal_numbers_whatever_block_they_are_in():
     found = groups_of_equals(np.array_split(rows, 7))
     assert np.array_equal(found[:, None] == found, wanted[:, None] == wanted)
     assert sorted(set(found.tolist())) == list(range(8))
+    assert np.array_equal(groups_of_equals([rows[::-1]]), found[::-1]), "whatever their order"
 
 
 @pytest.mark.parametrize("count", [30, 200])

@@ -126,16 +126,16 @@ def parts(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def groups_of_equals(blocks: Iterable[npt.NDArray[Any]]) -> Integers:
-    """A number for each row of consecutive blocks (., ...) of one type, from 0 in the order in which different rows
-    come, the same for equal rows. What is kept of a row is 16 bytes of its hash."""
-    numbers: dict[bytes, int] = {}
-    found = []
+    """A number for each row of consecutive blocks (., ...) of one type, from 0, the same for equal rows, and whatever
+    order the rows come in. What is kept of a row is 16 bytes of its hash."""
+    hashes = bytearray()
     for block in blocks:
         # Zeros of either sign are equal.
         rows = np.ascontiguousarray(block + block.dtype.type(0)).reshape(len(block), -1).view(np.uint8)
-        hashes = (hashlib.blake2b(row.data, digest_size=16).digest() for row in rows)
-        found += [numbers.setdefault(one, len(numbers)) for one in hashes]
-    return np.array(found, dtype=np.int64)
+        for row in rows:
+            hashes += hashlib.blake2b(row.data, digest_size=16).digest()
+    halves = np.frombuffer(hashes, np.dtype([("first", np.uint64), ("second", np.uint64)]))
+    return np.asarray(np.unique(halves, return_inverse=True)[1].ravel(), dtype=np.int64)
 
 
 def mean_of(rows: Tensor) -> Tensor:
