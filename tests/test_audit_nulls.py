@@ -66,7 +66,7 @@ def test_newcombes_interval_of_a_difference():
 def test_repeated_rows_count_once():
     assert independent_share(np.arange(7)) == 1
     assert independent_share(np.repeat(np.arange(5), 4)) == pytest.approx(0.25)
-    assert groups_of_equals(np.array([[1.0, 2], [0, 1], [1, 2]], np.float32)).tolist() == [1, 0, 1]
+    assert groups_of_equals([np.array([[1.0, 2], [0, 1], [1, 2]], np.float32)]).tolist() == [0, 1, 0]
 
 
 def test_the_ratio_of_spreads_is_that_of_the_scales_and_a_few_strays_do_not_move_it():

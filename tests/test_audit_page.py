@@ -219,6 +219,17 @@ def test_the_gallery_holds_what_is_shown_and_little_more():
     assert {row: float(image[0, 0, 0]) for row, image in picked.train.items()} == {17: 170.0, 31: 310.0}
 
 
+def test_the_gallery_holds_large_images_as_the_page_shows_them():
+    rows = np.zeros((500, 3, 300, 200), np.uint8)
+    rows[:, :, :150] = np.arange(500)[:, None, None, None] % 256
+    picked = gallery(audits.audit(count=500), *map(audits.samples, (rows, rows, rows)))
+    for row in (7, 40):
+        image = picked.real[row]
+        assert image.shape == (3, 152, 101) and image.dtype == np.float32
+        assert (image[:, 10], image[:, -10]) == (pytest.approx(row / 127.5 - 1), pytest.approx(-1))
+    assert picked.real.kept.stored.nbytes == len(picked.real) * 3 * 152 * 101
+
+
 def test_rows_are_numbered_as_in_the_source_they_were_taken_from():
     """Row i of either source holds the number i; the fake rows end in the middle of the real ones."""
     found = audit(np.arange(9000.0)[:, None], np.arange(4500.0)[:, None], samples=300)

@@ -7,16 +7,18 @@ rows of the same law are told apart by nothing but chance. What only one verdict
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from modecover.auditing.expected import time_left
 from modecover.auditing.inputs import Samples
 from modecover.features import Extractor, pixels
-from modecover.features.kept import Features, Floats32, Kept
+from modecover.features.kept import Features, Floats32, Kept, blocks, places
 from modecover.features.sharpness import as_sharp_as
-from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
+from modecover.metrics.arrays import Floats, Integers, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.classes import opinions
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
@@ -99,9 +101,8 @@ class Generated:
     def __init__(self, samples: Samples, real: Samples):
         self.samples = samples
         rows = samples.kept
-        points = rows.ndim == 2
         self.repeated = (
-            repetitions(real.kept[:], rows[:]) if points else groups_of_equals(rows[:].reshape(len(rows), -1))
+            repetitions(real.kept, rows) if rows.ndim == 2 else groups_of_equals(map(rows.as_stored, places(rows)))
         )
         """A number for each fake row, (m,), the same for equal ones, but where real points repeat each other, too."""
         self.different = independent_share(self.repeated)
@@ -111,33 +112,65 @@ class Generated:
         single point is no excuse for missing all else."""
 
 
+class Stages:
+    """What is being done, told as it begins and as it goes on."""
+
+    def __init__(self, tell: Progress):
+        self.tell, self.stage = tell, ""
+
+    def begin(self, stage: str, share: float = 0.0) -> None:
+        self.stage = stage
+        self.tell(stage, share)
+
+    def so_far(self, done: int, total: int) -> None:
+        self.tell(self.stage, done / total)
+
+
 def fit_halves(
-    real: Kept, fit: Fit, *, labels: Integers | None, fakes: float, seed: int, memory: int, tell: Progress
+    real: Kept,
+    fit: Fit,
+    *,
+    labels: Integers | None,
+    generated: Sequence[Generated],
+    seed: int,
+    memory: int,
+    tell: Progress,
 ) -> tuple[RealHalf, RealHalf]:
     """Both halves of the real rows, each with all that is fitted to it: what any number of generators is judged by.
 
     Args:
         fit: the features that were asked for.
         labels: the classes of the real rows, (n,), where they are known.
-        fakes: fake rows that tell something, of the generator that has the fewest: they decide how fine cells are.
+        generated: what will be judged: the one with the fewest rows that tell something decides how fine cells are.
+        memory: bytes that all of it may take: distances a quarter.
+        tell: called as work goes on, and, where it will be long, once with how long it takes.
     """
+    memory, stages = memory // 4, Stages(tell)
+    real.told = stages.so_far
+    fewest = min(each.telling * len(each.samples) for each in generated)
     seen: dict[str, Features] = {}  # features that nothing is fitted for are computed once for both halves
 
     def half(number: int, reference: Integers, judged: Integers) -> RealHalf:
-        tell("features", number / 2)
-        own = real.part(reference)
+        stages.begin("features", number / 2)
+        start, own, others = time.perf_counter(), real.part(reference), real.part(judged)
         chosen = fit(own, None if labels is None else labels[reference])
+        plain = chosen.name.startswith("pixels-")
+        surface = chosen if plain else pixels(own, memory=memory)
+        if number == 0:
+            used, took = (chosen,) if plain else (chosen, surface), time.perf_counter() - start
+            fakes = [each.samples.kept for each in generated]
+            if (left := time_left(real, fakes, used, took, memory=memory)) is not None:
+                tell(left, 0.0)
+                stages.begin("features")
         if chosen.identity not in seen:
             seen.clear()
             seen[chosen.identity] = chosen(real)
         x = seen[chosen.identity]
-        regions = fit_regions(x[reference], fakes=max(1, round(fakes)), seed=derive_seed(seed, "regions", number))
+        regions = fit_regions(x[reference], fakes=max(1, round(fewest)), seed=derive_seed(seed, "regions", number))
 
-        tell("distances to the data", number / 2)
-        plain = chosen.name.startswith("pixels-")
-        surface = chosen if plain else pixels(own, memory=memory)
-        among, others = (x[reference], x[judged]) if plain else (surface(own), surface(real.part(judged)))
-        held = held_against(among, others, k=min(K, len(reference) - 1), memory=memory)
+        stages.begin("distances to the data", number / 2)
+        among, rows = (x[reference], x[judged]) if plain else (surface(own), surface(others))
+        held = held_against(among, rows, k=min(K, len(reference) - 1), memory=memory, progress=stages.so_far)
         return RealHalf(reference, judged, chosen, x, regions, regions.cells.of(x), surface, among, held)
 
     first, second = halves(len(real), 1, seed=seed)
@@ -154,7 +187,7 @@ class Evidence:
         labels: the classes of the real rows, (n,), where they are known.
         encoder: codes whose law over the real data is compared with N(0, I), where there is such an encoder.
         seed: of every random choice.
-        memory: bytes that distances may take.
+        memory: bytes that all of it may take: distances a quarter.
         tell: called as work goes on.
     """
 
@@ -179,19 +212,25 @@ class Evidence:
         """What the generator learnt from: the real samples, unless others were named."""
         self.repeated, self.different, self.telling = generated.repeated, generated.different, generated.telling
         real, fake = self.real.kept, self.fake.kept
+        self.room, self.memory = memory // 16, (memory := memory // 4)
+        """Bytes that a table of images may take in memory, as of means of bins; and that distances may take."""
+        stages = Stages(tell)
+        for samples in self.parts.values():
+            samples.kept.told = stages.so_far
         seen: dict[str, Features] = {}
 
         def half(number: int, by: RealHalf) -> Half:
-            tell("samples beside the data", number / 2)
+            stages.begin("samples beside the data", number / 2)
             if by.features.identity not in seen:
                 seen.clear()
                 seen[by.features.identity] = by.features(fake)
             y = seen[by.features.identity]
             cells = by.regions.cells.of(y)
             those = y if by.surface is by.features else by.surface(fake)
-            held = held_against(by.among, those, k=min(K, len(by.reference) - 1), memory=memory)
+            k = min(K, len(by.reference) - 1)
+            held = held_against(by.among, those, k=k, memory=memory, progress=stages.so_far)
             clusters = by.regions.clusters[by.real_cells[by.judged]], by.regions.clusters[cells]
-            stand_in = as_sharp_as(fake, unchanged := real.part(by.judged), clusters, seed=seed)
+            stand_in = as_sharp_as(fake, unchanged := real.part(by.judged), clusters, seed=seed, room=self.room)
             sharpened = by.real[by.judged] if stand_in is unchanged else by.features(stand_in)
             return Half(**vars(by), fake=y, fake_cells=cells, stand_in=stand_in, sharpened=sharpened, fake_held=held)
 
@@ -200,15 +239,18 @@ class Evidence:
         """Where the generator does not go."""
 
         # The field's metrics are taken of real rows that shaped nothing: all of them, or those that a half judges.
+        mine = self.halves[0]
+
         def view(extractor: Extractor, stage: str) -> View:
-            report: Report = lambda done, total: tell(stage, done / total)
-            rows = real.part(fitted[0].judged) if extractor.fitted else real
-            x, y = extractor(rows), extractor(fake)
+            stages.begin(stage)
+            if extractor is mine.features:
+                x, y = mine.real[mine.judged] if extractor.fitted else mine.real, mine.fake
+            else:
+                x, y = extractor(real.part(mine.judged) if extractor.fitted else real), extractor(fake)
             k = min(K, len(x) - 1, len(y) - 1)
-            near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=report)
+            near = neighbour_statistics(x, y, k=k, memory=memory, seed=seed, progress=stages.so_far)
             return View(extractor, x, y, near)
 
-        mine = self.halves[0]
         self.viewed = mine.judged if mine.features.fitted else np.arange(len(real))
         """The numbers of the real rows that metrics are taken of."""
         self.chosen = view(mine.features, "distances")
@@ -217,7 +259,7 @@ class Evidence:
         self.surface = self.chosen if plain else view(mine.surface, "distances of pixels")
         """In pixels, whatever the features."""
 
-        tell("verdicts", 0.0)
+        stages.begin("verdicts")
         self.comparison: BinComparison = compare_bins(
             mine.clusters[0][mine.judged], mine.clusters[1], mine.regions.count
         )
@@ -283,16 +325,16 @@ def closeness(distance: Floats, own: Floats) -> Floats:
     return np.minimum(ratio, FARTHEST)
 
 
-def repetitions(real: Floats32, fake: Floats32) -> Integers:
+def repetitions(real: Kept | Floats32, fake: Kept | Floats32) -> Integers:
     """Groups of equal fake points: a number for each row (m, d), the same for equal ones. Where real rows (n, d) repeat
     each other, as those of a table of words do, so may these: up to `USUAL` times as often they are groups of one."""
-    both = groups_of_equals(np.concatenate([real, fake]))
+    both = groups_of_equals(block for rows in (real, fake) for _, block in blocks(rows))
     of_fake, times = both[len(real) :], np.bincount(both[: len(real)], minlength=int(both.max()) + 1)
     parts = np.where(times > 1, np.ceil(USUAL * times * len(fake) / len(real)), 1).astype(np.int64)
     order = np.argsort(of_fake, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order)) - np.searchsorted(of_fake[order], of_fake[order])
-    return groups_of_equals(np.stack([of_fake, rank % parts[of_fake]], axis=1))
+    return groups_of_equals([np.stack([of_fake, rank % parts[of_fake]], axis=1)])
 
 
 def independent_share(groups: Integers) -> float:

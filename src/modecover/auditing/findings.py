@@ -3,9 +3,12 @@ in the sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
 
 from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
@@ -13,12 +16,14 @@ from modecover.auditing.inputs import Samples
 from modecover.auditing.naming import cells_in_words
 from modecover.auditing.verdicts.low_quality import distances
 from modecover.features import Classifier
+from modecover.features.kept import Floats32, Kept
 from modecover.metrics.classes import class_weights, errors_of
 from modecover.metrics.clumps import clumps
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import inception_score, label_law, label_modes, mode_scores
 from modecover.metrics.modes import mixture_modes
 from modecover.metrics.support import support_size, vendi_score
+from modecover.pictures.images import to_pixels
 from modecover.random import derive_seed
 
 METRICS: dict[str, results.Better] = {
@@ -38,6 +43,9 @@ PICTURES, POINTS, LISTED = 24, 2000, 12
 
 STRIP, MOST_CLASSES = 12, 100
 """Pictures of either side above the verdicts, and classes of which the page has a row each."""
+
+LARGEST_TILE = 152
+"""Pixels: larger images are reduced, to twice the size at which they are shown."""
 
 BINS_SHOWN, BIN_EXAMPLES = 6, 10
 """Starved bins, and modes that the data do not have, on the page, and examples of each."""
@@ -261,10 +269,7 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
         rows.update(evenly[name])
     of_fake.update(row for mode in found.invented[:BINS_SHOWN] for row in mode.examples[:BIN_EXAMPLES])
     parts = (real, wanted), (fake, of_fake), (train, {pair.train for pair in pairs})
-    # By their row in the source, in its order.
-    real_shown, fake_shown, train_shown = (
-        {i: s.kept[int(np.searchsorted(s.index, i))] for i in sorted(rows)} for s, rows in parts
-    )
+    real_shown, fake_shown, train_shown = (Picked(samples, rows) for samples, rows in parts)
     return results.Gallery(
         real_shown,
         fake_shown,
@@ -272,3 +277,33 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
         cells_in_words(real, [example.index for example in found.missed[:LISTED]]),
         evenly,
     )
+
+
+class Picked(Mapping[int, Floats32]):
+    """Samples by their row in the source, in its order. Large images are held as a page shows them."""
+
+    def __init__(self, samples: Samples, rows: Iterable[int]):
+        numbers = sorted(rows)
+        self.places = {row: place for place, row in enumerate(numbers)}
+        chosen = samples.kept.part(np.searchsorted(samples.index, numbers)).quiet()
+        if chosen.ndim == 4 and max(chosen.shape[2:]) > LARGEST_TILE and numbers:
+            self.kept = Kept(np.stack([_reduced(chosen[place]) for place in range(len(chosen))]))
+        else:
+            self.kept = Kept(chosen.as_stored(slice(None)))
+
+    def __getitem__(self, row: int) -> Floats32:
+        return self.kept[self.places[row]]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def _reduced(image: Floats32) -> npt.NDArray[np.uint8]:
+    """A large image (C, H, W) with at most `LARGEST_TILE` pixels a side, as bytes."""
+    scale = LARGEST_TILE / max(image.shape[1:])
+    size = [max(1, round(scale * side)) for side in image.shape[1:]]
+    smaller = functional.interpolate(torch.from_numpy(image)[None], size, mode="bicubic", antialias=True)
+    return np.asarray(to_pixels(smaller)[0].numpy())

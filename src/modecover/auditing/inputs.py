@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import os
 import re
 import sys
@@ -96,6 +97,7 @@ def read_samples(
     of_seed: int | None = None,
     options: Mapping[str, Any] | None = None,
     scaling: Literal["auto", "columns", "none"] | Scaling = "none",
+    room: float = math.inf,
 ) -> Samples:
     """Rows of `source` as numbers.
 
@@ -112,6 +114,8 @@ def read_samples(
         options: of `open_data` (`size`, `channels`, `key`, ...).
         scaling: by which points are seen. "columns": every number standardised, and columns of a table weighing alike;
             "auto": so where a table holds more than numbers of similar spread, which is a warning; or that of others.
+        room: bytes that the rows may take in memory; if they take more they are kept in a temporary file. What is one
+            array already stays where it is.
 
     Raises:
         UserError: the source cannot be opened, holds NaN or infinity (the first such row is named), or is a function
@@ -123,7 +127,7 @@ def read_samples(
     own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
     try:
         data = _open(source, count, own_seed % 2**31, of_seed, options)
-        return _taken(data, count, own_seed, progress, _scaling(data, scaling))
+        return _taken(data, count, own_seed, progress, _scaling(data, scaling), room)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
 
@@ -246,7 +250,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     made = rows is not maker
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
         rows = rows[:, None]  # numbers are samples of one feature
-    data = open_data(rows, **options)
+    data = open_data(rows, **{"stream": True, **options})  # pictures are read once, and only those that are wanted
     loaded = isinstance(maker, DataLoader | TorchDataset | Dataset)
     if made and not loaded and data.size is not None and data.size < count:
         raise UserError(
@@ -336,7 +340,7 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
         os.chdir(here)
 
 
-def _taken(data: Dataset, count: int, seed: int, progress: Progress, scaling: Scaling | None) -> Samples:
+def _taken(data: Dataset, count: int, seed: int, progress: Progress, scaling: Scaling | None, room: float) -> Samples:
     """`count` rows of `data`, or all where it has no more: read block by block, and told as they are."""
     if data.size is None:
         keys = data.draw(count, torch.Generator(data.device).manual_seed(seed))
@@ -345,7 +349,7 @@ def _taken(data: Dataset, count: int, seed: int, progress: Progress, scaling: Sc
     else:
         keys = torch.randperm(data.size, generator=torch.Generator().manual_seed(seed))[:count].sort().values
     labels = data.labels_of(keys)
-    kept = kept_rows(data, keys, progress, scaling)
+    kept = kept_rows(data, keys, progress, scaling, room)
     # The `digest` of the samples as one tensor, which never is in memory.
     fingerprint = hashlib.sha256(f"{'audited'!r}\0{torch.float32}{kept.shape}".encode())
     for _, block in blocks(kept):

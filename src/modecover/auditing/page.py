@@ -19,6 +19,7 @@ import numpy.typing as npt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from modecover.auditing import findings, results
+from modecover.auditing.findings import LARGEST_TILE
 from modecover.auditing.results import Bins, Findings, Gallery, Verdict
 from modecover.pictures.images import image_grid
 
@@ -31,9 +32,6 @@ SIGNIFICANT = 0.05
 """Corrected p value below which a bin counts as different."""
 
 _HISTOGRAM_BINS = 40
-
-_LARGEST_TILE = 152
-"""Pixels: larger images are reduced, to twice the size at which they are shown."""
 
 
 def page(audit: Findings, template: str = "page.html.jinja", **more: object) -> str:
@@ -56,10 +54,10 @@ def page(audit: Findings, template: str = "page.html.jinja", **more: object) -> 
 
 
 def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:
-    """An image of at most `_LARGEST_TILE` pixels in base64, and whether it is small enough to be shown enlarged."""
+    """An image of at most `LARGEST_TILE` pixels in base64, and whether it is small enough to be shown enlarged."""
     picture = image_grid(image[None], scale=1)
-    small = max(picture.size) < _LARGEST_TILE
-    picture.thumbnail((_LARGEST_TILE, _LARGEST_TILE))
+    small = max(picture.size) < LARGEST_TILE
+    picture.thumbnail((LARGEST_TILE, LARGEST_TILE))
     file = io.BytesIO()
     picture.save(file, format="PNG", optimize=True)
     return {"code": base64.b64encode(file.getvalue()).decode(), "small": small}

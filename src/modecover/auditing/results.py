@@ -22,6 +22,9 @@ FORMAT = 2
 ROLES = {"real": "real", "fake": "generated", "versus": "other generated", "train": "training", "test": "test"}
 """The parts that samples play in an audit, and the words for them in sentences."""
 
+ABOUT = "about "
+"""How the stage begins that tells, once and beforehand, how long a long audit takes: "about 4 minutes left"."""
+
 NORMAL = 1.96
 """Standard errors to each side of a 95 % interval."""
 
@@ -180,7 +183,8 @@ class Copy:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The few samples that a page shows, by their row: float32, images (C, H, W) in [-1, 1] or points (d,)."""
+    """The few samples that a page shows, by their row: float32, images (C, H, W) in [-1, 1], of at most 152
+    pixels a side, or points (d,)."""
 
     real: Mapping[int, npt.NDArray[np.float32]]
     fake: Mapping[int, npt.NDArray[np.float32]]

@@ -110,8 +110,9 @@ def audit(
             table that holds more than numbers of similar spread. Features and encoders see them so, too.
         samples: of each side at most.
         seed: of every random choice: the same call gives the same audit.
-        memory: bytes that distances and tables of products may take at a time, or words such as "1GB". Beside them the
-            samples are kept, images as bytes; only a function as `features` is given all as float32 at once.
+        memory: bytes that the audit may take, or words such as "1GB": images that would take more than an eighth of it
+            as bytes are kept in a temporary file. Beside it count arrays, which are opened as a whole, features, and
+            what a plain function as `features` or `encoder` is given, all samples as float32 at once.
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.
@@ -178,7 +179,9 @@ def gather(
         given, chosen = (fake_options, of_seed) if role in made else (real_options, None)
         options = {**meaning, **(given or {})}
         seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
-        part = read_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options, scaling=seen)
+        part = read_samples(
+            source, role, count=samples, seed=seed, of_seed=chosen, options=options, scaling=seen, room=room // 8
+        )
         require_alike(parts.get("real", part), part, role)
         if len(part) < FEWEST:
             few = f"There are {len(part)} {ROLES[role]} samples"
@@ -202,13 +205,11 @@ def gather(
 
     def fit(own: Kept, of_own: Integers | None) -> Extractor:
         told = lambda done, total: tell("classifier", done / total)
-        return fit_features(features, own, of_own, seed=seed, device=device, memory=room, progress=told)
+        return fit_features(features, own, of_own, seed=seed, device=device, memory=room // 4, progress=told)
 
     codes = None if encoder is None else by_function(encoder)
     generated = [Generated(parts.pop(role), parts["real"]) for role in made]
-    fewest = min(each.telling * len(each.samples) for each in generated)
-    kept = rows.kept
-    fitted = fit_halves(kept, fit, labels=classes, fakes=fewest, seed=seed, memory=room, tell=tell)
+    fitted = fit_halves(rows.kept, fit, labels=classes, generated=generated, seed=seed, memory=room, tell=tell)
     found = []
     for each, whose in zip(generated, ("", " of the other"), strict=False):
         told = lambda stage, done, whose=whose: tell(stage + whose, done)

@@ -18,7 +18,7 @@ import numpy as np
 
 from modecover.arguments import held
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.findings import BIN_EXAMPLES, BINS_SHOWN, POINTS, SHOWN
+from modecover.auditing.findings import BIN_EXAMPLES, BINS_SHOWN, POINTS, SHOWN, Picked
 from modecover.auditing.records import Record
 from modecover.auditing.results import (
     FORMAT,
@@ -286,5 +286,4 @@ def _gallery(comparison: Comparison, side: Evidence) -> Gallery:
     rows = {row for region in regions for row in region.examples[:BIN_EXAMPLES]}
     if side.real.kept.ndim == 2:
         rows.update(side.real.index[:POINTS].tolist())
-    real = {row: side.real.kept[int(np.searchsorted(side.real.index, row))] for row in sorted(rows)}
-    return Gallery(real, {})
+    return Gallery(Picked(side.real, rows), {})

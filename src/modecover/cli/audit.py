@@ -26,7 +26,7 @@ MADE = "samples as above, or what makes them: a run or model of modecover, or a 
 MEASURING: Flags = {
     "samples": (whole_number, "N", "of each side at most [10000]"),
     "seed": (whole_number, "N", "of every random choice [0]"),
-    "memory": (memory, "SIZE", "what distances may take at a time, as in 500MB [1GB]"),
+    "memory": (memory, "SIZE", "what the audit may take beside its libraries, as in 500MB [1GB]"),
     "scaling": (
         str,
         "NAME",

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modecover.arguments import held
-from modecover.auditing.results import Findings, interval, number, quantity, signed
+from modecover.auditing.results import ABOUT, Findings, interval, number, quantity, signed
 from modecover.data import Dataset
 from modecover.methods.base import Method
 from modecover.runs.alarm import Look
@@ -96,7 +96,10 @@ class Display(Listener):
         self._advance(f"preparing the {what}", done, total)
 
     def auditing(self, what: str, stage: str, share: float) -> None:
-        self.preparing(f"{what} ({stage})", round(100 * share), 100)
+        if stage.startswith(ABOUT):
+            self._say(f"{what}: {stage}")
+        else:
+            self.preparing(f"{what} ({stage})", round(100 * share), 100)
 
     def started(
         self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device

@@ -54,6 +54,7 @@ class Asked:
     memory_limit: int
     progress: Progress
     encoding: Encoding | None = None
+    stream: bool = False
 
     @property
     def label_key(self) -> str | None:
@@ -72,7 +73,7 @@ class Asked:
         """The options that are not the default, in values that JSON can hold and `open_data` takes."""
         options = {**vars(self), "data_dir": self.data_dir and str(self.data_dir.absolute())}
         options["key"] = self.key and (self.key[0] if len(self.key) == 1 else list(self.key))
-        usual = {"split": "train", "memory_limit": MEMORY_LIMIT, "progress": self.progress}
+        usual = {"split": "train", "memory_limit": MEMORY_LIMIT, "progress": self.progress, "stream": False}
         said = {name: value for name, value in options.items() if value is not None}
         return {name: value for name, value in said.items() if name not in usual or value != usual[name]}
 
@@ -181,7 +182,7 @@ def digest(*parts: str | Tensor | None) -> str:
     for part in parts:
         if isinstance(part, Tensor):
             total.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            total.update(part.detach().cpu().contiguous().numpy().tobytes())
+            total.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
         else:
             total.update(f"{part!r}\0".encode())
     return total.hexdigest()

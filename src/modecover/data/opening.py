@@ -60,6 +60,7 @@ def open_data(
     memory_limit: int | str = MEMORY_LIMIT,
     encoding: Encoding | None = None,
     progress: Progress | None = None,
+    stream: bool = False,
 ) -> Dataset:
     """Open samples from wherever they are.
 
@@ -99,6 +100,7 @@ def open_data(
         encoding: of a table, that of another one (`Dataset.encoding`), whose columns, words and order it is read in,
             whatever key and labels say.
         progress: is told what is being prepared, how much of it is done, and of how much.
+        stream: encoded pictures are read from their files whenever they are asked for, however few they are.
 
     Raises:
         UserError: where the source is unknown, empty, damaged or of no known form, would not fit into memory, or an
@@ -125,10 +127,11 @@ def open_data(
         memory_limit=bytes_of("memory_limit", memory_limit),
         progress=progress or silent,
         encoding=encoding,
+        stream=stream,
     )
     place = usable_device(device)
     if isinstance(source, Dataset):
-        if said := [name for name in asked.recorded() if name not in ("data_dir", "memory_limit")]:
+        if said := [name for name in asked.recorded() if name not in ("data_dir", "memory_limit", "stream")]:
             raise UserError(f"{source.name} is open already; give {', '.join(said)} where it is first opened.")
         return source.to(place)
     data = _Opening(asked).open(source)
@@ -241,7 +244,7 @@ class _Opening:
         base = str(chosen["base"]) or ("mnist" if digits.files_of("mnist", self.asked.data_dir, "train") else "digits")
         if base not in ("digits", "mnist"):
             raise UserError(f"stacks are made of base=digits or base=mnist, not {base!r}.")
-        images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES)).benchmark(base)
+        images = _Opening(replace(self.asked, channels=1, memory_limit=MOST_BYTES, stream=False)).benchmark(base)
         assert isinstance(images, Images), "no set is streamed under this limit"
         count = None if chosen["fresh"] else int(chosen["count"])
         return digits.StackedDigits(images, int(chosen["k"]), count, int(chosen["seed"]))

@@ -208,15 +208,15 @@ class StreamedImages(Dataset):
 
 
 def open_pictures(pictures: Pictures, name: str, asked: Asked, survey: Survey) -> Images | StreamedImages:
-    """The pictures as one data set: in memory where they take no more than the limit decoded, else streamed. Raises
-    `UserError` where sizes differ and `asked.size` gives none, or where pictures cannot be read: how many, and which
-    come first."""
+    """The pictures as one data set: in memory where they take no more than the limit decoded and `asked.stream` is not
+    said, else streamed. Raises `UserError` where sizes differ and `asked.size` gives none, or where pictures cannot be
+    read: how many, and which come first."""
     if asked.size is None and survey.mixed is not None:
         raise survey.mixed
     streamed = StreamedImages(pictures, survey, name, asked)
     sample = int(np.prod(streamed.shape))
     require_memory(f"Pictures of {streamed.shape[2]}x{streamed.shape[1]} pixels", 16 * sample, "say a smaller size=")
-    keep = survey.count * sample <= asked.memory_limit
+    keep = not asked.stream and survey.count * sample <= asked.memory_limit
     if keep:
         cure = "lower memory_limit, so that they are streamed"
         require_memory(f"The pictures of {name}", survey.count * sample, cure)

@@ -22,28 +22,28 @@ Side = tuple[Integers, Floats]
 """Of some rows the cluster and the distance from its centre, (n,) each."""
 
 
-def coarse(samples: Samples) -> Floats32:
+def centres_of(samples: Samples, clusters: Integers, count: int) -> Floats:
+    """The mean coarse content of the samples (n, ...) of each cluster, whose numbers are (n,): (count, d); NaN where it
+    has none."""
+    sums: Floats = np.zeros((count, coarse(samples[:1]).shape[1]))
+    for place, block in blocks(samples):
+        np.add.at(sums, clusters[place], coarse(block))
+    sizes = np.bincount(clusters, minlength=count)[:, None]
+    return np.divide(sums, sizes, out=np.full_like(sums, np.nan), where=sizes > 0)
+
+
+def distances(samples: Samples, clusters: Integers, centres: Floats) -> Side:
+    """How far samples (n, ...) lie from the centre of their cluster, in coarse content; NaN where it has none."""
+    lengths = [np.linalg.norm(coarse(block) - centres[clusters[place]], axis=1) for place, block in blocks(samples)]
+    return clusters, np.concatenate(lengths)
+
+
+def coarse(block: Floats32) -> Floats32:
     """The coarse content of images (n, C, H, W) as rows; points (n, d) as they are."""
-    if samples.ndim != 4 or min(samples.shape[2:]) <= COARSE_SIDE:
-        return samples[:].reshape(len(samples), -1)
-    parts = (torch.from_numpy(np.ascontiguousarray(block)) for _, block in blocks(samples))
-    return np.concatenate([functional.adaptive_avg_pool2d(part, COARSE_SIDE).flatten(1).numpy() for part in parts])
-
-
-def centres_of(reference: Floats32, clusters: Integers) -> dict[int, Floats]:
-    """The mean of the rows (n, d) of each cluster, whose numbers are (n,)."""
-    return {
-        int(cluster): reference[clusters == cluster].mean(axis=0, dtype=np.float64) for cluster in np.unique(clusters)
-    }
-
-
-def distances(rows: Floats32, clusters: Integers, centres: dict[int, Floats]) -> Side:
-    """How far rows (n, d) lie from the centre of their cluster; NaN where it has none."""
-    found = np.full(len(rows), np.nan)
-    for cluster, centre in centres.items():
-        here = clusters == cluster
-        found[here] = np.linalg.norm(rows[here] - centre, axis=1)
-    return clusters, found
+    if block.ndim != 4 or min(block.shape[2:]) <= COARSE_SIDE:
+        return block.reshape(len(block), -1)
+    reduced = functional.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(block)), COARSE_SIDE)
+    return np.asarray(reduced.flatten(1).numpy())
 
 
 def log_ratio(sides: Sequence[Side], draw: tuple[np.random.Generator, tuple[int, int]] | None = None) -> float:

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from modecover.features.choice import fit_features
-from modecover.features.kept import Extractor, Features, Floats32, Kept
+from modecover.features.kept import Extractor, Features, Kept, places
 from modecover.features.pixels import MEMORY
 from modecover.features.sharpness import as_sharp_as, bin_means
-from modecover.features.spread import centres_of, coarse, distances, log_ratio
+from modecover.features.spread import centres_of, distances, log_ratio
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.classes import opinions
 from modecover.metrics.regions import Counted, MissedMass, Regions, count_missed, fit_regions, halves
@@ -61,9 +61,9 @@ class _Half:
     """The reference's features, and its classes where they are known, from 0."""
     groups: Integers
     """The class of each judged row, where there are classes, else its cluster, (k,)."""
-    centres: dict[int, Floats]
-    """Of each cluster the mean of the reference, in coarse content."""
-    means: Floats32
+    centres: Floats
+    """Of each cluster the mean of the reference, in coarse content, (clusters, d)."""
+    means: Kept
     """The same in whole, (clusters, ...)."""
 
 
@@ -116,7 +116,8 @@ class Watch:
             own_clusters, cells = regions.clusters[regions.cells.of(of_own)], regions.cells.of(of_judged)
             groups = regions.clusters[cells] if classes is None else classes[judged]
             known = None if classes is None else (of_own, classes[reference])
-            centres, means = centres_of(coarse(own), own_clusters), bin_means(own, own_clusters, regions.count)
+            centres = centres_of(own, own_clusters, regions.count)
+            means = bin_means(own, own_clusters, regions.count)
             self._halves.append(_Half(judged, rows, chosen, of_judged, regions, cells, known, groups, centres, means))
 
     def look(self, fake: Kept, keys: Iterable[str], *, seed: int = 0) -> dict[str, Reading]:
@@ -136,8 +137,7 @@ class Watch:
         """
         if not all(np.isfinite(fake[start : start + 512]).all() for start in range(0, len(fake), 512)):
             return Reading(1.0, 1.0, 1.0)
-        repeated = groups_of_equals(fake[:].reshape(len(fake), -1))
-        coarse_fake = coarse(fake)
+        repeated = groups_of_equals(map(fake.as_stored, places(fake)))
         placed: list[tuple[_Half, Features, Integers, Kept, Features]] = []
         logs = []
         for half in self._halves:
@@ -149,14 +149,8 @@ class Watch:
                 features = half.chosen(stand_in)
             placed.append((half, of_fake, fake_cells, stand_in, features))
             here = clusters[half.regions.cells.of(features)]
-            logs.append(
-                log_ratio(
-                    [
-                        distances(coarse(stand_in), here, half.centres),
-                        distances(coarse_fake, sides[1], half.centres),
-                    ]
-                )
-            )
+            both = (stand_in, here), (fake, sides[1])
+            logs.append(log_ratio([distances(rows, of, half.centres) for rows, of in both]))
 
         contraction = math.exp(float(np.mean(logs)))  # NaN where there are too few rows to compare
         divisions = []

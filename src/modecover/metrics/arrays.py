@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -124,9 +125,17 @@ def parts(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield start, rows[start : start + size]
 
 
-def groups_of_equals(rows: npt.NDArray[Any]) -> Integers:
-    """A number for each row (n, d), from 0, the same for equal rows."""
-    return np.asarray(np.unique(rows, axis=0, return_inverse=True)[1].ravel(), dtype=np.int64)
+def groups_of_equals(blocks: Iterable[npt.NDArray[Any]]) -> Integers:
+    """A number for each row of consecutive blocks (., ...) of one type, from 0 in the order in which different rows
+    come, the same for equal rows. What is kept of a row is 16 bytes of its hash."""
+    numbers: dict[bytes, int] = {}
+    found = []
+    for block in blocks:
+        # Zeros of either sign are equal.
+        rows = np.ascontiguousarray(block + block.dtype.type(0)).reshape(len(block), -1).view(np.uint8)
+        hashes = (hashlib.blake2b(row.data, digest_size=16).digest() for row in rows)
+        found += [numbers.setdefault(one, len(numbers)) for one in hashes]
+    return np.array(found, dtype=np.int64)
 
 
 def mean_of(rows: Tensor) -> Tensor:

@@ -114,21 +114,32 @@ class Held:
 
 
 @held(k=1)
-def held_against(reference: ArrayLike, rows: ArrayLike, *, k: int, memory: int = MEMORY) -> Held:
+def held_against(
+    reference: ArrayLike, rows: ArrayLike, *, k: int, memory: int = MEMORY, progress: Report | None = None
+) -> Held:
     """The nearest row of the reference (n, d), with its own neighbourhood, for each of the rows (m, d).
 
     Args:
         k: of `radius`; at most n - 1.
-        memory: as for `neighbour_statistics`.
+        memory, progress: as for `neighbour_statistics`.
 
     Raises:
         UserError: the shapes do not fit, or a number is not finite.
     """
     x, y = _points(as_pair(reference, rows), memory)
     near, within = Candidates(y, x, 1), Candidates(x, x, k)
-    for i, j, bounds in blocks(y, x):
+    a, b = len(x.slices), len(y.slices)
+    done = itertools.count(1)
+
+    def told(p: Points, q: Points) -> Iterator[tuple[slice, slice, Tensor]]:
+        for block in blocks(p, q):
+            yield block
+            if progress is not None:
+                progress(next(done), a * b + a * (a + 1) // 2)
+
+    for i, j, bounds in told(y, x):
         near.offer(i, j, bounds)
-    for i, j, bounds in blocks(x, x):
+    for i, j, bounds in told(x, x):
         if i != j:
             within.offer(j, i, bounds.T)
         within.offer(i, j, bounds)

@@ -316,7 +316,7 @@ def missed_mass(real: ArrayLike, fake: ArrayLike, *, labels: npt.ArrayLike | Non
         raise UserError(f"there are {len(classes)} labels for {len(x)} real rows; give one for each")
     numbers = None if classes is None else np.unique(classes, return_inverse=True)[1].reshape(-1)
     a, b = x.cpu().numpy(), y.cpu().numpy()
-    divisions, repeated = [], groups_of_equals(b)
+    divisions, repeated = [], groups_of_equals([b])
     for number, (reference, judged) in enumerate(halves(len(x), seed=seed)):
         regions = fit_regions(x[reference], fakes=len(y), seed=derive_seed(seed, "regions", number))
         cells = regions.cells.of(x[judged])

@@ -44,14 +44,14 @@ def copying(evidence: Evidence) -> Verdict:
     pairs = (real[:size], real[size:]), (features[order[:size]], features[order[size:]])
     close = []
     for reference, rows in pairs:
-        held = held_against(reference, rows, k=min(1, size - 1))
+        held = held_against(reference, rows, k=min(1, size - 1), memory=evidence.memory)
         close.append(closeness(held.nearest.distance, held.spacing))
     repeated, repeated_by_chance, _ = _beyond(close[0], close[1], REPEAT, len(close[1]), 1)
 
     # Real rows that repeat each other look like copies, too. Where the generator's own samples repeat each other as
     # often (counts, small alphabets), that is the law of the data; where they do not, it is how the data were gathered.
     learnt, size = len(evidence.train) // len(made), len(features) // 2
-    again = held_against(features[order[:size]], features[order[size:]], k=min(1, size - 1))
+    again = held_against(features[order[:size]], features[order[size:]], k=min(1, size - 1), memory=evidence.memory)
     alike = share(closeness(again.nearest.distance, again.spacing) <= closest, evidence.different)
     # Among more rows there are as many more that one may be equal to.
     times = len(made) * max(1.0, learnt / size)

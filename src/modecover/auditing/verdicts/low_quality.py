@@ -13,7 +13,7 @@ import torch
 
 from modecover.auditing.evidence import Evidence, Half, closeness
 from modecover.auditing.results import Estimate, Flags, Verdict
-from modecover.features.kept import Floats32, Samples, blocks
+from modecover.features.kept import Kept, Samples, blocks
 from modecover.features.sharpness import SMALLEST_SIDE, bin_means, frequencies, spectrum
 from modecover.metrics.arrays import Floats, Integers
 from modecover.metrics.excess import SHARES, Excess, excess_difference, excess_share, odds_of
@@ -136,7 +136,7 @@ def oddness(evidence: Evidence, half: Half) -> tuple[Floats, Floats, dict[str, f
         signs.append([np.asarray(np.log(np.maximum(rest, 1e-9) / np.maximum(length, 1e-9))) for rest, length in along])
     if real.ndim == 4 and min(real.shape[2:]) >= SMALLEST_SIDE:
         of_real, of_fake = half.real_cells, half.fake_cells
-        means = bin_means(real.part(half.reference), of_real[half.reference], len(half.regions.cells))
+        means = bin_means(real.part(half.reference), of_real[half.reference], len(half.regions.cells), evidence.room)
         strengths = [
             np.log(np.maximum(detail(rows, means, clusters), 1e-9))
             for rows, clusters in ((real.part(half.judged), of_real[half.judged]), (fake, of_fake))
@@ -167,7 +167,7 @@ def distances(half: Half) -> tuple[Floats, Floats]:
     return real, fake
 
 
-def detail(samples: Samples, means: Floats32, cells: Integers) -> Floats:
+def detail(samples: Samples, means: Kept, cells: Integers) -> Floats:
     """For each image (n, C, H, W) the strength of its fine detail over that of its coarse content, both beside the mean
     real image (bins, C, H, W) of the image's bin: `cells`, (n,).
 

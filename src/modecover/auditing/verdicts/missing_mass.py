@@ -12,7 +12,9 @@ from modecover.auditing.verdicts.low_quality import DISPLACED, displaced
 from modecover.auditing.verdicts.shrink import contracted
 from modecover.features.choice import are_natural
 from modecover.features.imagenet import INSTALL, imagenet_is_there
+from modecover.features.kept import Floats32, Kept
 from modecover.features.sharpness import bin_means
+from modecover.metrics.arrays import Integers
 from modecover.metrics.regions import MissedMass, count_missed
 from modecover.random import derive_seed
 
@@ -65,13 +67,17 @@ def where_missed(evidence: Evidence) -> MissedMass:
     """The real rows that are missed, without those that a contraction leaves at the rims of modes."""
     # A generator that contracts its modes leaves their rims empty, which is not a missed mode. So the real rows, which
     # have the fake rows' sharpness, are contracted as much towards the clusters' means before they are counted.
-    if (contraction := contracted(evidence).value) < ALIKE:
+    if (contraction := contracted(evidence)[0].value) < ALIKE:
         judged = []
         for half in evidence.halves:
-            of_real = half.clusters[0]
-            means = bin_means(evidence.real.kept.part(half.reference), of_real[half.reference], half.regions.count)
-            centres = means[of_real[half.judged]]
-            judged.append(half.features(centres + contraction * (half.stand_in[:] - centres)))
+            of_real, reference = half.clusters[0], evidence.real.kept.part(half.reference)
+            means = bin_means(reference, of_real[half.reference], half.regions.count, evidence.room)
+            centres = means.part(of_real[half.judged])
+
+            def towards(block: Floats32, rows: Integers, centres: Kept = centres) -> Floats32:
+                return (1 - contraction) * centres[rows] + contraction * block
+
+            judged.append(half.features(half.stand_in.changed(towards)))
         seed = derive_seed(evidence.seed, "contracted")
         return count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
     return evidence.missed

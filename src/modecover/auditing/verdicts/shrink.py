@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
-from modecover.features.spread import centres_of, coarse, distances, log_ratio
+from modecover.features.spread import Side, centres_of, distances, log_ratio
 
 LARGEST_SOUND = 0.95
 """The verdict fires where the interval of the ratio lies below this."""
@@ -19,7 +20,7 @@ DRAWS = 100
 
 def shrink(evidence: Evidence) -> Verdict:
     """How much less the samples vary around the centres of modes than the data."""
-    effect, null = contracted(evidence), contracted(evidence, of_real=True)
+    effect, null = contracted(evidence)
     unit = "ratio of standard deviations"
     if not math.isfinite(effect.value):
         return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each mode to see a shrink.")
@@ -30,29 +31,33 @@ def shrink(evidence: Evidence) -> Verdict:
     return Verdict("shrink", fires, effect, unit, null, sentence)
 
 
-def contracted(evidence: Evidence, *, of_real: bool = False) -> Estimate:
-    """The fake rows' distance from the centres of clusters over the real rows', with its 95 % interval.
+def contracted(evidence: Evidence) -> tuple[Estimate, Estimate]:
+    """The fake rows' distance from the centres of clusters over the real rows', with its 95 % interval; and the same
+    where the judged rows stand on both sides, which gives the range of the ratio where nothing shrinks.
 
     Centres are means of the reference. Real rows have the sharpness of the fake ones. Those of missed cells count, too:
     among them are the rims that a contraction empties.
 
-    Args:
-        of_real: the judged rows stand on both sides, which gives the range of the ratio where nothing shrinks.
-
-    Returns:
-        Not finite where no cluster has rows enough.
+    Not finite where no cluster has rows enough.
     """
-    random = np.random.default_rng(evidence.seed)
-    fake = coarse(evidence.fake.kept)
-    logs, errors = [], []
+    measured: list[tuple[Side, Side]] = []
     for half in evidence.halves:
         of_real_rows, of_fake = half.clusters
-        reference, own = coarse(evidence.real.kept.part(half.reference)), of_real_rows[half.reference]
-        centres = centres_of(reference, own)
-        judged = coarse(half.stand_in), half.regions.clusters[half.regions.cells.of(half.sharpened)]
-        sides = [distances(points, clusters, centres) for points, clusters in (judged, (fake, of_fake))]
-        if of_real:
-            sides[1] = sides[0]
+        reference, own = evidence.real.kept.part(half.reference), of_real_rows[half.reference]
+        centres = centres_of(reference, own, half.regions.count)
+        judged = half.stand_in, half.regions.clusters[half.regions.cells.of(half.sharpened)]
+        sides = [distances(rows, clusters, centres) for rows, clusters in (judged, (evidence.fake.kept, of_fake))]
+        measured.append((sides[0], sides[1]))
+    return _ratio(evidence, measured, of_real=False), _ratio(evidence, measured, of_real=True)
+
+
+def _ratio(evidence: Evidence, measured: Sequence[tuple[Side, Side]], *, of_real: bool) -> Estimate:
+    """The ratio over both halves, of each of which the judged rows and the fake ones are given; if `of_real`, the
+    judged ones stand in for these."""
+    random = np.random.default_rng(evidence.seed)
+    logs, errors = [], []
+    for real, fake in measured:
+        sides = (real, real) if of_real else (real, fake)
         logs.append(0.0 if of_real else log_ratio(sides))
         # Rows that repeat each other say less: as many fake ones are drawn as are different.
         sizes = len(sides[0][0]), max(2, round(len(sides[1][0]) * (1.0 if of_real else evidence.different)))
