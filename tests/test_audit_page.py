@@ -212,8 +212,10 @@ def test_without_a_gallery_the_verdicts_and_plots_are_still_there():
 def test_the_gallery_holds_what_is_shown_and_little_more():
     rows = np.arange(5000, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 2, 2), np.float32)
     picked = gallery(audits.audit(count=500), *map(audits.samples, (rows, -rows, 10 * rows)))
-    assert set(picked.real) == {*range(40, 64), 7, 8, 9, 10, 100, 101, 102}
-    assert set(picked.fake) == set(range(24))
+    evenly = set(np.linspace(0, 4999, 24).astype(int))
+    assert set(picked.real) == {*range(40, 64), 7, 8, 9, 10, 100, 101, 102} | evenly
+    assert set(picked.fake) == {pair.fake for pair in audits.audit(count=500).copies} | evenly
+    assert set(picked.spread["real"]) == set(picked.spread["fake"]) == evenly
     assert {row: float(image[0, 0, 0]) for row, image in picked.train.items()} == {17: 170.0, 31: 310.0}
 
 

@@ -17,12 +17,14 @@ from modecover.auditing.naming import cells_in_words
 from modecover.auditing.verdicts.low_quality import distances
 from modecover.features import Classifier
 from modecover.features.kept import Floats32, Kept
+from modecover.metrics.classes import class_weights, errors_of
 from modecover.metrics.clumps import clumps
 from modecover.metrics.frechet import frechet_distance, frechet_latent_distance
 from modecover.metrics.labels import inception_score, label_law, label_modes, mode_scores
 from modecover.metrics.modes import mixture_modes
 from modecover.metrics.support import support_size, vendi_score
 from modecover.pictures.images import to_pixels
+from modecover.random import derive_seed
 
 METRICS: dict[str, results.Better] = {
     **dict.fromkeys(("frechet", "kernel", "kernel-subsets", "kl", "reverse-kl", "frechet-latent"), "lower"),
@@ -38,6 +40,9 @@ SHOWN = 200
 
 PICTURES, POINTS, LISTED = 24, 2000, 12
 """Images on a contact sheet, points in a scatter, and rows of numbers or of a table."""
+
+STRIP, MOST_CLASSES = 12, 100
+"""Pictures of either side above the verdicts, and classes of which the page has a row each."""
 
 LARGEST_TILE = 152
 """Pixels: larger images are reduced, to twice the size at which they are shown."""
@@ -192,6 +197,26 @@ def copies(evidence: Evidence) -> tuple[results.Copy, ...]:
     return tuple(results.Copy(int(made[row]), int(learnt[near.index[row]]), float(near.distance[row])) for row in order)
 
 
+def classes(evidence: Evidence) -> tuple[results.ClassShare, ...]:
+    """How often each class is made, by the opinions of both halves (`modecover.metrics.classes`)."""
+    random, made, errors = np.random.default_rng(derive_seed(evidence.seed, "classes")), [], []
+    for half in evidence.halves:
+        seen = evidence.opinions(half, half.sharpened)
+        if seen is None or evidence.classes is None:
+            return ()
+        of_judged = evidence.classes[half.judged]
+        made.append(class_weights(seen[0], of_judged, seen[1]))
+        errors.append(errors_of(seen[0], of_judged, seen[1], random))
+    assert evidence.classes is not None and evidence.labels is not None, "there are opinions of classes"
+    real = np.bincount(evidence.classes) / len(evidence.classes)
+    fake = np.mean(made, axis=0) * real
+    # The errors are those of one half; the halves share their fake rows, so that two are not surely better than one.
+    error = results.NORMAL * np.mean(errors, axis=0) * real
+    ends = zip(fake, np.maximum(fake - error, 0), np.minimum(fake + error, 1), strict=True)
+    known = zip(np.unique(evidence.labels).tolist(), real, ends, strict=True)
+    return tuple(results.ClassShare(label, float(share), *map(float, three)) for label, share, three in known)
+
+
 def invented(evidence: Evidence) -> tuple[results.Invented, ...]:
     """Groups of fake rows far from all real rows that lie as near to each other as real rows do."""
     from scipy.spatial.distance import cdist
@@ -234,15 +259,23 @@ def gallery(found: results.Findings, real: Samples, fake: Samples, train: Sample
     count = PICTURES if images else POINTS
     starved = [row for rows in list(found.starved.values())[:BINS_SHOWN] for row in rows[:BIN_EXAMPLES]]
     wanted = {*starved, *(example.index for example in found.missed[:count])}
-    if not images:
-        wanted.update(real.index[:count].tolist())
     pairs = found.copies[:PICTURES]
-    of_fake = {*fake.index[:count].tolist(), *(pair.fake for pair in pairs)}
+    of_fake = {pair.fake for pair in pairs}
+    # Evenly, for folders of classes come class after class.
+    evenly = {}
+    for name, samples, rows in (("real", real, wanted), ("fake", fake, of_fake)):
+        places = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(np.int64)
+        evenly[name] = tuple(samples.index[places].tolist())
+        rows.update(evenly[name])
     of_fake.update(row for mode in found.invented[:BINS_SHOWN] for row in mode.examples[:BIN_EXAMPLES])
     parts = (real, wanted), (fake, of_fake), (train, {pair.train for pair in pairs})
     real_shown, fake_shown, train_shown = (Picked(samples, rows) for samples, rows in parts)
     return results.Gallery(
-        real_shown, fake_shown, train_shown, cells_in_words(real, [example.index for example in found.missed[:LISTED]])
+        real_shown,
+        fake_shown,
+        train_shown,
+        cells_in_words(real, [example.index for example in found.missed[:LISTED]]),
+        evenly,
     )
 
 

@@ -139,6 +139,20 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class ClassShare:
+    """How often a class occurs among real samples, and how often the generator makes it."""
+
+    label: int
+    real: float
+    """Share of the real samples, 0 to 1."""
+    fake: float
+    """Share of the generated samples, as errors of the discriminant between classes allow to tell it."""
+    low: float
+    """Of the 95 % interval of `fake`."""
+    high: float
+
+
+@dataclass(frozen=True)
 class Missed:
     """A real example that the generator seems not to make."""
 
@@ -177,6 +191,8 @@ class Gallery:
     train: Mapping[int, npt.NDArray[np.float32]] = field(default_factory=dict)
     words: Mapping[int, str] = field(default_factory=dict)
     """Real rows of a table, cell by cell."""
+    spread: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """For "real" and "fake" rows that are spread evenly over the samples, whatever is the matter with them."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -193,6 +209,8 @@ class Findings:
     samples in it, the most typical first."""
     copies: tuple[Copy, ...] = ()
     """The generated samples nearest to training samples, nearest first."""
+    classes: tuple[ClassShare, ...] = ()
+    """Of every class, ascending, where labels are known and classes can be learnt."""
     invented: tuple[Invented, ...] = ()
     """Modes that the data do not have, the largest first."""
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -226,6 +226,7 @@ def judged(evidence: Evidence, samples: int) -> Audit:
         missed=findings.missed(evidence),
         starved=findings.starved(evidence),
         copies=findings.copies(evidence),
+        classes=findings.classes(evidence),
         invented=findings.invented(evidence),
         settings={
             "features": evidence.chosen.extractor.identity,
