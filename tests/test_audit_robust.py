@@ -260,7 +260,7 @@ def audited(size, memory):
     return modecover.audit(Drawn(1, 12, size), Drawn(2, 10, size), samples=size, memory=memory)
 
 
-small = np.random.default_rng(0).integers(0, 256, (2, 40, 12, 12), dtype=np.uint8)
+small = np.random.default_rng(0).integers(0, 256, (2, 40, 3, 32, 32), dtype=np.uint8)
 modecover.audit(small[0], small[1])  # what libraries take does not count
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 little = audited(3000, "100MB")
