@@ -90,9 +90,12 @@ def told_apart(evidence: Evidence, *, sharpened: bool = False) -> Excess | None:
 
 
 def displaced(evidence: Evidence) -> bool:
-    """Whether most samples look otherwise than real ones as a whole, so that they cannot be said to be of any mode."""
+    """Whether most samples look otherwise than real ones as a whole, so that they cannot be said to be of any mode;
+    those far from all real ones can: they are of none."""
     found = told_apart(evidence, sharpened=True)
-    return found is not None and found.low > MOSTLY
+    if found is None or found.low <= MOSTLY:
+        return False
+    return float(np.mean([flags.mean() for flags in odd_rows(evidence)[1]])) < MOSTLY
 
 
 def more_odd(one: Evidence, other: Evidence) -> Estimate:
