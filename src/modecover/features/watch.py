@@ -23,7 +23,7 @@ from modecover.features.sharpness import as_sharp_as, bin_means
 from modecover.features.spread import centres_of, distances, log_ratio
 from modecover.metrics.arrays import Floats, Integers, Report, groups_of_equals
 from modecover.metrics.classes import opinions
-from modecover.metrics.regions import Counted, MissedMass, Regions, count_missed, fit_regions, halves
+from modecover.metrics.regions import POINTS, Counted, MissedMass, Regions, count_missed, fit_regions, halves
 from modecover.random import derive_seed
 
 REAL_FOR_A_FAKE = 2
@@ -164,6 +164,8 @@ class Watch:
                 own, of_own = half.reference
                 seen = opinions(own, of_own, int(of_own.max()) + 1, features, of_fake)
             divisions.append(Counted(half.judged, cells, fake_cells, half.groups, half.regions.clusters, planes, seen))
+        if contraction < POINTS:
+            divisions = [division.by_clusters() for division in divisions]
         missed: MissedMass = count_missed(divisions, self.count, seed=derive_seed(seed, "gaps"))
         hidden = missed.found < LEAST_FOUND
         return Reading(math.nan if hidden else missed.value, missed.low, 1.0 if hidden else missed.high)

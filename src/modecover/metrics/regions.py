@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -74,6 +74,9 @@ UNLUCKY = 0.1
 
 PLAIN = 0.9
 """Where cells alone show so much of a planted gap, planes are not looked for."""
+
+POINTS = 0.3
+"""Where modes are so many times as wide as the data's, or less, they are counted by clusters."""
 
 LEAST_FOUND = 0.25
 """A reading is divided by what is found of planted gaps, but by no less than this, beyond which it would be a guess."""
@@ -142,6 +145,11 @@ class Counted:
     """Of which class each of these is, (k, classes) and (m, classes), where `groups` are classes, from 0; or None."""
     different: float = 1.0
     """The effective number of different fake rows over their number: repeated rows say less."""
+
+    def by_clusters(self) -> Counted:
+        """The same in clusters for cells: of modes contracted to points, which cell of a mode they are in is chance."""
+        cells = {side: self.clusters[getattr(self, side)] for side in ("real", "fake")}
+        return replace(self, **cells, clusters=np.arange(int(self.clusters.max()) + 1), features=None)
 
 
 @dataclass(frozen=True, eq=False)

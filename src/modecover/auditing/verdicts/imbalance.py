@@ -17,6 +17,9 @@ LARGEST_SOUND = 0.02
 DRAWS, SPLITS = 200, 20
 """Of the bootstrap and of samples under the null; and splits of the fake rows."""
 
+FEW_DIFFERENT = 0.5
+"""Of the samples, effectively."""
+
 FEWEST = 5
 """Comparable rows of either side for every cluster, on average."""
 
@@ -69,12 +72,19 @@ def displacements(evidence: Evidence, *, splits: int = 1) -> Floats:
 
 def _comparable(evidence: Evidence) -> list[tuple[Integers, Integers, int]]:
     """For each half the cluster of every judged row, (k,), and of every fake one, (m,), and the number of clusters; -1
-    stands for rows that are missed or odd, which other verdicts explain."""
+    stands for rows that are missed or odd, which other verdicts explain, and for repetitions."""
+    # Halves of rows that repeat each other much share their chance: then each different one is counted once.
+    again = np.zeros(len(evidence.fake), bool)
+    if evidence.different < FEW_DIFFERENT:
+        again[:] = True
+        again[np.unique(evidence.repeated, return_index=True)[1]] = False
     sides = []
     for half, real_odd, fake_odd in zip(evidence.halves, *odd_rows(evidence), strict=True):
         real = half.regions.clusters[half.regions.cells.of(half.sharpened)]
         left_out = evidence.missed.flags[half.judged] | real_odd
-        sides.append((np.where(left_out, -1, real), np.where(fake_odd, -1, half.clusters[1]), half.regions.count))
+        sides.append(
+            (np.where(left_out, -1, real), np.where(fake_odd | again, -1, half.clusters[1]), half.regions.count)
+        )
     return sides
 
 
@@ -84,7 +94,8 @@ def _counts(clusters: Integers, count: int) -> Integers:
 
 def _telling(counts: Integers, evidence: Evidence) -> int:
     """Rows that repeat each other say less: as many fake ones are drawn as are different."""
-    return max(2, round(float(counts.sum()) * evidence.different))
+    each = 1.0 if evidence.different < FEW_DIFFERENT else evidence.different
+    return max(2, round(float(counts.sum()) * each))
 
 
 def _told(evidence: Evidence, real: Integers, fake: Integers) -> str:

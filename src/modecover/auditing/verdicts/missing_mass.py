@@ -15,7 +15,7 @@ from modecover.features.imagenet import INSTALL, imagenet_is_there
 from modecover.features.kept import Floats32, Kept
 from modecover.features.sharpness import bin_means
 from modecover.metrics.arrays import Integers
-from modecover.metrics.regions import MissedMass, count_missed
+from modecover.metrics.regions import POINTS, MissedMass, count_missed
 from modecover.random import derive_seed
 
 LARGEST_SOUND = 0.01
@@ -79,7 +79,10 @@ def where_missed(evidence: Evidence) -> MissedMass:
 
             judged.append(half.features(half.stand_in.changed(towards)))
         seed = derive_seed(evidence.seed, "contracted")
-        return count_missed(evidence.counted(judged), len(evidence.real), seed=seed)
+        divisions = evidence.counted(judged)
+        if contraction < POINTS:
+            divisions = [division.by_clusters() for division in divisions]
+        return count_missed(divisions, len(evidence.real), seed=seed)
     return evidence.missed
 
 
