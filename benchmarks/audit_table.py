@@ -350,6 +350,7 @@ def measure(task: tuple[str, Failure, int, str]) -> dict[str, Any]:
         "failure": failure.name,
         "n": failure.count,
         "seed": seed,
+        "commit": commit(),
         "cpu_s": round(time.process_time() - start, 1),
         "verdicts": {
             verdict.name: [verdict.fires, *(float(f"{end:.4g}") for end in vars(verdict.effect).values())]
@@ -418,7 +419,12 @@ def page(found: Sequence[dict[str, Any]]) -> str:
     ]
     lines += ["", f"The 95 % interval of the missing mass holds the truth in {sum(covered)} of {len(covered)} runs."]
     lines += ["", *_peers(cells)]
-    lines += ["", f"Made by `python benchmarks/audit_table.py` ({platform.machine()}, commit {commit()}).", ""]
+    of = ", ".join(sorted({row["commit"] for row in found}))
+    lines += [
+        "",
+        f"Made by `python benchmarks/audit_table.py` on one {platform.machine()} core a run; rows of commit {of}.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -452,7 +458,7 @@ what else must fire there is not known beforehand.
 PEER_HEAD = """## The field's numbers of the same samples
 
 By how many standard deviations (over seeds, of the difference) a failure moves the number from a perfect generator's;
-empty below 3. A number that moves says that something is wrong, and not what: all of them move for most failures.
+empty below 3. A number that moves says that something is wrong, and not what; copies move none.
 """
 
 
