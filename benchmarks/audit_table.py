@@ -90,7 +90,7 @@ PHOTOGRAPHS = [
     Failure("drop and blur", ("low quality", "missing mass")),
     Failure("copies 20%", ("copying",)),
     Failure("mirrored copies 20%"),
-    Failure("shifted copies 20%"),
+    Failure("shifted copies 20%", ("copying",), None, 0.0),
 ]
 FOREIGN = [
     Failure("Gaussian mixture, 20 components", (), None, 0.0),
