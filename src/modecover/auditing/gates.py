@@ -12,7 +12,7 @@ from modecover.auditing.results import Better, Estimate, Findings
 from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.errors import UserError
 from modecover.kinds import nearest
-from modecover.runs.alarm import spelled
+from modecover.runs.alarm import named_number, spelled
 
 Side = Literal["under", "over"]
 
@@ -44,15 +44,11 @@ class Outcome(NamedTuple):
 
 def parse_gate(text: str, side: Side) -> Gate:
     """The gate in words such as "coverage=0.8". Raises `UserError` where they are not KEY=NUMBER."""
-    key, _, number = text.partition("=")
-    try:
-        bound = float(number)
-    except ValueError:
-        bound = math.nan
-    if not (key.strip() and math.isfinite(bound)):
+    if (read := named_number(text)) is None:
         example = "coverage=0.8" if side == "under" else "missing=0.05"
         raise UserError(f"--fail-{side} {text} is no threshold: give a name and a number, such as {example}.")
-    return Gate(key.strip(), side, bound)
+    key, bound = read
+    return Gate(key, side, bound)
 
 
 def require_possible(gates: Sequence[Gate]) -> None:

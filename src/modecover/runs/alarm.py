@@ -90,18 +90,24 @@ def parse_alarm(words: Sequence[str]) -> dict[str, float] | None:
         return None
     said: dict[str, float] = {}
     for word in words:
-        name, _, number = word.partition("=")
-        try:
-            bound = float(number)
-        except ValueError:
-            bound = math.nan
-        if not (name.strip() and math.isfinite(bound)):
+        if (read := named_number(word)) is None:
             raise UserError(f"--alarm {word} is no threshold: {_GIVE}, or --alarm none.")
+        name, bound = read
         if any(spelled(name) == spelled(other) for other in said):
             raise UserError(f"--alarm {word} comes after another one on {spelled(name)}: set one threshold on it.")
-        said[name.strip()] = bound
+        said[name] = bound
     read_bounds(said)
     return said
+
+
+def named_number(text: str) -> tuple[str, float] | None:
+    """A name and a finite number, in words such as "missing=0.2"; None where the text is something else."""
+    name, _, number = text.partition("=")
+    try:
+        bound = float(number)
+    except ValueError:
+        return None
+    return (name.strip(), bound) if name.strip() and math.isfinite(bound) else None
 
 
 _GIVE = "give a name and a share, such as missing=0.2"
