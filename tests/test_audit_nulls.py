@@ -14,6 +14,7 @@ from modecover.features.kept import Kept
 from modecover.features.sharpness import as_sharp_as, bin_means
 from modecover.features.spread import coarse
 from modecover.metrics.neighbours import held_against
+from modecover.metrics.planes import separation
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 10])
@@ -100,3 +101,65 @@ def test_too_few_rows_have_no_ratio():
     found = modecover.audit(np.eye(10), np.eye(10) + 1).verdict("shrink")
     assert not found.measured and not found.fires
     assert excess(Estimate(0.5, 0.4, 0.6), Estimate(0.0, 0.0, 0.0)).value == 0.5
+
+
+def kinds(count, seed, of):
+    """Photographs of kinds 0 to 7, each with a tint of its own: of 4 to 7 a quarter is rough, another in each."""
+    from scipy.ndimage import gaussian_filter
+
+    random = np.random.default_rng(seed)
+    kind = random.choice(of, size=count)
+    images = gaussian_filter(random.standard_normal((count, 3, 32, 32)), (0, 0, 3, 3))
+    images *= 0.25 / images.std()
+    for number, corner in zip(range(4, 8), ((0, 0), (0, 16), (16, 0), (16, 16)), strict=True):
+        rows = np.flatnonzero(kind == number)
+        y, x = (slice(start, start + 16) for start in corner)
+        images[rows, :, y, x] += 0.5 * random.choice([-1, 1], (len(rows), 1, 16, 16))
+    images += 0.3 * np.stack([np.cos(kind), np.sin(kind), np.cos(2 * kind)], axis=1)[:, :, None, None]
+    return np.clip(images, -1, 1).astype(np.float32), kind
+
+
+def roughness(images):
+    """Of images (n, C, H, W), in sixteen places, (n, 16 C), and their tint, (n, C)."""
+    steps = np.abs(np.diff(images, axis=3, append=0)).reshape(*images.shape[:2], 4, 8, 4, 8).mean(axis=(3, 5))
+    return np.concatenate([10 * steps.reshape(len(images), -1), images.mean(axis=(2, 3))], axis=1)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_missing_kinds_that_change_the_spectrum_are_not_made_up_for_by_noise(labelled):
+    # Without three smooth kinds samples have more fine detail on average. Noise in the real images would give them as
+    # much, but make nothing like the rough kinds of them: then all samples looked unlike any real one.
+    (real, kind), (fake, _) = kinds(1200, 0, range(8)), kinds(1200, 1, range(3, 8))
+    found = modecover.audit(real, fake, labels=kind if labelled else None, features=roughness)
+    assert [verdict.name for verdict in found.firing] == ["missing mass"]
+    missed = found.verdicts[0].effect
+    assert 0.2 < missed.low < 3 / 8 < missed.high
+    assert labelled == (missed.high < 0.45) != ("at least" in found.verdicts[0].sentence)
+
+
+def test_planes_separate_rows_by_the_distance_of_their_laws():
+    # Two normal laws with unit variance whose means are 2 apart; and one law, twice.
+    random = np.random.default_rng(0)
+    one, other = random.standard_normal((2, 4000, 3))
+    apart = separation(one, other + [2, 0, 0], np.arange(4000), random)
+    assert apart == pytest.approx(2, abs=0.1)
+    assert separation(one, other, np.arange(4000), random) == pytest.approx(0, abs=0.1)
+
+
+def among_each_other(count, seed):
+    """Photographs of one law, in which no kinds stand out."""
+    return np.clip(0.3 * np.random.default_rng(seed).standard_normal((count, 3, 32, 32)), -1, 1).astype(np.float32)
+
+
+def test_of_photographs_without_labels_nothing_is_called_whole():
+    # Where no kinds stand out, a missing one would leave no region empty: that none is says little.
+    real, fake = among_each_other(600, 0), among_each_other(600, 1)
+    middle = lambda images: images[:, :, 8:10, 8:10].reshape(len(images), -1)
+    unlabelled, labelled = (
+        modecover.audit(real, fake, labels=labels, features=middle) for labels in (None, np.arange(600) % 2)
+    )
+    missed = unlabelled.verdicts[0]
+    assert np.isnan(missed.effect.value) and not missed.fires and "Give labels" in missed.sentence
+    assert "part of a class" in labelled.verdicts[0].sentence or np.isnan(labelled.verdicts[0].effect.value)
+    points = modecover.audit(middle(real), middle(fake))
+    assert points.verdicts[0].effect.high < 0.1 and points.verdicts[0].sentence.startswith("No region of the data")

@@ -22,6 +22,7 @@ from modecover.metrics.arrays import Floats, Integers, groups_of_equals
 from modecover.metrics.bins import BinComparison, compare_bins
 from modecover.metrics.classes import opinions
 from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, held_against, neighbour_statistics
+from modecover.metrics.planes import separation
 from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
 from modecover.random import derive_seed
 
@@ -230,8 +231,17 @@ class Evidence:
             k = min(K, len(by.reference) - 1)
             held = held_against(by.among, those, k=k, memory=memory, progress=stages.so_far)
             clusters = by.regions.clusters[by.real_cells[by.judged]], by.regions.clusters[cells]
-            stand_in = as_sharp_as(fake, unchanged := real.part(by.judged), clusters, seed=seed, room=self.room)
-            sharpened = by.real[by.judged] if stand_in is unchanged else by.features(stand_in)
+            stand_in, sharpened = real.part(by.judged), by.real[by.judged]
+            distorted = as_sharp_as(fake, stand_in, clusters, seed=seed, room=self.room)
+            if distorted is not stand_in:
+                # Which kinds are made changes the spectrum, too, and no filter makes one kind of another: what a plane
+                # tells from the fake rows more easily than the untouched rows is no likeness of them.
+                tried, looks = by.features(distorted), derive_seed(seed, "likeness", number)
+                far, near = (
+                    separation(rows, y, self.repeated, np.random.default_rng(looks)) for rows in (sharpened, tried)
+                )
+                if near < far:
+                    stand_in, sharpened = distorted, tried
             return Half(**vars(by), fake=y, fake_cells=cells, stand_in=stand_in, sharpened=sharpened, fake_held=held)
 
         self.halves = half(0, fitted[0]), half(1, fitted[1])

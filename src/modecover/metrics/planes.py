@@ -93,6 +93,13 @@ def along_planes(
     return places
 
 
+def separation(real: Features, fake: Features, groups: Integers, random: np.random.Generator) -> float:
+    """How far fake rows lie from real ones beyond a plane that others of them showed, on average, in deviations of the
+    real ones: about 0 for rows of one law. The arguments are those of `along_planes`."""
+    places = along_planes(real, fake, groups, random)
+    return 0.0 if places is None else float(places[1].mean())
+
+
 def _folds(
     real: Features, fake: Features, groups: Integers, random: np.random.Generator
 ) -> tuple[tuple[Floats, Floats], tuple[Integers, Integers]] | None:

@@ -8,6 +8,7 @@ from modecover.auditing.evidence import Evidence
 from modecover.auditing.naming import named
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
 from modecover.auditing.verdicts.low_quality import DISPLACED, displaced, odd_rows
+from modecover.features.choice import are_natural
 from modecover.metrics.arrays import Floats, Integers
 from modecover.random import derive_seed
 
@@ -47,10 +48,13 @@ def imbalance(evidence: Evidence) -> Verdict:
     null = Estimate(0.0, 0.0, max(0.0, noise))
     fires = effect.low > max(LARGEST_SOUND, 0.0) and value > noise
     sentence = "The modes that the generator has are weighted like the data's."
+    if natural := are_natural(evidence.real.kept.shape):
+        sentence = "No region has too many samples or too few; weights of kinds that lie among each other are not seen."
     if fires:
+        least = "at least " * natural
         sentence = (
-            f"Modes that the generator has are weighted wrongly: {effect.value:.1%} of its samples are in excess "
-            f"somewhere and lacking elsewhere{_told(evidence, *tables[0])}."
+            f"Modes that the generator has are weighted wrongly: {least}{effect.value:.1%} of its samples are in "
+            f"excess somewhere and lacking elsewhere{_told(evidence, *tables[0])}."
         )
     return Verdict("imbalance", fires, effect, unit, null, sentence, {"clusters": float(len(tables[0][0]))})
 

@@ -5,6 +5,8 @@ Which rows are missed is asked by others too: imbalance and shrink leave them ou
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.naming import Named, named
 from modecover.auditing.results import UNKNOWN, Estimate, Verdict, share
@@ -24,6 +26,12 @@ LARGEST_SOUND = 0.01
 LEAST_FOUND = 0.1
 """Of planted gaps: where fewer of their rows are found, these features do not show what is missed."""
 
+UNLABELLED = (
+    "No region is empty, but in these features kinds of photographs lie among each other: one may be missing unseen. "
+    "Give labels of the real data."
+)
+"""Of photographs without classes, among which a drop of three classes in ten leaves no region empty."""
+
 ALIKE = 0.97
 """Ratios of spreads above this are not contracted."""
 
@@ -38,20 +46,27 @@ def missing_mass(evidence: Evidence) -> Verdict:
         "cells": float(len(evidence.halves[0].regions.cells)),
         "clusters": float(len(evidence.comparison.z)),
     }
-    noise = Estimate(0.0, 0.0, max(missed.null, missed.finest))
+    noise, natural = Estimate(0.0, 0.0, max(missed.null, missed.finest)), are_natural(evidence.real.kept.shape)
     if missed.found < LEAST_FOUND:
         said = "Too few different samples to see what is missed: give more."
         if missed.finest < 1:
             better = "give labels of the real data, or other features"
-            if are_natural(evidence.real.kept.shape) and not imagenet_is_there():
+            if natural and not imagenet_is_there():
                 better = f"{INSTALL} brings features that see photographs, and labels of the real data help"
             said = f"These features do not show what is missed: a mode that is left out stays hidden; {better}."
         return Verdict("missing mass", False, UNKNOWN, unit, noise, said, facts)
     if displaced(evidence):
         return Verdict("missing mass", False, UNKNOWN, unit, noise, DISPLACED, facts)
     effect = Estimate(missed.value, missed.low, missed.high)
-    fires = effect.low > LARGEST_SOUND
+    fires, unlabelled = effect.low > LARGEST_SOUND, natural and evidence.classes is None
     sentence = f"No region of the data is missed; one that holds less than {effect.high:.1%} would not be seen."
+    if natural:
+        sentence = (
+            f"No class of the data is missed, and no region that holds {effect.high:.1%}; a part of a class that lies "
+            "among others in these features would not be seen."
+        )
+    if unlabelled and not fires:
+        return Verdict("missing mass", False, UNKNOWN, unit, noise, UNLABELLED, facts)
     if fires:
         region = named(evidence.real, evidence.fake, missed.flags, missed=True)
         if region is not None:
@@ -59,7 +74,9 @@ def missing_mass(evidence: Evidence) -> Verdict:
             whole = share(missed.flags | region.inside)
             effect = whole if whole.value > effect.value else effect
             facts |= {f"real samples with {region.words}": region.of_real, "samples with this": region.of_fake}
-        sentence = f"The generator does not go where {effect.value:.1%} of the real data lie{_told(region)}."
+        least = "at least " * unlabelled
+        effect = replace(effect, high=1.0) if unlabelled else effect
+        sentence = f"The generator does not go where {least}{effect.value:.1%} of the real data lie{_told(region)}."
     return Verdict("missing mass", fires, effect, unit, noise, sentence, facts)
 
 
