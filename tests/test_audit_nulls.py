@@ -163,3 +163,22 @@ def test_of_photographs_without_labels_nothing_is_called_whole():
     assert "part of a class" in labelled.verdicts[0].sentence or np.isnan(labelled.verdicts[0].effect.value)
     points = modecover.audit(middle(real), middle(fake))
     assert points.verdicts[0].effect.high < 0.1 and points.verdicts[0].sentence.startswith("No region of the data")
+
+
+def test_samples_between_classes_are_of_none_and_noisy_ones_are_of_theirs():
+    random = np.random.default_rng(0)
+    centres = 6 * np.linalg.qr(random.standard_normal((64, 4)))[0].T
+
+    def rows(count):
+        labels = random.integers(0, 4, count)
+        return centres[labels] + random.standard_normal((count, 64)), labels
+
+    (real, labels), (one, first), (other, second) = (rows(1500) for _ in range(3))
+    noisy = one + 0.3 * random.standard_normal(one.shape)
+    between = (0.5 * (one + other))[first != second]
+    told = {}
+    for name, fake in (("noisy", noisy), ("between", between)):
+        found = modecover.audit(real, fake, labels=labels)
+        told[name] = [float(verdict.effect.value) for verdict in found.verdicts[:2]]
+    assert told["noisy"] == pytest.approx([0, 0], abs=0.03)
+    assert np.isnan(told["between"]).all(), "which classes these are of is a guess"

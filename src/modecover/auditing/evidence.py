@@ -215,9 +215,8 @@ class Evidence:
         real, fake = self.real.kept, self.fake.kept
         self.room, self.memory = memory // 16, (memory := memory // 4)
         """Bytes that a table of images may take in memory, as of means of bins; and that distances may take."""
-        stages = Stages(tell)
-        for samples in self.parts.values():
-            samples.kept.told = stages.so_far
+        self.stages = stages = Stages(tell)
+        self.begin("features")
         seen: dict[str, Features] = {}
 
         def half(number: int, by: RealHalf) -> Half:
@@ -269,12 +268,17 @@ class Evidence:
         self.surface = self.chosen if plain else view(mine.surface, "distances of pixels")
         """In pixels, whatever the features."""
 
-        stages.begin("verdicts")
         self.comparison: BinComparison = compare_bins(
             mine.clusters[0][mine.judged], mine.clusters[1], mine.regions.count
         )
         """In which clusters of the first half there are too few or too many fake rows."""
         self._find_copies(parts, memory)
+
+    def begin(self, stage: str) -> None:
+        """Tell that a stage begins; of two generators' evidence, this one's is then told as samples are gone through."""
+        for samples in self.parts.values():
+            samples.kept.told = self.stages.so_far
+        self.stages.begin(stage)
 
     def counted(self, judged: Sequence[Features] | None = None) -> list[Counted]:
         """What is counted to see missed regions.

@@ -219,6 +219,7 @@ def gather(
 
 def judged(evidence: Evidence, samples: int) -> Audit:
     """What an audit says of the evidence; `samples` is the number that was asked for."""
+    evidence.begin("verdicts")
     found = Audit(
         verdicts=tuple(judge(evidence) for judge in VERDICTS),
         metrics=findings.metrics(evidence),

@@ -53,10 +53,6 @@ class Collisions:
     """For every fake row, the other fake rows within the radius."""
 
     @property
-    def real_pairs(self) -> int:
-        return int(self.real.sum()) // 2
-
-    @property
     def fake_pairs(self) -> int:
         return int(self.fake.sum()) // 2
 

@@ -90,12 +90,26 @@ def told_apart(evidence: Evidence, *, sharpened: bool = False) -> Excess | None:
 
 
 def displaced(evidence: Evidence) -> bool:
-    """Whether most samples look otherwise than real ones as a whole, so that they cannot be said to be of any mode;
-    those far from all real ones can: they are of none."""
-    found = told_apart(evidence, sharpened=True)
-    if found is None or found.low <= MOSTLY:
+    """Whether most samples cannot be said to be of any mode: they look otherwise than real ones as a whole, or are of
+    no class as surely as real ones are. Those far from all real ones can be said to be of none."""
+    if float(np.mean([flags.mean() for flags in odd_rows(evidence)[1]])) >= MOSTLY:
         return False
-    return float(np.mean([flags.mean() for flags in odd_rows(evidence)[1]])) < MOSTLY
+    found = told_apart(evidence, sharpened=True), of_no_class(evidence)
+    return any(each is not None and each.low > MOSTLY for each in found)
+
+
+def of_no_class(evidence: Evidence) -> Excess | None:
+    """The share of the samples that are less surely of one class than real rows of their sharpness are; None where
+    classes are not known, or have too few rows.
+
+    Blurred images are recognised as real ones that are blurred alike; smudges between two classes are not.
+    """
+    opinions = [evidence.opinions(half, half.sharpened) for half in evidence.halves]
+    known = [each for each in opinions if each is not None]
+    if len(known) < len(opinions):
+        return None
+    real, fake = ([-each[side].max(axis=1) for each in known] for side in (0, 1))
+    return excess_share(np.concatenate(real), np.stack(fake))
 
 
 def more_odd(one: Evidence, other: Evidence) -> Estimate:
