@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import math
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import modecover
 from modecover import experiments
 from modecover.cli import main as command
 from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments import mixtures
 from modecover.experiments.declared import Arm, Experiment, Result, Table
-from modecover.experiments.report import differs, page, pairs_table, verdict, write_rows
+from modecover.experiments.report import differs, page, pairs_table, save_curves, verdict
 from modecover.experiments.report import table as lines_of
-from modecover.experiments.runner import _run_arm, choose, run_experiment
+from modecover.experiments.runner import Place, choose, run_job, run_jobs
+from modecover.experiments.store import Job, Store, jobs
 from modecover.files import plain, write_json
 from modecover.runs.listener import Listener
 from modecover.runs.log import with_numbers
@@ -54,10 +59,13 @@ def declared() -> list[tuple[str, Table, Arm, dict[str, Any]]]:
 
 
 def test_every_declared_arm_has_settings_its_method_takes() -> None:
-    shapes = {table.data: open_data(table.data).shape for _, table, _, _ in declared()}
+    shapes = {table.data: open_data(table.data).shape for _, table, _, _ in declared() if table.data}
     for _, table, arm, settings in declared():
-        protocol = settings.pop("protocol", None)
-        _, found = resolve(arm.method, shapes[table.data], protocol=protocol, chosen=settings)
+        if not table.data:
+            continue
+        settings.pop("size", None)
+        named = {kind: settings.pop(kind, None) for kind in ("protocol", "preset")}
+        _, found = resolve(arm.method, shapes[table.data], **named, chosen=settings)
         assert all(getattr(found, name) == value for name, value in settings.items() if hasattr(found, name))
 
 
@@ -84,7 +92,7 @@ def result(label: str, modes: list[int], *, any_: list[int] | None = None, dista
     ]
     summary: dict[str, Any] = {"last": rows, "best": rows, "evaluation": {"modes": 8}, "processor_seconds": 3.0}
     control = {"modes_any": 8.0, "modes_many": 8.0, "high_quality": 0.99, "wasserstein": 0.01}
-    return Result(Arm(label, "gan"), Path(label), {**summary, "control": control})
+    return Result(Arm(label, "gan"), {**summary, "control": control})
 
 
 def test_all_methods_of_a_table_have_one_prior() -> None:
@@ -105,48 +113,149 @@ def test_a_page_has_a_table_for_each_of_the_experiment_s() -> None:
     made = result("GAN", [8])
     made.summary.update(FACTS)
     tables = tuple(Table(name, "ring", TINY, (made.arm,)) for name in "ab")
-    lines = page(Experiment("two", "Which?", tables), [[made], [made]]).splitlines()
-    assert [line for line in lines if line.startswith("## ")] == ["## a", "## b"]
+    lines = page(Experiment("two", "Which?", tables), {"cpu": [[made], [made]]}).splitlines()
+    assert [line for line in lines if line.startswith("## ")] == ["## A, `cpu`", "## B, `cpu`"]
     assert sum(line.startswith("| GAN | last") for line in lines) == 2
-    assert sum(line.startswith("Data ring; seeds 2") for line in lines) == 1
+    assert sum(line.startswith("Data ring; seeds 2") for line in lines) == 2
 
 
 def test_a_page_where_everything_broke_off_says_so() -> None:
-    broken = Result(Arm("Odd", "gan"), Path("x"), {}, "NaN")
-    text = page(Experiment("one", "Which?", (Table("", "ring", TINY, (broken.arm,)),)), [[broken]])
-    assert "| Odd | broke off: NaN | " in text and "ideal sampler" not in text
+    broken = Result(Arm("Odd", "gan"), {}, "NaN")
+    text = page(Experiment("one", "Which?", (Table("", "ring", TINY, (broken.arm,)),)), {"cpu": [[broken]]})
+    assert "| Odd | broke off: NaN |" in text and "ideal sampler" not in text
 
 
-@pytest.mark.parametrize(("name", "arms"), [("ring-ldmgan", 5), ("circle-mdgan", 12), ("2d", 74)])
-def test_the_page_of_every_experiment_is_written(name: str, arms: int) -> None:
-    each = experiments.get(name)
+@pytest.mark.parametrize("name", experiments.names())
+def test_every_experiment_runs_at_the_smallest_scale_and_has_its_page(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(["reproduce", name, "--scale", "smoke"]) == 0
+    text = Path("results", f"{name}.smoke.md").read_text()
+    arms = [arm.label for table in experiments.get(name).tables for arm in table.arms]
+    assert text == capsys.readouterr().out.partition("# ")[2].join(["# ", ""])[: len(text)]
+    assert all(text.count(f"| {label} | ") >= arms.count(label) for label in arms) and "not run" not in text
+    assert len(Store(Path("results", f"{name}.smoke.jsonl")).rows) == len(jobs(experiments.get(name), "smoke"))
+
+
+def test_the_page_of_the_mixtures_compares_games_with_and_without_the_intervention() -> None:
+    each = mixtures.EXPERIMENT
     results = []
     for place in each.tables:
         made = [dataclasses.replace(result(arm.label, [8, 3]), arm=arm, table=place.name) for arm in place.arms]
         for one in made:
             one.summary.update(FACTS)
         results.append(made)
-    text = page(each, results)
-    assert sum(" | last | " in line for line in text.splitlines()) == sum(map(len, results)) == arms
-    if name == "2d":
-        assert "| ring | IVDCGAN against GAN | +0.0 (0 more, 0 fewer)" in text
-        assert text.count("Published: ") == 1 and "7.9 / 95.6 [P]" in text
+    text = page(each, {"cpu": results})
+    assert sum(" | last | " in line for line in text.splitlines()) == sum(map(len, results)) == 74
+    assert "| ring | IVDCGAN against GAN | +0.0 (0 more, 0 fewer)" in text
+    assert text.count("Published: ") == 1 and "7.9 / 95.6 [P]" in text
 
 
-def test_rows_keep_every_number(tmp_path: Path) -> None:
-    first, broken = result("GAN", [8, 3]), Result(Arm("Odd", "gan", {"lr": 1.0}), Path("x"), {}, "NaN", "b")
-    first.summary["last"][0]["kl"] = math.inf
-    write_rows(tmp_path / "rows.jsonl", [first, broken])
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert rows[0]["summary"]["last"][0]["kl"] == "Infinity" and rows[0]["summary"] == plain(first.summary)
-    assert rows[1] == {
-        "group": "b",
-        "label": "Odd",
-        "method": "gan",
-        "settings": {"lr": 1.0},
-        "broken": "NaN",
-        "summary": {},
-    }
+# ---------------------------------------------------------------- rows that are kept
+
+
+def two(arms: tuple[Arm, ...] = (Arm("GAN", "gan"), Arm("LSGAN", "lsgan")), **table: Any) -> Experiment:
+    return Experiment("two", "Which?", (Table("", "ring", TINY, arms, **table),))
+
+
+def finished(job: Job, modes: list[int], **more: Any) -> dict[str, Any]:
+    """The row of a run that found so many modes, as its end would have written it."""
+    summary = {**result("", modes).summary, **FACTS, "seeds": list(range(len(modes)))}
+    head = {"key": job.key, "table": job.table.name, "label": job.arm.label, "method": job.arm.method}
+    return {**head, "scale": job.scale, "own": {}, "broken": "", "summary": summary, "curve": [], **more}
+
+
+def test_rows_are_added_once_and_read_again_with_every_number(tmp_path: Path) -> None:
+    first, second = jobs(two(), "cpu")
+    store = Store(tmp_path / "rows.jsonl")
+    store.add({**finished(first, [8, 3]), "curve": [[4, {"kl": [math.inf, 0.5]}]]})
+    store.add(finished(first, [0, 0]))
+    assert first in store and second not in store
+    again = Store(store.path)
+    assert again.rows.keys() == {first.key} and again.twice == 0
+    gan, lsgan = again.results(two(), "cpu")[0]
+    assert [row["modes_many"] for row in gan.summary["last"]] == [8, 3] and lsgan.broken == "not run"
+    assert gan.curves == (((4, {"kl": math.inf}),), ((4, {"kl": 0.5}),))
+
+
+def test_half_a_line_of_a_killed_program_is_dropped_and_lines_of_another_machine_count(tmp_path: Path) -> None:
+    first, second = jobs(two(), "cpu")
+    here, there = Store(tmp_path / "here.jsonl"), Store(tmp_path / "there.jsonl")
+    here.add(finished(first, [8, 3]))
+    there.add(finished(second, [1, 1]))
+    there.add(finished(first, [0, 0]))
+    merged = tmp_path / "merged.jsonl"
+    merged.write_text(here.path.read_text() + there.path.read_text() + '{"key": "torn')
+    store = Store(merged)
+    assert store.rows.keys() == {first.key, second.key} and store.twice == 1
+    assert store.rows[first.key]["summary"]["last"][0]["modes_many"] == 8, "of two the first counts"
+    store.add(finished(jobs(two(), "smoke")[0], [2, 2]))
+    assert len(merged.read_text().splitlines()) == 4 and len(Store(merged).rows) == 3
+
+
+def test_what_is_set_makes_the_key_and_seeds_apart_are_runs_of_their_own() -> None:
+    keys = [
+        [job.key for job in jobs(each, scale)]
+        for each, scale in (
+            (two(), "cpu"),
+            (two(), "full"),
+            (two((Arm("GAN", "gan", {"lr": 1e-3}), Arm("LSGAN", "lsgan"))), "cpu"),
+            (two(scales={"cpu": {"steps": 5}}), "cpu"),
+        )
+    ]
+    assert len({key for each in keys for key in each}) == 7, "the same LSGAN at one scale has one key"
+    apart = jobs(two(apart=True), "cpu")
+    assert [(job.arm.label, job.settings["seed"], job.settings["seeds"]) for job in apart] == [
+        *(("GAN", 0, 1), ("LSGAN", 0, 1)),
+        *(("GAN", 1, 1), ("LSGAN", 1, 1)),
+    ]
+    assert [job.arm.label for job in jobs(two(), "cpu", "LSGAN")] == ["LSGAN"]
+
+
+def test_runs_of_several_seeds_are_one_row_of_the_table_and_it_says_what_lacks(tmp_path: Path) -> None:
+    each = two(apart=True)
+    store = Store(tmp_path / "rows.jsonl")
+    for job, modes in zip(jobs(each, "cpu"), (8, 3), strict=False):
+        store.add(finished(job, [modes]))
+    gan, lsgan = store.results(each, "cpu")[0]
+    assert gan.summary["short"] == lsgan.summary["short"] == "1 of 2 runs broke off or were not run"
+    text = page(each, {"cpu": [[gan, lsgan]]})
+    assert "|  | 1 of 2 runs broke off or were not run |" in text and '--only "GAN"' in text
+    store.add(finished(jobs(each, "cpu")[2], [5]))
+    (gan, _) = store.results(each, "cpu")[0]
+    assert [row["modes_many"] for row in gan.summary["last"]] == [8, 5] and not gan.summary["short"]
+
+
+def test_a_curve_of_every_seed_is_drawn(tmp_path: Path) -> None:
+    curve = tuple((step, {"kl": 1 / step}) for step in (1, 2, 3))
+    drawn = dataclasses.replace(result("GAN", [8, 8]), curves=(curve, curve))
+    each = dataclasses.replace(two(), curve="kl")
+    assert save_curves(each, [[drawn]], tmp_path / "images" / "cpu.png")
+    assert (tmp_path / "images" / "cpu.png").read_bytes().startswith(b"\x89PNG")
+    assert not save_curves(each, [[result("GAN", [8, 8])]], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_what_is_measured_or_computed_is_a_column(tmp_path: Path) -> None:
+    each = Experiment("sums", "?", (Table("", "", {"base": 3}, (Arm("twice", "", {"factor": 2}),), compute=product),))
+    store, (job,) = Store(tmp_path / "rows.jsonl"), jobs(each, "cpu")
+    row = run_job(job, Place(tmp_path))
+    assert row is not None and row["summary"]["last"] == [{"product": 6}]
+    store.add(row)
+    assert "| twice | 0 | 6 |" in page(each, {"cpu": store.results(each, "cpu")})
+    trained = two(measure=weights)
+    row = run_job(jobs(trained, "cpu")[0], Place(tmp_path))
+    assert row is not None and row["summary"]["last"][0]["numbers of G"] > 0
+    assert row["summary"]["last"][0]["modes_any"] >= 0 and row["curve"], "beside what every run is judged by"
+
+
+def product(settings: dict[str, Any], seed: int) -> dict[str, float]:
+    return {"product": settings["base"] * settings["factor"]}
+
+
+def weights(folder: Path, data_dir: str) -> dict[str, float]:
+    return {"numbers of G": sum(p.numel() for p in modecover.load(folder).networks["G"].parameters())}
 
 
 # ---------------------------------------------------------------- an experiment is one file
@@ -172,19 +281,26 @@ def test_adding_an_experiment_is_adding_its_file(
     words = ["reproduce", "added", "--workers", "1"]
     assert command(words) == 0
     said = capsys.readouterr().out
-    assert said.startswith("Which one? 2 arms on ring.\n# added")
-    runs = tmp_path / "runs" / "added"
-    assert sorted(p.parent.relative_to(runs).as_posix() for p in runs.rglob("summary.json")) == [
-        *("search/first/GAN/a", "search/first/GAN/b"),
-        *("table/first/GAN", "table/first/LSGAN"),
+    assert said.startswith("Which one? 2 of 2 runs are to be done.\n# added")
+    runs = tmp_path / "runs" / "added" / "cpu" / "first"
+    assert sorted(folder.name[:-11] for folder in runs.iterdir()) == [
+        *("GAN", "GAN_ candidate 1", "GAN_ candidate 2", "LSGAN"),
     ]
     page, rows = Path("results/added.md").read_text(), Path("results/added.jsonl").read_text()
-    assert "| 7 / 90 [P] |" in page and len(rows.splitlines()) == 2
-    assert json.loads(rows.splitlines()[0])["settings"]["lr"] in (1e-3, 1e-4)
-    steps = {path: path.stat().st_mtime_ns for path in runs.rglob("log.jsonl")}
-    assert command(words) == 0, "a second call computes only what is missing: nothing"
+    assert "| 7 / 90 [P] |" in page and len(rows.splitlines()) == 4
+    table = {row["label"]: row for row in map(json.loads, rows.splitlines())}
+    assert table["GAN"]["own"]["lr"] in (1e-3, 1e-4) and "seed" not in table["GAN"]["settings"]
+    assert table["GAN, candidate 2"]["settings"]["seed"] == 9
+    # Rows that are there are not run again, nor is their page another: not even where the runs' folders are gone.
+    shutil.rmtree(tmp_path / "runs")
+    assert command(words) == command([*words, "--page"]) == 0
     assert Path("results/added.md").read_text() == page and Path("results/added.jsonl").read_text() == rows
-    assert steps == {path: path.stat().st_mtime_ns for path in runs.rglob("log.jsonl")}
+    assert not (tmp_path / "runs").exists()
+    # One row anew, elsewhere, has the same numbers.
+    assert command([*words, "--only", "LSGAN", "--results", "again"]) == 0
+    (anew,) = map(json.loads, Path("again/added.jsonl").read_text().splitlines())
+    assert anew["key"] == table["LSGAN"]["key"] and anew["summary"]["last"] == table["LSGAN"]["summary"]["last"]
+    assert command([*words, "--only", "GAN3"]) == 2 and "choose one of GAN, LSGAN" in capsys.readouterr().err
     monkeypatch.delitem(sys.modules, "modecover.experiments.added")
 
 
@@ -195,7 +311,7 @@ def test_a_name_that_is_no_experiment_is_refused(capsys: pytest.CaptureFixture[s
 
 def test_the_search_asks_for_all_modes_first_then_for_modes_then_for_the_distance() -> None:
     most_seeds, most_modes = result("a", [8, 8, 1]), result("b", [7, 7, 7])
-    nearer, broken = result("c", [7, 7, 7], distance=0.4), Result(Arm("d", "gan"), Path("d"), {}, "NaN")
+    nearer, broken = result("c", [7, 7, 7], distance=0.4), Result(Arm("d", "gan"), {}, "NaN")
     assert choose([most_modes, most_seeds, broken]) is most_seeds
     assert choose([most_modes, nearer]) is nearer
     assert choose([broken, result("e", [0, 0, 0], distance=9.0)]).arm.label == "e"
@@ -205,7 +321,7 @@ def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> Non
     lines = lines_of(
         [
             result("GAN", [8, 8, 2], any_=[8, 8, 8]),
-            Result(Arm("Odd", "gan", published="1 / 2"), Path("x"), {}, "NaN"),
+            Result(Arm("Odd", "gan", published="1 / 2"), {}, "NaN"),
         ]
     )
     row = [cell.strip() for cell in lines[2].strip("|").split("|")]
@@ -218,25 +334,90 @@ def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> Non
 
 def test_an_arm_that_breaks_off_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
     wild = Arm("wild", "wgan-gp", {"lr": 1e30, "optimizer": "sgd", "steps": 50})
-    each = Table("", "ring", TINY, (Arm("well", "gan"), wild))
-    well, broken = (_run_arm(each, arm, tmp_path / arm.label, queue.Queue()) for arm in each.arms)
+    each = two((Arm("well", "gan"), wild))
+    store = Store(tmp_path / "rows.jsonl")
+    for job in jobs(each, "cpu"):
+        row = run_job(job, Place(tmp_path))
+        assert row is not None
+        store.add(row)
+    ((well, broken),) = store.results(each, "cpu")
     assert well.summary["finished"] and well.summary["processor_seconds"] > 0 and not well.broken
     assert broken.summary == {} and "step" in broken.broken
-    assert "broke off" in page(Experiment("both", "Which breaks?", (each,)), [[well, broken]])
+    assert "broke off" in page(each, {"cpu": [[well, broken]]})
 
 
-def test_arms_run_in_processes_of_their_own_and_come_back_in_order(tmp_path: Path) -> None:
-    steps: list[int] = []
+class Heard(Listener):
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.notes: list[str] = []
 
-    class Heard(Listener):
-        def stepped(self, step: int, total: int) -> None:
-            steps.append(step)
+    def stepped(self, step: int, total: int) -> None:
+        self.steps.append(step)
 
-    arms = (Arm("longer", "gan", {"steps": 6}), Arm("shorter", "lsgan"))
-    tables = (Table("", "ring", TINY, arms),)
-    (found,) = run_experiment(Experiment("two", "", tables), tmp_path, Heard(), workers=1)
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
+def test_runs_are_in_processes_of_their_own_and_rows_of_all_in_the_store(tmp_path: Path) -> None:
+    each, heard = two((Arm("longer", "gan", {"steps": 6}), Arm("shorter", "lsgan"))), Heard()
+    store = Store(tmp_path / "rows.jsonl")
+    assert run_jobs(jobs(each, "cpu"), {"two": store}, Place(tmp_path, workers=1), heard)
+    (found,) = store.results(each, "cpu")
     assert [(result.arm.label, result.summary["steps"]) for result in found] == [("longer", 6), ("shorter", 4)]
-    assert steps == sorted(steps) and steps
+    assert heard.steps == sorted(heard.steps) and heard.steps
+
+
+def test_when_the_time_is_over_runs_stop_and_with_too_little_left_none_is_begun(tmp_path: Path) -> None:
+    endless = {**TINY, "steps": 10**6, "evaluate_every": 0}
+    tables = [Table("", "ring", endless, (Arm("GAN", "gan"),), minutes={"cpu": minutes}) for minutes in (1e-4, 10)]
+    for table, told in zip(tables, (["the time is over: the runs save where they are"], []), strict=True):
+        declared, heard = jobs(Experiment("two", "", (table,)), "cpu"), Heard()
+        store, place = Store(tmp_path / "rows.jsonl"), Place(tmp_path / str(len(told)), minutes=0.05)
+        assert not run_jobs(declared, {"two": store}, place, heard)
+        assert heard.notes == told and not store.rows
+    assert not (tmp_path / "0").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    each = two((Arm("GAN", "gan", {"steps": 40, "evaluate_every": 10}),))
+    (job,), stop = jobs(each, "cpu"), threading.Event()
+
+    class Telling:
+        def put(self, news: tuple[str, int, int]) -> None:
+            stop.set()
+
+    assert run_job(job, Place(tmp_path / "stopped"), Telling(), stop) is None  # type: ignore[arg-type]
+    assert run_job(job, Place(tmp_path / "stopped"), None, stop) is None, "nor begun where it shall stop"
+    stopped, whole = (run_job(job, Place(tmp_path / name)) for name in ("stopped", "whole"))
+    assert stopped is not None and whole is not None
+    for part in (lambda row: row["summary"]["last"], lambda row: row["curve"]):
+        assert plain(part(stopped)) == plain(part(whole))
+    assert [step for step, _ in whole["curve"]] == [10, 20, 30, 40]
+
+
+def test_what_is_worth_most_goes_first(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert command(["reproduce", "--list"]) == 0
+    listed = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert sorted(listed) == sorted(experiments.names())
+    assert listed == sorted(listed, key=lambda name: -experiments.get(name).value)
+    for words in (["reproduce"], ["reproduce", "2d", "--queue"]):
+        assert command(words) == 2 and "--queue" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the optional package ray is not installed")
+def test_ray_runs_what_processes_run(tmp_path: Path) -> None:
+    each, stores = two(), [Store(tmp_path / f"{name}.jsonl") for name in "ab"]
+    for store, backend in zip(stores, ("local", "ray"), strict=True):
+        place = Place(tmp_path / backend, workers=2, backend=backend)
+        assert run_jobs(jobs(each, "cpu"), {"two": store}, place, Heard())
+    local, ray = ({key: row["summary"]["last"] for key, row in store.rows.items()} for store in stores)
+    assert local == ray
+
+
+def test_without_ray_a_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="pip install 'modecover"):
+        run_jobs(jobs(two(), "cpu"), {"two": Store(tmp_path / "x")}, Place(tmp_path, backend="ray"), Heard())
 
 
 def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
@@ -244,7 +425,7 @@ def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
 ) -> None:
     from modecover.experiments import runner
 
-    messenger = runner._Messenger("arm", queue.Queue())
+    messenger = runner._Messenger("arm", queue.Queue().put)
     monkeypatch.setattr(runner.os, "getppid", lambda: 1)
     run = train("gan", "ring", tmp_path / "run", listener=messenger, steps=20, batch=8, evaluate_every=0)
     assert not run.finished and run.step == 1
@@ -255,7 +436,8 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
     code = (
         "from pathlib import Path\n"
         "from modecover.experiments.declared import Arm, Experiment, Table\n"
-        "from modecover.experiments.runner import run_experiment\n"
+        "from modecover.experiments.runner import Place, run_jobs\n"
+        "from modecover.experiments.store import Store, jobs\n"
         "from modecover.runs.listener import Listener\n"
         "class Heard(Listener):\n"
         "    def stepped(self, step, total): print('step', flush=True)\n"
@@ -264,7 +446,8 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
         "    arms = tuple(Arm(name, 'gan') for name in 'abc')\n"
         "    settings = {'steps': 10**6, 'batch': 8, 'evaluate_every': 0, 'sample_every': 0}\n"
         "    each = Experiment('long', '', (Table('', 'ring', settings, arms),))\n"
-        f"    run_experiment(each, Path({str(tmp_path / 'out')!r}), Heard(), workers=1)\n"
+        f"    out = Path({str(tmp_path / 'out')!r})\n"
+        "    run_jobs(jobs(each, 'cpu'), {'long': Store(out / 'rows.jsonl')}, Place(out, workers=1), Heard())\n"
     )
     script = tmp_path / "long.py"
     script.write_text(code)
@@ -281,14 +464,18 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
     said, _ = child.communicate(timeout=60)
     assert "the same command goes on from there" in said
     assert child.returncode not in (0, None)
-    assert [folder.name for folder in (tmp_path / "out").iterdir()] == ["a"]
-    assert list((tmp_path / "out" / "a" / "checkpoints").glob("checkpoint-*")), "it saved where it was"
+    (folder,) = (tmp_path / "out" / "long" / "cpu").iterdir()
+    assert folder.name.startswith("a ")
+    assert list((folder / "checkpoints").glob("checkpoint-*")), "it saved where it was"
 
 
 def test_a_number_of_workers_that_cannot_work_is_refused(tmp_path: Path) -> None:
     for workers in (0, -1):
         with pytest.raises(UserError, match="give at least one worker"):
-            run_experiment(Experiment("none", "", ()), tmp_path, Listener(), workers)
+            Place(tmp_path, workers=workers)
+    for minutes in (0, -1, math.nan):
+        with pytest.raises(UserError, match="give a positive number"):
+            Place(tmp_path, minutes=minutes)
 
 
 def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() -> None:
@@ -305,7 +492,7 @@ def test_a_difference_is_seen_where_all_seeds_agree_and_not_where_they_do_not() 
 
 def test_arms_are_compared_seed_by_seed_at_their_end() -> None:
     plain, other = result("GAN", [3, 4, 5, 6], distance=0.5), result("IVGAN", [4, 6, 5, 5], distance=0.25)
-    broken = Result(Arm("Odd", "gan"), Path("x"), {}, "NaN", "ring")
+    broken = Result(Arm("Odd", "gan"), {}, "NaN", "ring")
     line, other_line = pairs_table([(plain, dataclasses.replace(other, table="ring")), (plain, broken)])[2:]
     assert line == ("| ring | IVGAN against GAN | +0.5 (2 more, 1 fewer) | +0.0 | -0.250 | no difference seen |")
     assert other_line == "| ring | Odd against GAN | one of them broke off | | | |"

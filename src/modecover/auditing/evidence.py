@@ -275,7 +275,7 @@ class Evidence:
         self._find_copies(parts, memory)
 
     def begin(self, stage: str) -> None:
-        """Tell that a stage begins; of two generators' evidence, this one's is then told as samples are gone through."""
+        """Tell that a stage begins, and from now on, as samples are gone through, how far this evidence is."""
         for samples in self.parts.values():
             samples.kept.told = self.stages.so_far
         self.stages.begin(stage)

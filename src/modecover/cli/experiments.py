@@ -1,47 +1,115 @@
-"""`modecover reproduce NAME` and `modecover demo`: declared experiments, and the page or the picture they end in."""
+"""`modecover reproduce` and `modecover demo`: declared experiments, and the page or the picture they end in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modecover.cli.parser import Parser, whole_number
 from modecover.errors import UserError
+
+if TYPE_CHECKING:
+    from modecover.experiments.declared import Experiment
+    from modecover.experiments.store import Store
 
 
 def run_reproduce(words: list[str]) -> int:
     """`modecover reproduce NAME`"""
     from modecover import experiments
+    from modecover.experiments.declared import SCALES
 
-    listed = ", ".join(f"{name} ({experiments.get(name).takes})" for name in experiments.names())
     parser = Parser("modecover reproduce", description="Run a declared experiment; a second call resumes.")
-    parser.add_argument("name", metavar="NAME", help=listed)
-    parser.add_argument("--out", default="runs", metavar="DIR", help="where the runs go [runs]")
-    parser.add_argument("--results", default="results", metavar="DIR", help="where the page goes [results]")
+    parser.add_argument("name", metavar="NAME", nargs="?", help=", ".join(experiments.names()))
+    parser.add_argument("--list", action="store_true", help="all experiments, with the runs and hours of each scale")
+    parser.add_argument("--queue", action="store_true", help="runs that are missing, of all experiments")
+    scales = "; ".join(f"{name}: {what}" for name, what in SCALES.items())
+    parser.add_argument("--scale", choices=list(SCALES), default="cpu", help=f"{scales} [cpu]")
+    parser.add_argument("--only", default="", metavar="LABEL", help="one row of the tables")
+    parser.add_argument("--minutes", type=float, metavar="X", help="stop after so many, and save what runs")
     parser.add_argument("--workers", type=whole_number, metavar="N", help="runs at a time [one for each core]")
+    parser.add_argument("--backend", choices=["local", "ray"], default="local", help="what spreads the runs [local]")
+    parser.add_argument(
+        "--data-dir", default="", metavar="DIR", help="folder in which mnist and cifar10 are looked for"
+    )
+    parser.add_argument("--page", action="store_true", help="run nothing: write the page from the rows that are there")
+    parser.add_argument("--out", default="runs", metavar="DIR", help="where the runs go [runs]")
+    parser.add_argument("--results", default="results", metavar="DIR", help="where rows and page go [results]")
     given = parser.parse(words)
-    chosen = experiments.get(given.name)
+    if given.list:
+        _list([experiments.get(name) for name in experiments.names()])
+        return 0
+    if given.queue == bool(given.name):
+        raise UserError("Name an experiment, or say --queue for all that is missing, or --list to see what there is.")
+    names = [given.name] if given.name else experiments.names()
+    chosen = sorted(map(experiments.get, names), key=lambda each: -each.value)
 
     from modecover.cli.terminal import Display
-    from modecover.experiments.report import page, write_rows
-    from modecover.experiments.runner import require_workers, run_experiment
+    from modecover.experiments.runner import Place, run_jobs
+    from modecover.experiments.store import Store, jobs
     from modecover.files import require_writable
 
-    for flag, folder in (("--out", Path(given.out)), ("--results", Path(given.results))):
-        if folder.exists() and not folder.is_dir():
+    for flag, folder in (("--out", given.out), ("--results", given.results), ("--data-dir", given.data_dir)):
+        if folder and Path(folder).exists() and not Path(folder).is_dir():
             raise UserError(f"{flag} is {folder}, which is a file: give a folder.")
-    place = Path(given.results) / f"{chosen.name}.md"
-    require_workers(given.workers)
-    require_writable(place)  # before the work
-    arms = sum(len(table.arms) for table in chosen.tables)
-    print(f"{chosen.question} {arms} arms on {', '.join(dict.fromkeys(table.data for table in chosen.tables))}.")
-    with Display() as display:
-        results = run_experiment(chosen, Path(given.out) / chosen.name, display, given.workers)
-    text = page(chosen, results)
-    place.write_text(text, encoding="utf-8")
-    write_rows(place.with_suffix(".jsonl"), [row for rows in results for row in rows])
-    print(text)
-    print(f"Written to {place}; the numbers of every seed are in {place.with_suffix('.jsonl')}.")
+    place = Place(Path(given.out), given.data_dir, given.workers, given.minutes, given.backend)
+    declared = [job for each in chosen for job in jobs(each, given.scale, given.only)]
+    if given.only and not declared:
+        labels = dict.fromkeys(arm.label for each in chosen for table in each.tables for arm in table.arms)
+        raise UserError(f"There is no row {given.only!r}: choose one of {', '.join(labels)}.")
+    # Rows that only show that it runs are kept apart.
+    kind = ".smoke" if given.scale == "smoke" else ""
+    stores = {each.name: Store(Path(given.results) / f"{each.name}{kind}.jsonl") for each in chosen}
+    for each in chosen:
+        require_writable(Path(given.results) / f"{each.name}{kind}.md")  # before the work
+    whole = True
+    if not given.page:
+        missing = [job for job in declared if job not in stores[job.experiment]]
+        question = chosen[0].question if given.name else "What is missing, the most valuable first."
+        print(f"{question} {len(missing)} of {len(declared)} runs are to be done.")
+        with Display() as display:
+            whole = run_jobs(declared, stores, place, display)
+    for each in chosen:
+        if each.name == given.name or stores[each.name].rows:
+            text, page = _write(each, stores[each.name], Path(given.results), given.scale, kind)
+            if given.name:
+                print(text)
+            print(f"Written to {page}; the numbers of every seed are in {stores[each.name].path}.")
+    if not whole:
+        print("Not all runs are done: the same command goes on from here.")
     return 0
+
+
+def _write(experiment: Experiment, store: Store, results: Path, scale: str, kind: str) -> tuple[str, Path]:
+    """The page and where it was written: of the scale that was run, and of the other one if it has rows."""
+    from modecover.experiments.report import page, save_curves
+    from modecover.files import replacing
+
+    there = {row["scale"] for row in store.rows.values()} | {scale}
+    found = {name: store.results(experiment, name) for name in ("full", "cpu", "smoke") if name in there}
+    images = Path("images", f"{experiment.name}{kind}")
+    drawn = [save_curves(experiment, each, results / images / f"{name}.png") for name, each in found.items()]
+    text = page(experiment, found, images.as_posix() if any(drawn) else "")
+    place = results / f"{experiment.name}{kind}.md"
+    results.mkdir(parents=True, exist_ok=True)
+    with replacing(place) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    if store.twice:
+        print(f"{store.twice} lines of {store.path} repeat the run of a line before them, which counts.")
+    return text, place
+
+
+def _list(every: Sequence[Experiment]) -> None:
+    from modecover.experiments.declared import SCALES
+    from modecover.experiments.store import jobs
+
+    for each in sorted(every, key=lambda each: -each.value):
+        print(f"{each.name}: {each.question}")
+        for scale in SCALES:
+            runs = [run for job in jobs(each, scale) for run in (*job.rivals, job)]
+            minutes = sum(run.minutes for run in runs)
+            took = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"
+            print(f"    --scale {scale}: {len(runs)} runs, about {took} of one {'card' if scale == 'full' else 'core'}")
 
 
 def run_demo(words: list[str]) -> int:

@@ -1,6 +1,6 @@
 """Declared runs: what is compared, on which data, with which settings; and the one way they are all run.
 
-A file of this folder that has an `EXPERIMENT` declares one: nothing else names it.
+A file of this folder that has an `EXPERIMENT`, or several `EXPERIMENTS`, declares them: nothing else names it.
 """
 
 from __future__ import annotations
@@ -26,5 +26,10 @@ def get(name: str) -> Experiment:
 
 
 def _declared() -> dict[str, Experiment]:
-    modules = (importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__))
-    return {module.EXPERIMENT.name: module.EXPERIMENT for module in modules if hasattr(module, "EXPERIMENT")}
+    modules = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
+    each = [getattr(module, "EXPERIMENTS", ()) or (module.EXPERIMENT,) for module in modules if _declares(module)]
+    return {experiment.name: experiment for several in each for experiment in several}
+
+
+def _declares(module: object) -> bool:
+    return hasattr(module, "EXPERIMENT") or hasattr(module, "EXPERIMENTS")

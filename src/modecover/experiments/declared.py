@@ -7,6 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+SCALES = {
+    "smoke": "seconds: whether it runs",
+    "cpu": "what two cores can do, reduced where the table says so",
+    "full": "as in the paper, for a GPU",
+}
+"""How much of an experiment is run."""
+
+
+SMOKE: Mapping[str, Any] = {
+    **{"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64},
+    **{"sample_every": 0, "evaluate_every": 0},
+}
+"""Settings under which two seeds of points take a moment."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -14,14 +28,14 @@ class Arm:
 
     Attributes:
         label: names it within its table.
-        method: what it trains with.
+        method: what it trains with; nothing where the table computes.
         settings: its own, before those that the whole table shares.
         candidates: settings that a search chooses among before the table is run; none: `settings` as they are.
         published: what papers print for it, with the source; None: the table has no such column, unless for others.
     """
 
     label: str
-    method: str
+    method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     candidates: tuple[Mapping[str, Any], ...] = ()
     published: str | None = None
@@ -33,15 +47,27 @@ class Table:
 
     Attributes:
         name: its heading, and the folder of its runs; empty where an experiment has one table.
-        data: as `open_data` takes it.
+        data: as `open_data` takes it; nothing where the table computes.
         settings: shared by all arms (`protocol` included); an arm's own go before them.
         arms: what is compared.
+        scales: settings of a scale, before the table's and behind an arm's own. A scale that is not named has none.
+        apart: whether each of the `seeds` is a run of its own, as of convolutional networks; else they are stacked.
+        measure: more numbers of a finished run, from its folder and the folder of data: by name, for its first seed.
+        compute: numbers by name, from the settings and a seed, where nothing is trained.
+        reduced: how the scale "cpu" differs from the paper, in a sentence.
+        minutes: that a run takes at each scale, on one core or one card.
     """
 
     name: str
     data: str
     settings: Mapping[str, Any]
     arms: tuple[Arm, ...]
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    apart: bool = False
+    measure: Callable[[Path, str], Mapping[str, float]] | None = None
+    compute: Callable[[Mapping[str, Any], int], Mapping[str, float]] | None = None
+    reduced: str = ""
+    minutes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,16 +75,17 @@ class Result:
     """What one arm came to.
 
     Attributes:
-        arm, folder, table: with the settings chosen for it; that of its run; the name of its table.
-        summary: that run's `summary.json`; empty where the run broke off.
-        broken: why it broke off, where a loss or a gradient became infinite or NaN.
+        arm, table: with the settings chosen for it; the name of its table.
+        summary: its runs' `summary.json`, with the numbers of all seeds; empty where it was not run or broke off.
+        broken: why it has no numbers: a loss or a gradient became infinite or NaN, or it was not run.
+        curves: for each seed (step, numbers) of every evaluation.
     """
 
     arm: Arm
-    folder: Path
     summary: dict[str, Any]
     broken: str = ""
     table: str = ""
+    curves: tuple[tuple[tuple[int, dict[str, float]], ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,15 +95,17 @@ class Experiment:
     Attributes:
         name: what `modecover reproduce` calls it, and the file of its results.
         question: what it asks, in a sentence or two.
-        tables: what is run.
+        tables: what is run, the most valuable first.
         search: settings under which an arm's candidates are compared, before those of its table.
-        takes: how long, in a word.
         write: its page, from the results of each table; None: as all pages are written.
+        curve: the number that the page draws over training, by its key; none: no picture.
+        value: among the experiments of `modecover reproduce --queue` those with more come first.
     """
 
     name: str
     question: str
     tables: tuple[Table, ...]
     search: Mapping[str, Any] = field(default_factory=dict)
-    takes: str = "minutes"
     write: Callable[[Sequence[Sequence[Result]]], str] | None = None
+    curve: str = ""
+    value: float = 0.0

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Table
 from modecover.experiments.report import LEGEND, LEVEL, own_settings, pairs_table, provenance, table, told
 from modecover.methods import registry
 
@@ -70,7 +70,7 @@ def _set(name: str, data: str, protocol: str, prior: str = "normal") -> Table:
     a uniform one not those methods whose KL is to N(0, I)."""
     entries = [e for e in ENTRIES if prior == "normal" or not registry.get(e[0].method)().normal_prior]
     arms = tuple(replace(arm, published=published.get(name, "")) for arm, published in entries)
-    return Table(name, data, {"protocol": protocol, "prior": prior, **TABLE}, arms)
+    return Table(name, data, {"protocol": protocol, "prior": prior, **TABLE}, arms, {"smoke": SMOKE})
 
 
 SETS = (
@@ -95,7 +95,7 @@ def _larger(place: str, gamma: float, **own: Any) -> Table:
     `gamma` goes with the square of the distance between modes."""
     arms = (Arm("GAN", "gan"), Arm("R3GAN", "r3gan", {"gamma": gamma, "beta2": 0.9}))
     settings = {"protocol": "ldmgan", **TABLE, **LARGER, **own}
-    return Table(f"{place}-larger", f"{place}-ldmgan", settings, arms)
+    return Table(f"{place}-larger", f"{place}-ldmgan", settings, arms, {"smoke": SMOKE})
 
 
 QUESTION = (
@@ -151,6 +151,5 @@ EXPERIMENT = Experiment(
     question=QUESTION,
     tables=(*SETS, _larger("ring", gamma=0.015), _larger("grid", gamma=0.1, batch=GRID_BATCH)),
     search=SEARCH,
-    takes="hours",
     write=_page,
 )

@@ -1,15 +1,14 @@
-"""Results as a page (the question, tables, settings, where the numbers come from), and as rows of a file."""
+"""Results as a page: the question, tables, what each cell is made by, settings, where the numbers come from."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from modecover.experiments.declared import Experiment, Result
-from modecover.files import plain
+from modecover.files import replacing
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "modes_any": ("modes >= 1", lambda v: f"{v:.1f}"),
@@ -19,9 +18,14 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "std_ratio": ("std ratio", lambda v: f"{v:.2f}"),
     "kl": ("KL", lambda v: f"{v:.3f}"),
     "kl_uniform": ("KL", lambda v: f"{v:.3f}"),
+    "ema_modes_any": ("EMA modes >= 1", lambda v: f"{v:.1f}"),
+    "ema_kl_uniform": ("EMA KL", lambda v: f"{v:.3f}"),
     "wasserstein": ("W1", lambda v: f"{v:.3f}"),
 }
 """Numbers of an evaluation: their headings and how they are written."""
+
+UNSEEN = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
+"""Numbers of an evaluation that have no column, nor have averaged weights' others than those above."""
 
 LEGEND = (
     'Every cell is the mean over seeds with the range behind it. "All modes" counts the seeds that have every mode by '
@@ -33,45 +37,80 @@ LEGEND = (
 )
 
 
-def page(experiment: Experiment, results: Sequence[Sequence[Result]]) -> str:
-    """The results of each of an experiment's tables in Markdown."""
+def page(experiment: Experiment, found: Mapping[str, Sequence[Sequence[Result]]], images: str = "") -> str:
+    """The results of each of an experiment's tables in Markdown.
+
+    Args:
+        found: by scale, for each table.
+        images: where pictures of curves lie, beside the page: `images/SCALE.png`; empty: there are none.
+    """
     if experiment.write is not None:
-        return experiment.write(results)
+        return experiment.write(next(iter(found.values())))
     lines = [f"# {experiment.name}", "", experiment.question, ""]
-    for declared, rows in zip(experiment.tables, results, strict=True):
-        lines += [*([f"## {declared.name}", ""] if declared.name else []), *table(rows), "", *own_settings(rows), ""]
-    shared = [f"Data {each.data}; {told(each.settings)}." for each in experiment.tables]
-    lines += [LEGEND, "", *dict.fromkeys(shared), "", *provenance([row for rows in results for row in rows])]
-    return "\n".join([*lines, ""])
+    for scale, results in found.items():
+        for declared, rows in zip(experiment.tables, results, strict=True):
+            title = declared.name[:1].upper() + declared.name[1:]
+            lines += [f"## {title}, `{scale}`" if title else f"## `{scale}`", "", *table(rows), ""]
+            if scale == "cpu" and declared.reduced:
+                lines += [declared.reduced, ""]
+            again = f'modecover reproduce {experiment.name} --scale {scale} --only "{rows[0].arm.label}"'
+            lines += [f"A row is made anew, with an empty `--results` folder, by its label: `{again}`.", ""]
+            lines += [*own, ""] if (own := own_settings(rows)) else []
+            settings = {**declared.settings, **declared.scales.get(scale, {})}
+            lines += [f"Data {declared.data}; {told(settings)}." if declared.data else f"{told(settings)}."]
+            lines += ["", *provenance(rows), ""]
+        if images and experiment.curve and any(any(result.curves) for rows in results for result in rows):
+            lines += [f"![{heading(experiment.curve)} over training]({images}/{scale}.png)", ""]
+    if any("evaluation" in result.summary for results in found.values() for rows in results for result in rows):
+        lines += [LEGEND, ""]
+    return "\n".join(lines)
+
+
+def heading(name: str) -> str:
+    """A number's name at the top of its column."""
+    return COLUMNS[name][0] if name in COLUMNS else name.replace("_", " ")
 
 
 def table(results: Sequence[Result]) -> list[str]:
     """The lines of a table: each arm's last and best, what is published of it, and fresh samples of the data."""
     whole = [result for result in results if not result.broken]
-    names = [name for name in COLUMNS if whole and name in whole[0].summary["last"][0]]
+    there = dict.fromkeys(name for result in whole for name in result.summary["last"][0])
+    names = [name for name in COLUMNS if name in there] + [
+        name for name in there if name not in (*COLUMNS, *UNSEEN, *(f"ema_{each}" for each in (*COLUMNS, *UNSEEN)))
+    ]
+    counted = any("evaluation" in result.summary for result in whole)
     compared = any(result.arm.published is not None for result in results)
-    headings = ["", "", "CPU s", "all modes", "collapsed", *(COLUMNS[name][0] for name in names)]
+    headings = ["", *(("", "CPU s", "all modes", "collapsed") if counted else ("CPU s",))]
+    headings += map(heading, names)
 
     def line(*cells: str, printed: str = "") -> str:
         blank = [""] * (len(headings) - len(cells))
         return f"| {' | '.join([*cells, *blank, *([printed] if compared else [])])} |"
 
-    lines = [line(*headings, printed="published: modes / HQ %"), "|" + "---|" * (len(headings) + compared)]
+    lines = [line(*headings, printed="published"), "|" + "---|" * (len(headings) + compared)]
     for result in results:
         printed = result.arm.published or ""
         if result.broken:
-            lines.append(line(result.arm.label, f"broke off: {result.broken}", printed=printed))
+            said = result.broken if result.broken.startswith("not run") else f"broke off: {result.broken}"
+            lines.append(line(result.arm.label, said, printed=printed))
+            continue
+        seconds = f"{result.summary['processor_seconds']:.0f}"
+        if not counted:
+            cells = [cell(name, [row.get(name, math.nan) for row in result.summary["last"]]) for name in names]
+            lines.append(line(result.arm.label, seconds, *cells, printed=printed))
             continue
         total = int(result.summary["evaluation"]["modes"])
         for which in ("last", "best"):
             rows = result.summary[which]
-            head = [result.arm.label, which, f"{result.summary['processor_seconds']:.0f}" if which == "last" else ""]
+            head = [result.arm.label, which, seconds if which == "last" else ""]
             head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= total / 4 for row in rows))]
-            cells = [cell(name, [row[name] for row in rows]) for name in names]
+            cells = [cell(name, [row.get(name, math.nan) for row in rows]) for name in names]
             lines.append(line(*head, *cells, printed=printed if which == "last" else ""))
-    if whole:
-        control = [cell(name, [whole[0].summary["control"][name]]) for name in names]
-        lines.append(line("ideal sampler", "", "", "", "", *control))
+        if short := result.summary.get("short"):
+            lines.append(line("", short))
+    if whole and "control" in whole[0].summary:
+        control = [cell(name, [whole[0].summary["control"].get(name, math.nan)]) for name in names]
+        lines.append(line("ideal sampler" if "high_quality" in names else "the data", "", "", "", "", *control))
     return lines
 
 
@@ -80,7 +119,7 @@ def cell(name: str, values: Sequence[Any]) -> str:
     numbers = [float(value) for value in values if math.isfinite(float(value))]
     if not numbers:
         return "-"
-    write = COLUMNS[name][1]
+    write = COLUMNS[name][1] if name in COLUMNS else lambda v: f"{v:.4g}"
     mean, low, high = write(sum(numbers) / len(numbers)), write(min(numbers)), write(max(numbers))
     return mean if low == high else f"{mean} ({low}-{high})"
 
@@ -104,6 +143,8 @@ def own_settings(results: Sequence[Result]) -> list[str]:
     """A line for each arm: its method, its own settings and its schedule of updates."""
     lines = []
     for result in results:
+        if not result.arm.method:
+            continue
         own = told(result.arm.settings) or "the method's defaults"
         schedule = f"; schedule `{result.summary['schedule']}`" if result.summary else ""
         lines.append(f"- {result.arm.label}: `{result.arm.method}`, {own}{schedule}")
@@ -111,18 +152,24 @@ def own_settings(results: Sequence[Result]) -> list[str]:
 
 
 def provenance(results: Sequence[Result]) -> list[str]:
-    """Seeds, steps, evaluation, commit, machine and versions; nothing where every run broke off."""
-    summary = next((result.summary for result in results if result.summary), None)
-    if summary is None:
+    """Seeds, steps, evaluation, commits, machines and versions; nothing where no run is whole."""
+    summaries = [result.summary for result in results if result.summary]
+    if not summaries:
         return []
+    first = summaries[0]
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in first.get("evaluation", {}).items())
+    seeds = first["seeds"]
+    said = [f"Seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"Seed {seeds[0]}"]
+    said += [f"{first.get('steps')} steps"] * ("steps" in first) + [facts] * bool(facts)
+    places = dict.fromkeys(_place(summary) for summary in summaries)
+    return [f"{'; '.join(said)}.", *(f"Commit {place}." for place in places)]
+
+
+def _place(summary: Mapping[str, Any]) -> str:
     commit, machine, versions = summary["commit"], summary["hardware"], summary["versions"]
     place = "outside a checkout" if commit is None else commit["commit"][:12] + ", modified" * commit["modified"]
-    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary["evaluation"].items())
-    cards = ", ".join(machine["accelerators"]) or f"{machine['processor']}, one thread for each arm"
-    return [
-        f"Seeds {summary['seeds'][0]} to {summary['seeds'][-1]}; {summary['steps']} steps; {facts}.",
-        f"Commit {place}; {cards}; torch {versions['torch']}, Python {versions['python']}.",
-    ]
+    cards = ", ".join(machine["accelerators"]) or f"{machine['processor']}, one thread for each run"
+    return f"{place}; {cards}; torch {versions['torch']}, Python {versions['python']}"
 
 
 LEVEL = 0.05  # of the test of a difference: so often it sees one where there is none
@@ -166,15 +213,28 @@ def differs(changes: Sequence[float]) -> bool:
     return bool(wilcoxon(changes, method=exact).pvalue < LEVEL)
 
 
-def write_rows(path: Path, results: Sequence[Result]) -> None:
-    """Write the results, one JSON object a line: what is left of runs when their folders are gone.
+def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], path: Path) -> bool:
+    """Draw a number of every seed over training, a panel for each table, and say whether there was any."""
+    panels = [[result for result in rows if any(result.curves)] for rows in results]
+    panels = [rows for rows in panels if rows]
+    if not (experiment.curve and panels):
+        return False
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    Of each: table, the arm's label, method and settings, and its summary or why it broke off. Numbers that are not
-    finite are written as text, as in `summary.json`.
-    """
-    lines = []
-    for result in results:
-        arm = {"group": result.table, "label": result.arm.label, "method": result.arm.method}
-        row = {**arm, "settings": dict(result.arm.settings), "broken": result.broken, "summary": result.summary}
-        lines.append(f"{json.dumps(plain(row), allow_nan=False)}\n")
-    path.write_text("".join(lines), encoding="utf-8")
+    figure = Figure(figsize=(8, 4.5 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, rows in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+        for number, result in enumerate(rows):
+            for place, curve in enumerate(result.curves):
+                steps, values = zip(*((step, row[experiment.curve]) for step, row in curve), strict=True)
+                label = result.arm.label if place == 0 else None
+                axes.plot(steps, values, color=f"C{number % 10}", ls="-" if number < 10 else "--", lw=1, label=label)
+        if min(value for line in axes.get_lines() for value in line.get_ydata()) > 0:
+            axes.set_yscale("log")
+        axes.set(xlabel="step", ylabel=heading(experiment.curve), title=rows[0].table)
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+    return True

@@ -1,6 +1,6 @@
-"""Runs the arms of an experiment, as many at a time as there are cores, and gathers what they come to.
+"""Runs what an experiment declares, as many runs at a time as there are cores, and puts each into the store as it ends.
 
-Each arm is a run in a folder of its own and resumes like any other: a second call computes only what is missing.
+Each run has a folder of its own and resumes like any other: a second call computes only what is missing.
 """
 
 from __future__ import annotations
@@ -13,109 +13,190 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
 from multiprocessing.managers import SyncManager
 from pathlib import Path
-from string import ascii_lowercase
+from typing import Any
 
 from modecover.errors import UserError
-from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.experiments.declared import Arm, Result
 from modecover.experiments.report import counts, full
+from modecover.experiments.store import Job, Row, Store
 from modecover.runs.listener import Listener, asked_to_stop
-from modecover.runs.log import with_numbers
+from modecover.runs.log import read_log, with_numbers
+
+BACKENDS = ("local", "ray")
+
+SHORTEST = 0.2
+"""Of the minutes that a run takes: with less time left none is begun."""
 
 News = tuple[str, int, int]
 
 
-def run_experiment(
-    experiment: Experiment, out: Path, listener: Listener, workers: int | None = None
-) -> list[list[Result]]:
-    """Run all arms of an experiment in folders below `out`, by table and label; where arms have candidates these first,
-    each in a folder below `search`, and the tables below `table` with the best.
+@dataclass(frozen=True)
+class Place:
+    """Where runs are run.
 
-    Ctrl-C and SIGTERM stop the arms that run, which save where they are, and start no other.
+    Attributes:
+        out: the folder of their folders.
+        data_dir: where `mnist`, `cifar10` and data that must be brought along are looked for; empty: nowhere.
+        workers: runs at a time; None: as many as there are cores.
+        minutes: after so many, what runs is stopped and saved, and nothing more is begun; None: there is no hurry.
+        backend: "local" processes, or "ray" for a cluster's.
+    """
+
+    out: Path
+    data_dir: str = ""
+    workers: int | None = None
+    minutes: float | None = None
+    backend: str = "local"
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UserError(
+                f"{self.workers} runs at a time make no progress: give at least one worker, or leave it out."
+            )
+        if self.minutes is not None and not self.minutes > 0:
+            raise UserError(f"minutes is {self.minutes}: give a positive number, for example 9.")
+
+
+def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener) -> bool:
+    """Run what the stores lack, in order, and add every row as its run ends; candidates go before the runs that they
+    choose the settings of.
+
+    Ctrl-C and SIGTERM stop the runs, which save where they are, and start no other; so does the end of the time.
 
     Args:
-        workers: arms at a time; None: as many as there are cores.
+        jobs: of any experiments.
+        stores: of each experiment, by name.
 
     Returns:
-        The results of each table, in order. An arm that broke off is a result that says so.
+        Whether all are in the store now.
 
     Raises:
-        UserError: an arm was refused or stopped; the others are kept.
+        UserError: a run was refused; the others are kept.
     """
-    require_workers(workers)
-    tables = experiment.tables
-    searches = []
-    for table in tables:
-        for arm in (arm for arm in table.arms if arm.candidates):
-            arms = tuple(
-                Arm(letter, arm.method, own) for letter, own in zip(ascii_lowercase, arm.candidates, strict=False)
-            )
-            name, settings = f"{table.name}/{arm.label}", {**table.settings, **experiment.search}
-            searches.append(Table(name, table.data, settings, arms))
-    if searches:
-        found = _run_tables(searches, out / "search", listener, workers)
-        best = iter([choose(results).arm.settings for results in found])
-
-        def chosen(arm: Arm) -> Arm:
-            return replace(arm, settings=next(best), candidates=()) if arm.candidates else arm
-
-        tables = tuple(replace(table, arms=tuple(map(chosen, table.arms))) for table in tables)
-        out = out / "table"
-    return _run_tables(tables, out, listener, workers)
+    deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
+    rivals = [rival for job in jobs if job not in stores[job.experiment] for rival in job.rivals]
+    if not _run_all(rivals, stores, place, listener, deadline):
+        return False
+    chosen = []
+    for job in jobs:
+        if job.rivals and job not in stores[job.experiment]:
+            best = choose([_result(stores[job.experiment].rows[rival.key]) for rival in job.rivals])
+            own = replace(job.arm, settings=best.arm.settings)
+            job = replace(job, settings={**job.settings, **best.arm.settings}, arm=own, rivals=())
+        chosen.append(job)
+    return _run_all(chosen, stores, place, listener, deadline)
 
 
 def choose(results: Sequence[Result]) -> Result:
-    """The best by its last evaluation: seeds with all modes, then modes by the stricter count, then W1."""
+    """The best by its last evaluation: seeds with all modes, then modes by the stricter count, then the distance."""
 
     def merit(result: Result) -> tuple[float, float, float]:
         if result.broken:
             return (-1.0, 0.0, 0.0)
         rows, total = result.summary["last"], int(result.summary["evaluation"]["modes"])
         modes, distance = (
-            sum(values) for values in zip(*((counts(r)[1], r["wasserstein"]) for r in rows), strict=True)
+            sum(values)
+            for values in zip(*((counts(r)[1], r.get("wasserstein", r.get("kl_uniform"))) for r in rows), strict=True)
         )
         return (full(rows, total), modes / len(rows), -distance / len(rows))
 
     return max(results, key=merit)
 
 
-def require_workers(workers: int | None) -> None:
-    """Refuse fewer arms at a time than one, by a `UserError`."""
-    if workers is not None and workers < 1:
-        raise UserError(f"{workers} runs at a time make no progress: give at least one worker, or leave it out.")
+def _result(row: Row) -> Result:
+    return Result(Arm(row["label"], row["method"], row["own"]), row["summary"], row["broken"], row["table"])
 
 
-def _run_tables(tables: Sequence[Table], out: Path, listener: Listener, workers: int | None) -> list[list[Result]]:
-    """Run all arms of all tables, in processes of their own, and tell the listener of the steps of all together."""
-    count = sum(len(table.arms) for table in tables)
+def _run_all(
+    jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener, deadline: float | None
+) -> bool:
+    missing = [job for job in jobs if job not in stores[job.experiment]]
+    if not missing:
+        return True
+    runs = _over_ray if place.backend == "ray" else _over_processes
+    with contextlib.closing(runs(missing, place, listener, deadline)) as rows:
+        for job, row in rows:
+            if row is not None:
+                stores[job.experiment].add(row)
+    return all(job in stores[job.experiment] for job in jobs)
+
+
+def _time_for(job: Job, deadline: float | None) -> bool:
+    return deadline is None or deadline - time.monotonic() > 60 * SHORTEST * job.minutes
+
+
+# ---------------------------------------------------------------------------------------------- processes, and Ray
+
+
+def _over_processes(
+    jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
+) -> Generator[tuple[Job, Row | None]]:
+    """Jobs and their rows as they end; None for one that was stopped."""
     context = multiprocessing.get_context("spawn")
     manager = SyncManager(ctx=context)
     manager.start(_stand_apart)
     with asked_to_stop() as asked, manager:
         news, stop = manager.Queue(), manager.Event()
-        workers = min(count, workers or os.cpu_count() or 1)
+        workers = min(len(jobs), place.workers or os.cpu_count() or 1)
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_stand_apart) as pool:
-            jobs = [
-                [pool.submit(_run_arm, table, arm, out / table.name / arm.label, news, stop) for arm in table.arms]
-                for table in tables
-            ]
-            known: dict[str, tuple[int, int]] = {}
-            while not asked.is_set() and not all(job.done() for of_one in jobs for job in of_one):
-                with contextlib.suppress(queue.Empty):
-                    folder, step, steps = news.get(timeout=0.5)
-                    known[folder] = (step, steps)
-                    total = count * max(steps for _, steps in known.values())
-                    listener.stepped(sum(step for step, _ in known.values()), total)
-            if asked.is_set():
+            waiting, running, known = list(jobs), dict[Future[Row | None], Job](), dict[str, tuple[int, int]]()
+            try:
+                while running or waiting:
+                    for job in waiting[: workers - len(running)]:
+                        waiting.remove(job)
+                        if _time_for(job, deadline):
+                            running[pool.submit(run_job, job, place, news, stop)] = job
+                    done, _ = wait(running, 0.5, FIRST_COMPLETED)
+                    for future in done:
+                        yield running.pop(future), future.result()
+                    with contextlib.suppress(queue.Empty):
+                        while True:
+                            folder, step, steps = news.get_nowait()
+                            known[folder] = (step, steps)
+                    if known:
+                        most = max(steps for _, steps in known.values())
+                        listener.stepped(sum(step for step, _ in known.values()), len(jobs) * most)
+                    if deadline is not None and time.monotonic() > deadline and not stop.is_set():
+                        listener.note("the time is over: the runs save where they are")
+                        stop.set()
+                    if asked.is_set():
+                        listener.note("stopping: the runs save where they are, and the same command goes on from there")
+                        raise KeyboardInterrupt
+            finally:
                 stop.set()
-                listener.note("stopping: the runs save where they are, and the same command goes on from there")
                 pool.shutdown(cancel_futures=True)
-                raise KeyboardInterrupt
-            return [[job.result() for job in of_one] for of_one in jobs]
+
+
+def _over_ray(
+    jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
+) -> Generator[tuple[Job, Row | None]]:
+    """The same over a Ray cluster, or this machine's cores. Folders of runs lie where each is run."""
+    try:
+        import ray
+    except ImportError:
+        raise UserError("Ray is not installed: pip install 'modecover[ray]', or --backend local.") from None
+    ray.init(ignore_reinit_error=True, log_to_driver=False, num_cpus=place.workers)
+    try:
+        task = ray.remote(run_job)
+        apart = replace(place, out=place.out.absolute(), data_dir=str(Path(place.data_dir).absolute()))
+        found = {task.remote(job, apart): job for job in jobs if _time_for(job, deadline)}
+        done = 0
+        while found:
+            for reference in ray.wait(list(found), timeout=0.5)[0]:
+                done += 1
+                listener.stepped(done, len(jobs))
+                yield found.pop(reference), ray.get(reference)
+            if deadline is not None and time.monotonic() > deadline:
+                for reference in found:
+                    ray.cancel(reference)  # an interrupt, at which a run saves where it is
+                return
+    finally:
+        ray.shutdown()
 
 
 def _stand_apart() -> None:
@@ -128,8 +209,8 @@ class _Messenger(Listener):
     """Tells another process how far the steps are, twice a second; stops, as by Ctrl-C, when that one says so, or is
     gone."""
 
-    def __init__(self, label: str, news: queue.Queue[News], stop: threading.Event | None = None):
-        self.label, self.news, self.stop = label, news, stop
+    def __init__(self, label: str, tell: Callable[[News], None], stop: threading.Event | None = None):
+        self.label, self.tell, self.stop = label, tell, stop
         self.told, self.parent, self.stopped = 0.0, os.getppid(), False
 
     def stepped(self, step: int, steps: int) -> None:
@@ -140,28 +221,75 @@ class _Messenger(Listener):
             self.stopped = True  # a second signal would not wait until the run is saved
             signal.raise_signal(signal.SIGTERM)
         else:
-            self.news.put((self.label, step, steps))
+            self.tell((self.label, step, steps))
 
 
-def _run_arm(
-    table: Table, arm: Arm, folder: Path, news: queue.Queue[News], stop: threading.Event | None = None
-) -> Result:
+# ------------------------------------------------------------------------------------------------------- one run
+
+
+def run_job(
+    job: Job, place: Place, news: queue.Queue[News] | None = None, stop: threading.Event | None = None
+) -> Row | None:
+    """Run it, or what is missing of it: its row; None where it was stopped before its end, or not begun."""
     if stop is not None and stop.is_set():  # the pool had handed it over already
-        raise UserError(f"{arm.label} was not begun.")
+        return None
+    row: Row = {
+        "key": job.key,
+        "experiment": job.experiment,
+        "scale": job.scale,
+        "table": job.table.name,
+        "label": job.arm.label,
+        "method": job.arm.method,
+        "data": job.table.data,
+        "settings": dict(job.settings),
+        "own": dict(job.arm.settings),
+        "broken": "",
+    }
+    if job.table.compute is not None:
+        return {**row, **_computed(job), "curve": []}
+
     import torch
 
     from modecover.engine.finite import NonFiniteError
     from modecover.runs.run import train
 
-    torch.set_num_threads(1)  # the arms share the cores
-    settings = {**table.settings, **arm.settings}
+    torch.set_num_threads(1)  # the runs share the cores
+    folder, tell = place.out / job.folder, (lambda _: None) if news is None else news.put
+    settings: dict[str, Any] = {**job.settings, **({"data_dir": place.data_dir} if place.data_dir else {})}
     try:
-        run = train(arm.method, table.data, folder, listener=_Messenger(str(folder), news, stop), **settings)
+        messenger = _Messenger(str(folder), tell, stop)
+        run = train(job.arm.method, job.table.data, folder, listener=messenger, **settings)
     except NonFiniteError as error:
-        news.put((str(folder), settings.get("steps", 1), settings.get("steps", 1)))
-        return Result(arm, folder, {}, str(error), table.name)
+        return {**row, "broken": str(error), "summary": {}, "curve": []}
+    except UserError as error:
+        raise UserError(f"{job.experiment}, {job.table.name or 'its table'}, {job.arm.label}: {error}") from None
     if not run.finished:
-        raise UserError(f"{arm.label} was stopped before its end: the same command goes on from there.")
-    news.put((str(folder), run.step, run.step))  # a finished run takes no more steps
-    summary = with_numbers(json.loads((folder / "summary.json").read_text()))
-    return Result(arm, folder, summary, table=table.name)
+        return None
+    tell((str(folder), run.step, run.step))  # a finished run takes no more steps
+    summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
+    # A run that is stopped is evaluated where it stops, too: such points are no part of the curve that was asked for.
+    every, judged = job.settings.get("evaluate_every"), [row for row in read_log(folder) if "evaluation" in row]
+    asked = [row for row in judged if not every or row["step"] % every == 0 or row["step"] == run.step]
+    curve = [[row["step"], row["evaluation"]] for row in asked]
+    if job.table.measure is not None:
+        measured = dict(job.table.measure(folder, place.data_dir))
+        last = summary.get("last") or [{}]
+        summary |= {"last": [{**last[0], **measured}], "best": summary.get("best") or [{**measured, "step": run.step}]}
+    return {**row, "summary": summary, "curve": curve}
+
+
+def _computed(job: Job) -> dict[str, Any]:
+    from modecover.runs.records import circumstances
+
+    assert job.table.compute is not None
+    seed, started, used = int(job.settings.get("seed", 0)), time.monotonic(), time.process_time()
+    numbers = dict(job.table.compute(job.settings, seed))
+    summary = {
+        "seeds": [seed],
+        "seconds": round(time.monotonic() - started, 1),
+        "processor_seconds": round(time.process_time() - used, 1),
+        **circumstances("commit"),
+        "last": [numbers],
+        "best": [numbers],
+    }
+    return {"summary": summary}

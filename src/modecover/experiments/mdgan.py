@@ -1,8 +1,8 @@
-"""The circle of MDGAN's Appendix C."""
+"""The tables of MDGAN and Reg-GAN (Che et al. 2017)."""
 
 from __future__ import annotations
 
-from modecover.experiments.declared import Arm, Experiment, Table
+from modecover.experiments.declared import SMOKE, Arm, Experiment, Table
 
 SETTINGS = {"protocol": "mdgan", "seeds": 8, "steps": 8_000, "lr": 1e-3, "lr_E": 1e-3, "lr_schedule": "0.5:1,1~0"}
 PRIORS = {"uniform01": "Prior U[0, 1]^3, as in the paper", "normal": "Prior N(0, I)"}
@@ -16,7 +16,7 @@ METHODS = (
     Arm("MDGAN", "mdgan"),
 )
 
-EXPERIMENT = Experiment(
+CIRCLE = Experiment(
     name="circle-mdgan",
     question=(
         "The circle of 6 of MDGAN's Appendix C, where a plain GAN recovers single modes at a time. Beside its learning "
@@ -27,8 +27,11 @@ EXPERIMENT = Experiment(
             name=title,
             data="circle-mdgan",
             settings=SETTINGS,
+            scales={"smoke": SMOKE},
             arms=tuple(Arm(arm.label, arm.method, {**arm.settings, "prior": prior}) for arm in METHODS),
         )
         for prior, title in PRIORS.items()
     ),
 )
+
+EXPERIMENTS = (CIRCLE,)

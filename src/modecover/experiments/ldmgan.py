@@ -1,10 +1,10 @@
-"""The ring of LDMGAN's paper."""
+"""The tables of LDMGAN."""
 
 from __future__ import annotations
 
-from modecover.experiments.declared import Arm, Experiment, Table
+from modecover.experiments.declared import SMOKE, Arm, Experiment, Table
 
-EXPERIMENT = Experiment(
+RING = Experiment(
     name="ring-ldmgan",
     question=(
         "The ring of 8 with LDMGAN's small networks (D has one hidden layer of 64): its paper reports 1 mode for a "
@@ -15,6 +15,7 @@ EXPERIMENT = Experiment(
             name="",
             data="ring-ldmgan",
             settings={"protocol": "ldmgan", "seeds": 8, "steps": 8_000, "lr_schedule": "0.5:1,1~0"},
+            scales={"smoke": SMOKE},
             arms=(
                 Arm("GAN", "gan"),
                 Arm("LDMGAN", "ldmgan"),
@@ -25,3 +26,5 @@ EXPERIMENT = Experiment(
         ),
     ),
 )
+
+EXPERIMENTS = (RING,)

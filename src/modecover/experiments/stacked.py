@@ -1,0 +1,93 @@
+"""Stacked MNIST, a thousand modes: Table 3 of IVGAN and of LDMGAN, and the shrunken discriminators of Unrolled GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modecover.experiments.declared import Arm, Experiment, Table
+
+R3GAN: Mapping[str, Any] = {"networks": "dcgan", "beta1": 0.0, "beta2": 0.99}
+"""With the networks that all arms have; with those of its paper it would compare networks."""
+
+IV_R3GAN: Mapping[str, Any] = {"preset": "r3gan", "cap": True, "lr_E": 1e-3}
+
+ARMS = (
+    Arm("IV-R3GAN", "ivgan", IV_R3GAN),
+    Arm("R3GAN", "r3gan", R3GAN, published="1000 / 0.029 [H], 10M images"),
+    Arm("IVLSGAN", "ivlsgan", published="1000 / 0.07 [I]"),
+    Arm("LSGAN", "lsgan", published="53 / 3.88 [I]"),
+    Arm("WGAN-GP, a step of D", "wgan-gp", {"critic_steps": 1}, published="1000 / 0.035, the authors' log of [I]"),
+    Arm("DCGAN", "gan", published="78.9 / 4.50 [I], 165.0 / 3.36 [L]"),
+    Arm("Reg-GAN", "reg-gan"),
+    Arm("LDMGAN", "ldmgan", published="988.8 / 0.15 [L]"),
+    Arm("PacGAN", "pacgan", published="1000 / 0.06 [P]"),
+    Arm("VEEGAN", "veegan", published="150 / 2.95 [V], 178.8 / 3.35 [L]"),
+    Arm("IVDCGAN", "ivdcgan", published="1000 / 0.08 [I]"),
+    Arm("Unrolled GAN", "unrolled", published="48.7 / 4.32 [U]"),
+)
+
+SMALL: Mapping[str, Any] = {"width": 32, "precision": "bf16", "steps": 6_000, "evaluate_every": 2_000, "seeds": 3}
+SMOKE: Mapping[str, Any] = {
+    **{"width": 4, "steps": 2, "batch": 4, "evaluate_samples": 64, "evaluate_every": 0, "sample_every": 0},
+    **{"seeds": 1},
+}
+SHARED: Mapping[str, Any] = {"size": 32, "batch": 64, "ema": 0.999, "seeds": 5, "sample_every": 0}
+FULL: Mapping[str, Any] = {"steps": 100_000, "evaluate_every": 2_000, "precision": "bf16", "capture": True}
+
+
+def _shrunken(name: str, networks: str, printed: Mapping[str, str]) -> Table:
+    chosen = ("IV-R3GAN", "R3GAN", "LSGAN", "IVLSGAN", "WGAN-GP, a step of D", "DCGAN", "PacGAN")
+    arms = tuple(
+        Arm(arm.label, arm.method, {**arm.settings, "networks": networks}, (), printed.get(arm.label))
+        for arm in ARMS
+        if arm.label in chosen
+    )
+    own = {**SHARED, "size": 28, "batch": 128, "latent": 256}
+    small = {"steps": 6_000, "evaluate_every": 2_000, "seeds": 3, "precision": "bf16"}
+    return Table(
+        name,
+        "stacked-mnist:fresh",
+        own,
+        arms,
+        {
+            "smoke": {name: value for name, value in SMOKE.items() if name != "width"},
+            "cpu": small,
+            "full": {**FULL, "batch": 128},
+        },
+        apart=True,
+        reduced="On a CPU 6,000 steps instead of 500,000, and three seeds.",
+        minutes={"smoke": 0.2, "cpu": 20, "full": 20},
+    )
+
+
+EXPERIMENT = Experiment(
+    name="stacked",
+    question=(
+        "Three digits as the three channels of one image: which of the 1,000 modes does a method cover, and does it "
+        "hold them to its last step?"
+    ),
+    tables=(
+        Table(
+            name="stacked MNIST, 32x32",
+            data="stacked-mnist",
+            settings=SHARED,
+            arms=ARMS,
+            scales={"smoke": SMOKE, "cpu": SMALL, "full": FULL},
+            apart=True,
+            reduced=(
+                "On a CPU DCGAN networks of half the width, 6,000 steps instead of 100,000, and three seeds. "
+                "Published: modes / KL; [H] R3GAN, [I] IVGAN, [L] LDMGAN, [P] PacGAN, [V] VEEGAN, [U] as VEEGAN's "
+                "paper prints it; each with its own networks, steps, classifier and number of samples."
+            ),
+            minutes={"smoke": 0.2, "cpu": 20, "full": 12},
+        ),
+        _shrunken(
+            "a discriminator of a quarter",
+            "unrolled-quarter",
+            {"DCGAN": "30.6 / 5.99 [P]", "PacGAN": "667 / 1.81, packs of 4 [P]"},
+        ),
+    ),
+    curve="kl_uniform",
+    value=10.0,
+)

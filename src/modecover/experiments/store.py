@@ -1,0 +1,169 @@
+"""The rows of finished runs: one line of JSON for each in `results/NAME.jsonl`, which is committed and never run again.
+
+A row is known by its key: the experiment's name, scale, table, label and everything that was set. Lines that were
+copied from another machine's file count like one's own; of two with one key the first does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.files import plain
+from modecover.runs.log import JsonLines, read_log
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that an experiment declares."""
+
+    experiment: str
+    scale: str
+    table: Table
+    arm: Arm
+    settings: Mapping[str, Any]
+    """All that is given to the run."""
+    key: str
+    rivals: tuple[Job, ...] = ()
+    """Runs with each of the arm's candidates, the best of which chooses this run's settings."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is run, below the folder of runs."""
+        name = "".join(letter if letter.isalnum() or letter in " .-" else "_" for letter in self.arm.label)
+        return Path(self.experiment, self.scale, self.table.name, f"{name} {self.key}")
+
+    @property
+    def minutes(self) -> float:
+        """That it is said to take."""
+        return self.table.minutes.get(self.scale, 1.0)
+
+
+def jobs(experiment: Experiment, scale: str, only: str = "") -> list[Job]:
+    """All runs of an experiment at a scale, or those of the arms whose label is `only`, in the order of their value:
+    the first seed of all arms before the second."""
+    found: list[tuple[int, Job]] = []
+    for table in experiment.tables:
+        shared = {**table.settings, **table.scales.get(scale, {})}
+        seeds = [{}] if not table.apart else [{"seed": n, "seeds": 1} for n in _seeds(shared)]
+        for arm in table.arms:
+            if only and arm.label != only:
+                continue
+            for place, seed in enumerate(seeds):
+                settings = {**shared, **arm.settings, **seed}
+                rivals: tuple[Job, ...] = ()
+                # To see that it runs, the first candidate is enough.
+                candidates = arm.candidates[:1] if scale == "smoke" else arm.candidates
+                if len(candidates) > 1:
+                    searched = {**settings, **experiment.search}
+                    rivals = tuple(
+                        _job(experiment, scale, table, _with(arm, own, f", candidate {number}"), {**searched, **own})
+                        for number, own in enumerate(candidates, 1)
+                    )
+                elif candidates:
+                    arm, settings = _with(arm, candidates[0]), {**settings, **candidates[0]}
+                found.append((place, _job(experiment, scale, table, _with(arm), settings, rivals)))
+    return [job for _, job in sorted(found, key=lambda each: each[0])]
+
+
+def _seeds(settings: Mapping[str, Any]) -> range:
+    first = settings.get("seed", 0)
+    return range(first, first + settings.get("seeds", 1))
+
+
+def _with(arm: Arm, own: Mapping[str, Any] | None = None, more: str = "") -> Arm:
+    return replace(arm, label=arm.label + more, settings={**arm.settings, **(own or {})}, candidates=())
+
+
+def _job(
+    experiment: Experiment,
+    scale: str,
+    table: Table,
+    arm: Arm,
+    settings: Mapping[str, Any],
+    rivals: tuple[Job, ...] = (),
+) -> Job:
+    # Of an arm with candidates the key holds these, not the one that is chosen: known before anything is run.
+    names = [experiment.name, scale, table.name, arm.label, arm.method, table.data]
+    what = [*names, dict(settings), [dict(rival.settings) for rival in rivals]]
+    digest = hashlib.sha256(json.dumps(plain(what), sort_keys=True).encode()).hexdigest()[:10]
+    return Job(experiment.name, scale, table, arm, settings, digest, rivals)
+
+
+class Store:
+    """The rows of one experiment.
+
+    Args:
+        path: the file; it may be absent. A torn last line, which a killed program left, is dropped when a row is added.
+
+    Raises:
+        UserError: it cannot be read, or (`add`) written.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: dict[str, Row] = {}
+        self.twice = 0
+        """Lines whose key another line before them has."""
+        for row in read_log(path):
+            if isinstance(row.get("key"), str):
+                self.twice += row["key"] in self.rows
+                self.rows.setdefault(row["key"], row)
+
+    def __contains__(self, job: Job) -> bool:
+        return job.key in self.rows
+
+    def add(self, row: Row) -> None:
+        """Append a row, unless there is one with its key."""
+        if row["key"] in self.rows:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = JsonLines(self.path)
+        try:
+            lines.write(row)
+        finally:
+            lines.close()
+        self.rows[row["key"]] = row
+
+    def results(self, experiment: Experiment, scale: str) -> list[list[Result]]:
+        """What each arm of each table came to, its runs together; one that has no rows was not run."""
+        declared = jobs(experiment, scale)
+        return [
+            [
+                self._result(arm, [job for job in declared if job.table is table and job.arm.label == arm.label])
+                for arm in table.arms
+            ]
+            for table in experiment.tables
+        ]
+
+    def _result(self, arm: Arm, declared: list[Job]) -> Result:
+        rows = [self.rows[job.key] for job in declared if job in self]
+        table = declared[0].table.name
+        whole = [row for row in rows if not row["broken"]]
+        if not whole:
+            return Result(arm, {}, rows[0]["broken"] if rows else "not run", table)
+        own = replace(arm, settings=whole[0]["own"], candidates=())
+        # The facts of the first run, the numbers of all.
+        summary = dict(whole[0]["summary"])
+        for name in ("seeds", "last", "best"):
+            summary[name] = [each for row in whole for each in row["summary"][name]]
+        for name in ("seconds", "processor_seconds"):
+            summary[name] = sum(row["summary"].get(name, 0.0) for row in whole)
+        curves = [
+            tuple(
+                (step, {name: values[place] for name, values in numbers.items()})
+                for step, numbers in row.get("curve", ())
+            )
+            for row in whole
+            for place in range(len(row["summary"]["seeds"]))
+        ]
+        lost = len(declared) - len(whole)
+        short = f"{lost} of {len(declared)} runs broke off or were not run" if lost else ""
+        return Result(own, {**summary, "short": short}, "", table, tuple(curves))
