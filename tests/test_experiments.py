@@ -59,7 +59,8 @@ def declared() -> list[tuple[str, Table, Arm, dict[str, Any]]]:
 
 
 def test_every_declared_arm_has_settings_its_method_takes() -> None:
-    shapes = {table.data: open_data(table.data).shape for _, table, _, _ in declared() if table.data}
+    there = {table.data: table.stand_in or table.data for _, table, _, _ in declared() if table.data}
+    shapes = {name: open_data(data, size=28 if data == "digits" else None).shape for name, data in there.items()}
     for _, table, arm, settings in declared():
         if not table.data:
             continue
@@ -254,7 +255,7 @@ def product(settings: dict[str, Any], seed: int) -> dict[str, float]:
     return {"product": settings["base"] * settings["factor"]}
 
 
-def weights(folder: Path, data_dir: str) -> dict[str, float]:
+def weights(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     return {"numbers of G": sum(p.numel() for p in modecover.load(folder).networks["G"].parameters())}
 
 

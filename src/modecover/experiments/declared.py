@@ -52,8 +52,11 @@ class Table:
         arms: what is compared.
         scales: settings of a scale, before the table's and behind an arm's own. A scale that is not named has none.
         apart: whether each of the `seeds` is a run of its own, as of convolutional networks; else they are stacked.
-        measure: more numbers of a finished run, from its folder and the folder of data: by name, for its first seed.
+        measure: more numbers of the first seed of a finished run, by name, from its folder, the folder of data and a
+            number of samples.
         compute: numbers by name, from the settings and a seed, where nothing is trained.
+        stand_in: data for the scale "smoke" where `data` are to be brought along.
+        brought: what a folder of images named `data` below `--data-dir` must hold, where nobody else knows it.
         reduced: how the scale "cpu" differs from the paper, in a sentence.
         minutes: that a run takes at each scale, on one core or one card.
     """
@@ -64,8 +67,10 @@ class Table:
     arms: tuple[Arm, ...]
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     apart: bool = False
-    measure: Callable[[Path, str], Mapping[str, float]] | None = None
+    measure: Callable[[Path, str, int], Mapping[str, float]] | None = None
     compute: Callable[[Mapping[str, Any], int], Mapping[str, float]] | None = None
+    stand_in: str = ""
+    brought: str = ""
     reduced: str = ""
     minutes: Mapping[str, float] = field(default_factory=dict)
 

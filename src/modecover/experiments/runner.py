@@ -20,6 +20,7 @@ from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
+from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Result
 from modecover.experiments.report import counts, full
@@ -28,6 +29,9 @@ from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.log import read_log, with_numbers
 
 BACKENDS = ("local", "ray")
+
+MEASURED = {"smoke": 64}
+"""Samples for a table's own numbers, where they are not 10,000."""
 
 SHORTEST = 0.2
 """Of the minutes that a run takes: with less time left none is begun."""
@@ -78,6 +82,7 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
     Raises:
         UserError: a run was refused; the others are kept.
     """
+    jobs = _with_data(jobs, place, listener)
     deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
     rivals = [rival for job in jobs if job not in stores[job.experiment] for rival in job.rivals]
     if not _run_all(rivals, stores, place, listener, deadline):
@@ -90,6 +95,24 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
             job = replace(job, settings={**job.settings, **best.arm.settings}, arm=own, rivals=())
         chosen.append(job)
     return _run_all(chosen, stores, place, listener, deadline)
+
+
+def _with_data(jobs: Sequence[Job], place: Place, listener: Listener) -> list[Job]:
+    """The jobs whose data are there; of each that are not, a sentence."""
+    there: dict[str, bool] = {"": True}
+    for job in jobs:
+        if (source := _source(job, place)) not in there:
+            try:
+                open_data(source, data_dir=place.data_dir or None)
+                there[source] = True
+            except UserError as error:
+                there[source] = False
+                listener.note(f"{job.experiment}: runs on {job.data} are left out, for they are not here: {error}")
+    return [job for job in jobs if there[_source(job, place)]]
+
+
+def _source(job: Job, place: Place) -> str:
+    return str(Path(place.data_dir, job.data)) if job.table.brought and job.data == job.table.data else job.data
 
 
 def choose(results: Sequence[Result]) -> Result:
@@ -240,7 +263,7 @@ def run_job(
         "table": job.table.name,
         "label": job.arm.label,
         "method": job.arm.method,
-        "data": job.table.data,
+        "data": job.data,
         "settings": dict(job.settings),
         "own": dict(job.arm.settings),
         "broken": "",
@@ -258,7 +281,7 @@ def run_job(
     settings: dict[str, Any] = {**job.settings, **({"data_dir": place.data_dir} if place.data_dir else {})}
     try:
         messenger = _Messenger(str(folder), tell, stop)
-        run = train(job.arm.method, job.table.data, folder, listener=messenger, **settings)
+        run = train(job.arm.method, _source(job, place), folder, listener=messenger, **settings)
     except NonFiniteError as error:
         return {**row, "broken": str(error), "summary": {}, "curve": []}
     except UserError as error:
@@ -272,7 +295,7 @@ def run_job(
     asked = [row for row in judged if not every or row["step"] % every == 0 or row["step"] == run.step]
     curve = [[row["step"], row["evaluation"]] for row in asked]
     if job.table.measure is not None:
-        measured = dict(job.table.measure(folder, place.data_dir))
+        measured = dict(job.table.measure(folder, place.data_dir, MEASURED.get(job.scale, 10_000)))
         last = summary.get("last") or [{}]
         summary |= {"last": [{**last[0], **measured}], "best": summary.get("best") or [{**measured, "step": run.step}]}
     return {**row, "summary": summary, "curve": curve}

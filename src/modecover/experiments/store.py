@@ -41,6 +41,11 @@ class Job:
         return Path(self.experiment, self.scale, self.table.name, f"{name} {self.key}")
 
     @property
+    def data(self) -> str:
+        """What it is trained on."""
+        return self.table.stand_in if self.scale == "smoke" and self.table.stand_in else self.table.data
+
+    @property
     def minutes(self) -> float:
         """That it is said to take."""
         return self.table.minutes.get(self.scale, 1.0)
@@ -148,7 +153,8 @@ class Store:
         table = declared[0].table.name
         whole = [row for row in rows if not row["broken"]]
         if not whole:
-            return Result(arm, {}, rows[0]["broken"] if rows else "not run", table)
+            absent = f"not run: no data ({declared[0].table.brought})" if declared[0].table.brought else "not run"
+            return Result(arm, {}, rows[0]["broken"] if rows else absent, table)
         own = replace(arm, settings=whole[0]["own"], candidates=())
         # The facts of the first run, the numbers of all.
         summary = dict(whole[0]["summary"])
