@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -27,6 +27,7 @@ from modecover.pictures.images import to_pixels
 from modecover.random import derive_seed
 from modecover.runs import model_files
 from modecover.runs.checkpoint import write_tensors
+from modecover.runs.export import Export, Format, Part, export
 from modecover.runs.records import FORMAT
 from modecover.runs.rows import columns_from_facts, frame_of
 
@@ -184,10 +185,7 @@ class GenerativeModel(
         Raises:
             UserError: the model has no encoder, or x is of another shape or no plain tensor.
         """
-        if "E" not in self.networks:
-            raise UserError(
-                f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
-            )
+        self.require_encoder()
         try:
             x = readable_tensor(torch.as_tensor(x))
         except (TypeError, RuntimeError) as error:
@@ -197,6 +195,35 @@ class GenerativeModel(
         rows = x.float() if self.scaling is None else self.scaling.apply(x)
         # A stochastic encoder tells the means of the codes first, then their log variances.
         return self._in_batches("E", rows, batch)[:, : self.prior.dimension]
+
+    def require_encoder(self) -> None:
+        """Raise `UserError` where the model has no encoder."""
+        if "E" not in self.networks:
+            raise UserError(
+                f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
+            )
+
+    @held()
+    def export(self, path: Path | str, format: Format | None = None, *, part: Part = "generator") -> Export:
+        """Write G, or with `part` "encoder" E, as a file that runs without modecover, for batches of any size.
+
+        The generator takes rows of the prior's law, (n, d) float32, and gives what `sample` gives: samples in the
+        data's units, images in [-1, 1]. The encoder takes such samples and gives codes, as `encode` does. The file is
+        run on three batches and held against the model before it takes its name.
+
+        Args:
+            path: of the file.
+            format: "onnx" (needs `pip install 'modecover[export]'`; without onnxruntime it is not run), "torchscript";
+                None: by the path's ending, .onnx or .pt.
+
+        Raises:
+            UserError: the model has no encoder, a package is missing, the file cannot be written, or the network is one
+                that the format cannot hold.
+        """
+        chosen = format or {".onnx": "onnx", ".pt": "torchscript"}.get(Path(path).suffix)
+        if chosen is None:
+            raise UserError(f"{path} does not say its format: end it in .onnx or .pt, or give the format.")
+        return export(self, Path(path), cast(Format, chosen), part)
 
     @torch.no_grad()
     def _in_batches(self, name: str, rows: Tensor, batch: int) -> Tensor:
