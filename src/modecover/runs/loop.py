@@ -162,7 +162,7 @@ class Loop:
         if self.folder is not None:
             # What led to an alarm is told by the lines behind the step that was gone back to.
             logged = self._alarm.step if self._alarm.tripped else engine.step_number
-            self.folder.open_logs(logged, tensorboard=settings.tensorboard)
+            self.folder.open_log(logged)
         if found is None:
             return
         before, now, options = found.record["steps"], settings.steps, engine.options

@@ -110,8 +110,8 @@ class Settings:
     """Samples per evaluation. Default: 2048 for 2-D mixtures, 26,000 for stacked digits."""
     checkpoint_every: int | None = None
     """Steps between checkpoints. Default: after about a minute, and at the end."""
-    tensorboard: bool = False
-    """Also write TensorBoard events."""
+    report_to: Literal["tensorboard", "trackio", "wandb"] | None = None
+    """Also tell losses, evaluations and pictures to this tracker."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -146,10 +146,11 @@ class Settings:
 
 MAY_CHANGE = frozenset(
     ("steps", "minutes", "device", "workers", "log_every", "sample_every", "evaluate_every", "evaluate_samples")
-    + ("checkpoint_every", "tensorboard")
+    + ("checkpoint_every", "report_to", "tensorboard")
 )
-"""Settings that may differ when a run is resumed: they say how far, how often and where. Schedules are in fractions of
-`steps`, so that with one of them a longer run is not the run that a longer one from the start would have been."""
+"""Settings that may differ when a run is resumed: they say how far, how often and where ("tensorboard" in runs of
+earlier versions). Schedules are in fractions of `steps`, so that with one of them a longer run is not the run that a
+longer one from the start would have been."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ TRAIN: dict[str, tuple[str, ...]] = {
     "lr_schedule": ("None", "5", "0.5", "[]", "lambda t: 1.0", "b'1'"),
     "betas": ("(0.5, 0.9)",),
     "learning_rate": ("1e-3",),
-    "tensorboard": ("1", "'yes'", "None"),
+    "report_to": ("1", "'comet'", "['wandb']", "True"),
 }
 """Arguments of `train`, each with values that are none."""
 
