@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
-from modecover.kinds import check_fields, checked, fields_of, joined
+from modecover.kinds import check_fields, checked, fields_of, joined, or_none
 from modecover.methods import registry
 from modecover.methods.base import Method
 
@@ -238,7 +238,8 @@ def resolve(
         shape: of one sample of the data; points get the protocol "points" where none is named.
         preset: one of the method's presets.
         protocol: a name in `PROTOCOLS`, or "none".
-        chosen: what the user set, by name: fields of the method or of `Settings`.
+        chosen: what the user set, by name: fields of the method or of `Settings`. The text "none" stands for None where
+            a setting can be None, as it does on the command line and in files.
 
     Raises:
         UserError: a name is unknown, a value is of the wrong kind, or the settings do not fit together.
@@ -253,6 +254,7 @@ def resolve(
             near = difflib.get_close_matches(setting, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"`modecover describe {name}` lists its settings."
             raise UserError(f"{name} has no setting {setting!r}: {hint}")
+        chosen[setting] = or_none(chosen[setting], known[setting])
     if preset is not None and preset not in method_class.presets:
         has = f"choose {joined(list(method_class.presets))}" if method_class.presets else "it has none"
         raise UserError(f"{name} has no preset {preset!r}: {has}.")
