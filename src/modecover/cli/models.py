@@ -133,7 +133,7 @@ def run_evaluate(words: list[str]) -> int:
     from modecover.auditing.run import audit
     from modecover.cli.terminal import Display, print_audit, print_audits, print_evaluation
     from modecover.data.files import require_name
-    from modecover.files import require_writable
+    from modecover.files import require_writable, write_json
     from modecover.runs.evaluation import evaluator_for
     from modecover.runs.model import load
 
@@ -197,6 +197,7 @@ def run_evaluate(words: list[str]) -> int:
                 print_audits(audits)
             for label, each in audits.items():
                 print(f"Page: {printable(each.save(pages[label]))}")
+                write_json(pages[label].with_suffix(".json"), each.to_dict())
     if given.json:
         print(json.dumps(without_nan(report), indent=2))
     return 0
