@@ -15,7 +15,7 @@ from modecover.errors import UserError, printable
 
 if TYPE_CHECKING:
     from modecover.data import Dataset, Mixture
-    from modecover.runs.export import Format
+    from modecover.networks.export import Format
     from modecover.runs.model import GenerativeModel
 
 INSTALL = "pip install 'modecover[export]'"
@@ -79,7 +79,7 @@ def run_export(words: list[str]) -> int:
         raise UserError("Say what to write: --onnx FILE, --torchscript FILE, or both.")
 
     from modecover.cli.terminal import Display
-    from modecover.runs.export import OPSET
+    from modecover.networks.export import OPSET
     from modecover.runs.model import load
 
     model = load(given.model, seed=given.seed)

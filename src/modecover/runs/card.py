@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from jinja2 import Environment, StrictUndefined
-
 from modecover.errors import UserError, printable
 from modecover.files import read_json
 from modecover.kinds import shown
@@ -22,6 +19,8 @@ from modecover.runs.model_files import WEIGHTS
 from modecover.runs.settings import MAY_CHANGE, resolve
 
 if TYPE_CHECKING:
+    from huggingface_hub import ModelCard, ModelCardData
+
     from modecover.runs.model import GenerativeModel
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
@@ -49,6 +48,9 @@ def card_of(
         sheet: whether `SHEET` lies beside the card.
         words: of the template, in place of ours.
     """
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+    from jinja2 import Environment, StrictUndefined
+
     method, name = _text(model.method.get("name")), _text(model.data.get("name"))
     title, numbers = f"{method} on {name}", _numbers(model)
     facts: dict[str, Any] = {"license": license, "model_name": title if numbers else None}

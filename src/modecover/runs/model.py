@@ -23,6 +23,7 @@ from modecover.kinds import checked, counted, first_line, shown
 from modecover.limits import explained, require_memory, within_limits
 from modecover.metrics.arrays import ArrayLike, readable_tensor
 from modecover.networks.check import detached_copy
+from modecover.networks.export import ROWS, Export, Exported, Format, Part, export
 from modecover.networks.network import CLASSES
 from modecover.pictures.images import to_pixels
 from modecover.pictures.saving import can_be_drawn, save_picture
@@ -30,7 +31,6 @@ from modecover.random import derive_seed
 from modecover.runs import model_files
 from modecover.runs.card import SHEET, UNKNOWN, audit_of, card_of
 from modecover.runs.checkpoint import write_tensors
-from modecover.runs.export import Export, Format, Part, export
 from modecover.runs.records import FORMAT
 from modecover.runs.rows import columns_from_facts, frame_of
 
@@ -210,12 +210,24 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         chosen = format or {".onnx": "onnx", ".pt": "torchscript"}.get(Path(path).suffix)
         if chosen is None:
             raise UserError(f"{path} does not say its format: end it in .onnx or .pt, or give the format.")
-        return export(self, Path(path), cast(Format, chosen), part)
+        if part == "encoder":
+            self.require_encoder()
+        decoder = Exported(self.networks["G"], "generator", self.scaling, self.prior.dimension)
+        batches = [self.latents(rows).to(self._device()) for rows in ROWS]
+        if part == "generator":
+            return export(decoder, batches, Path(path), cast(Format, chosen))
+        with torch.no_grad():
+            batches = [decoder(rows) for rows in batches]
+        coder = Exported(self.networks["E"], "encoder", self.scaling, self.prior.dimension)
+        return export(coder, batches, Path(path), cast(Format, chosen))
+
+    def _device(self) -> torch.device:
+        tensors = [*self.parameters(), *self.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
 
     @torch.no_grad()
     def _in_batches(self, name: str, rows: Tensor, batch: int) -> Tensor:
-        tensors = [*self.parameters(), *self.buffers()]
-        device = tensors[0].device if tensors else torch.device("cpu")
+        device = self._device()
         self.eval()
         whole = torch.empty(0)
         for start in range(0, max(len(rows), 1), batch):  # no rows are one empty batch

@@ -1,33 +1,31 @@
-"""A model's generator or encoder as a file that runs without modecover: ONNX or TorchScript, checked by running it."""
+"""A generator or encoder as a file that runs without modecover: ONNX or TorchScript, checked by running it."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from modecover.data.base import needs
+from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.files import replacing, require_writable, writing
 from modecover.kinds import first_line
-
-if TYPE_CHECKING:
-    from modecover.runs.model import GenerativeModel
 
 Format = Literal["onnx", "torchscript"]
 Part = Literal["generator", "encoder"]
 
 OPSET = 20  # of ONNX: the newest that torch writes without converting
-TRACED, TRIED = 2, (1, 3, 64)
-"""Rows with which the network is traced, and the batches with which what came of it is run: none of that size."""
+ROWS = (2, 1, 3, 64)
+"""Of the batch with which a network is traced, and of those with which what came of it is run: none of that size."""
 TOLERANCE = 1e-3  # of the outputs' largest number: how far the file's may be from the model's
 INSTALL = "pip install 'modecover[export]'"
 
@@ -59,13 +57,19 @@ class Export:
 
 
 class Exported(nn.Module):
-    """One network of a model, between rows in the data's units and latent rows: what `sample` and `encode` send rows
-    through."""
+    """A network of a model between rows in the data's units and latent rows: what `sample` and `encode` send rows
+    through.
 
-    def __init__(self, model: GenerativeModel, part: Part):
+    Args:
+        network: a generator or an encoder.
+        scaling: how it sees rows; None for as they are.
+        dimension: of the prior.
+    """
+
+    def __init__(self, network: nn.Module, part: Part, scaling: Scaling | None, dimension: int):
         super().__init__()
-        self.network = model.networks["G" if part == "generator" else "E"]
-        self.scaling, self.part, self.dimension = model.scaling, part, model.prior.dimension
+        self.network, self.part, self.scaling, self.dimension = network, part, scaling, dimension
+        self.eval()
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.part == "encoder":
@@ -75,31 +79,32 @@ class Exported(nn.Module):
         return made if self.scaling is None else self.scaling.undo(made)
 
 
-def export(model: GenerativeModel, path: Path, format: Format, part: Part) -> Export:
-    """Write a network of the model as a file, whole or not at all; see `GenerativeModel.export`."""
-    if part == "encoder":
-        model.require_encoder()
+def export(network: Exported, batches: Sequence[Tensor], path: Path, format: Format) -> Export:
+    """Write a network as a file, whole or not at all, and run the file.
+
+    Args:
+        batches: what it takes, on its device: the first to trace it with, others of other sizes to try the file with.
+
+    Raises:
+        UserError: a package is missing, the file cannot be written, or the network is one that the format cannot hold.
+    """
     if format == "onnx":
         needs("onnxscript", "ONNX export", INSTALL)  # in which torch's exporter is written
     require_writable(path)
-    tensors = [*model.parameters(), *model.buffers()]
-    device = tensors[0].device if tensors else torch.device("cpu")
-    network = Exported(model, part).eval()
-    latents = [model.latents(rows, seed=0).to(device) for rows in (TRACED, *TRIED)]
+    part = network.part
     with torch.no_grad():
-        inputs = latents if part == "generator" else [Exported(model, "generator")(rows) for rows in latents]
-        expected = [network(rows).cpu().numpy() for rows in inputs[1:]]
+        expected = [network(rows).cpu().numpy() for rows in batches[1:]]
     takes, gives = ("z", "samples") if part == "generator" else ("x", "codes")
+    write, run = (_write_onnx, _run_onnx) if format == "onnx" else (_write_torchscript, _run_torchscript)
     with writing(path, "free disk space, or choose another place"), replacing(path) as temporary:
-        write, run = (_write_onnx, _run_onnx) if format == "onnx" else (_write_torchscript, _run_torchscript)
         with _quietly(part, format):
-            write(network, inputs[0], temporary, (takes, gives))
-            outputs = run(temporary, [rows.cpu() for rows in inputs[1:]])
+            write(network, batches[0], temporary, (takes, gives))
+            outputs = run(temporary, [rows.cpu() for rows in batches[1:]])
         largest = float(max(np.abs(rows).max() for rows in expected))
         difference = None
         if outputs is not None:
-            pairs = zip(outputs, expected, strict=True)
-            if any(a.shape != b.shape for a, b in zip(outputs, expected, strict=True)):
+            pairs = list(zip(outputs, expected, strict=True))
+            if any(ours.shape != theirs.shape for ours, theirs in pairs):
                 raise UserError(f"The exported {part} does not take batches of any size: its forward must not fix one.")
             difference = float(max(np.abs(ours - theirs).max() for ours, theirs in pairs))
             if not difference <= TOLERANCE * max(largest, 1e-6):
@@ -108,7 +113,7 @@ def export(model: GenerativeModel, path: Path, format: Format, part: Part) -> Ex
                     f"{largest:.2g}: its forward depends on more than its input, so that {format} cannot hold it."
                 )
     opset = OPSET if format == "onnx" else None
-    shapes = tuple(inputs[0].shape[1:]), tuple(expected[0].shape[1:])
+    shapes = tuple(batches[0].shape[1:]), tuple(expected[0].shape[1:])
     return Export(path, format, part, takes, gives, *shapes, opset, difference, largest)
 
 
