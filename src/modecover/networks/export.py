@@ -83,7 +83,7 @@ def export(network: Exported, batches: Sequence[Tensor], path: Path, format: For
     """Write a network as a file, whole or not at all, and run the file.
 
     Args:
-        batches: what it takes, on its device: the first to trace it with, others of other sizes to try the file with.
+        batches: what it takes: the first to trace it with, others of other sizes to try the file with. All on the CPU.
 
     Raises:
         UserError: a package is missing, the file cannot be written, or the network is one that the format cannot hold.
@@ -93,13 +93,13 @@ def export(network: Exported, batches: Sequence[Tensor], path: Path, format: For
     require_writable(path)
     part = network.part
     with torch.no_grad():
-        expected = [network(rows).cpu().numpy() for rows in batches[1:]]
+        expected = [network(rows).numpy() for rows in batches[1:]]
     takes, gives = ("z", "samples") if part == "generator" else ("x", "codes")
     write, run = (_write_onnx, _run_onnx) if format == "onnx" else (_write_torchscript, _run_torchscript)
     with writing(path, "free disk space, or choose another place"), replacing(path) as temporary:
         with _quietly(part, format):
             write(network, batches[0], temporary, (takes, gives))
-            outputs = run(temporary, [rows.cpu() for rows in batches[1:]])
+            outputs = run(temporary, batches[1:])
         largest = float(max(np.abs(rows).max() for rows in expected))
         difference = None
         if outputs is not None:
@@ -127,7 +127,7 @@ def _write_onnx(network: nn.Module, rows: Tensor, path: Path, names: tuple[str, 
     written.save(path, external_data=False)
 
 
-def _run_onnx(path: Path, batches: list[Tensor]) -> list[Any] | None:
+def _run_onnx(path: Path, batches: Sequence[Tensor]) -> list[Any] | None:
     try:
         import onnxruntime
     except ModuleNotFoundError:
@@ -145,7 +145,7 @@ def _write_torchscript(network: nn.Module, rows: Tensor, path: Path, names: tupl
     traced.save(str(path))
 
 
-def _run_torchscript(path: Path, batches: list[Tensor]) -> list[Any]:
+def _run_torchscript(path: Path, batches: Sequence[Tensor]) -> list[Any]:
     loaded = torch.jit.load(str(path), map_location="cpu")
     with torch.no_grad():
         return [loaded(rows).numpy() for rows in batches]

@@ -212,22 +212,22 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
             raise UserError(f"{path} does not say its format: end it in .onnx or .pt, or give the format.")
         if part == "encoder":
             self.require_encoder()
-        decoder = Exported(self.networks["G"], "generator", self.scaling, self.prior.dimension)
-        batches = [self.latents(rows).to(self._device()) for rows in ROWS]
-        if part == "generator":
-            return export(decoder, batches, Path(path), cast(Format, chosen))
-        with torch.no_grad():
-            batches = [decoder(rows) for rows in batches]
-        coder = Exported(self.networks["E"], "encoder", self.scaling, self.prior.dimension)
-        return export(coder, batches, Path(path), cast(Format, chosen))
-
-    def _device(self) -> torch.device:
-        tensors = [*self.parameters(), *self.buffers()]
-        return tensors[0].device if tensors else torch.device("cpu")
+        parts: dict[str, Part] = {"G": "generator", "E": "encoder"}
+        cpu = {
+            which: Exported(detached_copy(self.networks[name]).cpu(), which, self.scaling, self.prior.dimension)
+            for name, which in parts.items()
+            if which in ("generator", part)
+        }
+        batches = [self.latents(rows) for rows in ROWS]
+        if part == "encoder":
+            with torch.no_grad():
+                batches = [cpu["generator"](rows) for rows in batches]
+        return export(cpu[part], batches, Path(path), cast(Format, chosen))
 
     @torch.no_grad()
     def _in_batches(self, name: str, rows: Tensor, batch: int) -> Tensor:
-        device = self._device()
+        tensors = [*self.parameters(), *self.buffers()]
+        device = tensors[0].device if tensors else torch.device("cpu")
         self.eval()
         whole = torch.empty(0)
         for start in range(0, max(len(rows), 1), batch):  # no rows are one empty batch
