@@ -67,7 +67,7 @@ def test_a_resumed_run_hides_what_is_computed_again(tmp_path: Path) -> None:
 
 
 class StandIn(ModuleType):
-    """The functions of wandb 0.2x and trackio 0.2x that a run is told by."""
+    """The functions of wandb 0.31 and trackio 0.43 that a run is told by."""
 
     def __init__(self, name: str, *, broken: str = ""):
         super().__init__(name)

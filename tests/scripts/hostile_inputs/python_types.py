@@ -64,7 +64,7 @@ TRAIN: dict[str, tuple[str, ...]] = {
     ),
     "layout": ("5", "[]", "b'NHWC'", "True"),
     "memory_limit": ("None", "-1", "1.5", "float('nan')", "[]", "float('inf')"),
-    "listener": ("5", "'x'", "[]", "print", "object()", "modecover.Display", "True"),
+    "listener": ("5", "'x'", "[5]", "print", "object()", "modecover.Display", "True"),
     "steps": ("None", "'10'", "1.5", "[]", "float('nan')", "True", "0", "10**30"),
     "batch": ("None", "'8'", "8.0", "[]", "True", "10**12"),
     "seed": ("None", "'0'", "0.5", "[]", "True", "-1"),
