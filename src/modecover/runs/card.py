@@ -88,7 +88,7 @@ def card_of(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
-    return ModelCard(template.render(card_data=ModelCardData(**facts).to_yaml(), **{**ours, **words}) + "\n")
+    return ModelCard(template.render(card_data=ModelCardData(**facts).to_yaml(), **{**ours, **words}))
 
 
 def command_of(model: GenerativeModel) -> str | None:
