@@ -2,6 +2,7 @@
 #   make demo    set up .venv and run the demo
 #   make test    set up .venv, then lint and test
 #   make test-processors   the tests under the kernels of other processors, one after the other: an hour
+#   make release-check     wheel and sdist: built, looked into, installed and run
 #   make bench   set up .venv, then time everything on the CPU (bench-gpu: on a GPU), into results/bench.md
 # A second call does not reinstall. Choose the interpreter with `make PYTHON=python3.12 demo`.
 
@@ -11,10 +12,10 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-processors lint format bench bench-gpu clean help
+.PHONY: demo test test-processors release-check lint format bench bench-gpu clean help
 
 help:
-	@sed -n '2,6p' Makefile | cut -c3-
+	@sed -n '2,7p' Makefile | cut -c3-
 
 demo: $(VENV)/installed
 	$(BIN)/modecover demo
@@ -25,6 +26,9 @@ test: lint
 
 test-processors: $(VENV)/installed-dev
 	$(BIN)/python tests/scripts/processors.py --workers $(WORKERS)
+
+release-check: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/test_release.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

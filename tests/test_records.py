@@ -19,7 +19,7 @@ import torch
 
 from modecover.errors import UserError
 from modecover.runs import records
-from modecover.runs.log import JsonLines, TensorBoardSink, read_log
+from modecover.runs.log import JsonLines, read_log
 from modecover.runs.records import Description, RunFolder, read_run
 
 SETTINGS = {"lr": 1e-4, "steps": 100, "hidden": (64, 64), "preset": "paper", "clip": None}
@@ -294,7 +294,7 @@ def test_resuming_drops_later_and_torn_lines(tmp_path: Path, torn: str) -> None:
     path = write_log(tmp_path, torn=torn)
     with RunFolder(tmp_path / "run", RUN) as folder:
         path = path.rename(folder.path / "log.jsonl")
-        folder.open_logs(5)
+        folder.open_log(5)
         folder.write({"step": 6})
     assert path.read_text() == '{"event": "start"}\n{"step": 1, "x": 0.3333333333333333}\n' + (
         '{"step": 5, "x": 1.6666666666666667}\n{"step": 6}\n'
@@ -345,46 +345,6 @@ def test_a_full_disk_stops_the_log_with_a_sentence(tmp_path: Path) -> None:
     log._file = open("/dev/full", "w")  # noqa: SIM115 - closing it would raise, too
     with pytest.raises(UserError, match="No space left"):
         log.write({"step": 1})
-
-
-def test_tensorboard_missing_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match="pip install tensorboard"):
-        TensorBoardSink(tmp_path)
-
-
-def test_tensorboard_gets_every_number_of_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[tuple[Any, ...]] = []
-
-    class Writer:
-        def __init__(self, folder: str, purge_step: int):
-            written.append((folder, purge_step))
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            written.append((name, value, step))
-
-        def flush(self) -> None: ...
-
-        def close(self) -> None: ...
-
-    module = type(sys)("torch.utils.tensorboard")
-    module.SummaryWriter = Writer  # type: ignore[attr-defined]  # a stand-in module
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    sink = TensorBoardSink(tmp_path, step=4)
-    sink.write(
-        {
-            "step": 5,
-            "loss": {"D": torch.tensor(0.5)},
-            "speed": 3,
-            "note": "no number",
-            "done": True,
-            "kl": [1, 2],
-            "a": [{"b": 3}],
-        }
-    )
-    sink.close()
-    kl = [("kl/0", 1.0, 5), ("kl/1", 2.0, 5)]
-    assert written == [(str(tmp_path), 5), ("loss/D", 0.5, 5), ("speed", 3.0, 5), *kl, ("a/b", 3.0, 5)]
 
 
 def test_a_line_of_the_log_that_is_nested_without_end_is_passed_over(tmp_path):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from modecover.errors import UserError
     from modecover.interventions import InterventionLoss
     from modecover.methods.base import Method
+    from modecover.runs.listener import Listener
     from modecover.runs.model import GenerativeModel, load
     from modecover.runs.run import train
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Display": "modecover.cli.terminal",
     "GenerativeModel": "modecover.runs.model",
     "InterventionLoss": "modecover.interventions",
+    "Listener": "modecover.runs.listener",
     "Method": "modecover.methods.base",
     "UserError": "modecover.errors",
     "audit": "modecover.auditing.run",
@@ -47,6 +49,7 @@ __all__ = [
     "Display",
     "GenerativeModel",
     "InterventionLoss",
+    "Listener",
     "Method",
     "UserError",
     "__version__",

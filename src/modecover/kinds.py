@@ -116,6 +116,12 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     return number
 
 
+def or_none(value: Any, kind: Any) -> Any:
+    """`value`, or None for the text "none" where the annotation `kind` allows None, for which files have no word."""
+    optional = typing.get_origin(kind) in (Union, types.UnionType) and type(None) in typing.get_args(kind)
+    return None if optional and isinstance(value, str) and value.lower() == "none" else value
+
+
 def _words(kind: Any) -> str:
     kind = typing.get_origin(kind) or kind
     name = str(getattr(kind, "__name__", kind))

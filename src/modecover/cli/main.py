@@ -24,6 +24,7 @@ COMMANDS = {
     "train": ("train:run", "train a method on data; the same command again resumes"),
     "sample": ("models:run_sample", "draw samples from a trained model"),
     "evaluate": ("models:run_evaluate", "count the modes a trained model covers, beside a control row"),
+    "export": ("models:run_export", "write a trained generator or encoder as an ONNX or TorchScript file"),
     "audit": ("audit:run", "judge samples of any generator against real data: which modes are missing, and what else"),
     "list": ("catalogue:run_list", "name the methods, data sets, networks, protocols and interventions"),
     "describe": ("catalogue:run_describe", "a method's objective, schedule of updates, networks, settings, citation"),

@@ -15,8 +15,10 @@ from modecover.errors import UserError, printable
 
 if TYPE_CHECKING:
     from modecover.data import Dataset, Mixture
+    from modecover.networks.export import Format
     from modecover.runs.model import GenerativeModel
 
+INSTALL = "pip install 'modecover[export]'"
 MOST_MODES, AUDITED = 10_000, 2000
 """At most: modes of a mixture that are drawn beneath its samples; samples of each side that an evaluation audits."""
 
@@ -60,6 +62,45 @@ def run_sample(words: list[str]) -> int:
     return 0
 
 
+def run_export(words: list[str]) -> int:
+    """`modecover export RUN`: the generator, or the encoder, as files that run without modecover."""
+    parser = Parser("modecover export", description="Write a trained generator, or encoder, as ONNX or TorchScript.")
+    parser.add_argument("model", metavar="RUN", help=MODEL)
+    parser.add_argument(
+        "--onnx", metavar="FILE", help="write ONNX; pip install 'modecover[export]' brings what it needs"
+    )
+    parser.add_argument("--torchscript", metavar="FILE", help="write TorchScript, which torch.jit.load reads")
+    parser.add_argument("--part", choices=("generator", "encoder"), default="generator", help="[generator]")
+    which = "which of a run's models [its first]"
+    parser.add_argument("--seed", "--of-seed", type=whole_number, metavar="N", help=which)
+    given = parser.parse(words)
+    files: dict[Format, str | None] = {"onnx": given.onnx, "torchscript": given.torchscript}
+    if not any(files.values()):
+        raise UserError("Say what to write: --onnx FILE, --torchscript FILE, or both.")
+
+    from modecover.cli.terminal import Display
+    from modecover.networks.export import OPSET
+    from modecover.runs.model import load
+
+    model = load(given.model, seed=given.seed)
+    for number, (format, path) in enumerate(files.items()):
+        if path is None:
+            continue
+        with Display() as display:
+            display.preparing(f"{format} file", number, len(files))
+            made = model.export(path, format, part=given.part)
+        name = {"onnx": f"ONNX, opset {OPSET}", "torchscript": "TorchScript"}[format]
+        shapes = (", ".join(["batch", *map(str, shape)]) for shape in (made.input_shape, made.output_shape))
+        taken, given_back = (f"{side} ({shape})" for side, shape in zip((made.takes, made.gives), shapes, strict=True))
+        print(f"{made.path}: the {made.part} as {name}; takes {taken}, gives {given_back}.")
+        if made.difference is None:
+            print(f"It was not run, for onnxruntime is not installed: {INSTALL} brings it.")
+        else:
+            runtime = "onnxruntime" if format == "onnx" else "torch.jit"
+            print(f"Run by {runtime} it differs from the model by at most {made.difference:.2g} of {made.largest:.3g}.")
+    return 0
+
+
 def mixture_of(model: GenerativeModel) -> Mixture | None:
     """The built-in mixture that the data of the model are by name; nothing that a model names is ever opened."""
     from modecover.data.mixtures import PRESETS, parse_options, preset
@@ -92,7 +133,7 @@ def run_evaluate(words: list[str]) -> int:
     from modecover.auditing.run import audit
     from modecover.cli.terminal import Display, print_audit, print_audits, print_evaluation
     from modecover.data.files import require_name
-    from modecover.files import require_writable
+    from modecover.files import require_writable, write_json
     from modecover.runs.evaluation import evaluator_for
     from modecover.runs.model import load
 
@@ -156,6 +197,7 @@ def run_evaluate(words: list[str]) -> int:
                 print_audits(audits)
             for label, each in audits.items():
                 print(f"Page: {printable(each.save(pages[label]))}")
+                write_json(pages[label].with_suffix(".json"), each.to_dict())
     if given.json:
         print(json.dumps(without_nan(report), indent=2))
     return 0

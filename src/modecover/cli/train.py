@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import re
 import shlex
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from modecover.cli.config import check_config, config_of, read_config, take_config
 from modecover.cli.parser import (
     DATA_FLAGS,
     SOURCES,
@@ -18,14 +21,19 @@ from modecover.cli.parser import (
     Parser,
     add_flags,
     add_optional,
+    default_of,
     shown_value,
     take_data_options,
 )
 from modecover.cli.process import keep_freed_memory, own_command
 from modecover.errors import UserError
+from modecover.kinds import checked
 
 if TYPE_CHECKING:
+    from modecover.data import Dataset
     from modecover.methods.base import Method
+    from modecover.runs.listener import Listener
+    from modecover.runs.settings import Settings
 
 EXIT_ALARM, EXIT_STOPPED = 4, 130
 TIMED_STEPS = 3
@@ -37,32 +45,45 @@ def run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_USAGE)
         return 0
-    if words[0].startswith("-"):
-        raise UserError("Name the method first: modecover train METHOD --data SOURCE. `modecover list` names them all.")
+    file, words = take_config(words)
+    config = {} if file is None else read_config(file)
+    spelled = words.pop(0) if words and not words[0].startswith("-") else config.get("method")
+    if spelled is None:
+        where = "" if file is None else f", or in {file}, as in method = 'lsgan'"
+        raise UserError(
+            f"Name the method first{where}: modecover train METHOD --data SOURCE. `modecover list` names them all."
+        )
     from modecover.methods import registry
+    from modecover.runs.alarm import parse_alarm
 
-    name = registry.name_of(words[0])
-    given = vars(train_parser(words[0], registry.get(name)).parse(words[1:]))
-    source, out, dry = given.pop("data"), given.pop("out"), given.pop("dry_run")
-    words_of_alarm = given.pop("alarm")
+    name = registry.name_of(checked("method", spelled, str))
+    method = registry.get(name)
+    if file is not None:
+        config = check_config(file, config, spelled, method)
+    said = vars(train_parser(spelled, method, needs_data="data" not in config).parse(words))
+    words_of_alarm, dry, printing = said.pop("alarm"), said.pop("dry_run"), said.pop("print_config")
+    given = {**config, **said}
+    given.pop("method", None)
+    given["alarm"] = parse_alarm(words_of_alarm) if words_of_alarm else config.get("alarm")
+    source, out = given.pop("data"), given.pop("out", None)
     if dry:
         dry_run(name, source, given)
         return 0
     out = out or f"runs/{name}-{re.sub(r'[^a-zA-Z0-9.]+', '-', os.path.basename(source.rstrip('/'))).strip('-.')}"
+    if printing:
+        print_config(spelled, source, out, given)
+        return 0
 
     from modecover.cli.terminal import Display, print_evaluation
     from modecover.engine.finite import NonFiniteError
-    from modecover.runs.alarm import parse_alarm
     from modecover.runs.listener import Listener
     from modecover.runs.run import train
-
-    alarm = parse_alarm(words_of_alarm)
 
     keep_freed_memory()
     first = os.environ.get("RANK", "0") == "0"  # of several processes one talks
     try:
         with Display() if first else nullcontext(Listener()) as listener:
-            result = train(name, source, out, alarm=alarm, listener=listener, **given)
+            result = train(name, source, out, listener=listener, **given)
     except NonFiniteError as error:
         raise Failure(str(error)) from error
     if isinstance(listener, Display):
@@ -85,6 +106,8 @@ def run(words: list[str]) -> int:
 
 _USAGE = """usage: modecover train METHOD --data SOURCE [--out DIR] [settings]
 
+       modecover train --config FILE [settings]
+
 Train a method on data. Running the same command again resumes; it ends at the weights of an uninterrupted run.
 
 `modecover list` names the methods, `modecover train METHOD --help` the settings of one; a method of yours is
@@ -95,7 +118,7 @@ module:Class, as Python imports it from here. For example:
   modecover train mymodule:MyMethod --data ring --out runs/mine"""
 
 
-def train_parser(name: str, method: type[Method]) -> Parser:
+def train_parser(name: str, method: type[Method], *, needs_data: bool = True) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
     from modecover.runs.settings import PROTOCOLS, Settings, settings_of
 
@@ -107,13 +130,17 @@ def train_parser(name: str, method: type[Method]) -> Parser:
         "Exit codes: 0 done, 1 training failed, 2 bad input, 4 the alarm went off, 130 stopped.",
     )
     group = parser.add_argument_group("the run")
-    group.add_argument("--data", required=True, metavar="SOURCE", help=SOURCES)
-    group.add_argument("--out", metavar="DIR", help="the run's folder [runs/METHOD-SOURCE]")
+    unsaid = argparse.SUPPRESS
+    group.add_argument("--data", required=needs_data, default=unsaid, metavar="SOURCE", help=SOURCES)
+    group.add_argument("--out", default=unsaid, metavar="DIR", help="the run's folder [runs/METHOD-SOURCE]")
+    config = "a TOML file of options by name, which those said here go before"
+    group.add_argument("--config", default=unsaid, metavar="FILE", help=config)
     presets = f"of the method: {', '.join(method.presets) or 'it has none'}"
     protocols = f"of the literature: {', '.join(PROTOCOLS)}, none [points for points, none for images]"
     add_optional(group, {"preset": (str, "NAME", presets), "protocol": (str, "NAME", protocols)})
     alarm = "stop the run where it exceeds a share that it kept before, as in missing=0.2 (of the data); none [none]"
     group.add_argument("--alarm", metavar="NAME=X", action="append", default=[], help=alarm)
+    group.add_argument("--print-config", action="store_true", help="print a file for --config that repeats the run")
     group.add_argument("--dry-run", action="store_true", help="do one step, print its schedule and cost, keep nothing")
     add_optional(parser.add_argument_group("opening the data"), DATA_FLAGS)
     points = settings_of("points")
@@ -122,21 +149,46 @@ def train_parser(name: str, method: type[Method]) -> Parser:
     return parser
 
 
-def dry_run(name: str, data: str, given: dict[str, Any]) -> None:
+def resolved(name: str, data: str, given: Mapping[str, Any], listener: Listener) -> tuple[Dataset, Method, Settings]:
+    """The data opened, method and settings, as `train` would have them."""
+    from modecover.runs.run import open_for_networks
+    from modecover.runs.settings import resolve
+
+    chosen = {key: value for key, value in given.items() if key != "alarm"}
+    opening = take_data_options(chosen)
+    dataset = open_for_networks(name, data, chosen.get("networks", "auto"), None, listener, **opening)
+    named = {layer: chosen.pop(layer, None) for layer in ("preset", "protocol")}
+    return dataset, *resolve(name, dataset.shape, **named, chosen=chosen)
+
+
+def print_config(name: str, data: str, out: str, given: Mapping[str, Any]) -> None:
+    """Print a file that repeats the run, whatever defaults are later."""
+    from modecover import __version__
+    from modecover.cli.terminal import Display
+    from modecover.methods import registry
+
+    with Display() as display:
+        _, method, settings = resolved(registry.name_of(name), data, given, display)
+    values = {}
+    for title, each in ((f"settings of {name}", method), ("settings of training", settings)):
+        # What is None is not told, unless the method, or the field, has another default.
+        usual = {field.name: default_of(field) for field in dataclasses.fields(each)} | dict(method.defaults)
+        told = dataclasses.asdict(each).items()
+        values[title] = {key: value for key, value in told if value is not None or usual[key] is not None}
+    print(f"# Repeats a run of modecover {__version__}: modecover train --config FILE")
+    print(config_of(name, data, out, given, values))
+
+
+def dry_run(name: str, data: str, given: Mapping[str, Any]) -> None:
     """Print what `train` would do at each step, after doing a few; nothing is kept."""
     import torch
 
     from modecover.cli.terminal import Display, duration
     from modecover.engine.processes import choose_device
     from modecover.runs.build import build_engine
-    from modecover.runs.run import open_for_networks
-    from modecover.runs.settings import resolve
 
     with Display() as display:
-        opening = take_data_options(given)
-        dataset = open_for_networks(name, data, given.get("networks", "auto"), None, display, **opening)
-        named = {layer: given.pop(layer, None) for layer in ("preset", "protocol")}
-        method, settings = resolve(name, dataset.shape, **named, chosen=given)
+        dataset, method, settings = resolved(name, data, given, display)
         device = choose_device(settings.device)
         progress = partial(display.preparing, "networks of each seed")
         engine = build_engine(method, settings, dataset, device=device, progress=progress)

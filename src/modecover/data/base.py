@@ -199,14 +199,16 @@ def usable_device(device: torch.device | str) -> torch.device:
     return found
 
 
-def needs(module: str, purpose: str) -> Any:
-    """The imported `module`. Raises `UserError` with the command that installs its package where that is missing."""
+def needs(module: str, purpose: str, install: str | None = None) -> Any:
+    """The imported `module`. Raises `UserError` with the command that installs its package where that is missing:
+    `install`, or pip with the package's name."""
     package = module.partition(".")[0]
     try:
         importlib.import_module(package)
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise UserError(f"{purpose} needs the package {package}: install it with `pip install {package}`.") from error
+        command = install or f"pip install {package}"
+        raise UserError(f"{purpose} needs the package {package}: install it with `{command}`.") from error
 
 
 @dataclass(frozen=True)

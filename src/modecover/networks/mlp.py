@@ -40,7 +40,7 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), -1, self.pieces).max(dim=2).values
+        return x.reshape(x.shape[0], -1, self.pieces).max(dim=2).values
 
     def extra_repr(self) -> str:
         return f"{self.pieces}"
@@ -101,7 +101,7 @@ class MLPGenerator(_Perceptron, BaseGenerator):
         return layers if self.output == "none" else [*layers, _activation(self.output)]
 
     def forward(self, z: Tensor, kind: str = "prior") -> Tensor:
-        return run_layers(self.layers, z, kind).reshape(len(z), *self.shape)
+        return run_layers(self.layers, z, kind).reshape(z.shape[0], *self.shape)
 
 
 @network

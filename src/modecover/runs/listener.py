@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Listener:
     """Hears everything and does nothing: override what you want to know.
 
-    The command line prints it; a notebook may plot it.
+    The command line prints it; a notebook may plot it. What a method raises ends the run, which can be resumed.
     """
 
     def note(self, sentence: str) -> None:
@@ -61,6 +62,19 @@ class Listener:
 
     def ended(self, run: Run) -> None:
         """All steps are done, or the run was stopped and can be resumed."""
+
+
+class Listeners(Listener):
+    """Several listeners as one: each hears everything, in order."""
+
+    def __init__(self, listeners: Sequence[Listener]):
+        for event in (name for name in vars(Listener) if not name.startswith("_")):
+            setattr(self, event, partial(_tell_all, [getattr(each, event) for each in listeners]))
+
+
+def _tell_all(functions: Sequence[Callable[..., None]], *told: Any, **named: Any) -> None:
+    for function in functions:
+        function(*told, **named)
 
 
 @contextmanager

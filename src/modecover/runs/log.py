@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object a line, and the same numbers for TensorBoard where they are asked for."""
+"""The log of a run: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 from modecover.errors import UserError
 from modecover.files import plain, replacing, writing
-from modecover.pictures.curves import numbers_in
 
 
 class JsonLines:
@@ -95,31 +94,3 @@ def with_numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [with_numbers(item) for item in value]
     return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
-
-
-class TensorBoardSink:
-    """Writes the numbers of log rows as TensorBoard scalars; `write` and `close` as `JsonLines` has them.
-
-    Events of later steps than `step`, from before a resumption, are hidden. Raises `UserError` without TensorBoard.
-    """
-
-    def __init__(self, folder: Path | str, *, step: int = 0):
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError(
-                "TensorBoard is not installed: run `pip install tensorboard`, or leave its log out (log.jsonl is "
-                "always written)."
-            ) from error
-        self._writer: Any = SummaryWriter(str(folder), purge_step=step + 1)
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """One scalar for each number of `row`; nested ones are named "outer/inner", and "name/place" in a list."""
-        step = row.get("step")
-        for names, place, value in numbers_in(row):
-            if names != ("step",):
-                self._writer.add_scalar("/".join(names) + place, value, step)
-        self._writer.flush()
-
-    def close(self) -> None:
-        self._writer.close()

@@ -18,6 +18,7 @@ from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.engine.replay import stepper
 from modecover.errors import UserError
+from modecover.files import plain
 from modecover.methods.roles import is_discriminator
 from modecover.pictures.images import save_png_atomic
 from modecover.pictures.saving import can_be_drawn, prepare_pictures, samples_picture
@@ -144,6 +145,8 @@ class Loop:
             if alarm.tripped and not was_ended:
                 self._go_back()
             run.alarm, run.finished = alarm.rule.last_look(), run.step >= steps
+            if not was_ended:
+                self._judge_last()
             run.models = self._models()
             if not was_ended:
                 self._conclude()
@@ -162,7 +165,7 @@ class Loop:
         if self.folder is not None:
             # What led to an alarm is told by the lines behind the step that was gone back to.
             logged = self._alarm.step if self._alarm.tripped else engine.step_number
-            self.folder.open_logs(logged, tensorboard=settings.tensorboard)
+            self.folder.open_log(logged)
         if found is None:
             return
         before, now, options = found.record["steps"], settings.steps, engine.options
@@ -192,15 +195,17 @@ class Loop:
         scaling = None if self.scaling is None else self.scaling.facts()
         columns = None if dataset.encoding is None else column_facts(dataset.encoding.columns)
         training = {"step": engine.step_number, "averaged": engine.averaged, "settings": self.run.settings.as_dict()}
+        judged: list[Any] = [{"numbers": row, "real data": self.run.control} for row in self.run.last]
+        judged = judged or [None] * len(engine.seeds)
         return [
             GenerativeModel(
                 {name: engine.network(name, index, average=engine.averaged) for name in names},
                 prior=engine.prior,
                 data={**told, "shape": list(dataset.shape), "scaling": scaling, "columns": columns},
                 method={"name": self.method, "settings": method.settings()},
-                training={"seed": seed, **training, "modecover": __version__},
+                training={"seed": seed, **training, "modecover": __version__, "evaluation": plain(found)},
             )
-            for index, seed in enumerate(engine.seeds)
+            for index, (seed, found) in enumerate(zip(engine.seeds, judged, strict=True))
         ]
 
     def _sample(self) -> None:
@@ -290,15 +295,18 @@ class Loop:
         assert found is not None, "an alarm goes off only after it has kept a model"
         self._take_up(found)
 
-    def _conclude(self) -> None:
-        """What an ended or stopped run leaves. Its checkpoint first: what follows may take long, and be interrupted."""
-        engine, run, evaluator, folder = self.engine, self.run, self.evaluator, self.folder
+    def _judge_last(self) -> None:
+        """Keep and judge the end of a run. Its checkpoint first: the rest may take long, and be interrupted."""
         self._save()
-        if self._judged_step != engine.step_number:
+        if self._judged_step != self.engine.step_number:
             self._evaluate()
             self._save()
         self._sample()
-        run.control = None if evaluator is None else evaluator.control()
+        self.run.control = None if self.evaluator is None else self.evaluator.control()
+
+    def _conclude(self) -> None:
+        """What an ended or stopped run leaves beside its checkpoint."""
+        engine, run, evaluator, folder = self.engine, self.run, self.evaluator, self.folder
         if folder is None:
             return
         summary: dict[str, Any] = {"steps": engine.step_number, "finished": run.finished, **self._spent.seconds()}

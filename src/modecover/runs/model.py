@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -18,35 +19,20 @@ from modecover.data.scaling import Scaling
 from modecover.engine.state import Prior
 from modecover.errors import UserError
 from modecover.files import write_json, writing
-from modecover.kinds import checked, first_line, shown
+from modecover.kinds import checked, counted, first_line, shown
 from modecover.limits import explained, require_memory, within_limits
 from modecover.metrics.arrays import ArrayLike, readable_tensor
 from modecover.networks.check import detached_copy
+from modecover.networks.export import ROWS, Export, Exported, Format, Part, export
 from modecover.networks.network import CLASSES
 from modecover.pictures.images import to_pixels
+from modecover.pictures.saving import can_be_drawn, save_picture
 from modecover.random import derive_seed
 from modecover.runs import model_files
+from modecover.runs.card import SHEET, UNKNOWN, audit_of, card_of
 from modecover.runs.checkpoint import write_tensors
 from modecover.runs.records import FORMAT
 from modecover.runs.rows import columns_from_facts, frame_of
-
-_CARD = """---
-{{ card_data }}
----
-
-# {{ title }}
-
-A generative model of {{ data }}, trained by {{ method }} with modecover.
-
-```python
-import modecover
-
-samples = modecover.load("OWNER/NAME").sample(64, seed=0)
-```
-
-Put this repository's name in place of `OWNER/NAME`. `config.json` tells how the model was trained.
-"""
-
 
 # What entries of a model's facts are, where they are given; and those that must be given.
 _FACTS: dict[str, dict[str, Any]] = {
@@ -59,14 +45,14 @@ _FACTS: dict[str, dict[str, Any]] = {
         "opened": dict | None,
     },
     "method": {"name": str, "settings": dict},
-    "training": {"seed": int | None},
+    "training": {"seed": int | None, "evaluation": dict | None},
 }
 _NEEDED = ("law", "dimension", "shape")
+SHOWN = {1: 2048, 3: 64}
+"""Samples that a card shows, by the axes of one."""
 
 
-class GenerativeModel(
-    nn.Module, ModelHubMixin, library_name="modecover", tags=["generative-model", "gan"], model_card_template=_CARD
-):
+class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=["generative-model", "gan"]):
     """The networks of a finished run, and what must be known to use them.
 
     A model is always in evaluation mode, where a sample does not depend on its neighbours. `save_pretrained`,
@@ -80,12 +66,13 @@ class GenerativeModel(
             the `fingerprint` of the data and what opens it again (`opened`). Of points whose networks see them
             standardised, `scaling`: `{"center": [...], "scale": [...]}`; of rows of a table, its `columns`.
         method: `{"name": ..., "settings": {...}}`.
-        training: facts worth keeping (steps, seed, commit, versions, whether the weights are a moving average).
+        training: facts worth keeping (steps, seed, settings, whether the weights are a moving average, evaluation).
 
     Attributes:
         networks, prior, data, method: as given. The networks themselves see and make standardised rows where
             `scaling` says so; all methods here speak in the data's units.
         training_facts: `training`; the name `training` is a module's mode.
+        folder: that of the files it was loaded from; None for others.
 
     Raises:
         UserError: there is no network named G, the law of the prior is unknown, or a fact is of another kind.
@@ -116,6 +103,7 @@ class GenerativeModel(
         points = self.shape[0] if len(self.shape) == 1 else None
         self.scaling = Scaling.from_facts(self.data.get("scaling"), points) if points else None
         self.columns = columns_from_facts(self.data.get("columns"), points) if points else None
+        self.folder: Path | None = None
         self.requires_grad_(False)
         self.eval()
 
@@ -184,10 +172,7 @@ class GenerativeModel(
         Raises:
             UserError: the model has no encoder, or x is of another shape or no plain tensor.
         """
-        if "E" not in self.networks:
-            raise UserError(
-                f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
-            )
+        self.require_encoder()
         try:
             x = readable_tensor(torch.as_tensor(x))
         except (TypeError, RuntimeError) as error:
@@ -197,6 +182,47 @@ class GenerativeModel(
         rows = x.float() if self.scaling is None else self.scaling.apply(x)
         # A stochastic encoder tells the means of the codes first, then their log variances.
         return self._in_batches("E", rows, batch)[:, : self.prior.dimension]
+
+    def require_encoder(self) -> None:
+        """Raise `UserError` where the model has no encoder."""
+        if "E" not in self.networks:
+            raise UserError(
+                f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
+            )
+
+    @held()
+    def export(self, path: Path | str, format: Format | None = None, *, part: Part = "generator") -> Export:
+        """Write G, or with `part` "encoder" E, as a file that runs without modecover, for batches of any size.
+
+        The generator takes rows of the prior's law, (n, d) float32, and gives what `sample` gives: samples in the
+        data's units, images in [-1, 1]. The encoder takes such samples and gives codes, as `encode` does. The file is
+        run on three batches and held against the model before it takes its name.
+
+        Args:
+            path: of the file.
+            format: "onnx" (needs `pip install 'modecover[export]'`; without onnxruntime it is not run), "torchscript";
+                None: by the path's ending, .onnx or .pt.
+
+        Raises:
+            UserError: the model has no encoder, a package is missing, the file cannot be written, or the network is one
+                that the format cannot hold.
+        """
+        chosen = format or {".onnx": "onnx", ".pt": "torchscript"}.get(Path(path).suffix)
+        if chosen is None:
+            raise UserError(f"{path} does not say its format: end it in .onnx or .pt, or give the format.")
+        if part == "encoder":
+            self.require_encoder()
+        parts: dict[str, Part] = {"G": "generator", "E": "encoder"}
+        cpu = {
+            which: Exported(detached_copy(self.networks[name]).cpu(), which, self.scaling, self.prior.dimension)
+            for name, which in parts.items()
+            if which in ("generator", part)
+        }
+        batches = [self.latents(rows) for rows in ROWS]
+        if part == "encoder":
+            with torch.no_grad():
+                batches = [cpu["generator"](rows) for rows in batches]
+        return export(cpu[part], batches, Path(path), cast(Format, chosen))
 
     @torch.no_grad()
     def _in_batches(self, name: str, rows: Tensor, batch: int) -> Tensor:
@@ -247,18 +273,20 @@ class GenerativeModel(
             "training": self.training_facts,
         }
 
-    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        words = {"title": f"{self.method.get('name')} on {self.data.get('name')}", "data": self.data.get("name")}
-        return super().generate_model_card(*args, **{**words, "method": self.method.get("name"), **kwargs})
+    def generate_model_card(self, *args: Any, **words: Any) -> ModelCard:
+        """The model's card; `words` are options of `modecover.runs.card.card_of`, and words of its template."""
+        return card_of(self, self._hub_mixin_info.model_card_data, **words)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
-        """As the mixin's: `config.json` and `model.safetensors` in the folder, which is made.
+        """As the mixin's: `config.json`, `model.safetensors` and a card, `README.md`, in the folder, which is made.
 
         Raises:
             UserError: the folder cannot be made or written.
         """
         cure = "free disk space, make the folder writable, or choose another"
         with writing(f"The model in {save_directory}", cure):
+            if (options.get("model_card_kwargs") or {}).get("sheet"):
+                save_picture(self.sample(SHOWN[len(self.shape)], seed=0), Path(save_directory) / SHEET)
             address: str | None = super().save_pretrained(save_directory, **options)
         return address
 
@@ -266,14 +294,39 @@ class GenerativeModel(
         write_tensors(save_directory / model_files.WEIGHTS, self.networks.state_dict(), {"format": "pt"})
         write_json(save_directory / model_files.CONFIG, self.config())
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """As the mixin's, which gives the address; where the data lies on this machine is not published. The names of
-        a table's columns, and the words in them, are: without them no model can give its rows."""
+    def push_to_hub(self, repo_id: str, *, license: str = UNKNOWN, audit: Any = None, **options: Any) -> str:
+        """As the mixin's, which gives the address of the commit; with a card that shows samples, the numbers of the
+        last evaluation beside those of real data, the verdicts of an audit, and the command that trains such a model.
+
+        Where the data lies on this machine is not published. The names of a table's columns, and the words in them,
+        are: without them no model can give its rows. A warning says so.
+
+        Args:
+            repo_id: owner/name.
+            license: of the weights, by the Hub's name for it, for example "mit" or "cc-by-4.0".
+            audit: what `modecover.audit` made of the model, or the path of its JSON; None: what `modecover evaluate`
+                left in the run that the model is loaded from, where it is no older than the model.
+            options: of the mixin's `push_to_hub` (private, token, ...).
+
+        Raises:
+            UserError: `audit` is no audit.
+        """
+        if self.columns is not None:
+            named = counted([column.name for column in self.columns], 5)
+            warnings.warn(
+                f"The names of the table's columns ({named}), and the words in them, are published with the model.",
+                stacklevel=2,
+            )
         public = copy.copy(self)
-        opened = (self.data.get("opened") or {}).values()
+        opened, name = (self.data.get("opened") or {}).values(), self.data.get("name", "data")
         if any(isinstance(value, str) and Path(value).is_absolute() for value in opened):
-            public.data = {name: value for name, value in self.data.items() if name != "opened"}
-        address: str = ModelHubMixin.push_to_hub(public, repo_id, **options)
+            public.data = {key: value for key, value in self.data.items() if key != "opened"}
+        if Path(name).is_absolute():
+            public.data = {**public.data, "name": Path(name).name or "data"}
+        words = {"license": license, "repository": repo_id, "sheet": can_be_drawn(self.shape)}
+        words["audit"] = audit_of(audit, self.folder, self.training_facts.get("seed"))
+        words |= options.pop("model_card_kwargs", None) or {}
+        address: str = ModelHubMixin.push_to_hub(public, repo_id, model_card_kwargs=words, **options)
         return address
 
     @classmethod
@@ -304,6 +357,7 @@ class GenerativeModel(
         config, weights = model_files.read_config(folder), model_files.read_weights(folder / model_files.WEIGHTS)
         facts = {name: config[name] for name in ("prior", "data", "method", "training")}
         model = cls(model_files.rebuilt(config["architecture"], own, weights), **facts)
+        model.folder = folder
         trained = model.training_facts.get("seed")
         if seed is not None and trained not in (None, seed):
             raise UserError(

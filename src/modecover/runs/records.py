@@ -33,7 +33,7 @@ from modecover.files import is_partial, read_json, reason, remove_partial, write
 from modecover.kinds import shown
 from modecover.pictures.curves import curves_picture
 from modecover.pictures.images import save_png_atomic
-from modecover.runs.log import JsonLines, TensorBoardSink, read_log, with_numbers
+from modecover.runs.log import JsonLines, read_log, with_numbers
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelHubMixin
@@ -85,7 +85,7 @@ class RunFolder(AbstractContextManager["RunFolder"]):
         self.path = path = Path(path)
         self.samples, self.checkpoints = path / "samples", path / "checkpoints"
         self.model = path / "model"  # not made before there is a model
-        self._logs: list[JsonLines | TensorBoardSink] = []
+        self._log: JsonLines | None = None
         now = description.as_json()
         with writing(f"The run folder {path}", "make it writable, or choose another with --out"):
             _run_in(path)  # before the lock leaves a file there
@@ -109,16 +109,14 @@ class RunFolder(AbstractContextManager["RunFolder"]):
                 self._lock.release()
                 raise
 
-    def open_logs(self, step: int, *, tensorboard: bool = False) -> None:
+    def open_log(self, step: int) -> None:
         """Open the log at its end, dropping lines of later steps than `step`, which will be computed again."""
-        self._logs.append(JsonLines(self.path / "log.jsonl", step=step))
-        if tensorboard:
-            self._logs.append(TensorBoardSink(self.path / "tensorboard", step=step))
+        self._log = JsonLines(self.path / "log.jsonl", step=step)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append a row to the open logs."""
-        for log in self._logs:
-            log.write(row)
+        """Append a row to the open log."""
+        assert self._log is not None, "`open_log` comes first"
+        self._log.write(row)
 
     def conclude(
         self, title: str, seeds: Sequence[int], models: Sequence[ModelHubMixin], summary: Mapping[str, Any]
@@ -141,10 +139,10 @@ class RunFolder(AbstractContextManager["RunFolder"]):
             return None
 
     def close(self) -> None:
-        """Close the logs, and let other processes have the folder."""
+        """Close the log, and let other processes have the folder."""
         try:
-            for log in self._logs:
-                log.close()
+            if self._log is not None:
+                self._log.close()
             self._remove_partial()  # an interrupt may have come while a file was put away
         finally:
             self._lock.release()

@@ -30,11 +30,12 @@ from modecover.runs.alarm import Look, read_bounds
 from modecover.runs.build import OwnNetworks, build_engine, has_batch_norm
 from modecover.runs.evaluation import Evaluations, evaluator_for
 from modecover.runs.fitting import seconds_of_a_step
-from modecover.runs.listener import Listener
+from modecover.runs.listener import Listener, Listeners
 from modecover.runs.loop import Loop
 from modecover.runs.model import GenerativeModel
 from modecover.runs.records import Description, RunFolder
 from modecover.runs.settings import MAY_CHANGE, Settings, resolve
+from modecover.runs.trackers import Tracking, require_tracker
 
 SLOW_STEP = 10  # seconds, of which the user is told before it begins
 
@@ -107,7 +108,7 @@ def train(
     value_range: str | None = None,
     memory_limit: int | str = MEMORY_LIMIT,
     alarm: Mapping[str, float] | None = None,
-    listener: Listener | None = None,
+    listener: Listener | Sequence[Listener] | None = None,
     **settings: Any,
 ) -> Run:
     """Train a method on data. The same call with the same `out` continues a run that was stopped.
@@ -124,7 +125,7 @@ def train(
             side the networks cannot make are resized to the nearest that they can, unless `size` is given.
         alarm: shares at which a run that fails is stopped: {"missing": 0.2} where it misses a fifth of the data, having
             missed less before. See `modecover.runs.alarm`.
-        listener: is told of progress.
+        listener: is told of progress: what you make of `modecover.Listener`, or several of these.
         settings: fields of the method and of `Settings`, by name.
 
     Raises:
@@ -137,13 +138,13 @@ def train(
         ("preset", preset, str, "the name of one of the method's presets"),
         ("protocol", protocol, str, "the name of a protocol"),
         ("networks", networks, Mapping | str, "the name of a preset, or your modules by the method's names for them"),
-        ("listener", listener, Listener, "an instance of modecover.runs.listener.Listener"),
     ):
         if given is not None and not isinstance(given, kind):
             raise UserError(f"{argument} is {shown(given)}: give {give}, or leave it out.")
     _require_samples(data)
     bounds = read_bounds(alarm)
-    listener = listener or Listener()
+    listener = _one_listener(listener)
+    require_tracker(settings.get("report_to"), out)
     name = registry.name_of(method)
     if isinstance(method, Method):
         settings = {**method.settings(), **settings}
@@ -190,6 +191,10 @@ def train(
             described = {**resolved.as_dict(), **own_settings, **({"alarm": bounds} if bounds else {})}
             description = Description(name, dataset.name, dataset.fingerprint, described, dataset.opened)
             folder = stack.enter_context(RunFolder(out, description, may_differ=MAY_CHANGE | {"alarm"}))
+        if processes.first and resolved.report_to is not None:
+            tracking = Tracking(resolved.report_to, None if folder is None else folder.path, listener)
+            stack.callback(tracking.close)
+            listener = Listeners([listener, tracking])
         if processes.first:
             progress = partial(listener.preparing, "digit classifier for the evaluation")
             evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress)
@@ -199,6 +204,15 @@ def train(
             Loop(engine, run, dataset, name, scaling, path, folder, evaluator, bounds, listener).train()
     listener.ended(run)
     return run
+
+
+def _one_listener(given: Any) -> Listener:
+    """What hears all that `train` was given to tell; `UserError` where that is no listener."""
+    several = list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+    for each in several:
+        if not isinstance(each, Listener):
+            raise UserError(f"listener is {shown(each)}: give an instance of modecover.Listener, or leave it out.")
+    return several[0] if len(several) == 1 else Listeners(several)
 
 
 def _require_samples(data: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from modecover.engine.schedules import Schedule
 from modecover.errors import UserError
-from modecover.kinds import check_fields, checked, fields_of, joined
+from modecover.kinds import check_fields, checked, fields_of, joined, or_none
 from modecover.methods import registry
 from modecover.methods.base import Method
 
@@ -110,8 +110,8 @@ class Settings:
     """Samples per evaluation. Default: 2048 for 2-D mixtures, 26,000 for stacked digits."""
     checkpoint_every: int | None = None
     """Steps between checkpoints. Default: after about a minute, and at the end."""
-    tensorboard: bool = False
-    """Also write TensorBoard events."""
+    report_to: Literal["tensorboard", "trackio", "wandb"] | None = None
+    """Also tell losses, evaluations and pictures to this tracker."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -146,10 +146,11 @@ class Settings:
 
 MAY_CHANGE = frozenset(
     ("steps", "minutes", "device", "workers", "log_every", "sample_every", "evaluate_every", "evaluate_samples")
-    + ("checkpoint_every", "tensorboard")
+    + ("checkpoint_every", "report_to", "tensorboard")
 )
-"""Settings that may differ when a run is resumed: they say how far, how often and where. Schedules are in fractions of
-`steps`, so that with one of them a longer run is not the run that a longer one from the start would have been."""
+"""Settings that may differ when a run is resumed: they say how far, how often and where ("tensorboard" in runs of
+earlier versions). Schedules are in fractions of `steps`, so that with one of them a longer run is not the run that a
+longer one from the start would have been."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,8 @@ def resolve(
         shape: of one sample of the data; points get the protocol "points" where none is named.
         preset: one of the method's presets.
         protocol: a name in `PROTOCOLS`, or "none".
-        chosen: what the user set, by name: fields of the method or of `Settings`.
+        chosen: what the user set, by name: fields of the method or of `Settings`. The text "none" stands for None where
+            a setting can be None, as it does on the command line and in files.
 
     Raises:
         UserError: a name is unknown, a value is of the wrong kind, or the settings do not fit together.
@@ -252,6 +254,7 @@ def resolve(
             near = difflib.get_close_matches(setting, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"`modecover describe {name}` lists its settings."
             raise UserError(f"{name} has no setting {setting!r}: {hint}")
+        chosen[setting] = or_none(chosen[setting], known[setting])
     if preset is not None and preset not in method_class.presets:
         has = f"choose {joined(list(method_class.presets))}" if method_class.presets else "it has none"
         raise UserError(f"{name} has no preset {preset!r}: {has}.")

@@ -64,7 +64,7 @@ TRAIN: dict[str, tuple[str, ...]] = {
     ),
     "layout": ("5", "[]", "b'NHWC'", "True"),
     "memory_limit": ("None", "-1", "1.5", "float('nan')", "[]", "float('inf')"),
-    "listener": ("5", "'x'", "[]", "print", "object()", "modecover.Display", "True"),
+    "listener": ("5", "'x'", "[5]", "print", "object()", "modecover.Display", "True"),
     "steps": ("None", "'10'", "1.5", "[]", "float('nan')", "True", "0", "10**30"),
     "batch": ("None", "'8'", "8.0", "[]", "True", "10**12"),
     "seed": ("None", "'0'", "0.5", "[]", "True", "-1"),
@@ -73,7 +73,7 @@ TRAIN: dict[str, tuple[str, ...]] = {
     "lr_schedule": ("None", "5", "0.5", "[]", "lambda t: 1.0", "b'1'"),
     "betas": ("(0.5, 0.9)",),
     "learning_rate": ("1e-3",),
-    "tensorboard": ("1", "'yes'", "None"),
+    "report_to": ("1", "'comet'", "['wandb']", "True"),
 }
 """Arguments of `train`, each with values that are none."""
 
