@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from modecover.arguments import held
 from modecover.errors import UserError
 
 FORMAT = 2
@@ -241,6 +242,7 @@ class Findings:
         """The verdicts that fire."""
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
+    @held()
     def verdict(self, name: str) -> Verdict:
         """The verdict of this name, "missing mass", "missing-mass" or "missing_mass". Raises `UserError`, which names
         those there are, where there is none."""

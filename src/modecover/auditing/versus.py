@@ -127,6 +127,7 @@ class Comparison(Record):
         """The verdicts by which this generator, "A" or "B", is better."""
         return tuple(each for each in self.differences if each.better == name)
 
+    @held()
     def difference(self, name: str) -> Difference:
         """That of a verdict by its name, as `Audit.verdict` takes it. Raises `UserError` where there is none."""
         verdict = self.a.verdict(name).name
