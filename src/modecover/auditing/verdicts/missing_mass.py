@@ -23,6 +23,9 @@ from modecover.random import derive_seed
 LARGEST_SOUND = 0.01
 """What is let pass: the verdict fires where the interval lies beyond this."""
 
+VAGUE = 0.1
+"""Where the interval holds both nothing and more than this, it cannot be told whether something is missed."""
+
 LEAST_FOUND = 0.1
 """Of planted gaps: where fewer of their rows are found, these features do not show what is missed."""
 
@@ -64,6 +67,11 @@ def missing_mass(evidence: Evidence) -> Verdict:
         sentence = (
             f"No class of the data is missed, and no region that holds {effect.high:.1%}; a part of a class that lies "
             "among others in these features would not be seen."
+        )
+    if not fires and effect.value > LARGEST_SOUND and effect.high > VAGUE:
+        said = f"{effect.value:.1%} of the data seem missed, but of too few samples for so many classes or modes: it may be"
+        return Verdict(
+            "missing mass", False, UNKNOWN, unit, noise, f"{said} nothing, or up to {effect.high:.1%}.", facts
         )
     if unlabelled and not fires:
         return Verdict("missing mass", False, UNKNOWN, unit, noise, UNLABELLED, facts)
