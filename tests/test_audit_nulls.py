@@ -182,3 +182,17 @@ def test_samples_between_classes_are_of_none_and_noisy_ones_are_of_theirs():
         told[name] = [float(verdict.effect.value) for verdict in found.verdicts[:2]]
     assert told["noisy"] == pytest.approx([0, 0], abs=0.03)
     assert np.isnan(told["between"]).all(), "which classes these are of is a guess"
+
+
+def test_a_reading_that_chance_may_have_made_is_neither_all_nor_nothing():
+    # Ten classes that the features mix up nearly whole, three of which are not made: the classes' weights are guesses.
+    random = np.random.default_rng(0)
+    centres = 0.35 * random.standard_normal((10, 16))
+
+    def rows(count, of):
+        labels = random.choice(of, count)
+        return centres[labels] + random.standard_normal((count, 16)), labels
+
+    (real, labels), (fake, _) = rows(400, 10), rows(400, range(3, 10))
+    missed = modecover.audit(real, fake, labels=labels).verdicts[0]
+    assert np.isnan(missed.effect.value) and "seem missed" in missed.sentence

@@ -69,10 +69,11 @@ def missing_mass(evidence: Evidence) -> Verdict:
             "among others in these features would not be seen."
         )
     if not fires and effect.value > LARGEST_SOUND and effect.high > VAGUE:
-        said = f"{effect.value:.1%} of the data seem missed, but of too few samples for so many classes or modes: it may be"
-        return Verdict(
-            "missing mass", False, UNKNOWN, unit, noise, f"{said} nothing, or up to {effect.high:.1%}.", facts
+        said = (
+            f"{effect.value:.1%} of the data seem missed, but with so few samples for its classes or modes it may be "
+            f"nothing, or up to {effect.high:.1%}."
         )
+        return Verdict("missing mass", False, UNKNOWN, unit, noise, said, facts)
     if unlabelled and not fires:
         return Verdict("missing mass", False, UNKNOWN, unit, noise, UNLABELLED, facts)
     if fires:
