@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -22,7 +22,7 @@ from modecover.files import write_json, writing
 from modecover.kinds import checked, counted, first_line, shown
 from modecover.limits import explained, require_memory, within_limits
 from modecover.metrics.arrays import ArrayLike, readable_tensor
-from modecover.networks.check import detached_copy
+from modecover.networks.check import accepts_option, detached_copy
 from modecover.networks.export import ROWS, Export, Exported, Format, Part, export
 from modecover.networks.network import CLASSES
 from modecover.pictures.images import to_pixels
@@ -31,6 +31,7 @@ from modecover.random import derive_seed
 from modecover.runs import model_files
 from modecover.runs.card import SHEET, UNKNOWN, audit_of, card_of
 from modecover.runs.checkpoint import write_tensors
+from modecover.runs.codes import MOST_STEPS, RANGES, between, varied
 from modecover.runs.records import FORMAT
 from modecover.runs.rows import columns_from_facts, frame_of
 
@@ -167,27 +168,106 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
 
     @held(batch=1)
     def encode(self, x: ArrayLike, batch: int = 256) -> Tensor:
-        """Codes of the data rows x (n, *shape), float32 of shape (n, d), on the CPU.
+        """Codes of the data rows x (n, *shape), float32 of shape (n, d), on the CPU. Points are in the data's units;
+        images uint8 pixels, or floats in [-1, 1] as `sample` gives them.
 
         Raises:
             UserError: the model has no encoder, or x is of another shape or no plain tensor.
         """
+        rows = self._data_rows("encode", x)
+        # A stochastic encoder tells the means of the codes first, then their log variances.
+        return self._in_batches("E", rows, batch)[:, : self.prior.dimension]
+
+    @held(batch=1)
+    def reconstruct(self, x: ArrayLike, batch: int = 256) -> Tensor:
+        """G(E(x)) of the data rows x (n, *shape), in the data's units, float32 of the same shape, on the CPU.
+
+        Codes are decoded as in training: by the batch statistics of codes, where a generator keeps those apart.
+
+        Raises:
+            UserError: as `encode`.
+        """
+        rows = self._data_rows("reconstruct", x)
+        return self._decoded(rows, len(rows), lambda codes: codes[:, None], batch)[:, 0]
+
+    @held(steps=(2, MOST_STEPS), batch=1)
+    def interpolate(self, a: ArrayLike, b: ArrayLike, steps: int = 8, batch: int = 256) -> Tensor:
+        """What G makes on the way from the code of each row of a (n, *shape) to that of the same row of b:
+        (n, steps, *shape), in the data's units. The ends are the reconstructions of a and b.
+
+        The way keeps to where the prior has its mass: on a great circle between codes of normal noise, whose length is
+        nearly sqrt(d) for every draw and much less in the middle of a straight line; straight between codes of uniform
+        noise, whose cube holds every straight line. See `modecover.runs.codes.between`.
+
+        Raises:
+            UserError: as `encode`; or a and b are not equally many.
+        """
+        one, other = (self._data_rows("interpolate", rows) for rows in (a, b))
+        if len(one) != len(other):
+            raise UserError(f"interpolate was given {len(one)} and {len(other)} rows: give as many of b as of a.")
+
+        def path(codes: Tensor) -> Tensor:
+            return between(codes[: len(one)], codes[len(one) :], steps, self.prior.law)
+
+        return self._decoded(torch.cat([one, other]), steps * len(one), path, batch)
+
+    @held(dimension=0, steps=(1, MOST_STEPS), batch=1)
+    def traverse(
+        self,
+        x: ArrayLike,
+        dimension: int,
+        steps: int = 9,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        batch: int = 256,
+    ) -> Tensor:
+        """What G makes of the codes of x (n, *shape) where one coordinate of them runs evenly through `steps` values
+        from `low` to `high`: (n, steps, *shape), in the data's units.
+
+        Args:
+            dimension: of the coordinate, the first being 0.
+            low, high: by default the whole range of a uniform prior, and -2 and 2, its middle 95 %, of a normal one.
+
+        Raises:
+            UserError: as `encode`; or the codes have no such dimension.
+        """
+        rows, d = self._data_rows("traverse", x), self.prior.dimension
+        if dimension >= d:
+            raise UserError(f"dimension is {dimension}, and codes of this model have {d}: give one of 0 to {d - 1}.")
+        least, most = RANGES[self.prior.law]
+        first, last = least if low is None else low, most if high is None else high
+        values = torch.linspace(first, last, steps, dtype=torch.float64)
+        return self._decoded(rows, steps * len(rows), lambda codes: varied(codes, dimension, values), batch)
+
+    def _data_rows(self, caller: str, x: ArrayLike) -> Tensor:
+        """x as the encoder sees it: float32 rows (n, *shape), standardised where training did that."""
         self.require_encoder()
         try:
             x = readable_tensor(torch.as_tensor(x))
         except (TypeError, RuntimeError) as error:
-            raise UserError(f"encode was given {shown(x)}; it takes a tensor or an array of data rows.") from error
+            raise UserError(f"{caller} was given {shown(x)}; it takes a tensor or an array of data rows.") from error
         if not x.ndim or tuple(x.shape[1:]) != self.shape or x.is_complex():
-            raise UserError(f"encode was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
-        rows = x.float() if self.scaling is None else self.scaling.apply(x)
-        # A stochastic encoder tells the means of the codes first, then their log variances.
-        return self._in_batches("E", rows, batch)[:, : self.prior.dimension]
+            raise UserError(f"{caller} was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")
+        if len(self.shape) == 3 and x.dtype == torch.uint8:
+            return x.float() / 127.5 - 1  # pixels, of which `to_pixels` is the inverse
+        return x.float() if self.scaling is None else self.scaling.apply(x)
+
+    def _decoded(self, rows: Tensor, count: int, paths: Callable[[Tensor], Tensor], batch: int) -> Tensor:
+        """G of the `count` codes, (n, k, d), that `paths` makes of those of the rows: (n, k, *shape), in the data's
+        units."""
+        size = 4 * count * (self.prior.dimension + math.prod(self.shape))
+        require_memory(f"{count:,} samples", size, "give fewer rows or steps at a time")
+        codes = paths(self._in_batches("E", rows, batch)[:, : self.prior.dimension])
+        made = self._in_batches("G", codes.flatten(0, 1), batch, kind="code")
+        return self._in_units(made).unflatten(0, codes.shape[:2])
 
     def require_encoder(self) -> None:
         """Raise `UserError` where the model has no encoder."""
         if "E" not in self.networks:
             raise UserError(
-                f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one."
+                f"This model has no encoder (its networks: {', '.join(self.networks)}): train a method that has one, "
+                "for example reg-gan."
             )
 
     @held()
@@ -225,24 +305,26 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         return export(cpu[part], batches, Path(path), cast(Format, chosen))
 
     @torch.no_grad()
-    def _in_batches(self, name: str, rows: Tensor, batch: int) -> Tensor:
+    def _in_batches(self, name: str, rows: Tensor, batch: int, **options: str) -> Tensor:
         tensors = [*self.parameters(), *self.buffers()]
         device = tensors[0].device if tensors else torch.device("cpu")
         self.eval()
         whole = torch.empty(0)
         for start in range(0, max(len(rows), 1), batch):  # no rows are one empty batch
-            piece = self._made(name, rows[start : start + batch].to(device))
+            piece = self._made(name, rows[start : start + batch].to(device), **options)
             if start == 0:
                 whole = torch.empty(len(rows), *piece.shape[1:])
             whole[start : start + batch] = piece
         return whole
 
-    def _made(self, name: str, rows: Tensor) -> Tensor:
-        """What the network, G or E, makes of the rows; `UserError` where that is of no shape that it can have."""
+    def _made(self, name: str, rows: Tensor, **options: str) -> Tensor:
+        """What the network, G or E, makes of the rows; `UserError` where that is of no shape that it can have. Options
+        are told to a network that takes them."""
         cure, width = "use the network that belongs to this model", self.prior.dimension
         shapes = [self.shape] if name == "G" else [(width,), (2 * width,)]
         try:
-            made = self.networks[name](rows)
+            taken_options = {key: value for key, value in options.items() if accepts_option(self.networks[name], key)}
+            made = self.networks[name](rows, **taken_options)
         except Exception as error:
             if explained(error) is not None:
                 raise
