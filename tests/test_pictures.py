@@ -16,7 +16,7 @@ from torch import Tensor
 from modecover.errors import UserError
 from modecover.pictures.curves import _draw_curves, _panels, curves_picture
 from modecover.pictures.images import GOOD, QUIET, STRAY, image_grid, save_png_atomic, to_pixels
-from modecover.pictures.saving import Landmarks, _figure, _limits, _scatter, comparison_picture, points_picture
+from modecover.pictures.saving import Landmarks, _figure, _scatter, comparison_picture, limits_about, points_picture
 
 CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
 
@@ -125,13 +125,13 @@ def test_high_quality_is_within_three_std_of_the_nearest_centre() -> None:
 
 def test_limits_come_from_the_landmarks_and_not_from_the_samples() -> None:
     samples = np.array([[50.0, 50.0]])
-    assert _limits(Landmarks(CENTRES, 0.1), samples) == pytest.approx((-1.4, 1.4, -1.4, 1.4))
-    assert _limits(Landmarks(CENTRES, 0.01), samples) == pytest.approx((-1.3, 1.3, -1.3, 1.3))
-    assert _limits(Landmarks(points=CENTRES + 5), samples) == pytest.approx((3.7, 6.3, 3.7, 6.3))
+    assert limits_about(Landmarks(CENTRES, 0.1), samples) == pytest.approx((-1.4, 1.4, -1.4, 1.4))
+    assert limits_about(Landmarks(CENTRES, 0.01), samples) == pytest.approx((-1.3, 1.3, -1.3, 1.3))
+    assert limits_about(Landmarks(points=CENTRES + 5), samples) == pytest.approx((3.7, 6.3, 3.7, 6.3))
     wild = np.array([[0.0, 0.0], [2.0, 1.0], [math.inf, 0.0]])
-    assert _limits(Landmarks(), wild) == pytest.approx((-0.3, 2.3, -0.8, 1.8))
-    assert _limits(Landmarks(CENTRES[:1], 0.1), samples) == pytest.approx((0.6, 1.4, -0.4, 0.4))
-    assert _limits(Landmarks(), np.array([[math.nan, 0.0]])) == (-1, 1, -1, 1)
+    assert limits_about(Landmarks(), wild) == pytest.approx((-0.3, 2.3, -0.8, 1.8))
+    assert limits_about(Landmarks(CENTRES[:1], 0.1), samples) == pytest.approx((0.6, 1.4, -0.4, 0.4))
+    assert limits_about(Landmarks(), np.array([[math.nan, 0.0]])) == (-1, 1, -1, 1)
 
 
 def test_scatter_colours_tell_good_from_stray() -> None:

@@ -23,6 +23,10 @@ from modecover.limits import explained
 COMMANDS = {
     "train": ("train:run", "train a method on data; the same command again resumes"),
     "sample": ("models:run_sample", "draw samples from a trained model"),
+    "reconstruct": ("encoders:run_reconstruct", "draw data beside what the encoder and generator make of them"),
+    "interpolate": ("encoders:run_interpolate", "draw what lies between pairs of data"),
+    "traverse": ("encoders:run_traverse", "draw what one coordinate of the codes does"),
+    "animate": ("animate:run", "make a GIF of the pictures that a run has saved"),
     "evaluate": ("models:run_evaluate", "count the modes a trained model covers, beside a control row"),
     "export": ("models:run_export", "write a trained generator or encoder as an ONNX or TorchScript file"),
     "audit": ("audit:run", "judge samples of any generator against real data: which modes are missing, and what else"),

@@ -86,7 +86,7 @@ def points_picture(samples: Samples, landmarks: Landmarks, title: str = "") -> I
     points = as_points(samples)
     figure = _figure(4.2, 4.5 if title else 4.2, landmarks)
     axes = figure.add_subplot()
-    _scatter(axes, points, landmarks, _limits(landmarks, points))
+    _scatter(axes, points, landmarks, limits_about(landmarks, points))
     axes.set_title(drawable(title), fontsize=11)
     return drawn(figure)
 
@@ -117,7 +117,7 @@ def comparison_picture(
     room = 2.0 if columns <= 4 else 1.6
     height = (room + 0.3) * len(rows) + (0.4 if title else 0.1)
     figure = _figure(room * (columns + 1) + 0.4, height, landmarks, 3 if columns >= 3 else 1)
-    grid, limits = figure.add_gridspec(len(rows), columns + 1), _limits(landmarks, as_points(target))
+    grid, limits = figure.add_gridspec(len(rows), columns + 1), limits_about(landmarks, as_points(target))
 
     def draw(place: Any, samples: Samples, above: str, beneath: str = "", beside: str = "") -> Axes:
         axes = figure.add_subplot(place)
@@ -156,7 +156,7 @@ def _figure(width: float, height: float, landmarks: Landmarks, columns: int = 1)
     return figure
 
 
-def _limits(landmarks: Landmarks, samples: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def limits_about(landmarks: Landmarks, samples: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """(left, right, bottom, top) of a square about the centres, else the reference points, else the samples."""
     margin, shown = 0.0, samples
     if landmarks.centres is not None:
