@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from modecover.cli.terminal import Display
     from modecover.data import open_data
     from modecover.errors import UserError
+    from modecover.experiments.comparing import RunComparison, compare
     from modecover.interventions import InterventionLoss
     from modecover.methods.base import Method
     from modecover.runs.listener import Listener
@@ -33,8 +34,10 @@ _HOMES = {
     "InterventionLoss": "modecover.interventions",
     "Listener": "modecover.runs.listener",
     "Method": "modecover.methods.base",
+    "RunComparison": "modecover.experiments.comparing",
     "UserError": "modecover.errors",
     "audit": "modecover.auditing.run",
+    "compare": "modecover.experiments.comparing",
     "compare_generators": "modecover.auditing.versus",
     "load": "modecover.runs.model",
     "open_data": "modecover.data",
@@ -51,9 +54,11 @@ __all__ = [
     "InterventionLoss",
     "Listener",
     "Method",
+    "RunComparison",
     "UserError",
     "__version__",
     "audit",
+    "compare",
     "compare_generators",
     "data",
     "experiments",

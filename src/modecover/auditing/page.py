@@ -40,17 +40,21 @@ def page(audit: Findings, template: str = "page.html.jinja", **more: object) -> 
     Args:
         template: of this folder, which may extend the page of an audit; `more` is what it sees beside that.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    # The template calls the functions of these modules, and sees their constants, by their names.
+    names = {**vars(results), **vars(findings), **globals()}
+    return templates().get_template(template, globals=names).render(audit=audit, **more)
+
+
+def templates(*folders: Path) -> Environment:
+    """Where templates are found: these folders, then this file's. What they print is escaped."""
+    return Environment(
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # The template calls the functions of these modules, and sees their constants, by their names.
-    names = {**vars(results), **vars(findings), **globals()}
-    return environment.get_template(template, globals=names).render(audit=audit, **more)
 
 
 def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:
@@ -63,7 +67,7 @@ def png_of(image: npt.NDArray[np.float32]) -> dict[str, object]:
     return {"code": base64.b64encode(file.getvalue()).decode(), "small": small}
 
 
-class _Plot:
+class Plot:
     """A drawing in user units. `box`: its width and height, and the margins of its data at top, right, bottom, left."""
 
     def __init__(self, title: str, x: Range, y: Range, box: Sequence[float] = (370, 250, 12, 8, 42, 42)):
@@ -114,7 +118,7 @@ def bins_plot(bins: Bins) -> str:
     real, fake = (np.asarray(counts, dtype=float) / max(1, sum(counts)) for counts in (bins.real, bins.fake))
     order = np.argsort(-real, kind="stable")
     highest = float(max(real.max(initial=0.0), fake.max(initial=0.0))) or 1.0
-    plot = _Plot("Share of real and generated samples in each cluster", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
+    plot = Plot("Share of real and generated samples in each cluster", (-0.6, len(order) - 0.4), (0.0, 1.05 * highest))
     plot.axes((), highest, f"{len(order)} clusters, by size")
     width = 0.72 * (plot.x(1) - plot.x(0))
     for place, number in enumerate(order):
@@ -141,7 +145,7 @@ def histograms(real: npt.ArrayLike, fake: npt.ArrayLike, title: str, x_label: st
     edges = np.linspace(low, high, _HISTOGRAM_BINS + 1)
     heights = [np.histogram(np.clip(side, low, high), edges)[0] / max(1, len(side)) for side in sides]
     highest = float(max(height.max() for height in heights)) or 1.0
-    plot = _Plot(title, (low, high), (0.0, 1.05 * highest))
+    plot = Plot(title, (low, high), (0.0, 1.05 * highest))
     plot.axes([(value, _signed(value)) for value in ticks(low, high, 4)], highest, x_label)
     for side, height, kind in zip(sides, heights, ("real", "fake"), strict=True):
         if len(side):
@@ -185,7 +189,7 @@ def _planes(real: npt.NDArray[np.float32], panels: Sequence[_Panel]) -> list[str
     (left, right), (bottom, top) = ((float(m - half), float(m + half)) for m in middle)
     drawn = []
     for points, kind, standing_out in panels:
-        plot = _Plot("Points of the plane", (left, right), (bottom, top), (420, 420, 10, 10, 28, 44))
+        plot = Plot("Points of the plane", (left, right), (bottom, top), (420, 420, 10, 10, 28, 44))
         plot.add("rect", x=44, y=10, width=366, height=382, cls="frame")
         for value in ticks(left, right):
             plot.add("text", _signed(value), x=plot.x(value), y=410, text_anchor="middle")
@@ -212,7 +216,7 @@ def strip(verdict: Verdict) -> str:
     numbers = [n for e in (effect, null) for n in (e.value, e.low, e.high) if math.isfinite(n)]
     high = ceiling(max(*numbers, 0.1 if share else 1.2))
     title = f"{verdict.name}: effect and the range of real samples"
-    plot = _Plot(title, (0.0, high), (0.0, 1.0), (240, 46, 4, 8, 18, 8))
+    plot = Plot(title, (0.0, high), (0.0, 1.0), (240, 46, 4, 8, 18, 8))
     kind = "alarm" if verdict.fires else "fake"
     middle = plot.y(0.5)
 

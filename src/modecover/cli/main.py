@@ -26,6 +26,7 @@ COMMANDS = {
     "reconstruct": ("encoders:run_reconstruct", "draw data beside what the encoder and generator make of them"),
     "interpolate": ("encoders:run_interpolate", "draw what lies between pairs of data"),
     "traverse": ("encoders:run_traverse", "draw what one coordinate of the codes does"),
+    "compare": ("compare:run", "hold runs on the same data beside each other"),
     "animate": ("animate:run", "make a GIF of the pictures that a run has saved"),
     "evaluate": ("models:run_evaluate", "count the modes a trained model covers, beside a control row"),
     "export": ("models:run_export", "write a trained generator or encoder as an ONNX or TorchScript file"),

@@ -71,6 +71,13 @@ def heading(name: str) -> str:
     return COLUMNS[name][0] if name in COLUMNS else name.replace("_", " ")
 
 
+def written(name: str, value: float) -> str:
+    """A number as its column has it; "-" where there is none."""
+    if not math.isfinite(value):
+        return "-"
+    return COLUMNS[name][1](value) if name in COLUMNS else f"{value:.3g}"
+
+
 def table(results: Sequence[Result]) -> list[str]:
     """The lines of a table: each arm's last and best, what is published of it, and fresh samples of the data."""
     whole = [result for result in results if not result.broken]
@@ -203,14 +210,19 @@ def verdict(modes: Sequence[float], distances: Sequence[float]) -> str:
 
 
 def differs(changes: Sequence[float]) -> bool:
-    """Whether changes this far to one side are rarer than `LEVEL` by chance (Wilcoxon's signed ranks, two-sided, ties
-    and zeros by permutation of the signs)."""
+    """Whether changes this far to one side are rarer than `LEVEL` by chance, see `signed_ranks`."""
+    return signed_ranks(changes) < LEVEL
+
+
+def signed_ranks(changes: Sequence[float]) -> float:
+    """How often changes are this far to one side by chance (Wilcoxon's signed ranks, two-sided, ties and zeros by
+    permutation of the signs)."""
     from scipy.stats import PermutationMethod, wilcoxon
 
     if not any(changes):
-        return False
-    exact = PermutationMethod(n_resamples=10_000)  # all signs of up to 13 seeds
-    return bool(wilcoxon(changes, method=exact).pvalue < LEVEL)
+        return 1.0
+    exact = PermutationMethod(n_resamples=10_000, random_state=0)  # all signs of up to 13 seeds
+    return float(wilcoxon(changes, method=exact).pvalue)
 
 
 def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,6 @@ class Evaluator:
         draw: so many fresh samples of the data itself.
         samples: how many samples it wants.
         headline: the numbers worth showing first.
-        score: by what two evaluations are compared to find the best: larger is better.
         facts: what the numbers depend on beside the samples (a classifier's accuracy and hash).
     """
 
@@ -101,7 +100,6 @@ class Evaluator:
     draw: Callable[[int, torch.Generator], Tensor]
     samples: int
     headline: tuple[str, ...]
-    score: Callable[[dict[str, float]], tuple[float, ...]]
     facts: dict[str, object]
 
     def control(self) -> dict[str, float]:
@@ -121,9 +119,16 @@ class Evaluator:
     def summary(self, evaluations: Evaluations) -> dict[str, object]:
         """Of each seed the last numbers, and the best of the curve."""
         curves = zip(*[[(step, row) for row in rows] for step, rows in evaluations], strict=True)
-        best = [max(curve, key=lambda entry: self.score(entry[1])) for curve in curves]
+        best = [max(curve, key=lambda entry: score(entry[1])) for curve in curves]
         last = evaluations[-1][1]
         return {"evaluation": self.facts, "last": last, "best": [{"step": step, **row} for step, row in best]}
+
+
+def score(numbers: Mapping[str, float]) -> tuple[float, ...]:
+    """By what two evaluations of a seed are compared to find the best: larger is better. NaN is the worst."""
+    names = ("kl_uniform",) if "kl_uniform" in numbers else ("modes_many", "modes_any", "high_quality")
+    found = [numbers.get(name, math.nan) * (-1 if name == "kl_uniform" else 1) for name in names]
+    return tuple(-math.inf if value != value else value for value in found)
 
 
 def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progress | None = None) -> Evaluator | None:
@@ -155,7 +160,6 @@ def _of_mixture(mixture: Mixture, samples: int) -> Evaluator:
         mixture.sample,
         samples,
         headline=("modes_many", "modes_any", "high_quality", "std_ratio", "kl"),
-        score=lambda numbers: (numbers["modes_many"], numbers["modes_any"], numbers["high_quality"]),
         facts={"modes": len(mixture.centres), "samples": samples},
     )
 
@@ -183,7 +187,6 @@ def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> 
         StackedDigits(base, data.k, count=None).sample,
         samples,
         headline=("modes_any", "modes_enough", "kl_uniform"),
-        score=lambda numbers: (-numbers["kl_uniform"],),
         facts={
             "modes": data.modes,
             "samples": samples,

@@ -1,0 +1,387 @@
+"""Finished and unfinished runs beside each other: what differs in them, how they fared, and whether that is chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from modecover.arguments import held
+from modecover.auditing.records import Record
+from modecover.auditing.results import FORMAT, Estimate
+from modecover.data.base import needs
+from modecover.errors import UserError
+from modecover.experiments.report import LEVEL, signed_ranks
+from modecover.files import read_json
+from modecover.kinds import checked, shown
+from modecover.pictures.animation import step_of
+from modecover.runs.evaluation import score
+from modecover.runs.log import read_log
+from modecover.runs.records import read_run
+from modecover.runs.run import Run
+
+MOST_RUNS, MOST_SEEDS = 100, 10_000
+ABSENT = "not set"
+BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
+"""Which side is better, by how a number's name begins."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The numbers of every seed at one step."""
+
+    step: int
+    numbers: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a run over its seeds."""
+
+    last: Estimate
+    """Mean at the last evaluation, with the 95 % t interval over seeds; NaN for the ends where there is one seed."""
+    best: Estimate
+    """The same of each seed's best evaluation, which is chosen by looking and so flatters."""
+    seeds: int
+    """How many seeds have the number at the last evaluation; one whose samples are in no mode has no KL."""
+    p: float | None = None
+    """Of the difference of the last evaluation from that of the first run, by chance; corrected for the number of runs
+    (Holm). None where it cannot be tested."""
+    test: str = ""
+    """By which test."""
+    verdict: str = ""
+    """ "better" or "worse" than the first run where p is below 0.05, or "differs" where neither side is better."""
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run as it is compared."""
+
+    name: str
+    folder: str
+    method: str
+    seeds: tuple[int, ...]
+    step: int
+    """Of the last line of its log."""
+    steps: int
+    seconds: float
+    """NaN where the run never ended."""
+    evaluations: tuple[Evaluation, ...]
+    numbers: Mapping[str, Number]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class RunComparison(Record):
+    """Runs on the same data. `to_dict`, `to_json`, `to_frame`; `save` writes a page or JSON, and notebooks show the
+    page."""
+
+    KIND: ClassVar[str] = "comparison of runs"
+
+    data: str
+    fingerprint: str
+    runs: tuple[ComparedRun, ...]
+    differing: Mapping[str, tuple[str, ...]]
+    """Settings that are not the same in all runs, with the value of each run."""
+    control: Mapping[str, float]
+    """The numbers of fresh samples of the data, where a run has them."""
+    notes: tuple[str, ...]
+    """What to know before the numbers are believed, a sentence each."""
+    version: int = FORMAT
+    gallery: tuple[str | None, ...] = ()
+    """The newest picture of samples of each run, a path; not part of the JSON."""
+
+    def __repr__(self) -> str:
+        return f"RunComparison({len(self.runs)} runs on {self.data}: {', '.join(run.name for run in self.runs)})"
+
+    @property
+    def names(self) -> list[str]:
+        """Of all numbers that a run has."""
+        return list(dict.fromkeys(name for run in self.runs for name in run.numbers))
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame with a row for each run, seed and evaluation: run, method, seed, step and the numbers.
+        `UserError` without pandas."""
+        pandas = needs("pandas", "a data frame")
+        rows = [
+            {"run": run.name, "method": run.method, "seed": seed, "step": each.step}
+            | {name: values[place] for name, values in each.numbers.items()}
+            for run in self.runs
+            for each in run.evaluations
+            for place, seed in enumerate(run.seeds)
+        ]
+        return pandas.DataFrame(rows, columns=["run", "method", "seed", "step", *self.names])
+
+    def _page(self) -> str:
+        from modecover.experiments.comparing_page import page
+
+        return page(self)
+
+
+@held()
+def compare(
+    runs: Sequence[Path | str | Run], progress: Callable[[int, int], None] = lambda done, total: None
+) -> RunComparison:
+    """Hold runs on the same data beside each other.
+
+    Every run is tested against the first one, number by number, on the last evaluation: by Wilcoxon's signed ranks
+    where both have the same seeds, else by Welch's t. Where a seed of either has no such number there is no test: those
+    that have it are not a fair sample.
+
+    Args:
+        runs: folders of runs, or what `train` returned of runs with a folder.
+        progress: is told how many are read, and of how many.
+
+    Raises:
+        UserError: one is no run, there are fewer than two or one is named twice, or they are of different data.
+    """
+    if isinstance(runs, str | Path) or not isinstance(runs, Sequence) or not 2 <= len(runs) <= MOST_RUNS:
+        given = f"{len(runs)} in number" if isinstance(runs, list | tuple) else shown(runs)
+        raise UserError(f"The runs to compare are {given}: give the folders of 2 to {MOST_RUNS}.")
+    folders = [_folder(run) for run in runs]
+    resolved = [folder.resolve() for folder in folders]
+    if twice := [folder for place, folder in enumerate(folders) if resolved[place] in resolved[:place]]:
+        raise UserError(f"{twice[0]} is named twice: name every run once.")
+    short = [folder.resolve().name for folder in folders]
+    names = short if len({*short}) == len(short) else [str(folder) for folder in folders]
+    facts, found, notes = [], [], []
+    for place, (folder, name) in enumerate(zip(folders, names, strict=True)):
+        progress(place, len(folders))
+        facts.append(read_run(folder))
+        first, own = facts[0]["data"], facts[-1]["data"]
+        if own["fingerprint"] != first["fingerprint"]:
+            other = f"{own['name']}" if own["name"] != first["name"] else f"other contents of {own['name']}"
+            raise UserError(
+                f"{folders[0]} was trained on {first['name']} and {folder} on {other}: compare runs on the same data."
+            )
+        run, told = _read(folder, name, facts[-1])
+        found.append(run)
+        notes += told
+    progress(len(folders), len(folders))
+    steps = {run.evaluations[-1].step for run in found if run.evaluations}
+    if len(steps) > 1:
+        notes.append("The last evaluations are of different steps.")
+    if not steps:
+        notes.append(
+            "No run has an evaluation, as the modes of these data are not known: modecover audit --versus compares "
+            "their samples."
+        )
+    differing = _differing(facts, found)
+    if "evaluate_samples" in differing:
+        notes.append(
+            "Evaluations are of different numbers of samples (evaluate_samples): more samples find more modes."
+        )
+    tested, doubts = _tested(found)
+    controls = [_summary(folder).get("control") for folder in folders]
+    control = next((each for each in controls if isinstance(each, Mapping)), {})
+    return RunComparison(
+        str(facts[0]["data"]["name"]),
+        str(facts[0]["data"]["fingerprint"]),
+        tested,
+        differing,
+        {str(name): float(value) for name, value in control.items() if isinstance(value, int | float)},
+        (*notes, *doubts),
+        gallery=tuple(_newest_picture(folder) for folder in folders),
+    )
+
+
+def _folder(run: Any) -> Path:
+    if isinstance(run, Run):
+        if run.folder is None:
+            raise UserError("A run that was trained without `out` has no folder to compare: give out=... to train.")
+        return run.folder
+    if not isinstance(run, str | Path):
+        raise UserError(f"A run to compare is {shown(run)}: give the path of its folder.")
+    return Path(run)
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """What a run that has ended says of itself; empty where it has not, or is damaged."""
+    try:
+        found = read_json(folder / "summary.json", "")
+    except (OSError, UserError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> tuple[ComparedRun, list[str]]:
+    """A run without tests, and what to know of it."""
+    settings, notes = facts["settings"], []
+    try:
+        seed, count, steps = (checked(key, settings.get(key), int) for key in ("seed", "seeds", "steps"))
+        if not 1 <= count <= MOST_SEEDS:
+            raise UserError(f"seeds is {count}.")
+    except UserError as error:
+        what = str(error).partition(":")[0].rstrip(".")
+        raise UserError(f"{folder / 'run.json'} is damaged ({what}): put it back from a backup.") from None
+    log, summary = read_log(folder), _summary(folder)
+    step = max((row["step"] for row in log if type(row.get("step")) is int), default=0)
+    if isinstance(alarm := summary.get("alarm"), Mapping) and alarm.get("tripped") is True:
+        # The lines behind its last good model stay in the log, and are of a model that is gone.
+        step = min(step, summary["steps"]) if type(summary.get("steps")) is int else step
+        notes.append(f"{name} was stopped by its alarm: its last good model, of step {step:,}, is compared.")
+    elif step < steps:
+        notes.append(f"{name} is at step {step:,} of {steps:,}.")
+    evaluations: dict[int, Evaluation] = {}
+    unreadable = 0
+    for row in log:
+        if "evaluation" not in row:
+            continue
+        read = _evaluation(row, count)
+        if read is None:
+            unreadable += 1
+        elif read.step <= step:
+            evaluations[read.step] = read  # of two of one step, as after a resumption, the later one counts
+    if unreadable:
+        notes.append(f"{unreadable} evaluations in the log of {name} are damaged and left out.")
+    seconds = summary.get("seconds")
+    run = ComparedRun(
+        name,
+        str(folder),
+        str(facts["method"]),
+        tuple(range(seed, seed + count)),
+        step,
+        steps,
+        float(seconds) if isinstance(seconds, int | float) else math.nan,
+        (ordered := tuple(evaluations[at] for at in sorted(evaluations))),
+        _numbers(ordered),
+    )
+    if ordered and (lacking := [key for key, number in run.numbers.items() if number.seeds < count]):
+        worst = min(run.numbers[key].seeds for key in lacking)
+        notes.append(f"{name} has numbers that only {worst} of {count} seeds have; their means are over those seeds.")
+    return run, notes
+
+
+def _evaluation(row: Mapping[str, Any], seeds: int) -> Evaluation | None:
+    """An evaluation in a line of a log; None where it is none of so many seeds."""
+    step, found = row.get("step"), row["evaluation"]
+    if type(step) is not int or not isinstance(found, Mapping) or not found:
+        return None
+    numbers = {}
+    for name, values in found.items():
+        if not isinstance(values, list) or len(values) != seeds:
+            return None
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            return None
+        numbers[str(name)] = tuple(float(value) for value in values)
+    return Evaluation(step, numbers)
+
+
+def _numbers(evaluations: Sequence[Evaluation]) -> dict[str, Number]:
+    if not evaluations:
+        return {}
+    last = evaluations[-1].numbers
+    by_seed = [
+        [{name: values[place] for name, values in each.numbers.items()} for each in evaluations]
+        for place in range(len(next(iter(last.values()))))
+    ]
+    best = [max(curve, key=score) for curve in by_seed]
+    return {
+        name: Number(
+            over_seeds(values),
+            over_seeds([numbers.get(name, math.nan) for numbers in best]),
+            sum(math.isfinite(value) for value in values),
+        )
+        for name, values in last.items()
+    }
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """Mean and 95 % t interval of those that are numbers; NaN for the ends where there are fewer than two."""
+    from scipy.stats import t
+
+    numbers = [value for value in values if math.isfinite(value)]
+    count = len(numbers)
+    if not count:
+        return Estimate(math.nan, math.nan, math.nan)
+    mean = math.fsum(numbers) / count
+    if count < 2:
+        return Estimate(mean, math.nan, math.nan)
+    variance = math.fsum((value - mean) ** 2 for value in numbers) / (count - 1)
+    half = float(t.isf(0.025, count - 1)) * math.sqrt(variance / count)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def _tested(runs: Sequence[ComparedRun]) -> tuple[tuple[ComparedRun, ...], list[str]]:
+    """The runs with their tests against the first one, and why there is none of some."""
+    numbers, notes = [dict(run.numbers) for run in runs], []
+    first, others = runs[0], range(1, len(runs))
+    for name in first.numbers:
+        found = {place: told for place in others if (told := _test(first, runs[place], name)) is not None}
+        corrected = holm([p for p, _ in found.values()])
+        for (place, (_, test)), p in zip(found.items(), corrected, strict=True):
+            now, before = numbers[place][name], first.numbers[name]
+            verdict = _verdict(name, now.last.value - before.last.value) if p < LEVEL else ""
+            numbers[place][name] = Number(now.last, now.best, now.seeds, p, test, verdict)
+    whole = tuple(ComparedRun(**{**vars(run), "numbers": own}) for run, own in zip(runs, numbers, strict=True))
+    # So few signs may never come to a small p, whatever the numbers are.
+    paired = [run for run in runs[1:] if run.seeds == first.seeds]
+    needed = math.ceil(math.log2(2 * len(others) / LEVEL))
+    if paired and first.evaluations and 1 < len(first.seeds) < needed:
+        notes.append(
+            f"Signed ranks of {len(first.seeds)} shared seeds cannot come below p = {LEVEL} against {len(others)} "
+            f"other run{'s' * (len(others) > 1)}: train {needed} seeds or more."
+        )
+    if first.evaluations and any(len(run.seeds) < 2 for run in runs):
+        notes.append("One seed has no interval, and is not tested: seeds differ, and by how much is not known.")
+    return whole, notes
+
+
+def _test(first: ComparedRun, other: ComparedRun, name: str) -> tuple[float, str] | None:
+    """The p value of a number's difference, and the name of the test; None where it cannot be tested."""
+    if not first.evaluations or not other.evaluations or name not in other.numbers:
+        return None
+    a, b = (run.evaluations[-1].numbers[name] for run in (first, other))
+    if min(len(a), len(b)) < 2 or not all(map(math.isfinite, (*a, *b))):
+        return None
+    if first.seeds == other.seeds:
+        return signed_ranks([y - x for x, y in zip(a, b, strict=True)]), "signed ranks"
+    if len({*a}) == len({*b}) == 1:  # t knows no spread
+        return (1.0, "Welch's t") if a[0] == b[0] else None
+    from scipy.stats import ttest_ind
+
+    return float(ttest_ind(a, b, equal_var=False).pvalue), "Welch's t"
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p values corrected for their number, in the order given (Holm 1979)."""
+    corrected, highest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def better_side(name: str) -> str:
+    """Whether a number is better "higher" or "lower"; empty where neither is, as of a ratio."""
+    plain = name.removeprefix("ema_")
+    return next((side for start, side in BETTER.items() if plain.startswith(start)), "")
+
+
+def _verdict(name: str, change: float) -> str:
+    side = better_side(name)
+    return "differs" if not side else "better" if (change > 0) == (side == "higher") else "worse"
+
+
+def _differing(facts: Sequence[Mapping[str, Any]], runs: Sequence[ComparedRun]) -> dict[str, tuple[str, ...]]:
+    """Method, settings and commit where they are not the same in all runs, as text."""
+    told: list[dict[str, str]] = []
+    for each in facts:
+        start = each["starts"][-1] if each["starts"] else {}
+        git = start.get("git") if isinstance(start, Mapping) else None
+        commit = str(git.get("commit"))[:12] if isinstance(git, Mapping) else ABSENT
+        settings = {str(name): _text(value) for name, value in each["settings"].items()}
+        told.append({"method": str(each["method"]), **settings, "commit of modecover": commit})
+    names = dict.fromkeys(name for one in told for name in one)
+    values = {name: tuple(one.get(name, ABSENT) for one in told) for name in names}
+    return {name.removeprefix("method."): each for name, each in values.items() if len({*each}) > 1}
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else "on" if value is True else "off" if value is False else str(value)[:200]
+
+
+def _newest_picture(folder: Path) -> str | None:
+    found = [(step, path) for path in (folder / "samples").glob("step-*.png") if (step := step_of(path)) is not None]
+    return str(max(found)[1]) if found else None
