@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,7 +235,7 @@ def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> tuple[ComparedRu
         elif read.step <= step:
             evaluations[read.step] = read  # of two of one step, as after a resumption, the later one counts
     if unreadable:
-        notes.append(f"{unreadable} evaluations in the log of {name} are damaged and left out.")
+        notes.append(f"Evaluations in the log of {name} that are damaged and left out: {unreadable}.")
     seconds = summary.get("seconds")
     run = ComparedRun(
         name,
@@ -339,9 +340,11 @@ def _test(first: ComparedRun, other: ComparedRun, name: str) -> tuple[float, str
         return signed_ranks([y - x for x, y in zip(a, b, strict=True)]), "signed ranks"
     if len({*a}) == len({*b}) == 1:  # t knows no spread
         return (1.0, "Welch's t") if a[0] == b[0] else None
-    from scipy.stats import ttest_ind
 
-    return float(ttest_ind(a, b, equal_var=False).pvalue), "Welch's t"
+    from scipy.stats import ttest_ind_from_stats
+
+    sides = [of for values in (a, b) for of in (statistics.fmean(values), statistics.stdev(values), len(values))]
+    return float(ttest_ind_from_stats(*sides, equal_var=False).pvalue), "Welch's t"
 
 
 def holm(values: Sequence[float]) -> list[float]:

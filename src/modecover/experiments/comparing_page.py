@@ -17,8 +17,8 @@ from modecover.pictures.animation import step_of
 COLOURS, DASHES = 7, 5
 """Of curves; they are told apart by both."""
 
-THUMB = 420
-"""Pixels of the longer side of a run's picture."""
+THUMB = (900, 420)
+"""Pixels of a run's picture at most, side by side and from top to bottom."""
 
 
 def page(comparison: RunComparison) -> str:
@@ -121,7 +121,7 @@ def _thumb(path: Path) -> Mapping[str, str]:
             picture = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return {"words": f"{path.name} cannot be read ({one_line(str(error))})"}
-    picture.thumbnail((THUMB, THUMB))
+    picture.thumbnail(THUMB)
     file = io.BytesIO()
     picture.quantize(256).save(file, "PNG", optimize=True)
     return {"code": base64.b64encode(file.getvalue()).decode(), "words": f"step {step_of(path):,}"}

@@ -68,7 +68,7 @@ def page(experiment: Experiment, found: Mapping[str, Sequence[Sequence[Result]]]
 
 def heading(name: str) -> str:
     """A number's name at the top of its column."""
-    return COLUMNS[name][0] if name in COLUMNS else name.replace("_", " ")
+    return COLUMNS[name][0] if name in COLUMNS else name.replace("_", " ").replace("kl", "KL")
 
 
 def written(name: str, value: float) -> str:
