@@ -34,7 +34,7 @@ def run(words: list[str]) -> int:
     from modecover.experiments.comparing import compare
     from modecover.files import require_writable
 
-    places = {Path(given.page): (".html", ".htm")} if given.page else {}
+    places: dict[Path, tuple[str, ...]] = {Path(given.page): (".html", ".htm")} if given.page else {}
     if given.json not in (None, "-"):
         places[Path(given.json)] = (".json",)
     for place, endings in places.items():

@@ -17,6 +17,9 @@ from modecover.pictures.animation import step_of
 COLOURS, DASHES = 7, 5
 """Of curves; they are told apart by both."""
 
+BANDS = 6
+"""Curves at most that have the range of their seeds drawn: more would hide each other."""
+
 THUMB = (900, 420)
 """Pixels of a run's picture at most, side by side and from top to bottom."""
 
@@ -30,7 +33,14 @@ def page(comparison: RunComparison) -> str:
         "plots": {name: curves(comparison, name) for name in comparison.names},
         "groups": {name: groups(values, comparison.runs) for name, values in comparison.differing.items()},
     }
-    names = {"heading": heading, "written": written, "better_side": better_side, "spread": spread, "look": look}
+    names = {
+        "heading": heading,
+        "written": written,
+        "better_side": better_side,
+        "spread": spread,
+        "look": look,
+        "BANDS": BANDS,
+    }
     return templates(Path(__file__).parent).get_template("comparing.html.jinja", globals=names).render(**words)
 
 
@@ -79,7 +89,10 @@ def curves(comparison: RunComparison, name: str) -> str:
         plot.draw("polyline", [(first, ideal), (last, ideal)], "real")
     for place, points in lines.items():
         for piece in _pieces(points):
-            plot.draw("polygon", [(x, b) for x, _, b, _ in piece] + [(x, t) for x, _, _, t in piece[::-1]], look(place))
+            if len(comparison.runs) <= BANDS:
+                plot.draw(
+                    "polygon", [(x, b) for x, _, b, _ in piece] + [(x, t) for x, _, _, t in piece[::-1]], look(place)
+                )
             plot.draw("polyline", [(x, mean) for x, mean, _, _ in piece], look(place))
         for x, mean, _, _ in [point for point in points[-1:] if math.isfinite(point[1])]:
             plot.add("circle", cx=plot.x(x), cy=plot.y(mean), r=3.2, cls=f"dot {look(place)}")
