@@ -14,7 +14,7 @@ from modecover.auditing.records import Record
 from modecover.auditing.results import FORMAT, Estimate
 from modecover.data.base import needs
 from modecover.errors import UserError
-from modecover.experiments.report import LEVEL, signed_ranks
+from modecover.experiments.report import LEVEL, better_side, signed_ranks
 from modecover.files import read_json
 from modecover.kinds import checked, shown
 from modecover.pictures.animation import step_of
@@ -25,8 +25,6 @@ from modecover.runs.run import Run
 
 MOST_RUNS, MOST_SEEDS = 100, 10_000
 ABSENT = "not set"
-BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
-"""Which side is better, by how a number's name begins."""
 
 
 @dataclass(frozen=True)
@@ -354,12 +352,6 @@ def holm(values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
         corrected[place] = highest
     return corrected
-
-
-def better_side(name: str) -> str:
-    """Whether a number is better "higher" or "lower"; empty where neither is, as of a ratio."""
-    plain = name.removeprefix("ema_")
-    return next((side for start, side in BETTER.items() if plain.startswith(start)), "")
 
 
 def _verdict(name: str, change: float) -> str:

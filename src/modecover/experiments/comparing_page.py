@@ -7,12 +7,15 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modecover.auditing.page import Plot, templates, ticks
 from modecover.errors import one_line
-from modecover.experiments.comparing import ComparedRun, Number, RunComparison, better_side
-from modecover.experiments.report import heading, written
+from modecover.experiments.report import better_side, heading, written
 from modecover.pictures.animation import step_of
+
+if TYPE_CHECKING:
+    from modecover.experiments.comparing import ComparedRun, Number, RunComparison
 
 COLOURS, DASHES = 7, 5
 """Of curves; they are told apart by both."""

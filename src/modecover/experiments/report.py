@@ -24,6 +24,9 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 """Numbers of an evaluation: their headings and how they are written."""
 
+BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
+"""Which side is better, by how a number's name begins."""
+
 UNSEEN = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
 """Numbers of an evaluation that have no column, nor have averaged weights' others than those above."""
 
@@ -69,6 +72,12 @@ def page(experiment: Experiment, found: Mapping[str, Sequence[Sequence[Result]]]
 def heading(name: str) -> str:
     """A number's name at the top of its column."""
     return COLUMNS[name][0] if name in COLUMNS else name.replace("_", " ").replace("kl", "KL")
+
+
+def better_side(name: str) -> str:
+    """Whether a number is better "higher" or "lower"; empty where neither is, as of a ratio."""
+    plain = name.removeprefix("ema_")
+    return next((side for start, side in BETTER.items() if plain.startswith(start)), "")
 
 
 def written(name: str, value: float) -> str:
