@@ -16,7 +16,7 @@ from modecover.data.base import needs
 from modecover.errors import UserError
 from modecover.experiments.report import LEVEL, better_side, signed_ranks
 from modecover.files import read_json
-from modecover.kinds import checked, shown
+from modecover.kinds import LARGEST_WHOLE, checked, shown
 from modecover.pictures.animation import step_of
 from modecover.runs.evaluation import score
 from modecover.runs.log import read_log
@@ -215,10 +215,11 @@ def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> tuple[ComparedRu
         what = str(error).partition(":")[0].rstrip(".")
         raise UserError(f"{folder / 'run.json'} is damaged ({what}): put it back from a backup.") from None
     log, summary = read_log(folder), _summary(folder)
-    step = max((row["step"] for row in log if type(row.get("step")) is int), default=0)
+    step = max((at for row in log if (at := _step(row)) is not None), default=0)
     if isinstance(alarm := summary.get("alarm"), Mapping) and alarm.get("tripped") is True:
         # The lines behind its last good model stay in the log, and are of a model that is gone.
-        step = min(step, summary["steps"]) if type(summary.get("steps")) is int else step
+        good = summary.get("steps")
+        step = min(step, good) if type(good) is int else step
         notes.append(f"{name} was stopped by its alarm: its last good model, of step {step:,}, is compared.")
     elif step < steps:
         notes.append(f"{name} is at step {step:,} of {steps:,}.")
@@ -248,20 +249,27 @@ def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> tuple[ComparedRu
     )
     if ordered and (lacking := [key for key, number in run.numbers.items() if number.seeds < count]):
         worst = min(run.numbers[key].seeds for key in lacking)
-        notes.append(f"{name} has numbers that only {worst} of {count} seeds have; their means are over those seeds.")
+        some = f"only {worst} of {count} seeds have; their means are over those seeds" if worst else "no seed has"
+        notes.append(f"{name} has numbers that {some}.")
     return run, notes
+
+
+def _step(row: Mapping[str, Any]) -> int | None:
+    """The step of a line of a log; None where it has none."""
+    step = row.get("step")
+    return step if type(step) is int and 0 <= step <= LARGEST_WHOLE else None
 
 
 def _evaluation(row: Mapping[str, Any], seeds: int) -> Evaluation | None:
     """An evaluation in a line of a log; None where it is none of so many seeds."""
-    step, found = row.get("step"), row["evaluation"]
-    if type(step) is not int or not isinstance(found, Mapping) or not found:
+    step, found = _step(row), row["evaluation"]
+    if step is None or not isinstance(found, Mapping) or not found:
         return None
     numbers = {}
     for name, values in found.items():
         if not isinstance(values, list) or len(values) != seeds:
             return None
-        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if not all(type(value) is float or (type(value) is int and abs(value) <= LARGEST_WHOLE) for value in values):
             return None
         numbers[str(name)] = tuple(float(value) for value in values)
     return Evaluation(step, numbers)

@@ -245,7 +245,7 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         self.require_encoder()
         try:
             x = readable_tensor(torch.as_tensor(x))
-        except (TypeError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{caller} was given {shown(x)}; it takes a tensor or an array of data rows.") from error
         if not x.ndim or tuple(x.shape[1:]) != self.shape or x.is_complex():
             raise UserError(f"{caller} was given shape {tuple(x.shape)}; it takes rows of shape {self.shape}.")

@@ -90,10 +90,7 @@ def inputs() -> Iterator[Input]:
         "starts.0": 5,
         "method": "<script>",
     }.items():
-        if key == "starts.0":
-            change = changed("b/run.json", "starts", [5])
-        else:
-            change = changed("b/run.json", key, value)
+        change = changed("b/run.json", key.removesuffix(".0"), [value] if key == "starts.0" else value)
         yield command(
             f"compared: {key} is {str(value)[:20]}",
             compare,
