@@ -38,7 +38,7 @@ def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     others than those that a classifier has learnt from, where there are enough.
     """
     model = load(folder)
-    data = _images(model, data_dir)
+    data = images_of(model, data_dir)
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
     real, fake = (rows.numpy() for rows in (data.fetch(order[-samples:]), model.sample(samples, seed=0)))
     judge = _judge(data, order[:LEARNT_FROM])
@@ -57,7 +57,7 @@ def mode_score(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     """Both MODE scores of a run on labelled images, and that of the images themselves, by a classifier that learns
     from the first of them as they are; 0 where the samples are no images at all."""
     model = load(folder)
-    data = _images(model, data_dir)
+    data = images_of(model, data_dir)
     if data.labels is None:
         raise UserError(f"{data.name} has no labels to score by.")
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
@@ -81,7 +81,7 @@ def missed(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     The paper's levels of noise are of 12,288 numbers; of fewer they go with the root.
     """
     model = load(folder)
-    data, test = _images(model, data_dir), _images(model, data_dir, split="test")
+    data, test = images_of(model, data_dir), images_of(model, data_dir, split="test")
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
     real, others = (
         data.fetch(order).chunk(2)[:2] if len(order) < 2 * samples else data.fetch(order[: 2 * samples]).chunk(2)
@@ -119,7 +119,7 @@ def _sure_of(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int) 
     return float((odds.sigmoid() > SURE).float().mean())
 
 
-def _images(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
+def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
     """The data that a model was trained on, opened again, or with other options."""
     opened = dict(model.data.get("opened") or {})
     opened |= {"data_dir": data_dir} if data_dir and "data_dir" in opened else {}
