@@ -118,6 +118,7 @@ def _distances(
         },
         apart=True,
         measure=scores,
+        most={"smoke": 2},
         stand_in=stand_in,
         minutes={"smoke": 0.3, "cpu": 5, "full": 15},
         reduced=(
@@ -157,7 +158,6 @@ ABLATION = Experiment(
         replace(
             DISTANCES.tables[1],
             name="CIFAR-10",
-            most={"smoke": 2},
             arms=tuple(Arm(label, "ivlsgan", own, (), f"{printed}") for label, own, printed in ABLATED),
         ),
     ),

@@ -65,6 +65,7 @@ SWEEP = Experiment(
             },
             apart=True,
             measure=scores,
+            most={"smoke": 2},
             stand_in="digits",
             minutes={"smoke": 0.3, "cpu": 4, "full": 5},
             reduced="On a CPU DCGAN networks of a quarter of the width, and 2,000 steps.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modecover.experiments.declared import Experiment, Result
+from modecover.experiments.store import jobs
 from modecover.files import replacing
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -24,6 +25,9 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 """Numbers of an evaluation: their headings and how they are written."""
 
+SHEET_WIDTH = 400
+"""Pixels of a sheet of samples that is kept."""
+
 UNSEEN = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
 """Numbers of an evaluation that have no column, nor have averaged weights' others than those above."""
 
@@ -37,12 +41,18 @@ LEGEND = (
 )
 
 
-def page(experiment: Experiment, found: Mapping[str, Sequence[Sequence[Result]]], images: str = "") -> str:
+def page(
+    experiment: Experiment,
+    found: Mapping[str, Sequence[Sequence[Result]]],
+    images: str = "",
+    sheets: Mapping[tuple[str, str, str], str] | None = None,
+) -> str:
     """The results of each of an experiment's tables in Markdown.
 
     Args:
         found: by scale, for each table.
         images: where pictures of curves lie, beside the page: `images/SCALE.png`; empty: there are none.
+        sheets: pictures of samples, beside the page, by scale, table and label.
     """
     if experiment.write is not None:
         return experiment.write(next(iter(found.values())))
@@ -52,6 +62,12 @@ def page(experiment: Experiment, found: Mapping[str, Sequence[Sequence[Result]]]
             title = declared.name[:1].upper() + declared.name[1:]
             shown = table(rows) if not experiment.histogram else spread(rows, experiment.histogram)
             lines += [f"## {title}, `{scale}`" if title else f"## `{scale}`", "", *shown, ""]
+            if seen := [
+                f"| {row.arm.label} | ![samples of {row.arm.label}]({sheet}) |"
+                for row in rows
+                if (sheet := (sheets or {}).get((scale, declared.name, row.arm.label)))
+            ]:
+                lines += ["| | samples of the first seed at its last step |", "|---|---|", *seen, ""]
             if scale == "cpu" and declared.reduced:
                 lines += [declared.reduced, ""]
             again = f'modecover reproduce {experiment.name} --scale {scale} --only "{rows[0].arm.label}"'
@@ -272,3 +288,25 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
     return True
+
+
+def save_sheets(experiment: Experiment, scale: str, runs: Path, folder: Path) -> dict[tuple[str, str, str], Path]:
+    """Keep of the first seed of each arm on images the upper quarter of its last sheet of samples, small, in `folder`,
+    where its run is at hand: the pictures that are there now, by scale, table and label."""
+    from PIL import Image
+
+    found: dict[tuple[str, str, str], Path] = {}
+    for job in jobs(experiment, scale):
+        name, kept = (scale, job.table.name, job.arm.label), folder / f"{job.key}.png"
+        if name in found or not job.table.apart or experiment.histogram:
+            continue
+        sheets = sorted((runs / job.folder / "samples").glob("step-*.png"))
+        finished = (runs / job.folder / "summary.json").is_file()
+        if sheets and finished and not kept.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with Image.open(sheets[-1]) as sheet, replacing(kept) as temporary:
+                part = sheet.crop((0, 0, sheet.width, sheet.height // 4))
+                part.resize((SHEET_WIDTH, part.height * SHEET_WIDTH // part.width)).save(temporary)
+        if kept.exists():
+            found[name] = kept
+    return found
