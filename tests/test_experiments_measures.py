@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from modecover.data import open_data
 from modecover.experiments import compositional, latent, mdgan, measures
 from modecover.experiments.compositional import DIGIT, LEFT, SIDE, TOP, WIDTH, compose, law
 from modecover.experiments.declared import Arm, Experiment, Result, Table
-from modecover.experiments.report import page, save_curves
+from modecover.experiments.report import page, save_curves, save_sheets
+from modecover.experiments.runner import Place, run_job
 from modecover.experiments.store import jobs
 from modecover.runs.build import build_networks
 from modecover.runs.run import train
@@ -150,7 +152,23 @@ def test_discriminators_may_have_an_optimiser_of_their_own(tmp_path: Path) -> No
     assert run().finished
 
 
-# ---------------------------------------------------------------- how a number is spread
+# ---------------------------------------------------------------- what a page shows
+
+
+def test_a_sheet_of_samples_is_kept_and_outlives_its_run(tmp_path: Path) -> None:
+    settings = {"size": 16, "steps": 1, "batch": 4, "width": 4, "seeds": 2, "sample_every": 0}
+    arms = (Arm("GAN", "gan"), Arm("LSGAN", "lsgan"))
+    each = Experiment("pictures", "?", (Table("", "digits", settings, arms, apart=True),))
+    first = jobs(each, "cpu")[0]
+    assert run_job(first, Place(tmp_path / "runs")) is not None
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
+    assert kept == {("cpu", "", "GAN"): tmp_path / "images" / f"{first.key}.png"}
+    with Image.open(kept["cpu", "", "GAN"]) as sheet:
+        assert sheet.width == 400 and sheet.height < sheet.width
+    assert save_sheets(each, "cpu", tmp_path / "gone", tmp_path / "images") == kept
+    results = [[Result(arm, {}, "not run") for arm in arms]]
+    text = page(each, {"cpu": results}, "", {name: path.name for name, path in kept.items()})
+    assert f"| GAN | ![samples of GAN]({first.key}.png) |" in text and "samples of LSGAN" not in text
 
 
 def test_many_arms_are_shown_by_how_their_number_is_spread(tmp_path: Path) -> None:
