@@ -281,7 +281,10 @@ def run_job(
     settings: dict[str, Any] = {**job.settings, **({"data_dir": place.data_dir} if place.data_dir else {})}
     try:
         messenger = _Messenger(str(folder), tell, stop)
-        run = train(job.arm.method, _source(job, place), folder, listener=messenger, **settings)
+        source: Any = _source(job, place)
+        if job.table.prepare is not None:
+            source, settings = job.table.prepare(source, place.data_dir, settings)
+        run = train(job.arm.method, source, folder, listener=messenger, **settings)
     except NonFiniteError as error:
         return {**row, "broken": str(error), "summary": {}, "curve": []}
     except UserError as error:
