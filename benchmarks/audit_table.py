@@ -453,7 +453,7 @@ def page(found: Sequence[dict[str, Any]]) -> str:
             read, inside, word = "", "", ""
             if failure.fires:
                 ends = [run["verdicts"][failure.fires[0]][1:] for run in runs]
-                read = f"{np.median([value for value, _, _ in ends]):.3g}"
+                read = f"{np.nanmedian([value for value, _, _ in ends]):.3g}"
                 if failure.truth is not None:
                     held = [low <= failure.truth <= high for _, low, high in ends]
                     inside = f"{sum(held)} of {len(held)}"
@@ -510,7 +510,9 @@ Numbers below verdicts are runs in which they fired, in bold those that must. Dr
 "blur" are factors on the spread inside modes; garbage, imbalance and copies are shares of the samples. Copies of 10 %:
 a fifth of the real samples stand there twice. `planted` worlds are those of `tests/planted.py`. Digits and photographs
 (CIFAR-10's training images, from a file) are audited with labels unless it is said otherwise. *Foreign* are generators
-that modecover did not make; what else must fire there is not known beforehand.
+that modecover did not make; what else must fire there is not known beforehand. "Else cannot tell" counts the runs in
+which the verdict fires or says that it cannot tell, and never that all is well. Of half a class nothing is seen, and
+the sentence says that of parts of classes nothing would be.
 """
 
 PEER_HEAD = """## The field's numbers of the same samples
