@@ -5,9 +5,9 @@
     python benchmarks/audit_table.py photographs --photographs cifar10-train.parquet
     python benchmarks/audit_table.py --page                 the page alone
 
-A cell is a world (mixtures, digits, stacked digits, photographs, tables, generators that are not ours), a failure and a number
-of samples, with several seeds: of data, samples and audit. Each row says which verdicts fired, effects with their
-intervals, and the field's own numbers of the same samples. What has its rows is not run again.
+A cell is a world (mixtures, digits, stacked digits, photographs, tables, generators that are not ours), a failure and a
+number of samples, with several seeds: of data, samples and audit. Each row says which verdicts fired, effects with
+their intervals, and the field's own numbers of the same samples. What has its rows is not run again.
 """
 
 from __future__ import annotations
