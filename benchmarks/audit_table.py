@@ -5,9 +5,9 @@
     python benchmarks/audit_table.py photographs --photographs cifar10-train.parquet
     python benchmarks/audit_table.py --page                 the page alone
 
-A cell is a world (mixtures, digits, stacked digits, photographs, generators that are not ours), a failure and a number
-of samples, with several seeds: of data, samples and audit. Each row says which verdicts fired, effects with their
-intervals, and the field's own numbers of the same samples. What has its rows is not run again.
+A cell is a world (mixtures, digits, stacked digits, photographs, tables, generators that are not ours), a failure and a
+number of samples, with several seeds: of data, samples and audit. Each row says which verdicts fired, effects with
+their intervals, and the field's own numbers of the same samples. What has its rows is not run again.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ REPOSITORY = Path(__file__).parents[1]
 ROWS, PAGE = (REPOSITORY / "results" / f"audit.{kind}" for kind in ("jsonl", "md"))
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-Sides = tuple[np.ndarray, np.ndarray, Any]
-"""Real and fake samples, and more options of the audit: labels or features."""
+Sides = tuple[Any, Any, Any]
+"""Real and fake samples, arrays or tables, and more options of the audit: labels or features."""
 
 MODES, SPREAD_2D, SPREAD_16D = 20, 0.1, 0.15
 COPIED, DUPLICATES = 0.1, 0.2
@@ -123,6 +123,14 @@ FOREIGN = [
     Failure("bootstrap with jitter", ("copying",)),
     Failure("small VAE of digits", ("low quality",)),
 ]
+TABLES = [
+    Failure("perfect"),
+    Failure("drop 10%", ("missing mass",), 0.1),
+    Failure("bootstrap", ("copying",)),
+    # Rows of nobody, who may also crowd out some that there are.
+    Failure("Gaussian copula", ("low quality",), may=("missing mass", "imbalance")),
+    Failure("independent columns", ("low quality",), may=("missing mass", "imbalance")),
+]
 WORLDS: dict[str, Callable[[], list[Failure]]] = {
     "mixture-2d": lambda: COMMON,
     "mixture-16d": lambda: [*COMMON, Failure("blur 1.2", ("low quality",), None, 0.9)],
@@ -132,6 +140,7 @@ WORLDS: dict[str, Callable[[], list[Failure]]] = {
     "planted-digits": lambda: planted(2500),
     "planted-stacked": lambda: planted(4000),
     "foreign": lambda: FOREIGN,
+    "tables": lambda: TABLES,
     "photographs": lambda: [
         *of_photographs(1500),
         *of_photographs(500, "perfect", "blur 1", "drop 3 of 10", "copies 20%"),
@@ -349,6 +358,18 @@ def foreign(failure: Failure, seed: int) -> Sides:
     return real, fake, {}
 
 
+def tables(failure: Failure, seed: int) -> Sides:
+    """Tables of people and of others who do as those: "drop" has none of the widowed."""
+    from census import bootstrap, copula, independent, people
+
+    random = np.random.default_rng(seed)
+    real = people(failure.count, random)
+    others = {"bootstrap": bootstrap, "Gaussian copula": copula, "independent columns": independent}
+    if failure.name in others:
+        return real, others[failure.name](real, random), {}
+    return real, people(failure.count, random, widowed=0.0 if failure.name.startswith("drop") else 0.1), {}
+
+
 def _vae(seed: int) -> Sides:
     """A VAE of one hidden layer and 8 codes, in plain torch, trained on half of the digits for 30 epochs."""
     import torch
@@ -392,6 +413,7 @@ def measure(task: tuple[str, Failure, int, str]) -> dict[str, Any]:
         "mixture-16d": lambda: mixture(16, failure, seed),
         "digits": lambda: digits(failure, seed),
         "foreign": lambda: foreign(failure, seed),
+        "tables": lambda: tables(failure, seed),
         "photographs": lambda: photographs(failure, seed, file),
         "photographs, no labels": lambda: (*photographs(failure, seed, file)[:2], {}),
         "photographs in pixels": lambda: with_options(photographs(failure, seed, file), features="pixels"),
@@ -453,7 +475,7 @@ def page(found: Sequence[dict[str, Any]]) -> str:
             read, inside, word = "", "", ""
             if failure.fires:
                 ends = [run["verdicts"][failure.fires[0]][1:] for run in runs]
-                read = f"{np.median([value for value, _, _ in ends]):.3g}"
+                read = f"{np.nanmedian([value for value, _, _ in ends]):.3g}"
                 if failure.truth is not None:
                     held = [low <= failure.truth <= high for _, low, high in ends]
                     inside = f"{sum(held)} of {len(held)}"
@@ -509,8 +531,11 @@ HEAD = """# The audit: what it finds, and how often it errs
 Numbers below verdicts are runs in which they fired, in bold those that must. Drops are shares of the mass; "shrink" and
 "blur" are factors on the spread inside modes; garbage, imbalance and copies are shares of the samples. Copies of 10 %:
 a fifth of the real samples stand there twice. `planted` worlds are those of `tests/planted.py`. Digits and photographs
-(CIFAR-10's training images, from a file) are audited with labels unless it is said otherwise. *Foreign* are generators
-that modecover did not make; what else must fire there is not known beforehand.
+(CIFAR-10's training images, from a file) are audited with labels unless it is said otherwise. *Tables* are of made-up
+people (`tests/census.py`); two thirds of the copula's rows are of nobody. *Foreign* are generators
+that modecover did not make; what else must fire there is not known beforehand. "Else cannot tell" counts the runs in
+which the verdict fires or says that it cannot tell, and never that all is well. Of half a class nothing is seen, and
+the sentence says that of parts of classes nothing would be.
 """
 
 PEER_HEAD = """## The field's numbers of the same samples

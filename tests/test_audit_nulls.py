@@ -196,3 +196,15 @@ def test_a_reading_that_chance_may_have_made_is_neither_all_nor_nothing():
     (real, labels), (fake, _) = rows(400, 10), rows(400, range(3, 10))
     missed = modecover.audit(real, fake, labels=labels).verdicts[0]
     assert np.isnan(missed.effect.value) and "seem missed" in missed.sentence
+
+
+def test_missed_classes_are_named():
+    random = np.random.default_rng(0)
+
+    def rows(count, of):
+        labels = random.choice(of, count)
+        return np.stack([10 * labels, 0 * labels], axis=1) + random.standard_normal((count, 2)), labels
+
+    (real, labels), (fake, _) = rows(900, [1, 4, 5, 7]), rows(900, [1, 7])
+    sentence = modecover.audit(real, fake, labels=labels).verdicts[0].sentence
+    assert sentence.endswith("of the real data lie: hardly any samples are of classes 4, 5.")

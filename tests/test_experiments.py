@@ -65,6 +65,10 @@ def test_every_declared_arm_has_settings_its_method_takes() -> None:
         if not table.data:
             continue
         settings.pop("size", None)
+        if table.prepare is not None:
+            _, settings = table.prepare(table.stand_in, "", settings)
+            if isinstance(settings.get("networks"), dict):  # made, not named
+                settings.pop("networks")
         named = {kind: settings.pop(kind, None) for kind in ("protocol", "preset")}
         _, found = resolve(arm.method, shapes[table.data], **named, chosen=settings)
         assert all(getattr(found, name) == value for name, value in settings.items() if hasattr(found, name))
@@ -133,9 +137,12 @@ def test_every_experiment_runs_at_the_smallest_scale_and_has_its_page(
     monkeypatch.chdir(tmp_path)
     assert command(["reproduce", name, "--scale", "smoke"]) == 0
     text = Path("results", f"{name}.smoke.md").read_text()
-    arms = [arm.label for table in experiments.get(name).tables for arm in table.arms]
+    arms = [arm.label for table in experiments.get(name).tables for arm in table.at("smoke")]
     assert text == capsys.readouterr().out.partition("# ")[2].join(["# ", ""])[: len(text)]
-    assert all(text.count(f"| {label} | ") >= arms.count(label) for label in arms) and "not run" not in text
+    if experiments.get(name).histogram:
+        assert "| arms | with a number |" in text and Path("results", "images", f"{name}.smoke", "smoke.png").is_file()
+    else:
+        assert all(text.count(f"| {label} | ") >= arms.count(label) for label in arms) and "not run" not in text
     assert len(Store(Path("results", f"{name}.smoke.jsonl")).rows) == len(jobs(experiments.get(name), "smoke"))
 
 
@@ -405,14 +412,43 @@ def test_what_is_worth_most_goes_first(capsys: pytest.CaptureFixture[str], tmp_p
         assert command(words) == 2 and "--queue" in capsys.readouterr().err
 
 
+def test_searches_of_one_experiment_do_not_go_before_the_runs_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modecover.experiments import runner
+
+    searched = dataclasses.replace(two((Arm("GAN", "gan", candidates=({"lr": 1e-3}, {"lr": 1e-4})),)), name="later")
+    order: list[str] = []
+
+    def noted(jobs: list[Job], *_: Any) -> Any:
+        for job in jobs:
+            order.append(job.experiment)
+            yield (
+                job,
+                {"key": job.key, "summary": {}, "broken": "no", "label": "", "method": "", "own": {}, "table": ""},
+            )
+
+    monkeypatch.setattr(runner, "_over_processes", noted)
+    each = [*jobs(two(), "cpu"), *jobs(searched, "cpu")]
+    stores = {name: Store(tmp_path / name) for name in ("two", "later")}
+    assert run_jobs(each, stores, Place(tmp_path), Heard())
+    assert order == ["two", "two", "later", "later", "later"]
+    short = [dataclasses.replace(job, table=dataclasses.replace(job.table, minutes={"cpu": 1e-6})) for job in each[2:]]
+    long = [dataclasses.replace(job, table=dataclasses.replace(job.table, minutes={"cpu": 1e6})) for job in each[:2]]
+    order.clear()
+    empty = {name: Store(tmp_path / f"empty {name}") for name in stores}
+    assert not run_jobs([*long, *short], empty, Place(tmp_path, minutes=1), Heard())
+    assert set(order) == {"later"}, "what fits into the time is run"
+
+
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the optional package ray is not installed")
 def test_ray_runs_what_processes_run(tmp_path: Path) -> None:
     each, stores = two(), [Store(tmp_path / f"{name}.jsonl") for name in "ab"]
     for store, backend in zip(stores, ("local", "ray"), strict=True):
         place = Place(tmp_path / backend, workers=2, backend=backend)
         assert run_jobs(jobs(each, "cpu"), {"two": store}, place, Heard())
-    local, ray = ({key: row["summary"]["last"] for key, row in store.rows.items()} for store in stores)
-    assert local == ray
+    local, ray = ({key: plain(row["summary"]["last"]) for key, row in store.rows.items()} for store in stores)
+    assert local == ray and len(local) == 2
 
 
 def test_without_ray_a_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,22 @@ def test_a_steep_spectrum_is_right_although_it_is_squared():
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-7)
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 1.5])
+def test_eigenvalues_of_the_product_agree_with_singular_values(power):
+    """Regular covariances of every steepness: whichever way is trusted, the sum is that of the rows' singular values,
+    up to what is promised (1e-9), and either set may come first."""
+    random = np.random.default_rng(5)
+    scale = np.arange(1, 201) ** -power
+    x = random.standard_normal((900, 200)) * scale
+    y = (1.1 * random.standard_normal((700, 200)) * scale) @ linalg.qr(random.standard_normal((200, 200)))[0] + 0.01
+    factors = [linalg.qr((rows - rows.mean(0)) / np.sqrt(len(rows) - 1), mode="r")[0][:200] for rows in (x, y)]
+    shift = x.mean(0) - y.mean(0)
+    trace = linalg.svdvals(factors[0] @ factors[1].T).sum()
+    expected = shift @ shift + sum((factor**2).sum() for factor in factors) - 2 * trace
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(y, x) == pytest.approx(expected, rel=1e-9)
+
+
 def test_never_negative_and_zero_for_equal_sets():
     for n, d in [(40, 5), (5, 40), (2, 3), (300, 30)]:
         x, _ = clouds(n, 2, d, seed=n)

@@ -181,6 +181,23 @@ def test_the_page_shows_missed_rows_cell_by_cell(tmp_path: Path) -> None:
     assert "married widowed, pay " in page and "<th>cells</th>" in page
 
 
+def test_a_copula_makes_rows_of_nobody_and_a_bootstrap_copies() -> None:
+    """Generators of tables that are not ours, judged by the verdicts that are theirs; how many of the copula's rows
+    cannot be is counted from how the people were made, and there are more whose income cannot be."""
+    import census
+
+    random = np.random.default_rng(3)
+    real = census.people(1500, random)
+    of_copula = census.copula(real, random)
+    low = modecover.audit(real, of_copula, seed=3).verdict("low quality")
+    assert 0.5 < census.impossible(of_copula).mean() <= low.effect.high and low.fires
+    assert not census.impossible(real).any()
+    again = modecover.audit(real, census.bootstrap(real, random), seed=3)
+    assert [verdict.name for verdict in again.verdicts if verdict.fires] == ["copying"] and again.verdict(
+        "copying"
+    ).effect.value > 0.9
+
+
 def test_nothing_is_said_of_samples_of_the_same_law() -> None:
     assert audited(REAL, ALIKE).firing == ()
 

@@ -119,9 +119,12 @@ class Comparison(Record):
     def headline(self) -> str:
         """Who is better by which verdicts, in one sentence."""
         sides: tuple[Name, Name] = "A", "B"
-        told = {name: ", ".join(each.name for each in self.better(name)) for name in sides}
-        words = "; ".join(f"{name} is better in {verdicts}" for name, verdicts in told.items() if verdicts)
-        return f"{words or 'No difference seen'} ({len(self.differences)} verdicts)."
+        better = {name: ", ".join(each.name for each in self.better(name)) for name in sides}
+        words = "; ".join(f"{name} is better in {verdicts}" for name, verdicts in better.items() if verdicts)
+        lacking = ", ".join(each.name for each in self.differences if not each.measured)
+        count = f"{sum(each.measured for each in self.differences)} of {len(self.differences)} verdicts compared"
+        told = f"{len(self.differences)} verdicts" if not lacking else f"{count}; not enough to tell: {lacking}"
+        return f"{words or 'No difference seen'} ({told})."
 
     def better(self, name: Name) -> tuple[Difference, ...]:
         """The verdicts by which this generator, "A" or "B", is better."""

@@ -71,7 +71,7 @@ def run_reproduce(words: list[str]) -> int:
             whole = run_jobs(declared, stores, place, display)
     for each in chosen:
         if each.name == given.name or stores[each.name].rows:
-            text, page = _write(each, stores[each.name], Path(given.results), given.scale, kind)
+            text, page = _write(each, stores[each.name], Path(given.results), Path(given.out), given.scale, kind)
             if given.name:
                 print(text)
             print(f"Written to {page}; the numbers of every seed are in {stores[each.name].path}.")
@@ -80,16 +80,18 @@ def run_reproduce(words: list[str]) -> int:
     return 0
 
 
-def _write(experiment: Experiment, store: Store, results: Path, scale: str, kind: str) -> tuple[str, Path]:
+def _write(experiment: Experiment, store: Store, results: Path, runs: Path, scale: str, kind: str) -> tuple[str, Path]:
     """The page and where it was written: of the scale that was run, and of the other one if it has rows."""
-    from modecover.experiments.report import page, save_curves
+    from modecover.experiments.report import page, save_curves, save_sheets
     from modecover.files import replacing
 
     there = {row["scale"] for row in store.rows.values()} | {scale}
     found = {name: store.results(experiment, name) for name in ("full", "cpu", "smoke") if name in there}
     images = Path("images", f"{experiment.name}{kind}")
     drawn = [save_curves(experiment, each, results / images / f"{name}.png") for name, each in found.items()]
-    text = page(experiment, found, images.as_posix() if any(drawn) else "")
+    kept = [save_sheets(experiment, name, runs, results / images) for name in found]
+    sheets = {name: path.relative_to(results).as_posix() for each in kept for name, path in each.items()}
+    text = page(experiment, found, images.as_posix() if any(drawn) else "", sheets)
     place = results / f"{experiment.name}{kind}.md"
     results.mkdir(parents=True, exist_ok=True)
     with replacing(place) as temporary:

@@ -91,6 +91,10 @@ def run(words: list[str]) -> int:
             print(result.alarm.sentence)
         if result.alarm is not None and result.alarm.tripped:
             print("The same command says this again; with --alarm none, or another threshold, it trains on from there.")
+        elif result.alarmed:
+            print(
+                f"Hence the exit code {EXIT_ALARM}; the run is whole: train longer or otherwise, or say --alarm none."
+            )
         elif not result.finished:
             done = f"{result.step:,} of {result.settings.steps:,} steps"
             print(f"Stopped after {done}, and saved in {out}: the same command goes on from here.")

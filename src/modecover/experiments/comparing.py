@@ -25,6 +25,8 @@ from modecover.runs.run import Run
 
 MOST_RUNS, MOST_SEEDS = 100, 10_000
 ABSENT = "not set"
+LONGEST = 200
+"""Characters of a setting that are shown."""
 
 
 @dataclass(frozen=True)
@@ -369,20 +371,23 @@ def _verdict(name: str, change: float) -> str:
 
 def _differing(facts: Sequence[Mapping[str, Any]], runs: Sequence[ComparedRun]) -> dict[str, tuple[str, ...]]:
     """Method, settings and commit where they are not the same in all runs, as text."""
-    told: list[dict[str, str]] = []
+    told: list[dict[str, Any]] = []
     for each in facts:
         start = each["starts"][-1] if each["starts"] else {}
         git = start.get("git") if isinstance(start, Mapping) else None
         commit = str(git.get("commit"))[:12] if isinstance(git, Mapping) else ABSENT
-        settings = {str(name): _text(value) for name, value in each["settings"].items()}
-        told.append({"method": str(each["method"]), **settings, "commit of modecover": commit})
-    names = dict.fromkeys(name for one in told for name in one)
-    values = {name: tuple(one.get(name, ABSENT) for one in told) for name in names}
-    return {name.removeprefix("method."): each for name, each in values.items() if len({*each}) > 1}
+        told.append({"method": str(each["method"]), **each["settings"], "commit of modecover": commit})
+    differing = {}
+    for name in dict.fromkeys(str(name) for one in told for name in one):
+        values = [one.get(name, ABSENT) for one in told]
+        if any(value != values[0] for value in values):
+            differing[name.removeprefix("method.")] = tuple(map(_text, values))
+    return differing
 
 
 def _text(value: Any) -> str:
-    return "none" if value is None else "on" if value is True else "off" if value is False else str(value)[:200]
+    text = "none" if value is None else "on" if value is True else "off" if value is False else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
 def _newest_picture(folder: Path) -> str | None:

@@ -55,6 +55,9 @@ class Table:
         measure: more numbers of the first seed of a finished run, by name, from its folder, the folder of data and a
             number of samples.
         compute: numbers by name, from the settings and a seed, where nothing is trained.
+        prepare: what `train` is given as data and settings, from the name of the data, the folder of data and the
+            settings; None: these as they are.
+        most: so many of the arms, the first, at a scale; one that is not named has all.
         stand_in: data for the scale "smoke" where `data` are to be brought along.
         brought: what a folder of images named `data` below `--data-dir` must hold, where nobody else knows it.
         reduced: how the scale "cpu" differs from the paper, in a sentence.
@@ -69,10 +72,16 @@ class Table:
     apart: bool = False
     measure: Callable[[Path, str, int], Mapping[str, float]] | None = None
     compute: Callable[[Mapping[str, Any], int], Mapping[str, float]] | None = None
+    prepare: Callable[[str, str, Mapping[str, Any]], tuple[Any, dict[str, Any]]] | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
     stand_in: str = ""
     brought: str = ""
     reduced: str = ""
     minutes: Mapping[str, float] = field(default_factory=dict)
+
+    def at(self, scale: str) -> tuple[Arm, ...]:
+        """The arms of a scale."""
+        return self.arms[: self.most.get(scale)]
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,7 @@ class Experiment:
         search: settings under which an arm's candidates are compared, before those of its table.
         write: its page, from the results of each table; None: as all pages are written.
         curve: the number that the page draws over training, by its key; none: no picture.
+        histogram: the number whose spread over the arms of each table the page shows, in place of a row for each arm.
         value: among the experiments of `modecover reproduce --queue` those with more come first.
     """
 
@@ -113,4 +123,5 @@ class Experiment:
     search: Mapping[str, Any] = field(default_factory=dict)
     write: Callable[[Sequence[Sequence[Result]]], str] | None = None
     curve: str = ""
+    histogram: str = ""
     value: float = 0.0

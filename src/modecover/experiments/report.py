@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modecover.experiments.declared import Experiment, Result
+from modecover.experiments.store import jobs
 from modecover.files import replacing
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -27,6 +28,9 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
 """Which side is better, by how a number's name begins."""
 
+SHEET_WIDTH = 400
+"""Pixels of a sheet of samples that is kept."""
+
 UNSEEN = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
 """Numbers of an evaluation that have no column, nor have averaged weights' others than those above."""
 
@@ -40,12 +44,18 @@ LEGEND = (
 )
 
 
-def page(experiment: Experiment, found: Mapping[str, Sequence[Sequence[Result]]], images: str = "") -> str:
+def page(
+    experiment: Experiment,
+    found: Mapping[str, Sequence[Sequence[Result]]],
+    images: str = "",
+    sheets: Mapping[tuple[str, str, str], str] | None = None,
+) -> str:
     """The results of each of an experiment's tables in Markdown.
 
     Args:
         found: by scale, for each table.
         images: where pictures of curves lie, beside the page: `images/SCALE.png`; empty: there are none.
+        sheets: pictures of samples, beside the page, by scale, table and label.
     """
     if experiment.write is not None:
         return experiment.write(next(iter(found.values())))
@@ -53,17 +63,26 @@ def page(experiment: Experiment, found: Mapping[str, Sequence[Sequence[Result]]]
     for scale, results in found.items():
         for declared, rows in zip(experiment.tables, results, strict=True):
             title = declared.name[:1].upper() + declared.name[1:]
-            lines += [f"## {title}, `{scale}`" if title else f"## `{scale}`", "", *table(rows), ""]
+            shown = table(rows) if not experiment.histogram else spread(rows, experiment.histogram)
+            lines += [f"## {title}, `{scale}`" if title else f"## `{scale}`", "", *shown, ""]
+            if seen := [
+                f"| {row.arm.label} | ![samples of {row.arm.label}]({sheet}) |"
+                for row in rows
+                if (sheet := (sheets or {}).get((scale, declared.name, row.arm.label)))
+            ]:
+                lines += ["| | samples of the first seed at its last step |", "|---|---|", *seen, ""]
             if scale == "cpu" and declared.reduced:
                 lines += [declared.reduced, ""]
             again = f'modecover reproduce {experiment.name} --scale {scale} --only "{rows[0].arm.label}"'
             lines += [f"A row is made anew, with an empty `--results` folder, by its label: `{again}`.", ""]
-            lines += [*own, ""] if (own := own_settings(rows)) else []
+            lines += [*own, ""] if not experiment.histogram and (own := own_settings(rows)) else []
             settings = {**declared.settings, **declared.scales.get(scale, {})}
             lines += [f"Data {declared.data}; {told(settings)}." if declared.data else f"{told(settings)}."]
             lines += ["", *provenance(rows), ""]
-        if images and experiment.curve and any(any(result.curves) for rows in results for result in rows):
-            lines += [f"![{heading(experiment.curve)} over training]({images}/{scale}.png)", ""]
+        curves = experiment.curve and any(any(result.curves) for rows in results for result in rows)
+        if images and (curves or experiment.histogram):
+            said = f"{heading(experiment.curve)} over training" if curves else heading(experiment.histogram)
+            lines += [f"![{said}]({images}/{scale}.png)", ""]
     if any("evaluation" in result.summary for results in found.values() for rows in results for result in rows):
         lines += [LEGEND, ""]
     return "\n".join(lines)
@@ -128,6 +147,25 @@ def table(results: Sequence[Result]) -> list[str]:
         control = [cell(name, [whole[0].summary["control"].get(name, math.nan)]) for name in names]
         lines.append(line("ideal sampler" if "high_quality" in names else "the data", "", "", "", "", *control))
     return lines
+
+
+def spread(results: Sequence[Result], name: str) -> list[str]:
+    """The lines of a table of how a number is spread over many arms, and of the arms that have none."""
+    import numpy as np
+
+    values = _numbers(results, name)
+    lines = [
+        "| arms | with a number | least | quarter | half | three quarters | most |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    cells = [f"{value:.4g}" for value in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))] if values else ["-"] * 5
+    return [*lines, f"| {len(results)} | {len(values)} | {' | '.join(cells)} |"]
+
+
+def _numbers(results: Sequence[Result], name: str) -> list[float]:
+    """A number of all seeds of all arms, where it is finite."""
+    found = [row.get(name, math.nan) for result in results if not result.broken for row in result.summary["last"]]
+    return [value for value in found if math.isfinite(value)]
 
 
 def cell(name: str, values: Sequence[Any]) -> str:
@@ -235,17 +273,29 @@ def signed_ranks(changes: Sequence[float]) -> float:
 
 
 def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], path: Path) -> bool:
-    """Draw a number of every seed over training, a panel for each table, and say whether there was any."""
+    """Draw a number of every seed over training, a panel for each table, or its histogram for all tables together; and
+    say whether there was any."""
     panels = [[result for result in rows if any(result.curves)] for rows in results]
     panels = [rows for rows in panels if rows]
-    if not (experiment.curve and panels):
+    spreads = [
+        (declared.name, _numbers(rows, experiment.histogram))
+        for declared, rows in zip(experiment.tables, results, strict=True)
+    ]
+    drawn = any(values for _, values in spreads) if experiment.histogram else bool(experiment.curve and panels)
+    if not drawn:
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(8, 4.5 * (len(panels) or 1)), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, rows in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels, strict=True):
+    if experiment.histogram:
+        axes = figure.subplots()
+        axes.hist([values for _, values in spreads], bins=20, label=[name for name, _ in spreads])
+        axes.set(xlabel=heading(experiment.histogram), ylabel="arms")
+        axes.legend()
+        panels = []
+    for axes, rows in zip(figure.subplots(len(panels), squeeze=False)[:, 0] if panels else (), panels, strict=True):
         for number, result in enumerate(rows):
             for place, curve in enumerate(result.curves):
                 steps, values = zip(*((step, row[experiment.curve]) for step, row in curve), strict=True)
@@ -259,3 +309,25 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
     return True
+
+
+def save_sheets(experiment: Experiment, scale: str, runs: Path, folder: Path) -> dict[tuple[str, str, str], Path]:
+    """Keep of the first seed of each arm on images the upper quarter of its last sheet of samples, small, in `folder`,
+    where its run is at hand: the pictures that are there now, by scale, table and label."""
+    from PIL import Image
+
+    found: dict[tuple[str, str, str], Path] = {}
+    for job in jobs(experiment, scale):
+        name, kept = (scale, job.table.name, job.arm.label), folder / f"{job.key}.png"
+        if name in found or not job.table.apart or experiment.histogram:
+            continue
+        sheets = sorted((runs / job.folder / "samples").glob("step-*.png"))
+        finished = (runs / job.folder / "summary.json").is_file()
+        if sheets and finished and not kept.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with Image.open(sheets[-1]) as sheet, replacing(kept) as temporary:
+                part = sheet.crop((0, 0, sheet.width, sheet.height // 4))
+                part.resize((SHEET_WIDTH, part.height * SHEET_WIDTH // part.width)).save(temporary)
+        if kept.exists():
+            found[name] = kept
+    return found

@@ -6,6 +6,7 @@ Each run has a folder of its own and resumes like any other: a second call compu
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -67,8 +68,8 @@ class Place:
 
 
 def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener) -> bool:
-    """Run what the stores lack, in order, and add every row as its run ends; candidates go before the runs that they
-    choose the settings of.
+    """Run what the stores lack, experiment after experiment, and add every row as its run ends; within one, candidates
+    go before the runs that they choose the settings of.
 
     Ctrl-C and SIGTERM stop the runs, which save where they are, and start no other; so does the end of the time.
 
@@ -84,6 +85,15 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
     """
     jobs = _with_data(jobs, place, listener)
     deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
+    groups = itertools.groupby(jobs, key=lambda job: job.experiment)
+    # Where one is not whole, for want of time, another may have runs that are short enough.
+    whole = [_run_experiment(list(group), stores, place, listener, deadline) for _, group in groups]
+    return all(whole)
+
+
+def _run_experiment(
+    jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener, deadline: float | None
+) -> bool:
     rivals = [rival for job in jobs if job not in stores[job.experiment] for rival in job.rivals]
     if not _run_all(rivals, stores, place, listener, deadline):
         return False
@@ -141,6 +151,8 @@ def _run_all(
     missing = [job for job in jobs if job not in stores[job.experiment]]
     if not missing:
         return True
+    if not any(_time_for(job, deadline) for job in missing):
+        return False
     runs = _over_ray if place.backend == "ray" else _over_processes
     with contextlib.closing(runs(missing, place, listener, deadline)) as rows:
         for job, row in rows:
@@ -281,7 +293,10 @@ def run_job(
     settings: dict[str, Any] = {**job.settings, **({"data_dir": place.data_dir} if place.data_dir else {})}
     try:
         messenger = _Messenger(str(folder), tell, stop)
-        run = train(job.arm.method, _source(job, place), folder, listener=messenger, **settings)
+        source: Any = _source(job, place)
+        if job.table.prepare is not None:
+            source, settings = job.table.prepare(source, place.data_dir, settings)
+        run = train(job.arm.method, source, folder, listener=messenger, **settings)
     except NonFiniteError as error:
         return {**row, "broken": str(error), "summary": {}, "curve": []}
     except UserError as error:

@@ -58,7 +58,7 @@ def jobs(experiment: Experiment, scale: str, only: str = "") -> list[Job]:
     for table in experiment.tables:
         shared = {**table.settings, **table.scales.get(scale, {})}
         seeds = [{}] if not table.apart else [{"seed": n, "seeds": 1} for n in _seeds(shared)]
-        for arm in table.arms:
+        for arm in table.at(scale):
             if only and arm.label != only:
                 continue
             for place, seed in enumerate(seeds):
@@ -143,7 +143,7 @@ class Store:
         return [
             [
                 self._result(arm, [job for job in declared if job.table is table and job.arm.label == arm.label])
-                for arm in table.arms
+                for arm in table.at(scale)
             ]
             for table in experiment.tables
         ]

@@ -52,6 +52,7 @@ def classifier(
     *,
     seed: int = 0,
     steps: int = STEPS,
+    plain: bool = False,
     device: torch.device | str = "cpu",
     progress: Report | None = None,
 ) -> Classifier:
@@ -60,6 +61,7 @@ def classifier(
     Args:
         real: points (n, d) or images (n, C, H, W).
         labels: whole numbers of at least 0, (n,), of at least two different classes; else `UserError`.
+        plain: learn from the samples and labels as they are, as for scores that a classifier's certainty goes into.
         seed: of the initial weights, the minibatches and the distortions; torch's global generator is left alone.
     """
     numbers = as_labels(labels, np.iinfo(np.int64).max)
@@ -81,8 +83,8 @@ def classifier(
 
     def loss() -> Tensor:
         rows = torch.randint(len(x), (BATCH,), generator=random, device=x.device)
-        batch = _distorted(x[rows], means[y[rows]], random)
-        return functional.cross_entropy(head(body(batch)), y[rows], label_smoothing=SMOOTHING)
+        batch = x[rows] if plain else _distorted(x[rows], means[y[rows]], random)
+        return functional.cross_entropy(head(body(batch)), y[rows], label_smoothing=0.0 if plain else SMOOTHING)
 
     descend([*body.parameters(), *head.parameters()], loss, steps, rate=RATE, decay=DECAY, progress=progress)
     for network in (body, head):

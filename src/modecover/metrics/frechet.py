@@ -6,7 +6,8 @@ The latter, of order 2 and squared, is the Frechet distance (Heusel et al. 2017,
 
 With any factors S1 = A'A and S2 = B'B the last trace is the sum of the singular values of A B' (the nuclear norm). So
 no matrix square root is taken, a singular covariance is nothing special, and n samples of more than n dimensions
-need no covariance at all: their centred rows are the factor, and the work is that of an n x n matrix.
+need no covariance at all: their centred rows are the factor, and the work is that of an n x n matrix. Where both
+covariances are regular the roots of the eigenvalues of A S2 A' are the same numbers, and B is not needed.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from modecover.errors import UserError
 from modecover.metrics.arrays import ArrayLike, Floats, as_floats, as_pair, as_rows, as_tensor, mean_of, parts
 
 _EPSILON = torch.finfo(torch.float64).eps
-_ENOUGH = 1e-10
-"""Relative error below which the faster way to the singular values is trusted."""
+_ENOUGH = 1e-9
+"""Relative error below which a faster way to the singular values is trusted."""
 
 
 def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
@@ -33,7 +34,11 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
     All arithmetic is float64. The value is exact for singular covariances, fewer samples than dimensions included; it
     is biased upwards for few samples whatever the arithmetic, so compare it with that of two sets of real samples.
     """
-    (mean1, factor1), (mean2, factor2) = map(_fitted, as_pair(real, fake, fewest=2))
+    both = as_pair(real, fake, fewest=2)
+    if all(len(rows) > rows.shape[1] for rows in both):
+        (mean1, covariance1), (mean2, covariance2) = map(gaussian_statistics, both)
+        return _distance_of_covariances(mean1 - mean2, covariance1, covariance2)
+    (mean1, factor1), (mean2, factor2) = map(_fitted, both)
     return _distance(mean1 - mean2, factor1, factor2)
 
 
@@ -46,7 +51,7 @@ def frechet_from_statistics(
     if first.ndim != 1 or first.shape != second.shape or not (first.isfinite().all() and second.isfinite().all()):
         shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise UserError(f"the means have shapes {shapes}; give two rows of finite numbers, equally long")
-    factors = []
+    checked = []
     for covariance, name in ((covariance1, "the first covariance"), (covariance2, "the second covariance")):
         matrix, size = as_tensor(covariance).double().cpu(), len(first)
         if matrix.shape != (size, size):
@@ -56,8 +61,8 @@ def frechet_from_statistics(
         # Written so that nan and infinity fail too.
         if not float((matrix - matrix.T).abs_().max()) <= 1e-6 * float(matrix.diagonal().max()):
             raise UserError(f"{name} is not symmetric or not finite; give the covariance of rows of features")
-        factors.append(_factor_of_covariance(matrix))
-    return _distance(first - second, *factors)
+        checked.append(matrix)
+    return _distance_of_covariances(first - second, *checked)
 
 
 def frechet_latent_distance(codes: ArrayLike) -> float:
@@ -124,17 +129,44 @@ def _fitted(rows: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (centred[1:] + centred[0] / (math.sqrt(count) - 1)) / math.sqrt(count - 1)
 
 
-def _factor_of_covariance(covariance: Tensor) -> Tensor:
-    """A of r rows, the numerical rank, with A'A the covariance: Cholesky's factor by descending pivots, cut off where
-    only rounding is left."""
+def _pivoted(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Cholesky's factor U by descending pivots, upper triangular, of r rows, the numerical rank: cut off where only
+    rounding is left. And the order (d,) in which it takes the dimensions: U'U is the covariance of these."""
     from scipy.linalg.lapack import dpstrf
 
-    size = len(covariance)
-    tolerance = 4 * size * _EPSILON * max(float(covariance.diagonal().max()), 0.0)
-    upper, pivots, rank, _ = dpstrf(covariance.cpu().numpy(), tol=tolerance, lower=0)
-    factor = torch.zeros(rank, size, dtype=torch.float64)
-    factor[:, torch.from_numpy(pivots.astype("int64") - 1)] = torch.from_numpy(upper[:rank].copy()).triu()
+    tolerance = 4 * len(covariance) * _EPSILON * max(float(covariance.diagonal().max()), 0.0)
+    # A symmetric matrix transposed is itself, in LAPACK's order of memory.
+    upper, pivots, rank, _ = dpstrf(covariance.cpu().numpy().T, tol=tolerance, lower=0)
+    return torch.from_numpy(upper).triu_()[:rank], torch.from_numpy(pivots.astype("int64") - 1)
+
+
+def _factor_of_covariance(covariance: Tensor) -> Tensor:
+    """A of r rows, the numerical rank, with A'A the covariance."""
+    upper, order = _pivoted(covariance)
+    factor = torch.zeros_like(upper)
+    factor[:, order] = upper
     return factor.to(covariance.device)
+
+
+def _distance_of_covariances(difference: Tensor, covariance1: Tensor, covariance2: Tensor) -> float:
+    upper, order = _pivoted(covariance1)
+    if len(upper) == len(difference):
+        from scipy.linalg.lapack import dsygst
+
+        squares = float(difference @ difference + covariance1.trace() + covariance2.trace())
+        turned = covariance2.cpu()[order][:, order].numpy().T
+        product = torch.from_numpy(dsygst(turned, upper.numpy(), itype=2, lower=0, overwrite_a=1)[0])
+        roots = torch.linalg.eigvalsh(product.T, UPLO="L").flip(0).clamp(min=0).sqrt()
+        # The rows of U descend, and with them U S2 U' and its errors: of element (i, j) at most about |Ui| |S2| |Uj|.
+        if not _astray(roots, 8 * _EPSILON * float(covariance2.norm()) * upper.square().sum(1), squares):
+            return max(0.0, squares - 2 * float(roots.sum()))
+    return _distance(difference, _factor_of_covariance(covariance1), _factor_of_covariance(covariance2))
+
+
+def _astray(roots: Tensor, error: Tensor, squares: float) -> bool:
+    """Whether errors of the eigenvalues, largest first, may make the sum of their roots too inexact for a distance."""
+    wrong = torch.minimum(error / (2 * roots.clamp(min=1e-300)), error.sqrt()).sum()
+    return bool(wrong > _ENOUGH * max(1e-3 * squares, squares - 2 * float(roots.sum())))
 
 
 def _distance(difference: Tensor, factor1: Tensor, factor2: Tensor) -> float:
@@ -152,8 +184,7 @@ def _distance(difference: Tensor, factor1: Tensor, factor2: Tensor) -> float:
     # with an error that is small against what is left below and right of them, not merely against the largest. Where
     # that matters for the roots of small ones, the singular values themselves are taken.
     error = 8 * _EPSILON * products.diagonal().flip(0).cummax(0).values.flip(0)
-    wrong = torch.minimum(error / (2 * roots.clamp(min=1e-300)), error.sqrt()).sum()
-    if wrong > _ENOUGH * max(1e-3 * squares, squares - 2 * float(roots.sum())):
+    if _astray(roots, error, squares):
         roots = torch.linalg.svdvals(wide)
     # By rounding alone may the difference fall below zero, which the distance cannot.
     return max(0.0, squares - 2 * float(roots.sum()))

@@ -21,6 +21,7 @@ from modecover.errors import UserError
 from modecover.kinds import first_line, shown
 from modecover.methods.base import Method
 from modecover.methods.registry import is_registered
+from modecover.methods.roles import is_discriminator
 from modecover.networks.check import check_network, detached_copy
 from modecover.random import derive_seed
 from modecover.runs.fitting import networks_that_fit, require_fit, require_short_steps
@@ -157,11 +158,12 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
 def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
     weights, rate = list(network.parameters()), settings.learning_rate(role)
     options: dict[str, Any] = {"weight_decay": settings.weight_decay_E if role == "encoder" else 0.0}
+    kind = settings.optimizer if settings.optimizer_D is None or not is_discriminator(role) else settings.optimizer_D
     options["lr"] = torch.tensor(rate, device=device) if settings.capture else rate  # a captured step reads it there
-    if settings.optimizer == "sgd":
+    if kind == "sgd":
         return torch.optim.SGD(weights, fused=True, **options)
     options["capturable"] = settings.capture
-    if settings.optimizer == "rmsprop":
+    if kind == "rmsprop":
         return torch.optim.RMSprop(weights, **options)
     return torch.optim.Adam(weights, betas=(settings.beta1, settings.beta2), fused=True, **options)
 

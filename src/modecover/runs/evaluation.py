@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from modecover.data import Dataset, StackedDigits
+from modecover.data import Dataset, Images, StackedDigits
 from modecover.data.mixtures import Mixture
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.limits import require_memory
-from modecover.metrics.classifier import SAMPLES, cached_digit_classifier, stacked_modes
+from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
 from modecover.metrics.frechet import wasserstein
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
@@ -164,17 +164,23 @@ def _of_mixture(mixture: Mixture, samples: int) -> Evaluator:
     )
 
 
-def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> Evaluator:
-    """Numbers written by stacked digits, read by a digit classifier; both counts and both directions of KL."""
-    base = data.base.to("cpu")
-    assert base.labels is not None, "stacked digits have labels"
+def digit_judge(base: Images, progress: Progress | None = None) -> DigitClassifier:
+    """A classifier of single digits, trained on these the first time and kept in a folder: see `evaluator_for`."""
+    assert base.labels is not None, "digits have labels"
     pixels = base.pixels
     if pixels.shape[-1] != 28:  # the classifier's side
         pixels = F.interpolate(pixels.float(), size=(28, 28), mode="bilinear", antialias=True)
         pixels = pixels.round().clamp(0, 255).to(torch.uint8)
     cache = os.environ.get("MODECOVER_CACHE")
     folder = Path(cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modecover")
-    classifier = cached_digit_classifier(pixels[:, 0], base.labels, folder, progress=progress)
+    return cached_digit_classifier(pixels[:, 0], base.labels, folder, progress=progress)
+
+
+def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> Evaluator:
+    """Numbers written by stacked digits, read by a digit classifier; both counts and both directions of KL."""
+    base = data.base.to("cpu")
+    assert base.labels is not None, "stacked digits have labels"
+    classifier = digit_judge(base, progress)
     law = stacked_law(base.labels, data.k)
 
     def judge(rows: Tensor) -> dict[str, float]:

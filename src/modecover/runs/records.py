@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from huggingface_hub import ModelHubMixin
 
 FORMAT = 1  # of `run.json`, and of a model's `config.json`
-ADDED = {"standardize": "off"}  # settings that runs of earlier versions did not have, and what these did
+ADDED = {
+    "standardize": "off",
+    "optimizer_D": None,
+}  # settings that runs of earlier versions did not have, and what these did
 LOCK = ".lock"
 _ABSENT = "(not set)"
 

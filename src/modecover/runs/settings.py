@@ -62,6 +62,8 @@ class Settings:
     """A learnable scale and shift of each coordinate of z at G's input, as the IVGAN authors' runs had."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     """Optimiser of every network."""
+    optimizer_D: Literal["adam", "rmsprop", "sgd"] | None = None
+    """Optimiser of the discriminators, where it differs."""
     lr: float = 2e-4
     """Learning rate."""
     lr_G: float | None = None

@@ -47,9 +47,10 @@ def imbalance(evidence: Evidence) -> Verdict:
     effect = Estimate(*(min(1.0, max(0.0, value + side * NORMAL * error)) for side in (0, -1, 1)))
     null = Estimate(0.0, 0.0, max(0.0, noise))
     fires = effect.low > max(LARGEST_SOUND, 0.0) and value > noise
-    sentence = "The modes that the generator has are weighted like the data's."
+    so_far = f"up to {effect.high:.1%} of the samples may be in the wrong ones"
+    sentence = f"It is not seen that modes are weighted otherwise than the data's; {so_far}."
     if natural := are_natural(evidence.real.kept.shape):
-        sentence = "No region has too many samples or too few; weights of kinds that lie among each other are not seen."
+        sentence = f"It is not seen that regions have too many samples or too few; {so_far}, and kinds may mix in them."
     if fires:
         least = "at least " * natural
         sentence = (

@@ -56,7 +56,7 @@ def low_quality(evidence: Evidence) -> Verdict:
     low, high = (found.value + widening * (end - found.value) for end in (found.low, found.high))
     effect, null = Estimate(found.value, max(0.0, low), min(1.0, high)), Estimate(0.0, 0.0, found.noise)
     fires = effect.low > LARGEST_SOUND
-    sentence = "The samples are as close to the real data as real data are to each other."
+    sentence = f"It is not seen that samples are unlike the real ones; up to {effect.high:.1%} may be."
     if fires:
         sentence = f"At least {effect.value:.1%} of the samples are unlike any real ones."
     facts = {"samples told from real ones by a plane": math.nan if apart is None else apart.value}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.naming import Named, named
 from modecover.auditing.results import UNKNOWN, Estimate, Verdict, share
@@ -28,6 +30,9 @@ VAGUE = 0.1
 
 LEAST_FOUND = 0.1
 """Of planted gaps: where fewer of their rows are found, these features do not show what is missed."""
+
+MOST, LISTED = 0.5, 10
+"""Of a class's rows, where it is named as missed; and of so many classes at most."""
 
 UNLABELLED = (
     "No region is empty, but in these features kinds of photographs lie among each other: one may be missing unseen. "
@@ -85,7 +90,8 @@ def missing_mass(evidence: Evidence) -> Verdict:
             facts |= {f"real samples with {region.words}": region.of_real, "samples with this": region.of_fake}
         least = "at least " * unlabelled
         effect = replace(effect, high=1.0) if unlabelled else effect
-        sentence = f"The generator does not go where {least}{effect.value:.1%} of the real data lie{_told(region)}."
+        which = _told(region) or _lost(evidence, missed)
+        sentence = f"The generator does not go where {least}{effect.value:.1%} of the real data lie{which}."
     return Verdict("missing mass", fires, effect, unit, noise, sentence, facts)
 
 
@@ -110,6 +116,16 @@ def where_missed(evidence: Evidence) -> MissedMass:
             divisions = [division.by_clusters() for division in divisions]
         return count_missed(divisions, len(evidence.real), seed=seed)
     return evidence.missed
+
+
+def _lost(evidence: Evidence, missed: MissedMass) -> str:
+    """The classes of which most real rows are missed."""
+    if evidence.labels is None:
+        return ""
+    lost = [str(each) for each in np.unique(evidence.labels) if missed.flags[evidence.labels == each].mean() > MOST]
+    if not 0 < len(lost) <= LISTED:
+        return ""
+    return f": hardly any samples are of class{'es' * (len(lost) > 1)} {', '.join(lost)}"
 
 
 def _told(region: Named | None) -> str:

@@ -11,6 +11,9 @@ from modecover.auditing.evidence import Evidence
 from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
 from modecover.features.spread import Side, centres_of, distances, log_ratio
 
+WIDER = 1.2
+"""Ratios of spreads beyond this are told."""
+
 LARGEST_SOUND = 0.95
 """The verdict fires where the interval of the ratio lies below this."""
 
@@ -26,6 +29,8 @@ def shrink(evidence: Evidence) -> Verdict:
         return Verdict("shrink", False, UNKNOWN, unit, UNKNOWN, "Too few samples in each mode to see a shrink.")
     fires = effect.high < LARGEST_SOUND
     sentence = "Inside modes the samples vary as much as the data, or more."
+    if effect.low > WIDER:
+        sentence = f"Inside modes the samples do not shrink: they vary {effect.value:.2g} times as much as the data."
     if fires:
         sentence = f"Inside modes the samples vary only {effect.value:.2f} times as much as the data."
     return Verdict("shrink", fires, effect, unit, null, sentence)

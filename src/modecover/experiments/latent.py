@@ -1,0 +1,109 @@
+"""What IVAAE's figures measure of a finished auto-encoder: a linear probe of its codes, their covariance, and what a
+discriminator that is trained alone on them comes to, and gives the encoder to learn from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modecover.errors import UserError
+from modecover.experiments.measures import images_of
+from modecover.methods import registry
+from modecover.methods.ivaae import IVAAE
+from modecover.random import derive_seed
+from modecover.runs.build import build_networks
+from modecover.runs.model import load
+from modecover.runs.settings import Settings
+
+PROBE_UNITS, PROBE_BATCH, PROBE_RATE = 1_000, 60, 1e-4
+ITERATIONS_A_SAMPLE, D_STEPS_A_SAMPLE, D_BATCH, D_RATE = 3, 0.6, 64, 1e-4
+"""The paper has 30,000 iterations of the probe and 6,000 of D: with 10,000 samples that is what they come to."""
+
+
+def probe(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
+    """Errors on test images, in per cent, of a network of two layers of 1,000 units that learns the labels of training
+    images from their codes, after a thirtieth and a third of its iterations and at the end; and how far the
+    covariance of the test images' codes is from that of N(0, I), on the diagonal and beside it."""
+    model = load(folder)
+    train, test = images_of(model, data_dir), images_of(model, data_dir, split="test")
+    if train.labels is None or test.labels is None:
+        raise UserError(f"{train.name} has no labels to learn.")
+    random = torch.Generator().manual_seed(derive_seed(0, "probe"))
+    rows = torch.randperm(len(train.pixels), generator=random)[: 6 * samples]
+    asked = torch.randperm(len(test.pixels), generator=random)[:samples]
+    codes, of_test = (model.encode(data.fetch(some)) for data, some in ((train, rows), (test, asked)))
+    labels, truth = train.labels[rows], test.labels[asked]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(0, "probe", "weights"))
+        sizes = (codes.shape[1], PROBE_UNITS, PROBE_UNITS)
+        hidden = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+        network = nn.Sequential(*hidden, nn.Linear(PROBE_UNITS, int(labels.max()) + 1))
+    optimiser = torch.optim.Adam(network.parameters(), PROBE_RATE, fused=True)
+    total, found = ITERATIONS_A_SAMPLE * samples, {}
+    looks = {max(1, total // 30): "early", max(1, total // 3): "after a third", total: "at the end"}
+    for step in range(1, total + 1):
+        batch = torch.randint(len(codes), (PROBE_BATCH,), generator=random)
+        optimiser.zero_grad()
+        functional.cross_entropy(network(codes[batch]), labels[batch]).backward()
+        optimiser.step()
+        if step in looks:
+            with torch.inference_mode():
+                wrong = network(of_test).argmax(dim=1) != truth
+            found[f"error % {looks[step]}"] = 100 * float(wrong.float().mean())
+    covariance = torch.atleast_2d(torch.cov(of_test.double().T))
+    beside = covariance - torch.diag(covariance.diagonal())
+    size = len(covariance)
+    found["covariance, diagonal off by"] = float((covariance.diagonal() - 1).abs().mean())
+    found["covariance beside it"] = float(beside.abs().sum()) / max(1, size * (size - 1))
+    return found
+
+
+def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
+    """D alone, new, trained on the codes of a frozen encoder: its cross-entropy over log(t + 1), which is 1 where it
+    cannot tell and 0 where it is certain, after a hundredth of its steps and, as their mean, over the last tenth of
+    them; and the norm of the gradient that E's parameters then get of it.
+
+    Figures 2 and 3: with t = 1 the game is that of a plain adversarial auto-encoder.
+    """
+    model = load(folder)
+    data, facts = images_of(model, data_dir), model.training_facts
+    method = registry.get(model.method["name"])(**model.method["settings"])
+    if not isinstance(method, IVAAE):
+        raise UserError(f"{method.title} has no bridges for a discriminator to tell apart.")
+    settings = Settings(**facts["settings"])
+    D = build_networks(method, settings, data.shape, derive_seed(0, "frozen") % 2**31)["D"].train()
+    E = model.networks["E"].eval().requires_grad_(True)
+    random = torch.Generator().manual_seed(derive_seed(0, "frozen", "rows"))
+    optimiser = torch.optim.Adam(D.parameters(), D_RATE, betas=(0.5, 0.999), fused=True)
+
+    def loss(codes: Tensor) -> Tensor:
+        noise = torch.randn(codes.shape, generator=random)
+        moved, which = method.bridges.every(codes, noise)
+        return functional.cross_entropy(D(moved, head="classes"), which)
+
+    def rows() -> Tensor:
+        return data.fetch(torch.randint(len(data.pixels), (D_BATCH,), generator=random))
+
+    steps, losses = max(1, int(D_STEPS_A_SAMPLE * samples)), []
+    for _ in range(steps):
+        with torch.no_grad():
+            codes = E(rows())
+        optimiser.zero_grad()
+        value = loss(codes)
+        value.backward()
+        optimiser.step()
+        losses.append(value.item() / math.log(method.t + 1))
+    E.zero_grad()
+    loss(E(rows())).backward()
+    gradients = [weight.grad for weight in E.parameters() if weight.grad is not None]
+    last = losses[-max(1, steps // 10) :]
+    return {
+        "D's loss early": losses[min(steps, max(1, steps // 100)) - 1],
+        "D's loss at the end": sum(last) / len(last),
+        "encoder's gradient": math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients)),
+    }

@@ -1,0 +1,185 @@
+"""What experiments measure of finished runs, held against models whose answer is known; and the data they are given."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from modecover.data import open_data
+from modecover.experiments import compositional, latent, mdgan, measures
+from modecover.experiments.compositional import DIGIT, LEFT, SIDE, TOP, WIDTH, compose, law
+from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.experiments.report import page, save_curves, save_sheets
+from modecover.experiments.runner import Place, run_job
+from modecover.experiments.store import jobs
+from modecover.runs.build import build_networks
+from modecover.runs.run import train
+from modecover.runs.settings import resolve
+
+
+def test_three_digits_stand_side_by_side_with_the_chances_of_their_set() -> None:
+    images, settings = compose(2, "digits", "", {"batch": 8}, count=400)
+    assert images.shape == (400, SIDE, SIDE) and images.dtype == np.uint8 and settings == {"batch": 8}
+    assert not images[:, :TOP].any() and not images[:, TOP + DIGIT :].any() and not images[:, :, 3 * WIDTH :].any()
+    assert np.array_equal(images, compose(2, "digits", "", {}, count=400)[0])
+    assert not np.array_equal(images, compose(2, "digits", "", {}, count=400, seed=1)[0])
+    assert all(np.allclose(law(number).sum(axis=1), 1) for number in mdgan.MISSED)
+    assert not np.allclose(law(1), law(2))
+    # Every third is a digit of the source, without the columns that are cut off.
+    digits = open_data("digits").pixels[:, 0, :, LEFT : LEFT + WIDTH].numpy()  # type: ignore[attr-defined]
+    whole = {digit.tobytes() for digit in digits}
+    for place in range(3):
+        thirds = images[:20, TOP : TOP + DIGIT, place * WIDTH : (place + 1) * WIDTH]
+        assert all(third.tobytes() in whole for third in thirds)
+
+
+def test_a_perfect_generator_of_three_digits_misses_what_fresh_data_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sample(count: int, seed: int) -> Tensor:
+        return torch.from_numpy(compose(1, "digits", "", {}, count=count, seed=7)[0])[:, None].float() / 127.5 - 1
+
+    monkeypatch.setattr(compositional, "load", lambda folder: SimpleNamespace(sample=sample))
+    found = compositional.coverage(1, Path(), "", 3_000)
+    assert abs(found["numbers missed"] - found["missed by the data"]) < 60
+    assert found["KL"] == pytest.approx(found["KL of the data"], abs=0.05) and found["KL"] < 0.3
+    one = lambda count, seed: sample(1, 0).expand(count, -1, -1, -1)
+    monkeypatch.setattr(compositional, "load", lambda folder: SimpleNamespace(sample=one))
+    assert compositional.coverage(1, Path(), "", 300)["numbers missed"] == 999
+
+
+def test_a_third_party_is_sure_of_what_a_generator_never_makes_and_of_nothing_else() -> None:
+    random = torch.Generator().manual_seed(0)
+    bright, dark = ((level + 0.1 * torch.randn(300, 1, 16, 16, generator=random)).clamp(-1, 1) for level in (0.5, -0.5))
+    both = torch.cat([bright, dark])
+    assert measures._sure_of(both, bright, dark, 0.5, steps=150) > 0.9
+    assert measures._sure_of(both, bright, bright, 0.5, steps=150) < 0.1
+    assert measures._sure_of(both, both.flip(0), both, 0.5, steps=150) < 0.2
+
+
+class Codes:
+    """Images of two classes, whose codes are what a test says."""
+
+    def __init__(self, codes: Tensor, labels: Tensor):
+        self.name, self.pixels, self.labels, self.shape = "codes", codes, labels, codes.shape[1:]
+
+    def fetch(self, rows: Tensor) -> Tensor:
+        return self.pixels[rows]
+
+
+def test_a_probe_reads_labels_that_codes_tell_and_only_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(2, (900,), generator=random)
+    noise = torch.randn(900, 2, generator=random)
+    monkeypatch.setattr(latent, "load", lambda folder: SimpleNamespace(encode=lambda rows: rows))
+    errors = []
+    for codes in (noise, noise + 6 * labels[:, None]):
+        data = Codes(codes, labels)
+        monkeypatch.setattr(latent, "images_of", lambda *_, data=data, **__: data)
+        errors.append(latent.probe(Path(), "", 150))
+    assert errors[0]["error % at the end"] > 30 and errors[1]["error % at the end"] < 2
+    assert errors[0]["covariance, diagonal off by"] < 0.3 and errors[1]["covariance, diagonal off by"] > 5
+    assert errors[0]["covariance beside it"] < 0.2 and errors[1]["covariance beside it"] > 5
+
+
+@pytest.mark.parametrize("t", [1, 4])
+def test_a_discriminator_alone_cannot_tell_codes_that_are_the_prior(t: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Known(torch.nn.Module):
+        def __init__(self, shift: float):
+            super().__init__()
+            self.shift = torch.nn.Parameter(torch.tensor(shift))
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return rows.flatten(1)[:, :4] + self.shift
+
+    settings = resolve("ivaae-rad", (1, 8, 8), chosen={"latent": 4, "networks": "mlp"})[1]
+    pixels = torch.randn(2_000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    data = Codes(pixels, torch.zeros(2_000))
+    found = []
+    for shift in (0.0, 6.0):
+        model = SimpleNamespace(
+            networks={"E": Known(shift)},
+            method={"name": "ivaae-rad", "settings": {"t": t}},
+            training_facts={"settings": settings.as_dict()},
+        )
+        monkeypatch.setattr(latent, "load", lambda folder, model=model: model)
+        monkeypatch.setattr(latent, "images_of", lambda *_, **__: data)
+        found.append(latent.frozen(Path(), "", 3_000))
+    assert found[0]["D's loss at the end"] == pytest.approx(1, abs=0.05)
+    assert found[1]["D's loss at the end"] < (0.1 if t == 1 else 0.8)
+
+
+# ---------------------------------------------------------------- the grid search
+
+
+def test_the_grid_has_every_setting_once_and_both_methods_search_it_in_one_order() -> None:
+    assert len(mdgan.GRID) == len({tuple(each.items()) for each in mdgan.GRID}) == 2_592
+    plain, regularised = mdgan.SEARCH.tables
+    assert [arm.label for arm in plain.arms] == [arm.label for arm in regularised.arms]
+    assert [len(jobs(mdgan.SEARCH, scale)) for scale in ("smoke", "cpu", "full")] == [2, 2 * 128, 2 * 2_592]
+
+
+def test_settings_of_the_grid_become_networks() -> None:
+    chosen = {"layers_G": 3, "layers_D": 2, "size_G": 800, "size_D": 512, "divide": 4, "dropout": True}
+    source, settings = mdgan.grid_networks("digits", "", {**chosen, "encoder": True, "lr": 1e-3})
+    assert source == "digits" and set(settings) == {"lr", "networks"}
+    made = {name: make() for name, make in settings["networks"].items()}
+    assert list(made["G"].hidden) == list(made["E"].hidden) == [200, 200, 200]
+    assert list(made["D"].hidden) == [128, 128] and made["D"].dropout == 0.5
+    assert "E" not in mdgan.grid_networks("digits", "", {**chosen, "encoder": False})[1]["networks"]
+
+
+def test_discriminators_may_have_an_optimiser_of_their_own(tmp_path: Path) -> None:
+    from modecover.runs.build import _optimizer
+
+    method, settings = resolve("gan", (2,), chosen={"optimizer": "sgd", "optimizer_D": "adam"})
+    networks = build_networks(method, settings, (2,), 0)
+    kinds = {
+        name: _optimizer(networks[name], role, settings, torch.device("cpu")) for name, role in method.roles().items()
+    }
+    assert isinstance(kinds["G"], torch.optim.SGD) and isinstance(kinds["D"], torch.optim.Adam)
+    # A run of before the setting was there is taken up as ever.
+    run = partial(train, "gan", "ring", tmp_path / "run", steps=2, batch=8, evaluate_every=0)
+    run()
+    described = (tmp_path / "run" / "run.json").read_text()
+    (tmp_path / "run" / "run.json").write_text(described.replace('    "optimizer_D": null,\n', ""))
+    assert run().finished
+
+
+# ---------------------------------------------------------------- what a page shows
+
+
+def test_a_sheet_of_samples_is_kept_and_outlives_its_run(tmp_path: Path) -> None:
+    settings = {"size": 16, "steps": 1, "batch": 4, "width": 4, "seeds": 2, "sample_every": 0}
+    arms = (Arm("GAN", "gan"), Arm("LSGAN", "lsgan"))
+    each = Experiment("pictures", "?", (Table("", "digits", settings, arms, apart=True),))
+    first = jobs(each, "cpu")[0]
+    assert run_job(first, Place(tmp_path / "runs")) is not None
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
+    assert kept == {("cpu", "", "GAN"): tmp_path / "images" / f"{first.key}.png"}
+    with Image.open(kept["cpu", "", "GAN"]) as sheet:
+        assert sheet.width == 400 and sheet.height < sheet.width
+    assert save_sheets(each, "cpu", tmp_path / "gone", tmp_path / "images") == kept
+    results = [[Result(arm, {}, "not run") for arm in arms]]
+    text = page(each, {"cpu": results}, "", {name: path.name for name, path in kept.items()})
+    assert f"| GAN | ![samples of GAN]({first.key}.png) |" in text and "samples of LSGAN" not in text
+
+
+def test_many_arms_are_shown_by_how_their_number_is_spread(tmp_path: Path) -> None:
+    def result(value: float) -> Result:
+        facts: dict[str, Any] = {"commit": None, "hardware": {"accelerators": ["card"]}, "seeds": [0]}
+        facts |= {"versions": {"torch": "2", "python": "3"}, "last": [{"score": value}]}
+        return Result(Arm(f"{value}", "gan"), facts, table="GAN")
+
+    arms = tuple(Arm(str(float(value))) for value in range(5))
+    each = Experiment("many", "?", (Table("GAN", "", {}, arms),), histogram="score")
+    results = [[*map(result, map(float, range(5))), Result(Arm("odd"), {}, "NaN")]]
+    text = page(each, {"cpu": results}, "images")
+    assert "| 6 | 5 | 0 | 1 | 2 | 3 | 4 |" in text and "![score](images/cpu.png)" in text
+    assert save_curves(each, results, tmp_path / "cpu.png") and (tmp_path / "cpu.png").stat().st_size > 1_000
