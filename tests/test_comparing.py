@@ -170,6 +170,18 @@ def test_settings_that_differ_and_no_others(tmp_path: Path) -> None:
     assert any("more samples find more modes" in note for note in found.notes)
 
 
+def test_long_settings_are_compared_whole_and_shown_cut(tmp_path: Path) -> None:
+    long = "0:0.05," * 60
+    folders = [
+        a_run(tmp_path / name, rows((1, 2)), noise=long + last, none="none")
+        for name, last in zip("ab", "12", strict=True)
+    ]
+    shown = compare(folders).differing
+    assert list(shown) == ["noise"] and all(len(text) < 240 and "421 characters" in text for text in shown["noise"])
+    folders.append(a_run(tmp_path / "c", rows((1, 2)), noise=long, none=None))
+    assert "none" in compare(folders).differing
+
+
 def test_what_is_kept_and_read_back(tmp_path: Path) -> None:
     found = compare([a_run(tmp_path / "a", rows((1, math.nan), (2, 3))), a_run(tmp_path / "b", rows(A, B))])
     assert RunComparison.from_json(found.to_json()) == found
