@@ -164,9 +164,9 @@ STUDIES = Experiment(
             ),
             probe,
             281_250,
-            "On a CPU an epoch instead of 300, then 6,000 iterations of the probe, two layers of 1,000 units, instead of "
-            "the paper's 30,000, of which it shows curves; and in place of its heat map how far the codes' covariance is "
-            "from I.",
+            "On a CPU an epoch instead of 300, then 6,000 iterations of the probe, two layers of 1,000 units, instead "
+            "of the paper's 30,000, of which it shows curves; and in place of its heat map how far the codes' "
+            "covariance is from I.",
         ),
     ),
     value=2.5,

@@ -224,7 +224,7 @@ SEARCH = Experiment(
                 {"penalty": 0.3, "lr": 4e-4},
                 {"mu_G": 0.1, "lambda_G": 0.05},
                 {"mu_G": 0.1, "lambda_G": 0.05, "lr": 4e-4},
-                {"instance_noise": 0.0},
+                {"instance_noise": "0"},
                 {"lr_E": 3e-4},
             ],
         ),
