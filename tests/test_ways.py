@@ -30,7 +30,7 @@ def test_the_page_can_be_followed(
         assert long in page
         page = page.replace(long, short)
     steps = re.findall(r"^```python\n(.*?)^```|^    (modecover [^\n]*)$", page, re.DOTALL | re.MULTILINE)
-    assert len(steps) == 10
+    assert len(steps) == 11
     for block, line in steps:
         if block:
             exec(block, names)

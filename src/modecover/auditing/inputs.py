@@ -20,13 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, IterableDataset, Subset
-from torch.utils.data import Dataset as TorchDataset
 
 from modecover.auditing.results import ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.base import Progress, silent
 from modecover.data.columns import NUMBER, Encoding
+from modecover.data.loaders import is_loader, name_of, rows_of
 from modecover.data.pixels import SIGNED
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError, printable
@@ -224,11 +223,10 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             assert maker.size is not None, "tables end"
             rows, name = frame_of(maker.encoding.columns, maker.exact(torch.arange(maker.size))), maker.name
             options = {"encoding": encoding}
-    elif isinstance(maker, DataLoader) or (
-        isinstance(maker, TorchDataset) and not type(maker).__module__.startswith("datasets.")
-    ):
-        name = type(maker.dataset if isinstance(maker, DataLoader) else maker).__name__
-        rows, classes = _loaded(maker, count, seed, name)
+    elif is_loader(maker):
+        name = name_of(maker)
+        with _guarded(f"reading {name}", "Give all samples as one array instead."):
+            rows, classes = rows_of(maker, options.get("progress") or silent, count, seed)
         options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
         if classes is not None:
             options["labels"] = classes
@@ -251,7 +249,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
         rows = rows[:, None]  # numbers are samples of one feature
     data = open_data(rows, **{"stream": True, **options})  # pictures are read once, and only those that are wanted
-    loaded = isinstance(maker, DataLoader | TorchDataset | Dataset)
+    loaded = isinstance(maker, Dataset) or is_loader(maker)
     if made and not loaded and data.size is not None and data.size < count:
         raise UserError(
             f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
@@ -259,38 +257,6 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     if made:
         data.name = name
     return data
-
-
-def _loaded(
-    source: DataLoader[Any] | TorchDataset[Any], count: int, seed: int, name: str
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """At most `count` samples of a data set of torch's, chosen at random where it tells its length, and their classes
-    where whole numbers come with them. A loader's minibatches, its order and its workers are left alone."""
-    if isinstance(source, DataLoader):
-        dataset, collate = source.dataset, source.collate_fn
-    else:
-        dataset, collate = source, None
-    cure = "Give a function of the number of samples that returns them as one array instead."
-    xs: list[torch.Tensor] = []
-    classes: list[Any] = []
-    with _guarded(f"reading {name}", cure), torch.random.fork_rng(devices=[]):
-        if not isinstance(dataset, IterableDataset):
-            total = len(dataset)  # type: ignore[arg-type]  # else it is of no use to a loader either
-            order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
-            dataset = Subset(dataset, order.sort().values.tolist())
-        for batch in DataLoader(dataset, batch_size=256, collate_fn=collate):
-            x, *more = batch if isinstance(batch, list | tuple) else (batch,)
-            if not isinstance(x, torch.Tensor):
-                raise TypeError(f"a sample begins with a {type(x).__name__}, not with a tensor")
-            xs.append(x)
-            whole = more and isinstance(more[0], torch.Tensor) and more[0].ndim == 1
-            classes.append(more[0] if whole and not more[0].is_floating_point() else None)
-            if sum(map(len, xs)) >= count:
-                break
-    if not xs:
-        raise UserError(f"{name} has no samples: give one that has some.")
-    known = None if any(one is None for one in classes) else torch.cat(classes)[:count]
-    return torch.cat(xs)[:count], known
 
 
 def _imported(module: str, name: str) -> Callable[..., Any]:
@@ -330,7 +296,7 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
     sys.path.insert(0, here)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserError):
         raise
     except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
         name, said = type(error).__name__, first_line(error)
