@@ -203,9 +203,9 @@ SEARCH = Experiment(
     name="r3gan-search",
     question=(
         "Which settings shall the intervention over the relativistic game have, and which the relativistic game alone? "
-        "Ten for each, one seed that no other table uses; the least divergence of the averaged weights at the last step "
-        "is taken. Those of the intervention were chosen when the game alone had shown that larger rates and weights of "
-        "its penalties are better."
+        "Ten for each, one seed that no other table uses; taken is the least divergence of the averaged weights at the "
+        "last step. Those of the intervention were chosen when the game alone had shown that larger rates and weights "
+        "of its penalties are better."
     ),
     tables=(
         _searched(
