@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from modecover.arguments import held
 from modecover.errors import UserError
+from modecover.kinds import counted
 
 FORMAT = 2
 """The version of the JSON. It grows when a field changes its meaning or goes."""
@@ -163,7 +164,7 @@ class Missed:
     """How many generated samples its region lacks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Invented:
     """A mode that the data do not have: generated samples far from all real ones, and near to each other."""
 
@@ -171,6 +172,9 @@ class Invented:
     """Of the generated samples."""
     examples: tuple[int, ...]
     """Rows of generated samples in it, the most typical first."""
+
+    def __repr__(self) -> str:
+        return f"Invented(share={self.share:.3g}, rows {counted(map(str, self.examples), 3)})"
 
 
 @dataclass(frozen=True)
