@@ -26,10 +26,10 @@ from modecover import Method
 from modecover.cli import main as command
 from modecover.errors import UserError
 from modecover.features.kept import Kept
-from modecover.features.watch import READINGS, Reading, Watch
+from modecover.features.watch import READINGS, Reading, Watch, spelled
 from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 from modecover.runs import evaluation
-from modecover.runs.alarm import BLIND, OTHERS, SKIPPED, Look, Rule, parse_alarm, read_bounds, spelled
+from modecover.runs.alarm import BLIND, OTHERS, SKIPPED, Look, Rule, parse_alarm, read_bounds
 from modecover.runs.checkpoint import load_newest
 from modecover.runs.listener import Listener
 from modecover.runs.log import read_log

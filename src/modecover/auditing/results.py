@@ -6,7 +6,6 @@ Indices point into the arrays that were audited, in the order in which they were
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from modecover.arguments import held
 from modecover.errors import UserError
+from modecover.features.watch import spelled
 from modecover.kinds import counted
 
 FORMAT = 2
@@ -248,12 +248,12 @@ class Findings:
 
     @held()
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name, "missing mass", "missing-mass" or "missing_mass". Raises `UserError`, which names
-        those there are, where there is none."""
-        verdicts, plain = {verdict.name: verdict for verdict in self.verdicts}, re.sub("[-_]", " ", name).lower()
-        if plain not in verdicts:
-            raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")
-        return verdicts[plain]
+        """The verdict of this name, in the spellings of thresholds: "missing mass", "missing-mass", "missing". Raises
+        `UserError`, which names those there are, where there is none."""
+        for verdict in self.verdicts:
+            if spelled(verdict.name) == spelled(name):
+                return verdict
+        raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(each.name for each in self.verdicts)}.")
 
 
 # Numbers as people read them, on the page and on the terminal alike.
