@@ -378,7 +378,9 @@ def test_the_command_from_end_to_end(monkeypatch, tmp_path, capsys):
         "B is better in missing mass (5 verdicts).\nA is a.npy, B is b.npy; real data: 500 samples (r.npy)"
     )
     lines = [" ".join(line.split()) for line in said.splitlines()]
-    assert any(re.match(r"missing mass 2\d\.\d% 0\.0% \+2\d\.\d% \(\+\d+\.\d% to .* B is better, by 2", line) for line in lines)
+    assert any(
+        re.match(r"missing mass 2\d\.\d% 0\.0% \+2\d\.\d% \(\+\d+\.\d% to .* B is better, by 2", line) for line in lines
+    )
     assert any(line.startswith("Only B covers ") and ", such as rows " in line for line in lines)
     assert lines[-2:] == ["JSON: c.json", "Page: c.html"]
     found = Comparison.from_json(Path("c.json").read_text("utf-8"))

@@ -62,10 +62,12 @@ def counted(names: Iterable[str], most: int = 20) -> str:
     return ", ".join(listed[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """ " (did you mean X?)" for the choice most like `word`; empty where none is like it."""
-    near = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def nearest(word: str, choices: Iterable[str], part: Callable[[str], str] = str) -> str:
+    """ " (did you mean X?)" for the choice most like `word`; empty where none is like it. `part` is what of each is
+    compared."""
+    parts = {part(choice): choice for choice in choices}
+    near = difflib.get_close_matches(part(word).lower(), parts, n=1, cutoff=0.6)
+    return f" (did you mean {parts[near[0]]!r}?)" if near else ""
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:

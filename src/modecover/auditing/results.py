@@ -24,6 +24,9 @@ FORMAT = 2
 ROLES = {"real": "real", "fake": "generated", "versus": "other generated", "train": "training", "test": "test"}
 """The parts that samples play in an audit, and the words for them in sentences."""
 
+MADE = ("fake", "versus")
+"""The roles of samples that a generator made."""
+
 ABOUT = "about "
 """How the stage begins that tells, once and beforehand, how long a long audit takes: "about 4 minutes left"."""
 

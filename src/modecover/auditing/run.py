@@ -16,11 +16,11 @@ from modecover.arguments import held
 from modecover.auditing import findings
 from modecover.auditing.evidence import Evidence, Generated, Progress, fit_halves
 from modecover.auditing.gates import Gate, Outcome, Side, check_gates, require_possible
-from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_samples, require_alike
+from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, open_samples, require_alike, take_samples
 from modecover.auditing.records import Record
-from modecover.auditing.results import ROLES, Findings
+from modecover.auditing.results import MADE, ROLES, Findings
 from modecover.auditing.verdicts import VERDICTS
-from modecover.data.base import needs, usable_device
+from modecover.data.base import Dataset, needs, usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, by_function, fit_features
 from modecover.features.kept import Kept
@@ -170,27 +170,28 @@ def gather(
     # The samples of every role, alike and enough. What a number of a pixel means is said once, by the real side: else
     # one odd fake pixel would recast all fakes.
     tell("samples", 0.0)
-    parts: dict[str, Samples] = {}
+    sources: dict[str, tuple[Dataset, dict[str, Any]]] = {}
     meaning: dict[str, Any] = {}
-    made = dict(zip(("fake", "versus"), fakes, strict=False))
+    made = dict(zip(MADE, fakes, strict=False))
     for role, source in {"real": real, **made, "train": train, "test": test}.items():
         if source is None and role in ("train", "test"):
             continue
         given, chosen = (fake_options, of_seed) if role in made else (real_options, None)
         options = {**meaning, **(given or {})}
-        seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
-        part = read_samples(
-            source, role, count=samples, seed=seed, of_seed=chosen, options=options, scaling=seen, room=room // 8
-        )
-        require_alike(parts.get("real", part), part, role)
-        if len(part) < FEWEST:
-            few = f"There are {len(part)} {ROLES[role]} samples"
+        data = open_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
+        sources[role] = data, options
+        require_alike(sources["real"][0], data, role)
+        if data.size is not None and data.size < FEWEST:
+            few = f"There are {data.size} {ROLES[role]} samples"
             raise UserError(f"{few}; an audit needs at least {FEWEST}: give more.")
-        if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
+        if role == "real" and (read_as := getattr(data, "read_as", None)) is not None:
             meaning = {"value_range": read_as}
-        if role == "real" and part.dataset is not None and part.dataset.encoding is not None:
-            meaning = {"encoding": part.dataset.encoding}
-        parts[role] = part
+        if role == "real" and data.encoding is not None:
+            meaning = {"encoding": data.encoding}
+    parts: dict[str, Samples] = {}
+    for role, (data, options) in sources.items():
+        seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
+        parts[role] = take_samples(data, role, count=samples, seed=seed, options=options, scaling=seen, room=room // 8)
 
     # Classes may be given for the real rows that were taken, or for all of their source.
     rows, classes = parts["real"], parts["real"].labels

@@ -313,9 +313,7 @@ def print_comparison(comparison: Comparison) -> None:
             terminal.print(f"A mode of {name} that the data do not have: {share}.")
 
 
-def _print_verdicts(
-    terminal: Console, columns: Sequence[str], rows: Iterable[tuple[Text, Sequence[str], str]]
-) -> None:
+def _print_verdicts(terminal: Console, columns: Sequence[str], rows: Iterable[tuple[Text, Sequence[str], str]]) -> None:
     """A table of numbers, a row for each verdict; its sentence ends the row, or stands below where lines are short."""
     wide, below = terminal.width >= WIDE, []
     table = new_table({"verdict": "left", **dict.fromkeys(columns, "right"), **({"": "left"} if wide else {})})
