@@ -247,6 +247,19 @@ def test_one_image_that_is_not_of_the_data_repeated_is_a_mode_of_its_own():
     assert mode.share == pytest.approx(0.1) and sorted(mode.examples) == list(range(30))
 
 
+@pytest.mark.parametrize("place", [(4.5, 2.5), (40.0, 0.0)])
+def test_samples_of_an_untrained_generator_lie_apart_and_are_no_mode_of_their_own(place):
+    """Beside the data or far from it, alone or with a few samples that are of the data."""
+    random = np.random.default_rng(0)
+    real, fake = mixture(random, 1000, modes=20), np.array(place) + 0.1 * random.standard_normal((1000, 2))
+    sound = mixture(random, 1000, modes=20)
+    for share in (0.0, 0.05, 0.2):
+        count = round(share * len(fake))
+        found = modecover.audit(real, np.concatenate([fake[count:], sound[:count]]))
+        apart = found.verdict("low quality").sentence.startswith("The samples lie apart from the data: ")
+        assert apart == (share < 0.1) and [mode.share > 0.7 for mode in found.invented] == [True] * (not apart)
+
+
 # ---------------------------------------------------------------- as it is shown
 
 
