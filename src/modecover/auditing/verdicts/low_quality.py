@@ -60,12 +60,17 @@ def low_quality(evidence: Evidence) -> Verdict:
     low, high = (found.value + widening * (end - found.value) for end in (found.low, found.high))
     effect, null = Estimate(found.value, max(0.0, low), min(1.0, high)), Estimate(0.0, 0.0, found.noise)
     fires = effect.low > LARGEST_SOUND
-    sentence = f"It is not seen that samples are unlike the real ones; up to {effect.high:.1%} may be."
+    # The upper end may be all only for what cannot be excluded.
+    vague = effect.high > 0.9995 and effect.value < AS_A_WHOLE
+    sentence = f"It is not seen that samples are unlike the real ones; up to {effect.high:.1%} may be"
     if fires:
         many = "all" if effect.value > 0.9995 else f"at least {effect.value:.1%}"
-        sentence = f"{many.capitalize()} of the samples are unlike any real ones."
+        sentence = f"{many.capitalize()} of the samples are unlike any real ones"
         if lie_apart(evidence):
-            sentence = f"The samples lie apart from the data: {many} of them are unlike any real ones."
+            sentence = f"The samples lie apart from the data: {many} of them are unlike any real ones"
+        if vague:
+            sentence += "; how many more cannot be told"
+    sentence += ", as they repeat each other." if vague else "."
     facts = {"samples told from real ones by a plane": math.nan if apart is None else apart.value}
     if found is not apart:
         facts["samples beyond the limit"] = float(np.mean([of_fake > found.limit for _, of_fake, _ in scored]))
