@@ -190,7 +190,7 @@ def odd_rows(evidence: Evidence) -> tuple[tuple[Flags, ...], tuple[Flags, ...]]:
 
 
 def far_rows(evidence: Evidence) -> Flags:
-    """The fake rows, (m,), farther from the data than all but `FAR` of the real rows are, in the eyes of either half."""
+    """The fake rows, (m,), farther from the data, in the eyes of either half, than all but `FAR` of the real ones."""
     found = np.zeros(len(evidence.fake), bool)
     for half in evidence.halves:
         real, fake = distances(half)
