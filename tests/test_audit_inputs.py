@@ -171,6 +171,14 @@ def test_runs_and_models_of_ours_are_sampled(trained):
     assert run.name == str(trained) and loaded.name == "gan on ring, seed 0"
 
 
+def test_images_of_a_model_are_resized_as_others_are(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, size=(16, 16, 16), dtype=np.uint8)
+    kept = {"steps": 1, "batch": 4, "width": 4, "evaluate_every": 0, "sample_every": 0}
+    modecover.train("gan", images, tmp_path / "run", **kept)
+    assert read_samples(tmp_path / "run", "fake", count=4).shape == (1, 16, 16)
+    assert read_samples(tmp_path / "run", "fake", count=4, options={"size": 8, "channels": 3}).shape == (3, 8, 8)
+
+
 # ---------------------------------------------------------------- what is refused
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from modecover.arguments import held
-from modecover.auditing.evidence import Progress
+from modecover.auditing.expected import Progress
 from modecover.auditing.inputs import FEWEST, MOST, Samples, read_samples, require_alike
 from modecover.data.base import usable_device
 from modecover.errors import UserError

@@ -254,8 +254,8 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             options = {"encoding": options["encoding"]}
         else:
             rows = model.sample_images(count, seed) if images else model.sample(count, seed)
-            asked = {name: options[name] for name in ("size", "channels") if name in options}
-            options = {"layout": "NCHW", **asked} if images else {}
+            options = {key: value for key, value in options.items() if key in ("size", "channels") and images}
+            options |= {"layout": "NCHW"} if images else {}
     elif isinstance(maker, Dataset):
         options.pop("value_range", None)
         encoding = options.pop("encoding", None)

@@ -170,6 +170,7 @@ def compare_generators(real: Any, a: Any, b: Any, **options: Any) -> Comparison:
 
 def compared(sides: tuple[Evidence, Evidence], audits: tuple[Audit, Audit]) -> Comparison:
     """The comparison of two generators that were judged by the same halves of the real rows."""
+    sides[0].stages.begin("differences")
     missed = where_missed(sides[0]), where_missed(sides[1])
     pairings: dict[str, Callable[[], Estimate]] = {
         missing_mass.__name__: lambda: _of_missed(*missed),

@@ -103,7 +103,7 @@ class Display(Listener):
         if stage.startswith(ABOUT):
             self._say(f"{what}: {stage}")
         else:
-            self.preparing(f"{what} ({stage})", round(100 * share), 100)
+            self._advance(what, round(100 * share), 100, f" ({stage})")
 
     def started(
         self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device
@@ -141,10 +141,11 @@ class Display(Listener):
     def _say(self, line: str) -> None:
         self.progress.console.print(line, markup=False)
 
-    def _advance(self, what: str, done: int, total: int) -> None:
-        """Show that `done` of `total` are done; cheap where it was shown a moment ago."""
+    def _advance(self, what: str, done: int, total: int, now_at: str = "") -> None:
+        """Show that `done` of `total` are done, and which part of it is being done; cheap where it was shown a moment
+        ago."""
         now, tasks = time.perf_counter(), self.progress.tasks
-        new = not tasks or tasks[0].description != what
+        new = not tasks or tasks[0].fields["what"] != what
         if not new and done < total and now - self._measured < REDRAW:
             return
         self._measured = now
@@ -152,10 +153,10 @@ class Display(Listener):
             for task in tasks:
                 self.progress.remove_task(task.id)
             self.progress.start()
-            self.progress.add_task(what, total=total, news="")
+            self.progress.add_task(what, total=total, news="", what=what)
             self._told = now
         (task,) = self.progress.tasks
-        self.progress.update(task.id, completed=done, total=total)
+        self.progress.update(task.id, description=what + now_at, completed=done, total=total)
         # Steps a second over the last minute, and the time left at that pace; nothing before there is a pace.
         pace, left = "", task.time_remaining
         if task.speed is not None and left is not None:
@@ -167,7 +168,7 @@ class Display(Listener):
             self.progress.refresh()
         elif not new and done < total and now - self._told >= PLAIN:
             # The first and the last call of each kind say nothing that the lines around them do not.
-            self._say(f"{what}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
+            self._say(f"{what}{now_at}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
             self._told = now
 
 
