@@ -24,6 +24,9 @@ LARGEST_WHOLE = 2**63 - 1
 LARGEST = (2 - 2**-23) * 2.0**127
 """The largest number of float32, in which losses are computed."""
 
+SHORT = {"missing": "missing-mass"}
+"""Keys of numbers for short."""
+
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 _WORDS |= {os.PathLike: "a path", Callable: "a function", Mapping: "a dictionary"}
 
@@ -68,6 +71,12 @@ def nearest(word: str, choices: Iterable[str], part: Callable[[str], str] = str)
     parts = {part(choice): choice for choice in choices}
     near = difflib.get_close_matches(part(word).lower(), parts, n=1, cutoff=0.6)
     return f" (did you mean {parts[near[0]]!r}?)" if near else ""
+
+
+def spelled(name: str) -> str:
+    """The key of a number in whatever spelling: "missing", "Missing mass" and "missing_mass" are "missing-mass"."""
+    key = name.strip().lower().replace(" ", "-").replace("_", "-")
+    return SHORT.get(key, key)
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:

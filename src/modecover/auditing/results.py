@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.features.watch import spelled
-from modecover.kinds import counted
+from modecover.kinds import counted, spelled
 
 FORMAT = 2
 """The version of the JSON. It grows when a field changes its meaning or goes."""

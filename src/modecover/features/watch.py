@@ -173,12 +173,3 @@ class Watch:
 
 READINGS = {"missing-mass": Watch.missing}
 """What a watch can tell, by the key that the audit has for it."""
-
-SHORT = {"missing": "missing-mass"}
-"""Names for short."""
-
-
-def spelled(name: str) -> str:
-    """The key of a number in whatever spelling: "missing", "Missing mass" and "missing_mass" are "missing-mass"."""
-    key = name.strip().lower().replace(" ", "-").replace("_", "-")
-    return SHORT.get(key, key)

@@ -22,8 +22,8 @@ from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.errors import UserError
 from modecover.features.kept import Kept, kept_rows
-from modecover.features.watch import READINGS, REAL_FOR_A_FAKE, Reading, Watch, spelled
-from modecover.kinds import checked, counted, joined, nearest, shown
+from modecover.features.watch import READINGS, REAL_FOR_A_FAKE, Reading, Watch
+from modecover.kinds import checked, counted, joined, nearest, shown, spelled
 from modecover.random import derive_seed
 from modecover.runs.evaluation import SHARE, Interlude, samples_of
 from modecover.runs.listener import Listener
