@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from modecover.auditing.results import ROLES
+from modecover.auditing.results import MADE, ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.base import Progress, silent
 from modecover.data.columns import NUMBER, Encoding
@@ -43,6 +43,7 @@ APART = 3.0
 """Standard deviations of columns that differ by more than this factor are in no common unit."""
 
 _OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
+_NAMED = re.compile(rf"(?<![\w/-])({'|'.join(_OPTIONS)})=('[^']*'|\w+)?")
 _OF_ARRAYS = ("size", "channels", "layout", "value_range", "encoding")
 _PYTHONS = {*sys.stdlib_module_names, "builtins", "posix", "nt"}
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
@@ -120,32 +121,71 @@ def read_samples(
         UserError: the source cannot be opened, holds NaN or infinity (the first such row is named), or is a function
             that fails or returns fewer rows.
     """
+    data = open_samples(source, role, count=count, seed=seed, of_seed=of_seed, options=options)
+    return take_samples(data, role, count=count, seed=seed, options=options, scaling=scaling, room=room)
+
+
+def open_samples(
+    source: Any, role: str, *, count: int, seed: int, of_seed: int | None, options: Mapping[str, Any] | None
+) -> Dataset:
+    """The first half of `read_samples`: what the rows are taken from, before any is."""
     options = dict(options or {})
     if unknown := [name for name in options if name not in _OPTIONS]:
         raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
-    own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
+    with _of(role):
+        return _open(source, count, derive_seed(seed, "audit", role) % 2**31, of_seed, options)
+
+
+def take_samples(
+    data: Dataset,
+    role: str,
+    *,
+    count: int,
+    seed: int,
+    options: Mapping[str, Any] | None,
+    scaling: Literal["auto", "columns", "none"] | Scaling,
+    room: float,
+) -> Samples:
+    """The second half of `read_samples`."""
+    progress = (options or {}).get("progress") or silent
+    with _of(role):
+        return _taken(data, count, derive_seed(seed, "audit", role), progress, _scaling(data, scaling), room)
+
+
+@contextmanager
+def _of(role: str) -> Iterator[None]:
+    """A `UserError` in the block says which samples it is about, and names options of `open_data` as an audit does."""
+    side = "fake" if role in MADE else "real"
     try:
-        data = _open(source, count, own_seed % 2**31, of_seed, options)
-        return _taken(data, count, own_seed, progress, _scaling(data, scaling), room)
+        yield
     except UserError as error:
-        raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
+        said = _NAMED.sub(lambda found: f"{side}_options={{'{found[1]}': {found[2] or '...'}}}", str(error))
+        raise UserError(f"The {ROLES[role]} samples cannot be used: {said}") from error
 
 
-def require_alike(real: Samples, samples: Samples, role: str) -> None:
+def require_alike(real: Dataset, data: Dataset, role: str) -> None:
     """Raise `UserError` where samples of another role differ from the real ones in shape, or in what pixels mean."""
-    low, high = getattr(samples.dataset, "source_range", None) or (-1.0, 1.0)
-    if getattr(samples.dataset, "read_as", None) == getattr(real.dataset, "read_as", None) == SIGNED and low >= 0:
+    low, high = data.source_range or (-1.0, 1.0)
+    if getattr(data, "read_as", None) == getattr(real, "read_as", None) == SIGNED and low >= 0:
         raise UserError(
-            f"The {ROLES[role]} samples ({samples.name}) have pixels from {low:g} to {high:g}, none below 0, and the "
+            f"The {ROLES[role]} samples ({data.name}) have pixels from {low:g} to {high:g}, none below 0, and the "
             f"real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
         )
-    if samples.shape != real.shape:
-        images = len(real.shape) == len(samples.shape) == 3
-        cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike" if images else ""
-        raise UserError(
-            f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
-            f"{samples.shape}: {cure or 'give both with as many columns'}."
-        )
+    if data.shape == real.shape:
+        return
+    shapes = real.shape, data.shape
+    of_real, of_data = ("x".join(map(str, shape)) + " numbers" * (len(shape) == 1) for shape in shapes)
+    cure = "give both as images, or both as points"
+    if len(real.shape) == len(data.shape) == 1:
+        cure = "give both with as many columns"
+    elif len(real.shape) == len(data.shape):
+        alike: dict[str, int] = {}
+        if real.shape[1:] != data.shape[1:]:
+            alike["size"] = min(side for shape in shapes for side in shape[1:])
+        if real.shape[0] != data.shape[0]:
+            alike["channels"] = 1
+        cure = f"say real_options=fake_options={alike}"
+    raise UserError(f"The real samples are {of_real}, the {ROLES[role]} ones {of_data}: {cure}.")
 
 
 def _scaling(data: Dataset, asked: str | Scaling) -> Scaling | None:
@@ -213,7 +253,8 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             options = {"encoding": options["encoding"]}
         else:
             rows = model.sample_images(count, seed) if images else model.sample(count, seed)
-            options = {"layout": "NCHW"} if images else {}
+            options = {key: value for key, value in options.items() if key in ("size", "channels") and images}
+            options |= {"layout": "NCHW"} if images else {}
     elif isinstance(maker, Dataset):
         options.pop("value_range", None)
         encoding = options.pop("encoding", None)

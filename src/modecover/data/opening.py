@@ -178,8 +178,8 @@ class _Opening:
                 return self.hub(text)
             if slash or path.suffix:
                 near = ""
-                with suppress(OSError):
-                    near = nearest(path.name, sorted(os.listdir(path.parent)))
+                with suppress(OSError):  # endings are alike without a reason
+                    near = nearest(path.name, sorted(os.listdir(path.parent)), lambda name: Path(name).stem)
                 raise UserError(f"there is no file or folder {text}{near}; check the path.")
             raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
         if type(source).__module__.partition(".")[0] == "datasets":
