@@ -12,6 +12,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from modecover.arguments import held
 from modecover.data.base import Dataset
+from modecover.data.classes import Classes, joined
 from modecover.data.pictures import StreamedImages
 from modecover.data.pixels import decoded
 from modecover.data.scaling import Scaling
@@ -36,6 +37,7 @@ class Feed:
         seeds: those of the runs stacked in this program, in row order.
         workers: processes that read streamed images ahead, for each part that is asked for; other sets need none.
         scaling: of points: rows are given standardised.
+        classes: rows carry theirs, see `modecover.data.classes`.
     """
 
     @held(batch=1, workers=0)
@@ -47,6 +49,7 @@ class Feed:
         device: torch.device | str = "cpu",
         workers: int = 0,
         scaling: Scaling | None = None,
+        classes: Classes | None = None,
     ):
         if not seeds:
             raise UserError("a feed needs at least one seed; got none.")
@@ -56,6 +59,7 @@ class Feed:
             )
         self.dataset = dataset.to(device)
         self.batch_size, self.seeds, self.workers, self.scaling = batch, tuple(seeds), workers, scaling
+        self.classes = classes
         self._keys: dict[int, Tensor] = {}
         # Of a part: the next position that the processes come to, and the minibatches that they read.
         self._ahead: dict[tuple[int, int], tuple[int, Iterator[Tensor | UserError]]] = {}
@@ -79,9 +83,17 @@ class Feed:
             self._ahead[part, parts] = position + 1, ahead
             if isinstance(pixels, UserError):
                 raise pixels
-            return decoded(pixels.to(self.dataset.device, non_blocking=True))
+            return self._carrying(decoded(pixels.to(self.dataset.device, non_blocking=True)), position, part, parts)
         keys = self.keys(position, part, parts)
-        return self.dataset.fetch(keys) if self.scaling is None else self.scaling.apply(self.dataset.exact(keys))
+        rows = self.dataset.fetch(keys) if self.scaling is None else self.scaling.apply(self.dataset.exact(keys))
+        return self._carrying(rows, position, part, parts)
+
+    def _carrying(self, rows: Tensor, *place: int) -> Tensor:
+        if self.classes is None:
+            return rows
+        labels = self.dataset.labels_of(self.keys(*place))
+        assert labels is not None, "the data set has the classes"
+        return joined(rows, self.classes.rows(labels.to(rows.device)))
 
     def keys(self, position: int, part: int = 0, parts: int = 1) -> Tensor:
         """The keys of the rows that `batch` gives for the same arguments."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from modecover import random
+from modecover.data.classes import parted
 from modecover.engine.finite import FiniteWatch, NotFinite
 from modecover.engine.handle import ForwardOptions, Handle
 from modecover.engine.stacked_layers import is_spectral
@@ -41,7 +42,8 @@ class Engine(TrainingState):
         super().__post_init__()
         self.terms: dict[str, Tensor] = {}
         noisy = options.instance_noise.constant != 0
-        self._forward = ForwardOptions(noisy, torch.zeros((), device=self.device), options.precision)
+        self._classes = 0 if options.classes is None else len(options.classes)
+        self._forward = ForwardOptions(noisy, torch.zeros((), device=self.device), options.precision, self._classes)
         roles = self.method.roles()
         self.handles = {name: Handle(name, role, self.networks[name], self._forward) for name, role in roles.items()}
         self._arguments = [name for name in inspect.signature(type(self.method).step).parameters if name != "self"]
@@ -106,17 +108,20 @@ class Engine(TrainingState):
         with self._whole_batches:
             # The method runs once for each micro-batch, all of them side by side from update to update.
             runs = [iter(self.method.step(**self._given(i, counts, batches))) for i in range(self.options.accumulate)]
+            carried: list[Tensor | None] = [None] * len(runs)
             while True:
                 total: list[Gradients] = []
                 terms: dict[str, Tensor] = {}
                 finished = 0
                 begun = [u.clone() for u in self._iterated]
-                for streams, run in zip(self._streams, runs, strict=True):
+                for part, (streams, run) in enumerate(zip(self._streams, runs, strict=True)):
                     # In every micro-batch the power iteration of spectral norms goes the way it goes for a whole batch.
                     for u, start in zip(self._iterated, begun, strict=True):
                         u.copy_(start)
+                    self._forward.carried = carried[part]
                     with random.active(streams):
                         update = next(run, None)
+                    carried[part] = self._forward.carried
                     if update is None:
                         finished += 1
                     else:
@@ -144,7 +149,10 @@ class Engine(TrainingState):
         def data() -> Tensor:
             index, each = counts[part], self.batches_per_step or 0
             counts[part] += 1
-            return self.read_batch(index, part) if batches is None else batches[part * each + index]
+            rows = self.read_batch(index, part) if batches is None else batches[part * each + index]
+            if self._classes:
+                rows, self._forward.carried = parted(rows, self._classes)
+            return rows
 
         def prior() -> Tensor:
             return self.prior.rows(rows, self.device)

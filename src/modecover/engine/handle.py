@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from modecover import random
+from modecover.data.classes import joined
 from modecover.engine.stacked import state_owner
 from modecover.methods.roles import is_discriminator
 from modecover.networks.check import accepts_option
@@ -23,6 +24,8 @@ class ForwardOptions:
     noisy: bool  # whether the schedule of instance noise is anything but 0
     noise_std: Tensor  # its present value, on the device, so that a captured step can read it
     precision: str  # "fp32" or "bf16": of the networks' arithmetic; what they return is float32 in both
+    classes: int = 0  # of a conditional model: so many numbers stand behind a row's own
+    carried: Tensor | None = None  # of the rows of the minibatch that was drawn last, (B, classes)
 
     def autocast(self) -> AbstractContextManager[object]:
         half = self.precision == "bf16"
@@ -49,6 +52,10 @@ class Handle:
         adversarial = is_discriminator(self.role) and options.get("head", "adversarial") == "adversarial"
         if adversarial and self._options.noisy and self.role != "latent discriminator":
             x = x + self._options.noise_std * random.normal_like(x)
+        if self._options.classes and self.role != "latent discriminator":
+            if self._options.carried is None:
+                raise RuntimeError(f"{self.name} is called before a minibatch is drawn, whose classes it is told")
+            x = joined(x, self._options.carried)
         with self._options.autocast():
             rows = (x, *more)
             moved = self._weights

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modecover import random
+from modecover.data.classes import Classes, joined
 from modecover.engine.processes import Processes
 from modecover.engine.schedules import Schedule
 from modecover.engine.stacked import plain_copy, state_owner
@@ -59,6 +60,7 @@ class EngineOptions:
     freeze_bn_from: int = 0
     lr_schedule: Schedule = field(default_factory=lambda: Schedule.parse("1"))
     instance_noise: Schedule = field(default_factory=lambda: Schedule.parse("0"))
+    classes: Classes | None = None
 
 
 class Averages:
@@ -181,15 +183,25 @@ class TrainingState:
 
     def sample(self, count: int, *, average: bool = False, key: str = "samples", chunk: int = 512) -> Tensor:
         """`count` samples of every seed, shape (S, count, *shape), from noise fixed by (seed, key); to be called
-        within `evaluating()`."""
+        within `evaluating()`. Of classes a conditional model makes as many as the data have; for the key "picture" in
+        their order."""
         name = next(n for n, role in self.method.roles().items() if role == "generator")
         generators = [torch.Generator(self.device).manual_seed(random.derive_seed(s, key)) for s in self.seeds]
-        network = self.networks[name]
+        network, classes = self.networks[name], self.options.classes
+        labels = []
+        if classes is not None:
+            for seed in self.seeds:
+                generator = torch.Generator().manual_seed(random.derive_seed(seed, key, "classes"))
+                drawn = classes.drawn(count, generator)
+                labels.append(drawn.sort().values if key == "picture" else drawn)
         with self._averages.in_place(name, average):
             out = []
             for start in range(0, count, chunk):
                 rows = min(chunk, count - start)
                 z = torch.cat([self.prior.rows(rows, self.device, g) for g in generators])
+                if classes is not None:
+                    some = torch.cat([each[start : start + rows] for each in labels])
+                    z = joined(z, classes.rows(some).to(self.device))
                 out.append(network(z).float().unflatten(0, (len(self.seeds), rows)))
         return torch.cat(out, dim=1)
 

@@ -34,6 +34,7 @@ def check_network(
     stochastic_codes: bool = False,
     packing: int = 1,
     practice: bool = True,
+    told: int = 0,
 ) -> None:
     """Raise `UserError` unless `module`, the network `name` of a method, can play its role.
 
@@ -44,6 +45,7 @@ def check_network(
         role: as `Method.roles()` gives it.
         shape, latent: of one sample of the data; the latent dimension.
         classes, split_statistics, stochastic_codes, packing: what the method asks of its networks: see `Method`.
+        told: numbers that rows of a conditional model carry behind their own.
         practice: whether to find out, too, if it can be trained; known of modecover's own.
     """
     if not isinstance(module, nn.Module):
@@ -63,16 +65,16 @@ def check_network(
     # What it will be given, the calls that will be made of it, and what they should return.
     shape = tuple(shape)
     inputs: dict[str, tuple[str, list[Shape]]] = {
-        "generator": ("latent rows", [(latent,)]),
-        "encoder": ("data rows", [shape]),
-        "discriminator": ("data rows", [(shape[0] * packing, *shape[1:])]),
+        "generator": ("latent rows", [(latent + told,)]),
+        "encoder": ("data rows", [(shape[0] + told, *shape[1:])]),
+        "discriminator": ("data rows", [(shape[0] * packing + told, *shape[1:])]),
         "latent discriminator": ("latent rows", [(latent,)]),
-        "joint discriminator": ("data and latent rows", [shape, (latent,)]),
+        "joint discriminator": ("data and latent rows", [(shape[0] + told, *shape[1:]), (latent,)]),
     }
     if role not in inputs:
         raise UserError(f"{name} has the role {role!r}, which is none of modecover's.")
     kind, shapes = inputs[role]
-    of = str(latent) if role == "generator" else f"shape {' and '.join(map(str, shapes))}"
+    of = str(latent + told) if role == "generator" else f"shape {' and '.join(map(str, shapes))}"
     given = f"{ROWS} {kind} of {of}"
     layers = f"change the last layers of {name}"
     if role == "generator":

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from modecover import networks as rooms
 from modecover.data import Dataset, Feed
+from modecover.data.classes import Classes, wider
 from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
@@ -60,22 +61,26 @@ def build_engine(
         raise UserError("capture replays a CUDA graph and needs a GPU: leave it out, or use device=cuda.")
     require_short_steps(method)
     # Networks of one seed tell whether those of all will fit.
+    classes = classes_of(method, settings, dataset)
+    told = 0 if classes is None else len(classes)
     with networks_that_fit(settings):
-        members = [build_networks(method, settings, dataset.shape, settings.seed, own)]
+        members = [build_networks(method, settings, dataset.shape, settings.seed, own, told)]
     require_fit(method, settings, dataset, members[0], device)
     seeds = [settings.seed + i for i in range(settings.seeds)]
     for number, seed in enumerate(seeds[1:], 2):
-        members.append(build_networks(method, settings, dataset.shape, seed, own))
+        members.append(build_networks(method, settings, dataset.shape, seed, own, told))
         if progress is not None:
             progress(number, len(seeds))
-    _rehearse(method, settings, dataset.shape, members, own or {}, 1 if processes is None else processes.count)
+    _rehearse(method, settings, dataset.shape, members, own or {}, 1 if processes is None else processes.count, classes)
     networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
     roles = method.roles()
     return Engine(
         method,
         networks,
         {name: _optimizer(network, roles[name], settings, device) for name, network in networks.items()},
-        data=Feed(dataset, settings.batch, seeds, device=device, workers=settings.workers, scaling=scaling),
+        data=Feed(
+            dataset, settings.batch, seeds, device=device, workers=settings.workers, scaling=scaling, classes=classes
+        ),
         prior=_prior(settings),
         seeds=seeds,
         device=device,
@@ -84,14 +89,33 @@ def build_engine(
             **{name: getattr(settings, name) for name in _OPTIONS},
             lr_schedule=Schedule.parse(settings.lr_schedule),
             instance_noise=Schedule.parse(settings.instance_noise),
+            classes=classes,
         ),
     )
 
 
+def classes_of(method: Method, settings: Settings, dataset: Dataset) -> Classes | None:
+    """What a conditional model is told; None for others. Raises `UserError` where data or method cannot have it."""
+    if not settings.conditional:
+        return None
+    if method.packing > 1:
+        raise UserError(
+            f"{method.title} judges packs of {method.packing} samples, which would be of different classes: leave "
+            "conditional out, or choose another method."
+        )
+    return Classes.of(dataset.labels, dataset.name)
+
+
 def build_networks(
-    method: Method, settings: Settings, shape: tuple[int, ...], seed: int, own: OwnNetworks | None = None
+    method: Method,
+    settings: Settings,
+    shape: tuple[int, ...],
+    seed: int,
+    own: OwnNetworks | None = None,
+    classes: int = 0,
 ) -> dict[str, nn.Module]:
-    """The networks of one seed, on the CPU: weights are a pure function of the seed and the name of the network."""
+    """The networks of one seed, on the CPU: weights are a pure function of the seed and the name of the network. Of a
+    conditional model they take rows that carry one of so many `classes`."""
     own, roles, latent = own or {}, method.roles(), _prior(settings).dimension
     if strangers := sorted(set(own) - set(roles)):
         raise UserError(f"The method has no network named {strangers[0]!r}: its networks are {', '.join(roles)}.")
@@ -113,8 +137,13 @@ def build_networks(
             if name in own:
                 made[name] = _own(name, own[name], settings.seeds)
             else:
-                made |= rooms.build({name: role}, shape, latent, **options)
-        check_network(name, role, made[name], shape, latent, **method.demands(), practice=name in own)
+                taken, noise = shape, latent
+                if classes and role == "generator":
+                    noise = latent + classes
+                elif classes and role != "latent discriminator":
+                    taken = wider(shape, classes)
+                made |= rooms.build({name: role}, taken, noise, **options)
+        check_network(name, role, made[name], shape, latent, **method.demands(), practice=name in own, told=classes)
     return made
 
 
@@ -183,6 +212,7 @@ def _rehearse(
     members: Sequence[Mapping[str, nn.Module]],
     own: Mapping[str, Any],
     processes: int,
+    classes: Classes | None,
 ) -> None:
     """Raise `UserError` where steps fail with these networks, or with so few rows as there are.
 
@@ -201,8 +231,9 @@ def _rehearse(
     try:
         networks = {name: stack([detached_copy(member[name]).cpu() for member in few]) for name in few[0]}
         optimizers = {name: torch.optim.SGD(network.parameters(), 1e-6) for name, network in networks.items()}
-        options = EngineOptions(batch=min(rows, ROWS))
-        noise = _Noise((len(few) * options.batch, *shape))
+        options = EngineOptions(batch=min(rows, ROWS), classes=classes)
+        taken = tuple(shape) if classes is None else wider(shape, len(classes))
+        noise = _Noise((len(few) * options.batch, *taken))
         with torch.random.fork_rng(devices=[]):
             engine = Engine(
                 method, networks, optimizers, data=noise, prior=prior, seeds=range(len(few)), options=options

@@ -194,6 +194,7 @@ class Loop:
         told = {name: getattr(dataset, name) for name in ("name", "value_range", "fingerprint", "opened")}
         scaling = None if self.scaling is None else self.scaling.facts()
         columns = None if dataset.encoding is None else column_facts(dataset.encoding.columns)
+        classes = {} if engine.options.classes is None else {"classes": engine.options.classes.facts()}
         training = {"step": engine.step_number, "averaged": engine.averaged, "settings": self.run.settings.as_dict()}
         judged: list[Any] = [{"numbers": row, "real data": self.run.control} for row in self.run.last]
         judged = judged or [None] * len(engine.seeds)
@@ -201,7 +202,7 @@ class Loop:
             GenerativeModel(
                 {name: engine.network(name, index, average=engine.averaged) for name in names},
                 prior=engine.prior,
-                data={**told, "shape": list(dataset.shape), "scaling": scaling, "columns": columns},
+                data={**told, "shape": list(dataset.shape), "scaling": scaling, "columns": columns, **classes},
                 method={"name": self.method, "settings": method.settings()},
                 training={"seed": seed, **training, "modecover": __version__, "evaluation": plain(found)},
             )

@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from torch import Tensor, nn
 
 from modecover.arguments import held
+from modecover.data.classes import Classes, joined
 from modecover.data.scaling import Scaling
 from modecover.engine.state import Prior
 from modecover.errors import UserError
@@ -49,6 +50,9 @@ _FACTS: dict[str, dict[str, Any]] = {
     "training": {"seed": int | None, "evaluation": dict | None},
 }
 _NEEDED = ("law", "dimension", "shape")
+Labels = int | Sequence[int] | Tensor
+"""The class of all rows, or one for each."""
+
 SHOWN = {1: 2048, 3: 64}
 """Samples that a card shows, by the axes of one."""
 
@@ -65,7 +69,8 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         prior: the law of the generator's input, or `{"law": ..., "dimension": ...}`.
         data: what the rows are: `{"name": ..., "shape": [...], "value_range": [low, high] or None}`, and where known
             the `fingerprint` of the data and what opens it again (`opened`). Of points whose networks see them
-            standardised, `scaling`: `{"center": [...], "scale": [...]}`; of rows of a table, its `columns`.
+            standardised, `scaling`: `{"center": [...], "scale": [...]}`; of rows of a table, its `columns`; of a
+            conditional model, `classes`: `{"labels": [...], "shares": [...]}`, see `modecover.data.classes`.
         method: `{"name": ..., "settings": {...}}`.
         training: facts worth keeping (steps, seed, settings, whether the weights are a moving average, evaluation).
 
@@ -104,6 +109,7 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         points = self.shape[0] if len(self.shape) == 1 else None
         self.scaling = Scaling.from_facts(self.data.get("scaling"), points) if points else None
         self.columns = columns_from_facts(self.data.get("columns"), points) if points else None
+        self.classes = Classes.from_facts(self.data.get("classes"))
         self.folder: Path | None = None
         self.requires_grad_(False)
         self.eval()
@@ -118,7 +124,8 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         return tuple(self.data["shape"])
 
     def forward(self, z: Tensor) -> Tensor:
-        """Latent rows (B, d) to data rows (B, *shape), in the data's units."""
+        """Latent rows (B, d) to data rows (B, *shape), in the data's units; of a conditional model latent rows carry
+        their classes, (B, d + classes)."""
         return self._in_units(self.networks["G"](z))
 
     def _in_units(self, rows: Tensor) -> Tensor:
@@ -134,52 +141,68 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
         return self.prior.rows(n, torch.device("cpu"), generator)
 
-    @held(seed=0, batch=1)
-    def sample(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
+    def sample(self, n: int, seed: int = 0, batch: int = 256, *, labels: Labels | None = None) -> Tensor:
         """`n` rows, float32 of shape (n, *shape), on the CPU; images have values in [-1, 1].
 
         All latent rows are drawn first and on the CPU, so that `batch` and the device change nothing beyond rounding.
 
+        Args:
+            labels: of a conditional model, the class of all rows, or one for each; None: as frequent as in the data.
+
         Raises:
-            UserError: n, seed or batch is out of range, or so many rows do not fit into memory.
+            UserError: n, seed or batch is out of range, so many rows do not fit into memory, or the model knows no
+                classes, or not these.
         """
-        return self._in_units(self._in_batches("G", self.latents(n, seed), batch))
+        z = self.latents(n, seed)
+        if labels is None and self.classes is not None:
+            labels = self.classes.drawn(n, torch.Generator().manual_seed(derive_seed(seed, "sample", "classes")))
+        return self._in_units(self._in_batches("G", self._carrying(z, labels), batch))
 
-    def sample_images(self, n: int, seed: int = 0, batch: int = 256) -> Tensor:
-        """`n` images as pixels, uint8 of shape (n, C, H, W).
+    def sample_images(self, n: int, seed: int = 0, batch: int = 256, *, labels: Labels | None = None) -> Tensor:
+        """`n` images as pixels, uint8 of shape (n, C, H, W); `labels` as for `sample`.
 
         Raises:
-            UserError: the model does not generate images.
+            UserError: the model does not generate images, or as `sample`.
         """
         if len(self.shape) != 3:
             raise UserError(f"This model generates rows of shape {self.shape}, not images: call sample instead.")
-        return to_pixels(self.sample(n, seed, batch))
+        return to_pixels(self.sample(n, seed, batch, labels=labels))
 
-    def sample_table(self, n: int, seed: int = 0, batch: int = 256) -> Any:
+    def sample_table(self, n: int, seed: int = 0, batch: int = 256, *, labels: Labels | None = None) -> Any:
         """`n` rows of the table that the model learned, as a pandas `DataFrame`: numbers, truth values, words and
-        empty cells, each the nearest to what `sample` gives.
+        empty cells, each the nearest to what `sample` gives; `labels` as for `sample`.
 
         Raises:
-            UserError: the model was not trained on a table.
+            UserError: the model was not trained on a table, or as `sample`.
         """
         if self.columns is None:
             raise UserError(f"This model generates rows of shape {self.shape} and no table: call sample instead.")
-        return frame_of(self.columns, self.sample(n, seed, batch))
+        return frame_of(self.columns, self.sample(n, seed, batch, labels=labels))
+
+    def _carrying(self, rows: Tensor, labels: Labels | None) -> Tensor:
+        """The rows as the networks take them: of a conditional model with their classes behind."""
+        if self.classes is None:
+            if labels is not None:
+                raise UserError("This model was told no classes: leave labels out, or train with conditional=True.")
+            return rows
+        if labels is None:
+            raise UserError("This model is told the class of every row: give labels, one for all rows or one for each.")
+        return joined(rows, self.classes.rows(self.classes.asked(labels, len(rows))))
 
     @held(batch=1)
-    def encode(self, x: ArrayLike, batch: int = 256) -> Tensor:
+    def encode(self, x: ArrayLike, batch: int = 256, *, labels: Labels | None = None) -> Tensor:
         """Codes of the data rows x (n, *shape), float32 of shape (n, d), on the CPU. Points are in the data's units;
-        images uint8 pixels, or floats in [-1, 1] as `sample` gives them.
+        images uint8 pixels, or floats in [-1, 1] as `sample` gives them. A conditional model needs their `labels`.
 
         Raises:
-            UserError: the model has no encoder, or x is of another shape or no plain tensor.
+            UserError: the model has no encoder, x is of another shape or no plain tensor, or labels lack, or are none.
         """
-        rows = self._data_rows("encode", x)
+        rows = self._carrying(self._data_rows("encode", x), labels)
         # A stochastic encoder tells the means of the codes first, then their log variances.
         return self._in_batches("E", rows, batch)[:, : self.prior.dimension]
 
     @held(batch=1)
-    def reconstruct(self, x: ArrayLike, batch: int = 256) -> Tensor:
+    def reconstruct(self, x: ArrayLike, batch: int = 256, *, labels: Labels | None = None) -> Tensor:
         """G(E(x)) of the data rows x (n, *shape), in the data's units, float32 of the same shape, on the CPU.
 
         Codes are decoded as in training: by the batch statistics of codes, where a generator keeps those apart.
@@ -188,16 +211,19 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
             UserError: as `encode`.
         """
         rows = self._data_rows("reconstruct", x)
-        return self._decoded(rows, len(rows), lambda codes: codes[:, None], batch)[:, 0]
+        return self._decoded(rows, len(rows), lambda codes: codes[:, None], batch, labels)[:, 0]
 
     @held(steps=(2, MOST_STEPS), batch=1)
-    def interpolate(self, a: ArrayLike, b: ArrayLike, steps: int = 8, batch: int = 256) -> Tensor:
+    def interpolate(
+        self, a: ArrayLike, b: ArrayLike, steps: int = 8, batch: int = 256, *, labels: Labels | None = None
+    ) -> Tensor:
         """What G makes on the way from the code of each row of a (n, *shape) to that of the same row of b:
         (n, steps, *shape), in the data's units. The ends are the reconstructions of a and b.
 
         The way keeps to where the prior has its mass: on a great circle between codes of normal noise, whose length is
         nearly sqrt(d) for every draw and much less in the middle of a straight line; straight between codes of uniform
-        noise, whose cube holds every straight line. See `modecover.runs.codes.between`.
+        noise, whose cube holds every straight line. See `modecover.runs.codes.between`. Of a conditional model `labels`
+        are of the rows of a and those of b alike.
 
         Raises:
             UserError: as `encode`; or a and b are not equally many.
@@ -209,7 +235,9 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         def path(codes: Tensor) -> Tensor:
             return between(codes[: len(one)], codes[len(one) :], steps, self.prior.law)
 
-        return self._decoded(torch.cat([one, other]), steps * len(one), path, batch)
+        if labels is not None and self.classes is not None:
+            labels = self.classes.asked(labels, len(one)).repeat(2)
+        return self._decoded(torch.cat([one, other]), steps * len(one), path, batch, labels)
 
     @held(dimension=0, steps=(1, MOST_STEPS), batch=1)
     def traverse(
@@ -221,6 +249,7 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         low: float | None = None,
         high: float | None = None,
         batch: int = 256,
+        labels: Labels | None = None,
     ) -> Tensor:
         """What G makes of the codes of x (n, *shape) where one coordinate of them runs evenly through `steps` values
         from `low` to `high`: (n, steps, *shape), in the data's units.
@@ -238,7 +267,7 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         least, most = RANGES[self.prior.law]
         first, last = least if low is None else low, most if high is None else high
         values = torch.linspace(first, last, steps, dtype=torch.float64)
-        return self._decoded(rows, steps * len(rows), lambda codes: varied(codes, dimension, values), batch)
+        return self._decoded(rows, steps * len(rows), lambda codes: varied(codes, dimension, values), batch, labels)
 
     def _data_rows(self, caller: str, x: ArrayLike) -> Tensor:
         """x as the encoder sees it: float32 rows (n, *shape), standardised where training did that."""
@@ -253,13 +282,18 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
             return x.float() / 127.5 - 1  # pixels, of which `to_pixels` is the inverse
         return x.float() if self.scaling is None else self.scaling.apply(x)
 
-    def _decoded(self, rows: Tensor, count: int, paths: Callable[[Tensor], Tensor], batch: int) -> Tensor:
+    def _decoded(
+        self, rows: Tensor, count: int, paths: Callable[[Tensor], Tensor], batch: int, labels: Labels | None
+    ) -> Tensor:
         """G of the `count` codes, (n, k, d), that `paths` makes of those of the rows: (n, k, *shape), in the data's
         units."""
         size = 4 * count * (self.prior.dimension + math.prod(self.shape))
         require_memory(f"{count:,} samples", size, "give fewer rows or steps at a time")
-        codes = paths(self._in_batches("E", rows, batch)[:, : self.prior.dimension])
-        made = self._in_batches("G", codes.flatten(0, 1), batch, kind="code")
+        codes = paths(self._in_batches("E", self._carrying(rows, labels), batch)[:, : self.prior.dimension])
+        flat = codes.flatten(0, 1)
+        if labels is not None and self.classes is not None:  # every code of a way has the class of its row
+            labels = self.classes.asked(labels, len(rows))[: len(codes)].repeat_interleave(codes.shape[1])
+        made = self._in_batches("G", self._carrying(flat, labels), batch, kind="code")
         return self._in_units(made).unflatten(0, codes.shape[:2])
 
     def require_encoder(self) -> None:
@@ -275,8 +309,9 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         """Write G, or with `part` "encoder" E, as a file that runs without modecover, for batches of any size.
 
         The generator takes rows of the prior's law, (n, d) float32, and gives what `sample` gives: samples in the
-        data's units, images in [-1, 1]. The encoder takes such samples and gives codes, as `encode` does. The file is
-        run on three batches and held against the model before it takes its name.
+        data's units, images in [-1, 1]. The encoder takes such samples and gives codes, as `encode` does. Of a
+        conditional model both take rows with their class behind, see `modecover.data.classes`. The file is run on three
+        batches and held against the model before it takes its name.
 
         Args:
             path: of the file.
@@ -298,10 +333,11 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
             for name, which in parts.items()
             if which in ("generator", part)
         }
-        batches = [self.latents(rows) for rows in ROWS]
+        label = None if self.classes is None else self.classes.labels[0]
+        batches = [self._carrying(self.latents(rows), label) for rows in ROWS]
         if part == "encoder":
             with torch.no_grad():
-                batches = [cpu["generator"](rows) for rows in batches]
+                batches = [self._carrying(cpu["generator"](rows), label) for rows in batches]
         return export(cpu[part], batches, Path(path), cast(Format, chosen))
 
     @torch.no_grad()
@@ -448,10 +484,11 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         model_files.fill(model.networks, weights, folder / model_files.WEIGHTS)
 
         # G has to make finite samples of two rows of the prior, and E finite codes of these.
-        model._made("G", torch.zeros(1).expand(2, model.prior.dimension))  # no memory, whatever the dimension is
-        rows = model.latents(2)
+        told = 0 if model.classes is None else len(model.classes)
+        model._made("G", torch.zeros(1).expand(2, model.prior.dimension + told))  # no memory, whatever the dimension is
+        rows, labels = model.latents(2), None if model.classes is None else model.classes.labels[0]
         for name in ("G", "E") if "E" in model.networks else ("G",):
-            rows = model._made(name, rows.float())
+            rows = model._made(name, model._carrying(rows.float(), labels))
             if not rows.isfinite().all():
                 raise UserError(f"{name} makes NaN or infinities: the model is of no use; train it again.")
         return model

@@ -32,7 +32,7 @@ from modecover.runs.evaluation import Evaluations, evaluator_for
 from modecover.runs.fitting import seconds_of_a_step
 from modecover.runs.listener import Listener, Listeners
 from modecover.runs.loop import Loop
-from modecover.runs.model import GenerativeModel
+from modecover.runs.model import GenerativeModel, Labels
 from modecover.runs.records import Description, RunFolder
 from modecover.runs.settings import MAY_CHANGE, Settings, resolve
 from modecover.runs.trackers import Tracking, require_tracker
@@ -68,9 +68,10 @@ class Run:
     interrupted: bool = False
     alarm: Look | None = None
 
-    def sample(self, count: int, seed: int = 0) -> Tensor:
-        """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]."""
-        return self.models[0].sample(count, seed)
+    def sample(self, count: int, seed: int = 0, *, labels: Labels | None = None) -> Tensor:
+        """`count` samples of the first seed's model, shape (count, *shape); images in [-1, 1]. Of a conditional model
+        `labels` are the class of all, or of each."""
+        return self.models[0].sample(count, seed, labels=labels)
 
     def __repr__(self) -> str:
         place = "" if self.folder is None else f", folder={str(self.folder)!r}"

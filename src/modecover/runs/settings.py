@@ -46,6 +46,8 @@ class Settings:
     """Dimension of the prior noise. Default: the protocol's, else 100 for images and 2 for points."""
     prior: Literal["normal", "uniform", "uniform01"] | None = None
     """Law of the prior noise: N(0, I), uniform on [-1, 1] or uniform on [0, 1]. Default: normal."""
+    conditional: bool = False
+    """Tell every network the class of each row, so that samples of a class can be asked for. The data need labels."""
     networks: str = "auto"
     """Networks preset: auto, mlp, dcgan, residual, wae, or a paper's (`modecover.networks.PRESETS` names them all)."""
     width: int | None = None
