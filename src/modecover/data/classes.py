@@ -67,7 +67,7 @@ class Classes:
     def rows(self, labels: Tensor) -> Tensor:
         """What rows of these labels (n,) carry: (n, number of classes), float32."""
         known = torch.tensor(self.labels, device=labels.device)
-        return one_hot(torch.searchsorted(known, labels), len(self)).float()
+        return one_hot(torch.searchsorted(known, labels.contiguous()), len(self)).float()
 
     def drawn(self, count: int, generator: torch.Generator) -> Tensor:
         """As many labels (n,) as frequent as in the data."""
