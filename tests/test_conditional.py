@@ -99,6 +99,7 @@ def test_every_method_can_be_told_classes(name: str) -> None:
     model = run.models[0]
     zeros, ones = (model.sample(4, labels=label) for label in (0, 1))
     mixed = model.sample(4, labels=[0, 1, 0, 1])
+    assert torch.equal(mixed, model.sample(4, labels=np.array([0, 1, 0, 1], np.uint8)))
     assert torch.allclose(mixed[::2], zeros[::2], atol=1e-5) and torch.allclose(mixed[1::2], ones[1::2], atol=1e-5)
     assert not torch.allclose(zeros, ones, atol=1e-5)
     if "E" in model.networks:
@@ -184,7 +185,12 @@ def test_on_the_command_line(
     assert command("sample run --label 3 --count 5 --out three.npy".split()) == 0
     three = np.load("three.npy")
     assert np.allclose(three, modecover.load("run").sample(5, labels=3), atol=1e-6)
+    words = "train reg-gan --data digits --size 16 --width 4 --steps 2 --batch 8 --conditional --out coded"
+    assert command(words.split()) == 0
+    assert all(command(f"{name} coded --count 3".split()) == 0 for name in ("reconstruct", "interpolate", "traverse"))
     capsys.readouterr()
+    assert command("reconstruct coded --labels none".split()) == 2
+    assert "is told the class of each row, and digits has none" in capsys.readouterr().err
     assert command("sample run --label 12".split()) == 2
     assert "There is no class 12: the classes are 0, 1, 2" in capsys.readouterr().err
 

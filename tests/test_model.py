@@ -541,6 +541,8 @@ def test_nothing_that_a_model_names_is_opened(theirs: Path, tmp_path: Path, monk
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a model's data was opened")
 
+    import modecover.auditing.inputs  # noqa: F401  # it reads the options of the true one, once
+
     monkeypatch.setattr(data, "open_data", refuse)
     monkeypatch.setattr(opening, "open_data", refuse)
     for out in ("drawn.png", "drawn.npy"):

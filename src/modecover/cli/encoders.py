@@ -42,8 +42,9 @@ class _Asked:
     def images(self) -> bool:
         return len(self.model.shape) == 3
 
-    def rows(self, images: int, points: int, times: int = 1) -> Tensor:
-        """Those of --rows, or so many `times` as --count says; by default evenly spaced over the data."""
+    def rows(self, images: int, points: int, times: int = 1) -> tuple[Tensor, Tensor | None]:
+        """Those of --rows, or so many `times` as --count says, by default evenly spaced over the data; and if the model
+        is conditional, their classes."""
         import torch
 
         data, rows = self.dataset, self.given.rows
@@ -55,13 +56,23 @@ class _Asked:
                 raise UserError(f"--rows has {wrong[0]}, and {data.name} has rows 0 to {data.size - 1}.")
             if len(rows) % times or not rows or len(rows) > MOST:
                 raise UserError(f"--rows has {len(rows)} rows: give {'two for each line' if times > 1 else 'some'}.")
-            return data.exact(torch.tensor(rows)).cpu()
+            return self._read(torch.tensor(rows))
         if data.size is None:
-            return data.sample(count, torch.Generator(data.device).manual_seed(0)).cpu()
+            return self._read(data.draw(count, torch.Generator(data.device).manual_seed(0)))
         count = min(count, data.size // times * times)
         if not count:
             raise UserError(f"{data.name} has {data.size} row, and interpolation takes two.")
-        return data.exact(torch.arange(count) * data.size // count).cpu()
+        return self._read(torch.arange(count) * data.size // count)
+
+    def _read(self, keys: Tensor) -> tuple[Tensor, Tensor | None]:
+        rows, labels = self.dataset.exact(keys).cpu(), None
+        if self.model.classes is not None:
+            labels = self.dataset.labels_of(keys)
+            if labels is None:
+                raise UserError(
+                    f"The model is told the class of each row, and {self.dataset.name} has none: give labels."
+                )
+        return rows, None if labels is None else labels.cpu()
 
     def write(self, made: Tensor, sheet: Any, given: list[Tensor], ways: Tensor, **words: Any) -> None:
         """The sheet (of points, the picture of the ways), or where --out ends in .npy what was made."""
@@ -131,8 +142,8 @@ def run_reconstruct(words: list[str]) -> int:
     asked = _asked(
         _parser("reconstruct", "Data, and below them their reconstructions G(E(x)); of points arrows."), words
     )
-    x = asked.rows(32, 200)
-    made = asked.model.reconstruct(x)
+    x, labels = asked.rows(32, 200)
+    made = asked.model.reconstruct(x, labels=labels)
     told = {"arrows": True, "words": "from x to G(E(x))"}
     ways = torch.stack([x.float(), made], dim=1)
     asked.write(made, lambda: pairs_sheet(x, made), [x], ways, **told)
@@ -155,13 +166,13 @@ def run_interpolate(words: list[str]) -> int:
     )
     parser.add_argument("--steps", type=whole_number, metavar="N", help="of each way [8 images, 50 points]")
     asked = _asked(parser, words)
-    rows = asked.rows(8, 12, times=2)
-    if asked.given.rows is None:
-        a, b = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-    else:
-        a, b = rows[::2], rows[1::2]
+    rows, labels = asked.rows(8, 12, times=2)
+    half = slice(0, len(rows) // 2) if asked.given.rows is None else slice(0, None, 2)
+    other = slice(len(rows) // 2, None) if asked.given.rows is None else slice(1, None, 2)
+    a, b, labels = rows[half], rows[other], None if labels is None else labels[half]  # a way keeps to its first class
     steps = 8 if asked.images else 50
-    made = asked.model.interpolate(a, b, steps if asked.given.steps is None else asked.given.steps)
+    steps = steps if asked.given.steps is None else asked.given.steps
+    made = asked.model.interpolate(a, b, steps, labels=labels)
     told = {"arrows": False, "words": "G between the codes of two rows"}
     asked.write(made, lambda: strips_sheet(a, made, b), [a, b], made, **told)
     return 0
@@ -178,9 +189,9 @@ def run_traverse(words: list[str]) -> int:
     parser.add_argument("--low", type=number, metavar="X", help="the first value")
     parser.add_argument("--high", type=number, metavar="X", help=f"the last {whole}")
     asked = _asked(parser, words)
-    x, given = asked.rows(8, 12), asked.given
+    (x, labels), given = asked.rows(8, 12), asked.given
     steps = (9 if asked.images else 50) if given.steps is None else given.steps
-    made = asked.model.traverse(x, given.dimension, steps, low=given.low, high=given.high)
+    made = asked.model.traverse(x, given.dimension, steps, low=given.low, high=given.high, labels=labels)
     told = {"arrows": False, "words": f"G where coordinate {given.dimension} of a row's code varies"}
     asked.write(made, lambda: strips_sheet(x, made), [x], made, **told)
     return 0

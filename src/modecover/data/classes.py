@@ -75,7 +75,7 @@ class Classes:
         places = torch.multinomial(shares, count, replacement=True, generator=generator)
         return torch.tensor(self.labels, device=generator.device)[places]
 
-    def asked(self, labels: int | Sequence[int] | Tensor, count: int) -> Tensor:
+    def asked(self, labels: Any, count: int) -> Tensor:
         """`count` labels from one for all, or one for each. Raises `UserError` for others."""
         try:
             given = torch.as_tensor(labels).cpu()

@@ -50,7 +50,7 @@ _FACTS: dict[str, dict[str, Any]] = {
     "training": {"seed": int | None, "evaluation": dict | None},
 }
 _NEEDED = ("law", "dimension", "shape")
-Labels = int | Sequence[int] | Tensor
+Labels = int | ArrayLike
 """The class of all rows, or one for each."""
 
 SHOWN = {1: 2048, 3: 64}
@@ -141,6 +141,7 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         generator = torch.Generator().manual_seed(derive_seed(seed, "sample"))
         return self.prior.rows(n, torch.device("cpu"), generator)
 
+    @held(seed=0, batch=1)
     def sample(self, n: int, seed: int = 0, batch: int = 256, *, labels: Labels | None = None) -> Tensor:
         """`n` rows, float32 of shape (n, *shape), on the CPU; images have values in [-1, 1].
 
