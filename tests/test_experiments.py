@@ -218,7 +218,7 @@ def test_lines_that_are_no_rows_do_not_count_and_stay(tmp_path: Path) -> None:
     assert store.rows == {first.key: row} and not store.twice
     store.add(finished(second, [1, 1]))
     assert path.read_bytes().startswith(strange + json.dumps(row).encode() + b"\n"), "nothing is thrown away"
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="are no rows"):
         assert Store(path).rows.keys() == {first.key, second.key}
 
 

@@ -72,7 +72,7 @@ def read_log(path: Path | str) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path, *, warned: bool = True) -> Iterator[tuple[dict[str, Any] | None, bytes]]:
-    """The row in each line of a log, None where it is no object or damaged, beside its bytes; a torn last line is none."""
+    """The row in each line of a log, None where it is damaged or no object, and its bytes; a torn last line is none."""
     lines = path.read_bytes().split(b"\n") if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
