@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 _ROW: dict[str, Any] = dict.fromkeys(("key", "scale", "table", "label", "method", "broken"), str)
 _ROW |= {"own": dict, "summary": dict}
-_SUMMARY: dict[str, Any] = {"seeds": Sequence[int], "last": Sequence[dict], "best": Sequence[dict]}
+_SUMMARY: dict[str, Any] = {"seeds": Sequence[int], "last": Sequence[Row], "best": Sequence[Row]}
 _SUMMARY |= {"versions": dict, "hardware": dict, "commit": dict | None}
 """Kinds of what a row must have, and its summary where the run did not break off: what pages are made of."""
 
