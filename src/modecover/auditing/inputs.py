@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,14 +122,19 @@ def read_samples(
             that fails or returns fewer rows.
     """
     options = dict(options or {})
-    if unknown := [name for name in options if name not in _OPTIONS]:
-        raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
+    require_options(options, role)
     own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
     try:
         data = _open(source, count, own_seed % 2**31, of_seed, options)
         return _taken(data, count, own_seed, progress, _scaling(data, scaling), room)
     except UserError as error:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
+
+
+def require_options(options: Iterable[str], role: str) -> None:
+    """Raise `UserError` where `open_data` has none of that name."""
+    if unknown := [name for name in options if name not in _OPTIONS]:
+        raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
 
 
 def require_alike(real: Samples, samples: Samples, role: str) -> None:

@@ -49,7 +49,6 @@ NETWORKS = {
     "of NumPy": "def forward(self, z): return torch.from_numpy(np.tanh(z.detach().numpy()))",
     "of lists": "def forward(self, z): return torch.tensor([[float(v) for v in row] for row in z.tolist()]).reshape(-1, 2)",
     "that raises when traced": "def forward(self, z):\n        if torch.jit.is_tracing() or torch.compiler.is_compiling(): raise KeyError(z)\n        return self.f(z)",
-    "that leaves when traced": "def forward(self, z):\n        if torch.jit.is_tracing() or torch.compiler.is_compiling(): raise SystemExit(3)\n        return self.f(z)",
 }
 
 ALARM = (
@@ -167,7 +166,12 @@ PUSHES = (
 def inputs() -> Iterator[Input]:
     for name, (path, make) in PLACES.items():
         for form in ("torchscript", "onnx"):
-            yield command(f"--{form}: {name}", ["export", "run", f"--{form}={path}"], make=both(copied("run"), make))
+            yield command(
+                f"--{form}: {name}",
+                ["export", "run", f"--{form}={path}"],
+                make=both(copied("run"), make),
+                right="either" if name == "a link to itself" else "refused",
+            )
     for name, (path, make) in GOOD_PLACES.items():
         check = f"torch.jit.load({path!r})(torch.zeros(3, 2)).shape == (3, 2)"
         words = ["export", "run", f"--torchscript={path}"]
@@ -219,8 +223,9 @@ def inputs() -> Iterator[Input]:
     )
     for arguments in PUSHES:
         code = PUSH.format(create="pass", upload="pass", arguments=arguments)
-        yield python(code, name=f"push_to_hub({arguments})", make=copied("run"))
-    refusals = {"create": "raise huggingface_hub.errors.HfHubHTTPError('401 Unauthorized')", "upload": "pass"}
+        right = "either" if "\\n" in arguments else "refused"
+        yield python(code, name=f"push_to_hub({arguments})", make=copied("run"), right=right)
+    refusals = {"create": "raise ConnectionError('no\\nroute')", "upload": "pass"}
     code = PUSH.format(**refusals, arguments="'owner/name'")
     yield python(code, name="push_to_hub without leave", make=copied("run"))
     offline = "modecover.load('run').push_to_hub('owner/name', token='x')"
