@@ -155,6 +155,11 @@ def require_alike(real: Samples, samples: Samples, role: str) -> None:
 
 
 def _scaling(data: Dataset, asked: str | Scaling) -> Scaling | None:
+    if isinstance(asked, Scaling) and data.shape != (len(asked.center),):
+        raise UserError(
+            f"{data.name} has samples of shape {data.shape}, and the real ones have {len(asked.center)} coordinates: "
+            "give both alike, a table beside a table with the same columns."
+        )
     if isinstance(asked, Scaling) or asked == "none":
         return asked if isinstance(asked, Scaling) else None
     if asked == "auto":
