@@ -273,7 +273,7 @@ def test_a_column_that_is_lacking_is_refused() -> None:
 
 
 def test_an_array_beside_a_table_with_words_is_refused() -> None:
-    with pytest.raises(UserError, match="have . coordinates: give both alike, a table beside a table"):
+    with pytest.raises(UserError, match=r"have . coordinates: give both alike, a table beside a table"):
         audited(REAL, np.zeros((100, 4)))
 
 
