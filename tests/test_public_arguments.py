@@ -66,6 +66,12 @@ def loss(**changed):
         (lambda: get([]), r"method is \[\]"),
         (lambda: modecover.train("gan", "ring", steps=1, networks={"G": nn.LazyLinear(2)}), "lazy layers"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), memory=0), "memory is 0"),
+        (
+            lambda: modecover.audit(np.eye(20), np.eye(20), memory="1MB"),
+            "audit takes at least 5 MB",
+        ),
+        (lambda: modecover.Audit.from_json(None), "text is None: give a text"),
+        (lambda: modecover.Audit.from_json("[" * 100_000), "This is no JSON"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), features=5), "features is 5: give a text, an Extractor"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), real_options={"colour": 1}), "no option 'colour'"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), labels=5), "labels have type"),
