@@ -222,6 +222,14 @@ def test_lines_that_are_no_rows_do_not_count_and_stay(tmp_path: Path) -> None:
         assert Store(path).rows.keys() == {first.key, second.key}
 
 
+def test_rows_that_cannot_be_added_are_told_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "square-fitting.smoke.jsonl").mkdir()
+    words = ["reproduce", "square-fitting", "--scale", "smoke", "--results", str(tmp_path)]
+    assert command(words) == 2
+    said = capsys.readouterr()
+    assert "square-fitting.smoke.jsonl is no plain file" in said.err and "are to be done" not in said.out
+
+
 def test_what_is_set_makes_the_key_and_seeds_apart_are_runs_of_their_own() -> None:
     keys = [
         [job.key for job in jobs(each, scale)]

@@ -65,6 +65,8 @@ def run_reproduce(words: list[str]) -> int:
         require_writable(Path(given.results) / f"{each.name}{kind}.md")  # before the work
     whole = True
     if not given.page:
+        for store in stores.values():
+            store.require_writable()
         missing = [job for job in declared if job not in stores[job.experiment]]
         question = chosen[0].question if given.name else "What is missing, the most valuable first."
         print(f"{question} {len(missing)} of {len(declared)} runs are to be done.")

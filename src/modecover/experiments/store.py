@@ -143,6 +143,11 @@ class Store:
     def __contains__(self, job: Job) -> bool:
         return job.key in self.rows
 
+    def require_writable(self) -> None:
+        """Raise `UserError` where the file is there and rows cannot be added to it."""
+        if self.path.exists():
+            JsonLines(self.path).close()
+
     def add(self, row: Row) -> None:
         """Append a row, unless there is one with its key."""
         if row["key"] in self.rows:
