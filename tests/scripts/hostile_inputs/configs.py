@@ -137,7 +137,7 @@ def inputs() -> Iterator[Input]:
             "--alarm none",
             "Path('new/model').is_dir()",
         ),
-        "none": ("lr_G = 'none'\nsize = 'None'", "", "Path('new/model').is_dir()"),
+        "none": ("lr_G = 'none'\nreport_to = 'None'", "", "Path('new/model').is_dir()"),
         "dashes": ("lr-G = 1e-3\nevaluate-every = 0", "", "Path('new/model').is_dir()"),
         "a path of unicode": ("out = 'läufe/模型'", "", "Path('läufe/模型/model').is_dir()"),
     }
