@@ -631,8 +631,29 @@ def test_an_alarm_goes_on_from_its_state() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"nosuch": 5}, "give what state_dict of an alarm gave"),
+        ({"armed": 5}, "armed of the state is 5: give a list"),
+        ({"in_a_row": [1]}, "in_a_row of the state is [1]: give a dict"),
+        ({"looks": "x"}, "looks of the state is 'x': give a whole number"),
+        ({"good": 5}, "good of the state is 5: give a dict"),
+    ],
+)
+def test_a_damaged_state_is_one_sentence(changed: dict[str, Any], sentence: str) -> None:
+    alarm = modecover.Alarm(ring_rows(8, 400, 0), {"missing": 0.2}, samples=100)
+    before = alarm.state_dict()
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        alarm.load_state_dict({**before, **changed})
+    with pytest.raises(UserError, match="give what state_dict of an alarm gave"):
+        alarm.load_state_dict({"bounds": before["bounds"]})
+    assert alarm.state_dict() == before
+
+
+@pytest.mark.parametrize(
     ("call", "sentence"),
     [
+        (lambda real: modecover.Alarm(real, {"missing": 0.2}, fake_options={"sise": 8}), "no option 'sise'"),
         (lambda real: modecover.Alarm(real, {}), "An alarm needs a threshold"),
         (lambda real: modecover.Alarm(real, {"shrink": 0.2}), "a run is watched for missing-mass alone"),
         (lambda real: modecover.Alarm(real[:9], {"missing": 0.2}), "There are 9 real samples; an alarm needs"),

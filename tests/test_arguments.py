@@ -44,7 +44,7 @@ SMALL: dict[str, Any] = {"steps": 2, "batch": 8, "width": 4}
         ("listener", Listener, "listener is <class 'modecover.runs.listener.Listener'>: give an instance"),
         ("steps", "10", "steps is '10': give a whole number."),
         ("seed", None, "seed is None: give a whole number."),
-        ("batch", 8.0, "batch is 8.0: give a whole number."),
+        ("batch", 8.5, "batch is 8.5: give a whole number."),
         ("steps", np.arange(99).reshape(9, 11), "steps is array([[ 0, 1, 2"),
         ("prior", np.arange(3), "prior is array([0, 1, 2]): choose normal"),
     ],

@@ -139,6 +139,27 @@ def test_the_names_of_columns_are_published_with_a_word(tmp_path: Path, push: Pu
     assert "tabular" in facts["tags"] and "pipeline_tag" not in facts
 
 
+def test_what_the_hub_does_not_take_is_one_sentence(push: Push, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = modecover.train("gan", "ring", steps=1, batch=8, width=4).models[0]
+    for options, sentence in (
+        ({"license": 5}, "license is 5: give a text"),
+        ({"privat": True}, r"push_to_hub has no option 'privat' \(did you mean 'private'\?\)"),
+        ({"model_card_kwargs": 5}, "model_card_kwargs is 5"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            push(model, **options)
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr(HfApi, "create_repo", unreachable)
+    with pytest.raises(UserError, match=r"'a/b' on the Hub does not take the model \(no route\): check the name"):
+        model.push_to_hub("a/b")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="'a b' on the Hub does not take the model"):
+        model.push_to_hub("a b")
+
+
 def test_facts_from_anywhere_make_a_card_that_is_whole(push: Push) -> None:
     numbers: Any = {"a|b": 1.5, "c": "NaN"}
     hostile: list[Any] = [None, 5, "a|b\n# x", [1], {"numbers": 3}, {"numbers": numbers, "real data": []}]

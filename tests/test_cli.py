@@ -6,6 +6,7 @@ import errno
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 import warnings
@@ -19,6 +20,7 @@ from modecover.cli.main import COMMANDS
 from modecover.cli.parser import Failure, Parser, add_flags, as_flags, field_docs
 from modecover.cli.process import own_command
 from modecover.errors import UserError
+from modecover.files import replacing
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,20 @@ def test_each_way_to_end_has_its_exit_code(error, code, said, monkeypatch, capsy
     monkeypatch.setattr("os.dup2", lambda *_: None)
     monkeypatch.setattr("sys.stdout.fileno", lambda: 1, raising=False)
     assert say(capsys, "sample") == (code, "", said)
+
+
+def test_sigterm_leaves_nothing_half_written(monkeypatch, capsys, tmp_path):
+    import modecover.cli.models as models
+
+    def write(words: list[str]) -> int:
+        with replacing(tmp_path / "page.html") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr(models, "run_sample", write)
+    assert say(capsys, "sample") == (130, "", "modecover: Interrupted.\n")
+    assert list(tmp_path.iterdir()) == [] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_mistake_of_ours_is_not_hidden(monkeypatch):

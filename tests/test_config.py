@@ -109,6 +109,7 @@ WRONG: list[tuple[str, str]] = [
     ("steps = 1\nsteps = 2", "f.toml is no TOML (Cannot overwrite a value"),
     ("a = " + "[" * 5000, "f.toml is no TOML"),
     ("\xff", "f.toml is no TOML"),
+    ("steps = " + "9" * 5000, "f.toml is no TOML"),
     ("# " + "x" * 2**20, "f.toml has more than 1,048,576 bytes"),
 ]
 

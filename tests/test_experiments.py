@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,33 @@ def test_half_a_line_of_a_killed_program_is_dropped_and_lines_of_another_machine
     assert store.rows[first.key]["summary"]["last"][0]["modes_many"] == 8, "of two the first counts"
     store.add(finished(jobs(two(), "smoke")[0], [2, 2]))
     assert len(merged.read_text().splitlines()) == 4 and len(Store(merged).rows) == 3
+
+
+def test_lines_that_are_no_rows_do_not_count_and_stay(tmp_path: Path) -> None:
+    first, second = jobs(two(), "cpu")
+    row = {**finished(first, [8, 3]), "curve": [[4, {"kl": [0.5, 0.5]}]]}
+    summary: dict[str, Any] = row["summary"]
+    damaged: list[dict[str, Any]] = [{"key": first.key}, {**row, "broken": {}}, {**row, "curve": [1]}]
+    damaged += [{**row, "summary": {**summary, name: 7}} for name in ("seeds", "last", "hardware", "commit")]
+    damaged += [{**row, "summary": {**summary, "versions": {}}}, {**row, "curve": [[4, {"kl": [0.5]}]]}]
+    path = tmp_path / "rows.jsonl"
+    strange = b"[1]\n\n<<<<<<< HEAD\n\xff\xfe\0\n" + b"".join(f"{json.dumps(each)}\n".encode() for each in damaged)
+    path.write_bytes(strange + json.dumps(row).encode())
+    with pytest.warns(UserWarning, match=f"{len(damaged)} lines of .* are no rows of finished runs"):
+        store = Store(path)
+    assert store.rows == {first.key: row} and not store.twice
+    store.add(finished(second, [1, 1]))
+    assert path.read_bytes().startswith(strange + json.dumps(row).encode() + b"\n"), "nothing is thrown away"
+    with pytest.warns(UserWarning, match="are no rows"):
+        assert Store(path).rows.keys() == {first.key, second.key}
+
+
+def test_rows_that_cannot_be_added_are_told_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "square-fitting.smoke.jsonl").mkdir()
+    words = ["reproduce", "square-fitting", "--scale", "smoke", "--results", str(tmp_path)]
+    assert command(words) == 2
+    said = capsys.readouterr()
+    assert "square-fitting.smoke.jsonl is no plain file" in said.err and "are to be done" not in said.out
 
 
 def test_what_is_set_makes_the_key_and_seeds_apart_are_runs_of_their_own() -> None:
@@ -469,34 +497,40 @@ def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
     assert train("gan", "ring", tmp_path / "run", steps=20, batch=8, evaluate_every=0).finished
 
 
+LONG = """
+import sys
+from pathlib import Path
+from modecover.experiments.declared import Arm, Experiment, Table
+from modecover.experiments.runner import Place, run_jobs
+from modecover.experiments.store import Store, jobs
+from modecover.runs.listener import Listener
+
+class Heard(Listener):
+    def stepped(self, step, total): print("step", flush=True)
+    def note(self, text): print(text, flush=True)
+
+if __name__ == "__main__":
+    arms = tuple(Arm(name, "gan") for name in "abc")
+    settings = {"steps": 10**6, "batch": 8, "evaluate_every": 0, "sample_every": 0}
+    each, out = Experiment("long", "", (Table("", "ring", settings, arms),)), Path(sys.argv[1])
+    print("begun", flush=True)
+    run_jobs(jobs(each, "cpu"), {"long": Store(out / "rows.jsonl")}, Place(out, workers=1), Heard())
+"""
+
+
+def long_runs(folder: Path) -> subprocess.Popen[str]:
+    """A program, in a group of its own, that runs one arm after another and says so when it begins."""
+    (folder / "long.py").write_text(LONG)
+    words = [sys.executable, str(folder / "long.py"), str(folder / "out")]
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    assert child.stdout is not None and child.stdout.readline() == "begun\n"
+    return child
+
+
 def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> None:
-    code = (
-        "from pathlib import Path\n"
-        "from modecover.experiments.declared import Arm, Experiment, Table\n"
-        "from modecover.experiments.runner import Place, run_jobs\n"
-        "from modecover.experiments.store import Store, jobs\n"
-        "from modecover.runs.listener import Listener\n"
-        "class Heard(Listener):\n"
-        "    def stepped(self, step, total): print('step', flush=True)\n"
-        "    def note(self, text): print(text, flush=True)\n"
-        "if __name__ == '__main__':\n"
-        "    arms = tuple(Arm(name, 'gan') for name in 'abc')\n"
-        "    settings = {'steps': 10**6, 'batch': 8, 'evaluate_every': 0, 'sample_every': 0}\n"
-        "    each = Experiment('long', '', (Table('', 'ring', settings, arms),))\n"
-        f"    out = Path({str(tmp_path / 'out')!r})\n"
-        "    run_jobs(jobs(each, 'cpu'), {'long': Store(out / 'rows.jsonl')}, Place(out, workers=1), Heard())\n"
-    )
-    script = tmp_path / "long.py"
-    script.write_text(code)
-    child = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "step\n"
+    child = long_runs(tmp_path)
+    assert child.stdout is not None and child.stdout.readline() == "step\n"
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does
     said, _ = child.communicate(timeout=60)
     assert "the same command goes on from there" in said
@@ -504,6 +538,35 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
     (folder,) = (tmp_path / "out" / "long" / "cpu").iterdir()
     assert folder.name.startswith("a ")
     assert list((folder / "checkpoints").glob("checkpoint-*")), "it saved where it was"
+
+
+def test_ctrl_c_while_processes_are_started_stops_as_well(tmp_path: Path) -> None:
+    child = long_runs(tmp_path)
+    time.sleep(0.5)  # what runs the arms is importing torch
+    os.killpg(child.pid, signal.SIGINT)
+    said, complaints = child.communicate(timeout=60)
+    assert "the same command goes on from there" in said
+    assert complaints.count("Traceback") == 1 and complaints.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_what_runs_the_arms_ends_behind_a_killed_program(tmp_path: Path) -> None:
+    child = long_runs(tmp_path)
+    assert child.stdout is not None and child.stdout.readline() == "step\n"
+    child.kill()
+    child.communicate(timeout=60)  # until the last process that has its output is gone
+    (folder,) = (tmp_path / "out" / "long" / "cpu").iterdir()
+    assert list((folder / "checkpoints").glob("checkpoint-*")), "it saved where it was"
+
+
+def killed(settings: dict[str, Any], seed: int) -> dict[str, float]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def test_a_run_whose_process_is_killed_is_one_sentence(tmp_path: Path) -> None:
+    each = Experiment("killed", "?", (Table("", "", {}, (Arm("this"), Arm("that")), compute=killed),))
+    with pytest.raises(UserError, match="was killed, as the system does where memory runs out: give fewer workers"):
+        run_jobs(jobs(each, "cpu"), {"killed": Store(tmp_path / "rows.jsonl")}, Place(tmp_path, workers=1), Heard())
 
 
 def test_a_number_of_workers_that_cannot_work_is_refused(tmp_path: Path) -> None:

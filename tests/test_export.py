@@ -130,6 +130,15 @@ def test_wrong_requests_are_sentences(tmp_path: Path, monkeypatch: pytest.Monkey
         model.export(tmp_path / "g.onnx")
 
 
+def test_one_file_cannot_be_of_both_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model_of({"G": MLPGenerator(shape=(2,), latent=3, hidden=(4,))}, (2,)).save_pretrained(tmp_path / "model")
+    (tmp_path / "x").write_text("old")
+    words = ["--onnx", str(tmp_path / "x"), "--torchscript", str(tmp_path / "model" / ".." / "x")]
+    assert command(["export", str(tmp_path / "model"), *words]) == 2
+    assert "give each a file of its own" in capsys.readouterr().err
+    assert (tmp_path / "x").read_text() == "old"
+
+
 def test_without_onnxruntime_the_file_is_written_and_said_not_to_be_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,6 +167,27 @@ def test_the_pivoted_factor_has_the_rank_of_the_matrix():
     torch.testing.assert_close(factor.T @ factor, half.T @ half, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(40, 3), (4, 30)])
+@pytest.mark.parametrize("unit", [1e-150, 1e-90, 1e90, 1e150])
+def test_the_unit_of_the_features_is_a_factor(shape, unit):
+    x = np.random.default_rng(0).normal(size=shape)
+    y = 1.1 * x + 0.3
+    for first, second in ((x, y), (y, x), (x, x)):
+        expected = unit**2 * frechet_distance(first, second)
+        assert frechet_distance(unit * first, unit * second) == pytest.approx(expected, rel=1e-9, abs=1e-12 * unit**2)
+    assert frechet_latent_distance(1e150 * x) == pytest.approx(1e300 * (x.mean(0) @ x.mean(0) + x.var(0, ddof=1).sum()))
+
+
+def test_numbers_whose_squares_have_no_end_are_refused():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    calls = (frechet_latent_distance, gaussian_statistics, lambda rows: frechet_distance(x, rows))
+    for call in (*calls, lambda rows: frechet_from_statistics(rows[0], np.eye(3), x[0], np.eye(3))):
+        with pytest.raises(UserError, match="whose squares have no end; rescale all rows"):
+            call(1e160 * x)
+    with pytest.raises(UserError, match="the second covariance has variances beyond"):
+        frechet_from_statistics(x[0], np.eye(3), x[0], 1e305 * np.eye(3))
+
+
 def test_bad_input_is_named():
     x = np.ones((4, 2))
     with pytest.raises(UserError, match="row 2 of fake"):

@@ -48,6 +48,17 @@ def loss(**changed):
         (lambda: build({"G": "generator"}, (2,), 10**12), "does not fit into memory"),
         (lambda: check("ring"), "dataset is 'ring'"),
         (lambda: check(modecover.open_data("ring"), samples=-1), "samples is -1"),
+        (
+            lambda: modecover.open_data(np.eye(4)).fetch([4]),
+            "whole numbers from 0 to 3, the indices of rows",
+        ),
+        (lambda: modecover.open_data(np.ones((9, 4, 4))).fetch("x"), "keys is 'x'"),
+        (lambda: modecover.open_data(np.eye(4), labels=range(4)).labels_of(torch.ones(2)), "keys is tensor"),
+        (lambda: modecover.open_data("ring").fetch(np.arange(3)), r"give what draw gives, a tensor of shape \(n, 2\)"),
+        (lambda: modecover.open_data("ring").sample(3, None), "generator is None"),
+        (lambda: modecover.open_data(np.eye(4)).draw("3", torch.Generator()), "count is '3'"),
+        (lambda: modecover.open_data(np.eye(4)).to("tpu9"), "device 'tpu9' is not usable here"),
+        (lambda: modecover.open_data(np.ones((9, 4, 4))).resized(0), "side is 0"),
         (lambda: Mixture("ab", 0.1, [1, 1]), "numbers"),
         (lambda: Mixture(torch.eye(2), "narrow", torch.ones(2)), "std is 'narrow'"),
         (lambda: StackedDigits(None), "base is None"),
@@ -55,6 +66,12 @@ def loss(**changed):
         (lambda: get([]), r"method is \[\]"),
         (lambda: modecover.train("gan", "ring", steps=1, networks={"G": nn.LazyLinear(2)}), "lazy layers"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), memory=0), "memory is 0"),
+        (
+            lambda: modecover.audit(np.eye(20), np.eye(20), memory="1MB"),
+            "audit takes at least 5 MB",
+        ),
+        (lambda: modecover.Audit.from_json(None), "text is None: give a text"),
+        (lambda: modecover.Audit.from_json("[" * 100_000), "This is no JSON"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), features=5), "features is 5: give a text, an Extractor"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), real_options={"colour": 1}), "no option 'colour'"),
         (lambda: modecover.audit(np.eye(20), np.eye(20), labels=5), "labels have type"),
@@ -63,6 +80,14 @@ def loss(**changed):
 def test_a_wrong_argument_is_named(call, named):
     with pytest.raises(UserError, match=named):
         call()
+
+
+def test_rows_are_fetched_by_indices_of_any_kind_and_whole_numbers_may_have_a_point():
+    data = modecover.open_data(np.eye(4))
+    for keys in (np.arange(1, 3), [1, 2], range(1, 3), torch.tensor([1, 2])):
+        assert torch.equal(data.fetch(keys), torch.eye(4)[1:3])
+    run = modecover.train("gan", np.eye(4), steps=2.0, batch=2.0, width=4)
+    assert run.step == 2 and repr(run.settings.steps) == "2"
 
 
 @pytest.mark.parametrize("function", [lambda rows: 1 / 0, nn.Linear(7, 2)])

@@ -272,6 +272,11 @@ def test_a_column_that_is_lacking_is_refused() -> None:
         audited(REAL, ALIKE.drop(columns="age"))
 
 
+def test_an_array_beside_a_table_with_words_is_refused() -> None:
+    with pytest.raises(UserError, match=r"have . coordinates: give both alike, a table beside a table"):
+        audited(REAL, np.zeros((100, 4)))
+
+
 def test_words_that_the_real_table_has_not_stand_apart() -> None:
     fake = ALIKE.replace({"married": {"divorced": "engaged"}})
     encoding = quiet(REAL).encoding

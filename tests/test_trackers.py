@@ -134,6 +134,15 @@ def test_a_tracker_that_breaks_down_does_not_end_the_run(
     assert f"wandb takes no more of this run ({reason}): log.jsonl" in said
 
 
+def test_a_tracker_that_leaves_the_program_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = StandIn("wandb")
+    monkeypatch.setattr(stand_in, "init", lambda **_: sys.exit(1), raising=False)
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    assert modecover.train("lsgan", "ring", tmp_path, report_to="wandb", **SHORT).finished
+
+
 @pytest.mark.parametrize("name", ["tensorboard", "trackio", "wandb"])
 def test_a_missing_package_is_told_before_anything_is_opened(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

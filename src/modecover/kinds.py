@@ -80,7 +80,8 @@ def spelled(name: str) -> str:
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:
-    """`value` as the annotation `kind` declares it: NumPy's numbers become Python's, whole numbers may be floats.
+    """`value` as the annotation `kind` declares it: NumPy's numbers become Python's, whole numbers may be written as
+    floats (1e4) and floats without a point.
 
     A kind is int, float, bool, str or another class; a `Literal`; a tuple or sequence of one of these; a choice of any
     of these and None. Whole numbers lie within 64 bits and numbers within float32; neither is a truth value. Raises
@@ -88,6 +89,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     """
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         value = value.item()
+    if kind is int and isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_WHOLE:
+        value = int(value)
     origin, options = typing.get_origin(kind), typing.get_args(kind)
     if origin in (Union, types.UnionType):
         others = [option for option in options if option is not type(None)]

@@ -50,7 +50,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFF
 IMPORTS = ["modecover.cli.main", "modecover.cli.train", "modecover.cli.terminal", "modecover.runs.run"]
 IMPORTS += ["modecover.cli.audit", "modecover.auditing.run", "modecover.cli.models", "modecover.pictures.saving"]
 IMPORTS += ["modecover.methods.gan", "safetensors.torch", "rich.table", "scipy.optimize", "matplotlib.figure"]
-IMPORTS += ["torch._dynamo", "PIL.Image", "pyarrow.parquet", "datasets", "modecover.experiments"]
+IMPORTS += ["torch._dynamo", "PIL.Image", "pyarrow.parquet", "datasets", "modecover.experiments", "onnxruntime"]
 
 FAILURES = ("traceback", "hang", "wrongly accepted", "wrongly refused", "no sentence", "leftovers", "memory", "wrong")
 

@@ -11,11 +11,12 @@ import torch
 
 from modecover.arguments import held
 from modecover.auditing.expected import Progress
-from modecover.auditing.inputs import FEWEST, MOST, Samples, read_samples, require_alike
+from modecover.auditing.inputs import FEWEST, MOST, Samples, read_samples, require_alike, require_options
 from modecover.data.base import usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor
 from modecover.features.watch import REAL_FOR_A_FAKE, Watch
+from modecover.kinds import checked, shown
 from modecover.runs.alarm import SAMPLES, Look, Rule, read_bounds
 
 _ENDING = "{}, is the last that kept it"
@@ -60,6 +61,7 @@ class Alarm:
         if not self._rule.bounds:
             raise UserError("An alarm needs a threshold: give one by name, such as {'missing': 0.2}.")
         usable_device(device)
+        require_options(fake_options or {}, "fake")
         tell: Progress = progress or (lambda stage, done: None)
         tell("samples", 0.0)
         self.samples, self.seed = samples, seed
@@ -102,10 +104,16 @@ class Alarm:
         return asdict(self._rule)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict()` of an alarm with these thresholds. Raises `UserError` where it is of another."""
-        if not isinstance(state, Mapping) or state.get("bounds") != self._rule.bounds:
+        """Go on from `state_dict()` of an alarm with these thresholds. Raises `UserError` where it is of another, or
+        none."""
+        if not isinstance(state, Mapping) or state.keys() != asdict(self._rule).keys():
+            raise UserError(f"state is {shown(state)}: give what state_dict of an alarm gave.")
+        if state["bounds"] != self._rule.bounds:
             raise UserError("This is the state of an alarm with other thresholds: load one of the same.")
-        self._rule = Rule(**state)
+        rule = Rule(**state)
+        for name, kind in (("armed", list), ("in_a_row", dict), ("looks", int), ("good", dict), ("last", dict)):
+            checked(f"{name} of the state", getattr(rule, name), kind | None if kind is dict else kind)
+        self._rule = rule
 
     def _read(self, source: Any, role: str, count: int, options: Mapping[str, Any] | None, number: int = 0) -> Samples:
         found = read_samples(source, role, count=count, seed=self.seed + number, options=options)

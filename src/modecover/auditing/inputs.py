@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +130,7 @@ def open_samples(
 ) -> Dataset:
     """The first half of `read_samples`: what the rows are taken from, before any is."""
     options = dict(options or {})
-    if unknown := [name for name in options if name not in _OPTIONS]:
-        raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
+    require_options(options, role)
     with _of(role):
         return _open(source, count, derive_seed(seed, "audit", role) % 2**31, of_seed, options)
 
@@ -163,6 +162,12 @@ def _of(role: str) -> Iterator[None]:
         raise UserError(f"The {ROLES[role]} samples cannot be used: {said}") from error
 
 
+def require_options(options: Iterable[str], role: str) -> None:
+    """Raise `UserError` where `open_data` has none of that name."""
+    if unknown := [name for name in options if name not in _OPTIONS]:
+        raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
+
+
 def require_alike(real: Dataset, data: Dataset, role: str) -> None:
     """Raise `UserError` where samples of another role differ from the real ones in shape, or in what pixels mean."""
     low, high = data.source_range or (-1.0, 1.0)
@@ -189,6 +194,11 @@ def require_alike(real: Dataset, data: Dataset, role: str) -> None:
 
 
 def _scaling(data: Dataset, asked: str | Scaling) -> Scaling | None:
+    if isinstance(asked, Scaling) and data.shape != (len(asked.center),):
+        raise UserError(
+            f"{data.name} has samples of shape {data.shape}, and the real ones have {len(asked.center)} coordinates: "
+            "give both alike, a table beside a table with the same columns."
+        )
     if isinstance(asked, Scaling) or asked == "none":
         return asked if isinstance(asked, Scaling) else None
     if asked == "auto":

@@ -44,13 +44,14 @@ class Record:
         return f'<iframe srcdoc="{escape(self._page())}" style="width:100%;height:42rem;border:0"></iframe>'
 
     @classmethod
+    @held()
     def from_json(cls, text: str) -> Self:
         """What `to_json` wrote. Raises `UserError` where `text` is something else, or of another format version."""
         kind = cls.KIND
         one = f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"This is no JSON ({error}): give the text of {one}'s JSON file.") from None
         if not isinstance(content, dict) or content.get("kind") != kind:
             raise UserError(f"This JSON is not {one} that modecover wrote: give the file that --json named.")

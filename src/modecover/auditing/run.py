@@ -25,8 +25,11 @@ from modecover.data.base import Dataset, needs, usable_device
 from modecover.errors import UserError
 from modecover.features import Extractor, automatic, by_function, fit_features
 from modecover.features.kept import Kept
-from modecover.limits import byte_count
+from modecover.limits import bytes_of, readable
 from modecover.metrics.arrays import Integers, as_array
+
+LEAST_MEMORY = 5 * 10**6
+"""Bytes, of which blocks of distances take a quarter."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -164,7 +167,8 @@ def gather(
     progress: Progress | None,
 ) -> list[Evidence]:
     """The evidence for or against one generator or two, judged by the same halves of the real rows: see `audit`."""
-    room = byte_count(memory) if isinstance(memory, str) else memory
+    if (room := bytes_of("memory", memory)) < LEAST_MEMORY:
+        raise UserError(f"memory is {memory}: an audit takes at least {readable(LEAST_MEMORY)}; give more, as in 1GB.")
     usable_device(device)
     tell: Progress = progress or (lambda stage, done: None)
 

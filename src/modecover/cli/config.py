@@ -57,10 +57,11 @@ def read_config(path: Path) -> dict[str, Any]:
                 text = file.read(LARGEST + 1)
             if len(text) > LARGEST:
                 raise UserError(f"it has more than {LARGEST:,} bytes, and cannot be a run's settings.")
-            entries = tomllib.loads(text.decode("utf-8"))
         except FileNotFoundError:
             raise UserError("it does not exist: give --config a TOML file, as --print-config writes it.") from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        try:
+            entries = tomllib.loads(text.decode("utf-8"))
+        except (ValueError, RecursionError) as error:  # also a number of more digits than Python reads
             raise UserError(f"it is no TOML ({first_line(error)}): --print-config writes such a file.") from None
         named = {name.replace("-", "_"): value for name, value in entries.items()}
         if len(named) < len(entries):

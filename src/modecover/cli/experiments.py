@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modecover.cli.parser import Parser, whole_number
+from modecover.cli.parser import Parser, number, whole_number
 from modecover.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run_reproduce(words: list[str]) -> int:
     scales = "; ".join(f"{name}: {what}" for name, what in SCALES.items())
     parser.add_argument("--scale", choices=list(SCALES), default="cpu", help=f"{scales} [cpu]")
     parser.add_argument("--only", default="", metavar="LABEL", help="one row of the tables")
-    parser.add_argument("--minutes", type=float, metavar="X", help="stop after so many, and save what runs")
+    parser.add_argument("--minutes", type=number, metavar="X", help="stop after so many, and save what runs")
     parser.add_argument("--workers", type=whole_number, metavar="N", help="runs at a time [one for each core]")
     parser.add_argument("--backend", choices=["local", "ray"], default="local", help="what spreads the runs [local]")
     parser.add_argument(
@@ -59,16 +59,20 @@ def run_reproduce(words: list[str]) -> int:
         raise UserError(f"There is no row {given.only!r}: choose one of {', '.join(labels)}.")
     # Rows that only show that it runs are kept apart.
     kind = ".smoke" if given.scale == "smoke" else ""
-    stores = {each.name: Store(Path(given.results) / f"{each.name}{kind}.jsonl") for each in chosen}
+    paths = {each.name: Path(given.results) / f"{each.name}{kind}.jsonl" for each in chosen}
+    stores = {name: Store(path) for name, path in paths.items()}
     for each in chosen:
         require_writable(Path(given.results) / f"{each.name}{kind}.md")  # before the work
     whole = True
     if not given.page:
+        for store in stores.values():
+            store.require_writable()
         missing = [job for job in declared if job not in stores[job.experiment]]
         question = chosen[0].question if given.name else "What is missing, the most valuable first."
         print(f"{question} {len(missing)} of {len(declared)} runs are to be done.")
         with Display() as display:
             whole = run_jobs(declared, stores, place, display)
+        stores = {name: Store(path) for name, path in paths.items()}  # what others added meanwhile counts too
     for each in chosen:
         if each.name == given.name or stores[each.name].rows:
             text, page = _write(each, stores[each.name], Path(given.results), Path(given.out), given.scale, kind)

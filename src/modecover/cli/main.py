@@ -6,12 +6,15 @@ Only argparse is imported here, so that `modecover --help` answers at once; a co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from modecover.cli.parser import Failure, Parser, as_flags, known
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _sigterm_as_ctrl_c():
             warnings.showwarning = _show_warning
             code = _dispatch(words)
         if sys.stdout is not None:  # closed, as by `modecover list >&-`
@@ -84,6 +87,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"modecover: {one_line(sentence)}", file=sys.stderr)
         return code
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """In the block SIGTERM, where it would end the process at once, interrupts it: what is half written goes first."""
+    heard = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if heard:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if heard:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _dispatch(words: Sequence[str]) -> int:

@@ -79,6 +79,8 @@ def run_export(words: list[str]) -> int:
     files: dict[Format, str | None] = {"onnx": given.onnx, "torchscript": given.torchscript}
     if not any(files.values()):
         raise UserError("Say what to write: --onnx FILE, --torchscript FILE, or both.")
+    if all(files.values()) and Path(given.onnx).resolve() == Path(given.torchscript).resolve():
+        raise UserError(f"--onnx and --torchscript are both {given.onnx}: give each a file of its own.")
 
     from modecover.cli.terminal import Display
     from modecover.networks.export import OPSET

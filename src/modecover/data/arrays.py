@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from modecover.data.base import Asked, Dataset, Progress, digest
+from modecover.data.base import Asked, Dataset, Progress, digest, rows_at
 from modecover.data.pixels import Array, decoded, images_resized, levels, with_channels
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
@@ -37,7 +37,7 @@ class Points(Dataset):
         return self.exact(keys).float()
 
     def exact(self, keys: Tensor) -> Tensor:
-        return self.points.index_select(0, keys.to(self.device))
+        return rows_at(self.points, keys)
 
 
 class Images(Dataset):
@@ -53,7 +53,7 @@ class Images(Dataset):
         self.fingerprint = digest("images", pixels, labels)
 
     def fetch(self, keys: Tensor) -> Tensor:
-        return decoded(self.pixels.index_select(0, keys.to(self.device)))
+        return decoded(rows_at(self.pixels, keys))
 
     def _at_side(self, side: int, memory_limit: int, progress: Progress) -> Images:
         pixels = np.array(images_resized(self.pixels.numpy(), side, progress))

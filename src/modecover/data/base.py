@@ -17,8 +17,8 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.kinds import first_line
-from modecover.limits import bytes_of
+from modecover.kinds import first_line, shown
+from modecover.limits import bytes_of, explained
 
 if TYPE_CHECKING:
     from modecover.data.columns import Encoding
@@ -121,12 +121,14 @@ class Dataset(ABC):
 
     @abstractmethod
     def fetch(self, keys: Tensor) -> Tensor:
-        """The rows of these keys, float32 of shape (n, *shape), on `device`."""
+        """The rows of these keys, float32 of shape (n, *shape), on `device`. Raises `UserError` where `draw` could not
+        have given them."""
 
     def exact(self, keys: Tensor) -> Tensor:
         """The rows of these keys with all digits that are kept, (n, *shape)."""
         return self.fetch(keys)
 
+    @held(count=0)
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Keys of `count` random samples; from a finite set with replacement."""
         assert self.size is not None, "an endless set draws its own keys"
@@ -138,17 +140,18 @@ class Dataset(ABC):
 
     def labels_of(self, keys: Tensor) -> Tensor | None:
         """The classes of these keys, int64 of shape (n,); None where none are known."""
-        return None if self.labels is None else self.labels[keys.to(self.labels.device)]
+        return None if self.labels is None else rows_at(self.labels, keys)
 
     def to(self, device: torch.device | str) -> Self:
         """This set with its tensors on `device`; the set itself is left as it is."""
         moved = copy.copy(self)
-        moved.device = torch.device(device)
+        moved.device = usable_device(device)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(moved, name, value.to(moved.device))
         return moved
 
+    @held(side=1)
     def resized(self, side: int, memory_limit: int | str = MEMORY_LIMIT, progress: Progress = silent) -> Dataset:
         """What `open_data(..., size=side)` would have opened in its place; nothing in memory is read or decoded again.
         Raises `UserError` where these are no images."""
@@ -174,6 +177,23 @@ class Dataset(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, shape={self.shape}, size={self.size})"
+
+
+def rows_at(source: Tensor, keys: Any) -> Tensor:
+    """The rows of a tensor at these indices; `UserError` where they are none."""
+    try:
+        return source.index_select(0, torch.as_tensor(keys, device=source.device))
+    except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        if explained(error) is not None:
+            raise
+        raise no_keys(keys, len(source)) from error
+
+
+def no_keys(keys: Any, size: int) -> UserError:
+    """What to say of keys that a set of this size does not have."""
+    return UserError(
+        f"keys is {shown(keys)}: give a tensor of whole numbers from 0 to {size - 1:,}, the indices of rows."
+    )
 
 
 def digest(*parts: str | Tensor | None) -> str:

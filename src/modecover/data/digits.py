@@ -14,9 +14,10 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.data.arrays import Images
-from modecover.data.base import Dataset, Progress, digest
+from modecover.data.base import Dataset, Progress, digest, rows_at
 from modecover.data.files import find_mnist
 from modecover.errors import UserError
+from modecover.kinds import shown
 from modecover.limits import require_memory
 from modecover.random import derive_seed
 
@@ -82,13 +83,15 @@ class StackedDigits(Dataset):
             self.stacks = self._draw(count, torch.Generator().manual_seed(derive_seed(seed, "stacked-mnist")))
             self.labels = self._numbers(self.stacks)
 
+    @held(count=0)
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Keys of random samples: indices (count,) into the fixed set, or for fresh stacks digits (count, k)."""
         return super().draw(count, generator) if self.stacks is not None else self._draw(count, generator)
 
     def fetch(self, keys: Tensor) -> Tensor:
-        keys = keys.to(self.device)
-        stacks = keys if self.stacks is None else self.stacks.index_select(0, keys)
+        stacks = keys if self.stacks is None else rows_at(self.stacks, keys)
+        if getattr(stacks, "shape", ())[1:] != (self.k,):
+            raise UserError(f"keys is {shown(keys)}: give what draw gives, {self.k} indices of digits for each stack.")
         return self.base.fetch(stacks.flatten()).view(len(stacks), *self.shape)
 
     def labels_of(self, keys: Tensor) -> Tensor | None:

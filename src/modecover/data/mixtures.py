@@ -14,7 +14,7 @@ from torch import Tensor
 from modecover.arguments import held
 from modecover.data.base import Dataset, digest
 from modecover.errors import UserError
-from modecover.kinds import bounded, checked, first_line, nearest
+from modecover.kinds import bounded, checked, first_line, nearest, shown
 
 OptionValue = int | float | str | bool
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -66,6 +66,7 @@ class Mixture:
     def _even(self) -> bool:
         return bool((self.weights == self.weights[0]).all())
 
+    @held(count=0)
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` samples, float32 (count, d), and their components, int64 (count,), on the generator's device."""
         device = generator.device
@@ -97,7 +98,9 @@ class MixtureData(Dataset):
         return self.mixture.sample(count, generator)
 
     def fetch(self, keys: Tensor) -> Tensor:
-        return keys.to(self.device, copy=True)
+        if getattr(keys, "shape", ())[1:] != self.shape:
+            raise UserError(f"keys is {shown(keys)}: give what draw gives, a tensor of shape (n, {self.shape[0]}).")
+        return torch.as_tensor(keys).to(self.device, copy=True)
 
     @property
     def memory(self) -> int:

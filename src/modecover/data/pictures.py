@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from modecover.data.arrays import Images
-from modecover.data.base import Asked, Dataset, Progress, digest, silent
+from modecover.data.base import Asked, Dataset, Progress, digest, no_keys, silent
 from modecover.data.encoded import Pictures, mixed_sizes, opened
 from modecover.data.pixels import Bytes, decoded, is_grey, picture_pixels, resized, upright_size, with_channels
 from modecover.errors import UserError
@@ -152,7 +152,7 @@ class StreamedImages(Dataset):
         self.fingerprint = digest("pictures", pictures.identity, repr(form), self.labels)
         self.notes = (*pictures.notes, *survey.notes)
 
-    def read(self, keys: Tensor) -> Tensor:
+    def read(self, keys: Tensor | NDArray[Any]) -> Tensor:
         """The images of these indices, uint8 of shape (n, C, H, W), on the CPU."""
         pixels = np.empty((len(keys), *self.shape), dtype=np.uint8)
         for row, index in enumerate(keys.tolist()):
@@ -161,7 +161,10 @@ class StreamedImages(Dataset):
         return torch.from_numpy(pixels)
 
     def fetch(self, keys: Tensor) -> Tensor:
-        return decoded(self.read(keys).to(self.device))
+        found = np.asarray(keys)
+        if found.ndim != 1 or found.dtype.kind not in "iu" or not ((found >= 0) & (found < self.survey.count)).all():
+            raise no_keys(keys, self.survey.count)
+        return decoded(self.read(found).to(self.device))
 
     def decode_all(self, keep: bool, progress: Progress = silent) -> Tensor | None:
         """Read every image, and give them all where they are to be kept. Raises as `open_pictures` does."""

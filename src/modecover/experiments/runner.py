@@ -10,16 +10,16 @@ import itertools
 import json
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing.managers import SyncManager
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modecover.data import open_data
 from modecover.errors import UserError
@@ -170,38 +170,43 @@ def _over_processes(
 ) -> Generator[tuple[Job, Row | None]]:
     """Jobs and their rows as they end; None for one that was stopped."""
     context = multiprocessing.get_context("spawn")
-    manager = SyncManager(ctx=context)
-    manager.start(_stand_apart)
-    with asked_to_stop() as asked, manager:
-        news, stop = manager.Queue(), manager.Event()
-        workers = min(len(jobs), place.workers or os.cpu_count() or 1)
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_stand_apart) as pool:
-            waiting, running, known = list(jobs), dict[Future[Row | None], Job](), dict[str, tuple[int, int]]()
-            try:
-                while running or waiting:
-                    for job in waiting[: workers - len(running)]:
-                        waiting.remove(job)
-                        if _time_for(job, deadline):
-                            running[pool.submit(run_job, job, place, news, stop)] = job
-                    done, _ = wait(running, 0.5, FIRST_COMPLETED)
-                    for future in done:
-                        yield running.pop(future), future.result()
-                    with contextlib.suppress(queue.Empty):
-                        while True:
-                            folder, step, steps = news.get_nowait()
-                            known[folder] = (step, steps)
-                    if known:
-                        most = max(steps for _, steps in known.values())
-                        listener.stepped(sum(step for step, _ in known.values()), len(jobs) * most)
-                    if deadline is not None and time.monotonic() > deadline and not stop.is_set():
-                        listener.note("the time is over: the runs save where they are")
-                        stop.set()
-                    if asked.is_set():
-                        listener.note("stopping: the runs save where they are, and the same command goes on from there")
-                        raise KeyboardInterrupt
-            finally:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+    news, stop = context.SimpleQueue(), context.Event()
+    workers = min(len(jobs), place.workers or os.cpu_count() or 1)
+    told_apart = ProcessPoolExecutor(workers, context, initializer=_stand_apart, initargs=(news, stop))
+    with asked_to_stop() as asked, told_apart as pool:
+        waiting, running, known = list(jobs), dict[Future[Row | None], Job](), dict[str, tuple[int, int]]()
+        try:
+            while running or waiting:
+                for job in waiting[: workers - len(running)]:
+                    waiting.remove(job)
+                    if _time_for(job, deadline):
+                        with _signals_later():
+                            running[pool.submit(_run_here, job, place)] = job
+                done, _ = wait(running, 0.5, FIRST_COMPLETED)
+                for future in done:
+                    yield running.pop(future), future.result()
+                while not news.empty():
+                    folder, step, steps = news.get()
+                    known[folder] = (step, steps)
+                if known:
+                    most = max(steps for _, steps in known.values())
+                    listener.stepped(sum(step for step, _ in known.values()), len(jobs) * most)
+                if deadline is not None and time.monotonic() > deadline and not stop.is_set():
+                    listener.note("the time is over: the runs save where they are")
+                    stop.set()
+                if asked.is_set():
+                    listener.note("stopping: the runs save where they are, and the same command goes on from there")
+                    raise KeyboardInterrupt
+        except BrokenProcessPool as error:
+            if asked.is_set():  # by a signal to all processes
+                raise KeyboardInterrupt from None
+            raise UserError(
+                "The process of a run was killed, as the system does where memory runs out: give fewer workers, and "
+                "the same command goes on from there."
+            ) from error
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
 
 
 def _over_ray(
@@ -231,19 +236,72 @@ def _over_ray(
         ray.shutdown()
 
 
-def _stand_apart() -> None:
-    """Leave the terminal's process group: Ctrl-C is then for the process that asked, which tells this one."""
+class _Queue(Protocol):
+    def put(self, news: News, /) -> None: ...
+
+
+class _Flag(Protocol):
+    def is_set(self) -> bool: ...
+
+
+_shared: tuple[_Queue, _Flag] | None = None
+"""Of a process of the pool: where it tells how far it is, and what says that it shall stop."""
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """In the block signals wait, also for a process that is started in it: until it stands apart."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which lets signals through when it starts
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+
+def _stand_apart(news: _Queue, stop: _Flag) -> None:
+    """Leave the terminal's process group: Ctrl-C is then for the process that asked, which tells this one. What waited
+    for this one is forgotten."""
+    global _shared
+    _shared = (news, stop)
     if hasattr(os, "setsid"):
         os.setsid()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """End this process behind the one that it works for, however that ended: once no run is going on here, which sees
+    that by itself and is saved."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "it was started by the pool"
+    parent.join()
+    while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _run_here(job: Job, place: Place) -> Row | None:
+    assert _shared is not None, "see `_stand_apart`"
+    return run_job(job, place, *_shared)
 
 
 class _Messenger(Listener):
     """Tells another process how far the steps are, twice a second; stops, as by Ctrl-C, when that one says so, or is
     gone."""
 
-    def __init__(self, label: str, tell: Callable[[News], None], stop: threading.Event | None = None):
+    def __init__(self, label: str, tell: Callable[[News], None], stop: _Flag | None = None):
         self.label, self.tell, self.stop = label, tell, stop
-        self.told, self.parent, self.stopped = 0.0, os.getppid(), False
+        parent = multiprocessing.parent_process()  # may be gone already
+        self.told, self.parent, self.stopped = 0.0, parent.pid if parent else os.getppid(), False
 
     def stepped(self, step: int, steps: int) -> None:
         if self.stopped or (step < steps and time.monotonic() - self.told < 0.5):
@@ -259,9 +317,7 @@ class _Messenger(Listener):
 # ------------------------------------------------------------------------------------------------------- one run
 
 
-def run_job(
-    job: Job, place: Place, news: queue.Queue[News] | None = None, stop: threading.Event | None = None
-) -> Row | None:
+def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | None = None) -> Row | None:
     """Run it, or what is missing of it: its row; None where it was stopped before its end, or not begun."""
     if stop is not None and stop.is_set():  # the pool had handed it over already
         return None

@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.files import plain
+from modecover.kinds import checked
 from modecover.runs.log import JsonLines, read_log
 
 Row = dict[str, Any]
+
+_ROW: dict[str, Any] = dict.fromkeys(("key", "scale", "table", "label", "method", "broken"), str)
+_ROW |= {"own": dict, "summary": dict}
+_SUMMARY: dict[str, Any] = {"seeds": Sequence[int], "last": Sequence[Row], "best": Sequence[Row]}
+_SUMMARY |= {"versions": dict, "hardware": dict, "commit": dict | None}
+"""Kinds of what a row must have, and its summary where the run did not break off: what pages are made of."""
+
+_SUMMED = ("seconds", "processor_seconds")
+
+_FACTS = {"versions": ("torch", "python"), "hardware": ("accelerators", "processor"), "commit": ("commit", "modified")}
+"""What is told of these."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,7 @@ class Store:
 
     Args:
         path: the file; it may be absent. A torn last line, which a killed program left, is dropped when a row is added.
+            Lines that are no rows do not count, which is a warning, and stay.
 
     Raises:
         UserError: it cannot be read, or (`add`) written.
@@ -117,13 +132,21 @@ class Store:
         self.rows: dict[str, Row] = {}
         self.twice = 0
         """Lines whose key another line before them has."""
-        for row in read_log(path):
-            if isinstance(row.get("key"), str):
-                self.twice += row["key"] in self.rows
-                self.rows.setdefault(row["key"], row)
+        found = read_log(path)
+        whole = [row for row in found if _is_whole(row)]
+        if strangers := len(found) - len(whole):
+            warnings.warn(f"{strangers} lines of {path} are no rows of finished runs, and do not count.", stacklevel=2)
+        for row in whole:
+            self.twice += row["key"] in self.rows
+            self.rows.setdefault(row["key"], row)
 
     def __contains__(self, job: Job) -> bool:
         return job.key in self.rows
+
+    def require_writable(self) -> None:
+        """Raise `UserError` where the file is there and rows cannot be added to it."""
+        if self.path.exists():
+            JsonLines(self.path).close()
 
     def add(self, row: Row) -> None:
         """Append a row, unless there is one with its key."""
@@ -160,7 +183,7 @@ class Store:
         summary = dict(whole[0]["summary"])
         for name in ("seeds", "last", "best"):
             summary[name] = [each for row in whole for each in row["summary"][name]]
-        for name in ("seconds", "processor_seconds"):
+        for name in _SUMMED:
             summary[name] = sum(row["summary"].get(name, 0.0) for row in whole)
         curves = [
             tuple(
@@ -173,3 +196,23 @@ class Store:
         lost = len(declared) - len(whole)
         short = f"{lost} of {len(declared)} runs broke off or were not run" if lost else ""
         return Result(own, {**summary, "short": short}, "", table, tuple(curves))
+
+
+def _is_whole(row: Row) -> bool:
+    """Whether a line has all that pages are made of."""
+    try:
+        for name, kind in _ROW.items():
+            checked(name, row.get(name), kind)
+        if row["broken"]:
+            return True
+        summary = row["summary"]
+        for name, kind in _SUMMARY.items():
+            checked(name, summary.get(name), kind)
+        for name in _SUMMED:
+            checked(name, summary.get(name, 0.0), float)
+        seeds, last, best = (len(summary[name]) for name in ("seeds", "last", "best"))
+        told = all(summary[part] is None or set(names) <= summary[part].keys() for part, names in _FACTS.items())
+        drawn = [values for _, numbers in row.get("curve", ()) for values in numbers.values()]
+        return min(seeds, last, best) > 0 and told and all(len(values) == seeds for values in drawn)
+    except (UserError, TypeError, ValueError, AttributeError, KeyError):
+        return False

@@ -113,9 +113,14 @@ def as_pair(real: ArrayLike, fake: ArrayLike, *, fewest: int = 1) -> tuple[Tenso
         what = f"real has {first.shape[1]} dimensions and fake {second.shape[1]}"
         raise UserError(f"{what}; take the same features of both")
     for rows, name in ((first, "real"), (second, "fake")):
-        if rows.dtype == torch.float64 and (largest := float(rows.abs().max())) > LARGEST:
-            raise UserError(f"{name} has numbers of up to {largest:.3g}, whose squares have no end; rescale both")
+        require_squares(rows, name)
     return first, second.to(first.device)
+
+
+def require_squares(rows: Tensor, name: str) -> None:
+    """Raise `UserError` about `name` where a number is too large for distances."""
+    if rows.dtype == torch.float64 and (largest := float(rows.abs().max())) > LARGEST:
+        raise UserError(f"{name} has numbers of up to {largest:.3g}, whose squares have no end; rescale all rows")
 
 
 def parts(rows: Tensor) -> Iterator[tuple[int, Tensor]]:

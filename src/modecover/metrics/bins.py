@@ -15,7 +15,7 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels, as_rows, parts
+from modecover.metrics.arrays import ArrayLike, Floats, Integers, as_floats, as_labels, as_rows, parts, require_squares
 
 LEVEL = 0.05
 ROWS_IN_A_BIN = 20
@@ -35,6 +35,7 @@ class Bins:
     def of(self, rows: ArrayLike) -> Integers:
         """The bin of every row, (n,), of finite rows (n, d) in the bins' dimensions."""
         points = as_rows(rows, "rows")
+        require_squares(points, "rows")
         if points.shape[1] != self.centres.shape[1]:
             raise UserError(f"rows have {points.shape[1]} dimensions and the bins {self.centres.shape[1]}")
         return np.asarray(_nearest(points, self.centres.to(points.device)).cpu().numpy())
@@ -86,6 +87,7 @@ def fit_bins(
     average, or than there are different rows.
     """
     rows = as_rows(real, "real")
+    require_squares(rows, "real")
     random = np.random.default_rng(seed)
 
     # Arthur and Vassilvitskii 2007: each next centre is a row drawn by its squared distance from those before.

@@ -20,7 +20,18 @@ from torch import Tensor
 
 from modecover.arguments import held
 from modecover.errors import UserError
-from modecover.metrics.arrays import ArrayLike, Floats, as_floats, as_pair, as_rows, as_tensor, mean_of, parts
+from modecover.metrics.arrays import (
+    LARGEST,
+    ArrayLike,
+    Floats,
+    as_floats,
+    as_pair,
+    as_rows,
+    as_tensor,
+    mean_of,
+    parts,
+    require_squares,
+)
 
 _EPSILON = torch.finfo(torch.float64).eps
 _ENOUGH = 1e-9
@@ -51,6 +62,8 @@ def frechet_from_statistics(
     if first.ndim != 1 or first.shape != second.shape or not (first.isfinite().all() and second.isfinite().all()):
         shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
         raise UserError(f"the means have shapes {shapes}; give two rows of finite numbers, equally long")
+    for mean, name in ((first, "the first mean"), (second, "the second mean")):
+        require_squares(mean, name)
     checked = []
     for covariance, name in ((covariance1, "the first covariance"), (covariance2, "the second covariance")):
         matrix, size = as_tensor(covariance).double().cpu(), len(first)
@@ -61,6 +74,8 @@ def frechet_from_statistics(
         # Written so that nan and infinity fail too.
         if not float((matrix - matrix.T).abs_().max()) <= 1e-6 * float(matrix.diagonal().max()):
             raise UserError(f"{name} is not symmetric or not finite; give the covariance of rows of features")
+        if matrix.diagonal().max() > LARGEST**2:
+            raise UserError(f"{name} has variances beyond {LARGEST**2:g}, of which no sum is finite; rescale all rows")
         checked.append(matrix)
     return _distance_of_covariances(first - second, *checked)
 
@@ -70,13 +85,16 @@ def frechet_latent_distance(codes: ArrayLike) -> float:
 
     IVAAE (2020) reports it as "FLD", a name that at least two other metrics bear.
     """
-    mean, factor = _fitted(as_rows(codes, "codes", fewest=2))
+    rows = as_rows(codes, "codes", fewest=2)
+    require_squares(rows, "codes")
+    mean, factor = _fitted(rows)
     return _distance(mean, factor, torch.eye(len(mean), dtype=torch.float64, device=mean.device))
 
 
 def gaussian_statistics(samples: ArrayLike) -> tuple[Tensor, Tensor]:
     """Mean (d,) and unbiased covariance (d, d) of samples (n, d), n at least 2, in float64."""
     rows = as_rows(samples, "samples", fewest=2)
+    require_squares(rows, "samples")
     mean = mean_of(rows)
     total = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=rows.device)
     for _, part in parts(rows):
@@ -103,6 +121,8 @@ def wasserstein(samples: ArrayLike, reference: ArrayLike, *, order: int = 1, lim
         raise UserError(f"samples {points.shape} and reference {targets.shape} must be rows of equally many numbers")
     if not len(targets) or not (np.isfinite(points).all() and np.isfinite(targets).all()):
         raise UserError("a Wasserstein distance needs at least one reference row and finite numbers throughout")
+    for each, name in ((points, "samples"), (targets, "reference")):
+        require_squares(torch.from_numpy(each), name)
     if order not in (1, 2):
         raise UserError(f"order is {order}; choose 1 or 2")
     from scipy.optimize import linear_sum_assignment
@@ -148,7 +168,18 @@ def _factor_of_covariance(covariance: Tensor) -> Tensor:
     return factor.to(covariance.device)
 
 
+def _unit(*squares: Tensor) -> float:
+    """A power of two whose square is about the largest of these: in it no product overflows, and none is lost."""
+    largest = max(float(each.max()) for each in squares if each.numel())
+    return 2.0 ** (math.frexp(largest)[1] // 2)
+
+
 def _distance_of_covariances(difference: Tensor, covariance1: Tensor, covariance2: Tensor) -> float:
+    unit = _unit(difference.square(), covariance1.diagonal(), covariance2.diagonal())
+    return unit**2 * _of_covariances(difference / unit, covariance1 / unit**2, covariance2 / unit**2)
+
+
+def _of_covariances(difference: Tensor, covariance1: Tensor, covariance2: Tensor) -> float:
     upper, order = _pivoted(covariance1)
     if len(upper) == len(difference):
         from scipy.linalg.lapack import dsygst
@@ -160,7 +191,7 @@ def _distance_of_covariances(difference: Tensor, covariance1: Tensor, covariance
         # The rows of U descend, and with them U S2 U' and its errors: of element (i, j) at most about |Ui| |S2| |Uj|.
         if not _astray(roots, 8 * _EPSILON * float(covariance2.norm()) * upper.square().sum(1), squares):
             return max(0.0, squares - 2 * float(roots.sum()))
-    return _distance(difference, _factor_of_covariance(covariance1), _factor_of_covariance(covariance2))
+    return _of_factors(difference, _factor_of_covariance(covariance1), _factor_of_covariance(covariance2))
 
 
 def _astray(roots: Tensor, error: Tensor, squares: float) -> bool:
@@ -170,6 +201,11 @@ def _astray(roots: Tensor, error: Tensor, squares: float) -> bool:
 
 
 def _distance(difference: Tensor, factor1: Tensor, factor2: Tensor) -> float:
+    unit = _unit(difference.square(), factor1.square(), factor2.square())
+    return unit**2 * _of_factors(difference / unit, factor1 / unit, factor2 / unit)
+
+
+def _of_factors(difference: Tensor, factor1: Tensor, factor2: Tensor) -> float:
     squares = float(difference @ difference + factor1.square().sum() + factor2.square().sum())
     if not min(len(factor1), len(factor2)):
         return max(0.0, squares)

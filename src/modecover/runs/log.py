@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ class JsonLines:
 
     Args:
         path: the log file, made if absent.
-        step: lines whose `step` is larger are dropped first, in one replacement of the file; so is a torn line.
+        step: lines whose `step` is larger, or damaged, are dropped first, in one replacement of the file. A torn last
+            line is dropped in any case; without `step` all others stay, whatever they hold.
 
     Raises:
         UserError: the file cannot be written.
@@ -36,13 +37,10 @@ class JsonLines:
         self._writing = partial(writing, f"The log {self.path}", cure)
         with self._writing():
             if self.path.exists():
-                kept = [
-                    line
-                    for row, line in _lines(self.path)
-                    if not (isinstance(at := row.get("step"), int | float) and at > step)
-                ]
-                text = "".join(f"{line}\n" for line in kept).encode()
-                if text != self.path.read_bytes():
+                every = step == math.inf
+                lines = _lines(self.path, warned=not every)
+                kept = [line + b"\n" for row, line in lines if every or _until(row, step)]
+                if (text := b"".join(kept)) != self.path.read_bytes():
                     with replacing(self.path) as temporary:
                         temporary.write_bytes(text)
             self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
@@ -70,21 +68,27 @@ def read_log(path: Path | str) -> list[dict[str, Any]]:
     path = Path(path)
     if path.is_dir():
         path = path / "log.jsonl"
-    return [with_numbers(row) for row, _ in _lines(path)]
+    return [with_numbers(row) for row, _ in _lines(path) if row is not None]
 
 
-def _lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
-    """Each readable row of a log, beside its text."""
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+def _lines(path: Path, *, warned: bool = True) -> Iterator[tuple[dict[str, Any] | None, bytes]]:
+    """The row in each line of a log, None where it is damaged or no object, and its bytes; a torn last line is none."""
+    lines = path.read_bytes().split(b"\n") if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode(errors="replace"))
         except (ValueError, RecursionError):
-            if line and number < len(lines):
+            if number == len(lines):
+                continue
+            if line and warned:
                 warnings.warn(f"Line {number} of {path} is damaged and was passed over.", stacklevel=3)
-            continue
-        if isinstance(row, dict):
-            yield row, line
+            row = None
+        yield row if isinstance(row, dict) else None, line
+
+
+def _until(row: dict[str, Any] | None, step: float) -> bool:
+    """Whether a row is of no later step."""
+    return row is not None and not (isinstance(at := row.get("step"), int | float) and at > step)
 
 
 def with_numbers(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from modecover.data.scaling import Scaling
 from modecover.engine.state import Prior
 from modecover.errors import UserError
 from modecover.files import write_json, writing
-from modecover.kinds import checked, counted, first_line, shown
+from modecover.kinds import checked, counted, first_line, nearest, shown
 from modecover.limits import explained, require_memory, within_limits
 from modecover.metrics.arrays import ArrayLike, readable_tensor
 from modecover.networks.check import accepts_option, detached_copy
@@ -413,6 +414,7 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         write_tensors(save_directory / model_files.WEIGHTS, self.networks.state_dict(), {"format": "pt"})
         write_json(save_directory / model_files.CONFIG, self.config())
 
+    @held()
     def push_to_hub(self, repo_id: str, *, license: str = UNKNOWN, audit: Any = None, **options: Any) -> str:
         """As the mixin's, which gives the address of the commit; with a card that shows samples, the numbers of the
         last evaluation beside those of real data, the verdicts of an audit, and the command that trains such a model.
@@ -428,13 +430,16 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
             options: of the mixin's `push_to_hub` (private, token, ...).
 
         Raises:
-            UserError: `audit` is no audit.
+            UserError: `audit` is no audit, or the Hub does not take the model.
         """
+        known = inspect.signature(ModelHubMixin.push_to_hub).parameters
+        if strangers := [name for name in options if name not in known]:
+            raise UserError(f"push_to_hub has no option {strangers[0]!r}{nearest(strangers[0], known)}: leave it out.")
         if self.columns is not None:
             named = counted([column.name for column in self.columns], 5)
             warnings.warn(
                 f"The names of the table's columns ({named}), and the words in them, are published with the model.",
-                stacklevel=2,
+                stacklevel=4,  # behind those of `held`
             )
         public = copy.copy(self)
         opened, name = (self.data.get("opened") or {}).values(), self.data.get("name", "data")
@@ -444,8 +449,16 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
             public.data = {**public.data, "name": Path(name).name or "data"}
         words = {"license": license, "repository": repo_id, "sheet": can_be_drawn(self.shape)}
         words["audit"] = audit_of(audit, self.folder, self.training_facts.get("seed"))
-        words |= options.pop("model_card_kwargs", None) or {}
-        address: str = ModelHubMixin.push_to_hub(public, repo_id, model_card_kwargs=words, **options)
+        words |= checked("model_card_kwargs", options.pop("model_card_kwargs", None), dict | None) or {}
+        try:
+            address: str = ModelHubMixin.push_to_hub(public, repo_id, model_card_kwargs=words, **options)
+        except UserError:
+            raise
+        except Exception as error:  # of the Hub's library and of those that it asks by: names, networks, logins
+            raise UserError(
+                f"{shown(repo_id)} on the Hub does not take the model ({first_line(error)}): check the name "
+                "(owner/name), your network and your login."
+            ) from error
         return address
 
     @classmethod

@@ -143,7 +143,7 @@ class Tracking(Listener):
             if self._sink is None:
                 self._sink = self._opened()
             act(self._sink)
-        except Exception as error:  # of a server, a network, a disk: no reason to lose the run
+        except (Exception, SystemExit) as error:  # of a server, a network, a disk: no reason to lose the run
             self._broken = True
             said = f"{type(error).__name__}: {first_line(error)}"
             self._listener.note(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -106,8 +107,93 @@ FLAGS = (
     "--versus fake.npy --fail-over missing=0.1",
 )
 
+FEATURES = {
+    "no numbers": "torch.zeros(len(x), 0)",
+    "a row for all": "x.flatten(1).mean(0, keepdim=True)",
+    "a row too many": "torch.zeros(len(x) + 1, 4)",
+    "a number for each": "x.flatten(1).mean(1)",
+    "maps": "x",
+    "NaN": "x.flatten(1) * float('nan')",
+    "infinity": "x.flatten(1) / 0",
+    "complex numbers": "torch.complex(x, x).flatten(1)",
+    "whole numbers": "(x.flatten(1) * 9).int()",
+    "truth values": "x.flatten(1) > 0",
+    "two tensors": "(x, x)",
+    "an error": "x.reshape(7, 11)",
+    "numbers beyond float32": "x.flatten(1).double() * 1e300",
+    "constants": "torch.ones(len(x), 4)",
+    "half": "x.flatten(1).half()",
+    "10,000 numbers for each": "x.flatten(1).repeat(1, 40)",
+    "other numbers each time": "torch.rand(len(x), 4)",
+}
+"""What a TorchScript network gives."""
+
+SOUND = (
+    "constants",
+    "half",
+    "a number for each",
+    "whole numbers",
+    "truth values",
+    "10,000 numbers for each",
+    "other numbers each time",
+    "maps",
+)
+
+GATES = (
+    *("x", "coverage", "coverage=", "=1", "coverage=nan", "coverage=x", "nosuch=1", "coverage=inf", "coverage=1e400"),
+    *("coverage=0.5=0.6", "coverage=0.5,missing=0.1", "", " ", "coverage =", "cover\nage=1", "0.5", "coverage:0.5"),
+)
+
+HEADER = "age,city,kind\n"
+
+
+def network(forward: str, path: str = "features.pt") -> Callable[[], None]:
+    def make() -> None:
+        import torch
+
+        code = f"def forward(self, x):\n    return {forward}\n"
+        module = torch.jit.ScriptModule()
+        module.define(code)
+        module.save(path)
+
+    return make
+
+
+def table(path: str, line: Callable[[int], str], header: str = HEADER, count: int = 80) -> Callable[[], None]:
+    return written(path, header + "".join(f"{line(number)}\n" for number in range(count)))
+
+
+def plain_line(number: int) -> str:
+    return f"{20 + number * 7 % 50},{'Bern' if number % 3 else 'Rome'},{number % 2}"
+
+
+TABLES: dict[str, Callable[[], None]] = {
+    "a column less": table("fake.csv", lambda n: f"{n},Bern", "age,city\n"),
+    "other columns": table("fake.csv", plain_line, "a,b,c\n"),
+    "no rows": table("fake.csv", plain_line, count=0),
+    "nine rows": table("fake.csv", plain_line, count=9),
+    "no header": table("fake.csv", plain_line, ""),
+    "words for numbers": table("fake.csv", lambda n: f"old,Bern,{n % 2}"),
+    "numbers for words": table("fake.csv", lambda n: f"{n},{n},{n % 2}"),
+    "empty cells alone": table("fake.csv", lambda n: ",,"),
+    "numbers beyond float32": table("fake.csv", lambda n: f"{n}e300,Bern,1"),
+    "infinity": table("fake.csv", lambda n: "inf,Bern,1"),
+    "a column more": table("fake.csv", lambda n: f"{plain_line(n)},{n}", "age,city,kind,more\n"),
+    "another order": table("fake.csv", lambda n: f"Bern,{n % 2},{n}", "city,kind,age\n"),
+    "words that are new": table("fake.csv", lambda n: f"{n},Paris{n},{n % 2}"),
+    "one row again and again": table("fake.csv", lambda n: plain_line(0)),
+    "a column twice": table("fake.csv", plain_line, "age,age,kind\n"),
+    "an array": saved("fake.npy", lambda: draw().normal(size=(80, 3))),
+    "semicolons": table("fake.csv", lambda n: plain_line(n).replace(",", ";"), "age;city;kind\n"),
+}
+GOOD_TABLES = ("a column more", "numbers for words", "another order", "words that are new", "one row again and again")
+
 
 def inputs() -> Iterator[Input]:
+    yield from _features()
+    yield from _gates()
+    yield from _tables()
+    yield from _archives()
     audit = "audit --real real.npy --fake fake.npy"
     for name, (real, fake) in REFUSED.items():
         yield command(name, audit, make=sides(real, fake))
@@ -158,3 +244,97 @@ def inputs() -> Iterator[Input]:
     wide = sides(images(40, (96, 96, 3)), images(40, (96, 96, 3), 1))
     yield command("wide images in 1 MB", f"{audit} --memory 1MB", make=wide, right="either")
     yield command("points in 1 byte", f"{audit} --memory 1B", make=sides(points(), points(100, 2, 1)), right="either")
+
+
+def _features() -> Iterator[Input]:
+    pictures = sides(images(), images(60, (8, 8), 1))
+    words = "audit --real real.npy --fake fake.npy --features features.pt"
+    for name, forward in FEATURES.items():
+        right = "accepted" if name in SOUND[:2] else "either" if name in SOUND else "refused"
+        yield command(f"features of {name}", words, make=both(pictures, network(forward)), right=right)
+    for name, make in {
+        "text": written("features.pt", "text"),
+        "nothing": written("features.pt", ""),
+        "a folder": lambda: os.mkdir("features.pt"),
+        "a pipe": lambda: os.mkfifo("features.pt"),
+        "a link to /dev/zero": lambda: os.symlink("/dev/zero", "features.pt"),
+        "a pickle": lambda: torch_saved({"a": 1}),
+        "not there": lambda: None,
+        "cut off": both(network("x.flatten(1)"), lambda: os.truncate("features.pt", 500)),
+    }.items():
+        yield command(f"the features' file is {name}", words, make=both(pictures, make))
+    of_points = both(sides(points(), points(100, 2, 1)), network("x.flatten(1)"))
+    yield command("features of points", words, make=of_points, right="either")
+    versus = f"{words} --versus real.npy"
+    yield command("features of NaN, two generators", versus, make=both(pictures, network(FEATURES["NaN"])))
+    yield command(
+        "features in 1 byte", f"{words} --memory 1B", make=both(pictures, network("x.flatten(1)")), right="either"
+    )
+
+
+def torch_saved(value: object) -> None:
+    import torch
+
+    torch.save(value, "features.pt")
+
+
+def _gates() -> Iterator[Input]:
+    for gate in GATES:
+        for side in ("under", "over"):
+            words = ["audit", "--real", "points.npy", "--fake", "fake.npy", f"--fail-{side}={gate}"]
+            yield command(f"--fail-{side}={gate!r}", words, make=arrays, changes=("audit.html",))
+    for flags in (
+        "--fail-under coverage=0.9 --fail-over coverage=0.1",
+        "--fail-over missing=2",
+        "--fail-under missing=-1",
+    ):
+        words = f"audit --real points.npy --fake fake.npy {flags}"
+        yield command(flags, words, make=arrays, right="either", codes=(0, 3), changes=("audit.html",))
+    silent = "audit --real points.npy --fake fake.npy --json - --fail-over missing=1e-9"
+    check = "__import__('json').loads(out)['kind'] == 'audit'"
+    yield command("a gate beside printed JSON", silent, make=arrays, right="accepted", codes=(0, 3), check=check)
+
+
+def _tables() -> Iterator[Input]:
+    real = table("real.csv", plain_line)
+    for name, make in TABLES.items():
+        fake = "fake.npy" if name == "an array" else "fake.csv"
+        right = "accepted" if name in GOOD_TABLES else "either" if name in ("infinity", "semicolons") else "refused"
+        words = f"audit --real real.csv --fake {fake}"
+        yield command(f"a table of {name}", words, make=both(real, make), right=right)
+        words = f"audit --real real.csv --fake real.csv --versus {fake}"
+        yield command(f"two tables, one of {name}", words, make=both(real, make), right=right)
+    for flags in (
+        "--key age",
+        "--key age,city",
+        "--key nosuch",
+        "--labels city",
+        "--labels nosuch",
+        "--scaling x",
+        "--size 8",
+    ):
+        right = "refused" if flags.endswith(("nosuch", " x", " 8")) else "accepted"
+        make = both(real, TABLES["another order"])
+        yield command(f"a table, {flags}", f"audit --real real.csv --fake fake.csv {flags}", make=make, right=right)
+
+
+def _archives() -> Iterator[Input]:
+    two = saved("real.npz", points(), other=points(100, 3, 1))
+    make = both(two, saved("fake.npy", points(100, 2, 2)), saved("b.npz", points(100, 2, 3), other=points(9)))
+    for words in (
+        "audit --real real.npz --fake fake.npy",
+        "audit --real real.npz --fake fake.npy --key other",
+        "audit --real real.npz --fake fake.npy --key nosuch",
+        "audit --real real.npz --fake fake.npy --key data --versus b.npz",
+        "audit --real real.npz --fake fake.npy --key data --fake-key x",
+        "audit --real real.npz --fake b.npz --key data --fake-key other",
+        "audit --real real.npz --fake real.npz --key data --fake-key other",
+    ):
+        yield command(words, words, make=make)
+    for words in (
+        "audit --real real.npz --fake fake.npy --key data",
+        "audit --real real.npz --fake b.npz --key data --fake-key data",
+        "audit --real real.npz --fake b.npz --key data --fake-key data --versus b.npz",
+        "audit --real real.npz --fake fake.npy --key data --versus fake.npy --train fake.npy",
+    ):
+        yield command(words, words, make=make, right="either" if "--versus" in words else "accepted")

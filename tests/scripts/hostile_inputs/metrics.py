@@ -272,6 +272,15 @@ COUNTS = (
 )
 """Calls that ask for what cannot be."""
 
+TOO_LARGE = (
+    *("frechet_distance(x, x * 1e160)", "frechet_latent_distance(x * 1e160)"),
+    *("gaussian_statistics(x * 1e160)", "frechet_from_statistics(x[0] * 1e160, np.eye(2), x[0], np.eye(2))"),
+    *("frechet_from_statistics(x[0], np.eye(2) * 1e305, x[0], np.eye(2))", "wasserstein(x, x * 1e160)"),
+    *("wasserstein(x * 1e160, x, order=2)", "fit_bins(x * 1e160)", "fit_bins(x).of(x * 1e160)"),
+    *("kernel_distance(x, x * 1e160)", "neighbour_statistics(x * 1e160, x)"),
+)
+"""Numbers whose squares float64 does not hold."""
+
 TAKEN = (
     "frechet_distance(x.astype(np.float16), x)",
     "frechet_distance(torch.tensor(x, requires_grad=True), x)",
@@ -281,6 +290,9 @@ TAKEN = (
     "neighbour_statistics(np.ones((40, 2)), np.ones((40, 2)))",
     "vendi_score(np.ones((40, 2)))",
     "vendi_score(x * 1e300)",
+    "frechet_distance(x * 1e150, x * 1.1e150)",
+    "frechet_distance(x[:5].repeat(9, 1) * 1e150, x[:6].repeat(9, 1) * 1e150)",
+    "wasserstein(x * 1e150, x)",
     "holm([])",
     "fit_bins(np.ones((40, 2)), bins=3)",
     "wasserstein(np.ones((40, 2)), x)",
@@ -305,6 +317,8 @@ def inputs() -> Iterator[Input]:
             soft = value == "None" and "reference" in call
             yield python(HEAD + call.format(value), name=call.format(value), right="either" if soft else "refused")
     for call in COUNTS:
+        yield python(HEAD + call, name=call)
+    for call in TOO_LARGE:
         yield python(HEAD + call, name=call)
     for call in TAKEN:
         yield python(HEAD + call, name=f"taken: {call}", right="accepted")

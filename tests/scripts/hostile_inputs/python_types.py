@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostile_inputs.record import Input, python
-from hostile_inputs.things import arrays, copied
+from hostile_inputs.things import arrays, both, copied, pictures
 
 HEAD = "x = np.random.default_rng(0).normal(size=(60, 2))\n"
 
@@ -414,7 +414,33 @@ OTHERS = (
     ),
 )
 
+KEYS = (
+    "np.arange(60) - 1",
+    "[60]",
+    "torch.tensor([0.5])",
+    "torch.eye(2, dtype=int)",
+    "None",
+    "'x'",
+    "slice(3)",
+    "[True]",
+)
+"""Keys that no finite set of 60 rows has."""
+
+DATASETS = {
+    "points": "modecover.open_data(x)",
+    "images": "modecover.open_data(np.random.default_rng(0).random((60, 8, 8)))",
+    "streamed": "modecover.open_data('pictures', memory_limit=1)",
+    "endless": "modecover.open_data('ring')",
+}
+
+OF_DATASETS = (
+    *("draw(2.5, g)", "draw('3', g)", "draw(-1, g)", "draw(3, None)", "sample(3, np.random)", "sample(None, g)"),
+    *("to('tpu9')", "to(None)", "to(7)", "resized(0)", "resized('x')", "resized(-1)"),
+)
+
 TAKEN = (
+    "modecover.train('gan', x, steps=2.0, batch=8.0, width=np.float32(4))",
+    "modecover.open_data(x).fetch(np.arange(3)), modecover.open_data(x).fetch([0, 59]), modecover.open_data(x, labels=range(60)).labels_of(range(3))",
     "modecover.train(method='gan', data='ring', steps=np.int64(2), batch=np.int32(8), lr=np.float32(1e-3), width=4)",
     "modecover.train('gan', [[1.0, 2.0]] * 20, steps=2, batch=8, width=4)",
     "modecover.train('gan', x.astype('>f4'), steps=2, batch=8, width=4)",
@@ -477,6 +503,12 @@ def inputs() -> Iterator[Input]:
         yield python(f"modecover.networks.build({arguments})")
     for code in OTHERS:
         yield wrong(code)
+    for kind, opened in DATASETS.items():
+        calls = [f"fetch({key})" for key in KEYS] + list(OF_DATASETS)
+        for call in calls:
+            code = f"{HEAD}g = torch.Generator()\n{opened}.{call}"
+            right = "either" if kind == "endless" and "eye" in call else "refused"
+            yield python(code, name=f"{kind}: {call}", make=both(arrays, pictures), right=right)
     for code in TAKEN:
         yield python(HEAD + code, name=f"taken: {code}"[:110], make=copied("run"), right="accepted")
     yield python(
