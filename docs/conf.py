@@ -1,0 +1,48 @@
+"""How the site is built: `make docs`. The source folder is the repository's, so that links between pages and the files
+beside them are the same here, on disk and wherever the repository is shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from modecover import __version__
+
+project = "modecover"
+author = copyright = "the authors of modecover"
+version = release = __version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb", "site_pages"]
+root_doc = "docs/index"
+include_patterns = ["docs/**.md", "results/*.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+exclude_patterns = [".*", "build", "dist", "runs", "src", "tests"]  # not looked through
+
+# Markdown and notebooks.
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+smartquotes = False  # two dashes are an option's
+highlight_language = "bash"  # of blocks that are indented: commands
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
+
+# Docstrings: prose with `Args:`, `Returns:` and `Raises:`.
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "npt.ArrayLike", "DeviceLike", "Source")}
+python_maximum_signature_line_length = 80
+nitpick_ignore_regex = [("py:.*", r"(?!modecover\b).*")]  # names of other libraries: nothing is looked up in the network
+
+# Looks.
+html_theme = "furo"
+html_title = "modecover"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_extra_path = ["root"]  # index.html above docs/
+html_copy_source = html_show_sphinx = html_show_copyright = False
+templates_path: list[str] = []
