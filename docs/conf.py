@@ -1,5 +1,5 @@
-"""How the site is built: `make docs`. The source folder is the repository's, so that links between pages and the files
-beside them are the same here, on disk and wherever the repository is shown."""
+"""How the site is built: `make docs`. Its source folder is the whole repository, so that links between pages are
+the same in the site and wherever the repository is shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from modecover import __version__
 
+# Of the notebooks' processes: threads that wait, sleep; and nobody is told that a progress bar could be nicer.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("MPLBACKEND", None)  # figures come into the page
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
 project = "modecover"
 author = copyright = "the authors of modecover"
@@ -39,9 +42,10 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {name: name for name in ("ArrayLike", "npt.ArrayLike", "DeviceLike", "Source")}
 python_maximum_signature_line_length = 80
-nitpick_ignore_regex = [
-    ("py:.*", r"(?!modecover\b).*"),  # names of other libraries: nothing is looked up in the network
-    ("py:class", r"modecover\..*\.(Asked|Encoding|Evaluation|Experiment|Gallery|Number|Pictures|Reading|Record|Survey)"),  # of no user
+OF_NO_USER = "Asked|Encoding|Evaluation|Experiment|Gallery|Number|Pictures|Reading|Record|Survey"
+nitpick_ignore_regex = [  # names of other libraries, too: nothing is looked up in the network
+    ("py:.*", r"(?!modecover\b).*"),
+    ("py:class", rf"modecover\..*\.({OF_NO_USER})"),
 ]
 
 # Looks.
@@ -51,4 +55,3 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_extra_path = ["root"]  # index.html above docs/
 html_copy_source = html_show_sphinx = html_show_copyright = False
-templates_path: list[str] = []

@@ -1,6 +1,5 @@
-"""Pages of the site that are made when it is built: the commands from their parsers, the API from the package, the gallery
-from rows and pictures of results. Each takes the place of the comment `<!-- made when the site is built -->` in its page.
-"""
+"""What is made when the site is built: commands from their parsers, the API from the package, the gallery from rows and
+pictures of results. Each takes the place of the comment `MARK` in its page."""
 
 from __future__ import annotations
 
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
 
-from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -31,13 +29,10 @@ MARK = "<!-- made when the site is built -->"
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-def escaped(text: str) -> str:
-    """`text` as Markdown that shows it; what stands between backticks is code already."""
+def escaped(text: str, special: str = r"[\\*_<>\[\]|$]", code: str = "") -> str:
+    """`text` as Markdown that shows it. What stands between backticks is code already, and gets `code` around it."""
     parts = re.split(r"(`[^`]*`)", text)
-    return "".join(part if part[:1] == "`" else re.sub(r"([\\*_<>\[\]|$])", r"\\\1", part) for part in parts)
-
-
-# ---------------------------------------------------------------- commands
+    return "".join(f"{code}{p}{code}" if p[:1] == "`" else re.sub(f"({special})", r"\\\1", p) for p in parts)
 
 
 class AnyMethod(Method):
@@ -101,9 +96,6 @@ def settings(name: str) -> Iterator[str]:
     yield from options(next(group for group in groups if group.title == f"settings of {name}"))
 
 
-# ---------------------------------------------------------------- API
-
-
 def api() -> str:
     """The public names: functions, classes, and the rooms of the package that are used by themselves."""
     kinds: dict[str, list[str]] = {"Functions": [], "Classes": [], "Modules": []}
@@ -113,106 +105,75 @@ def api() -> str:
             kinds["Modules"] += [f"### `modecover.{name}`", "", *autodoc("module", name)]
         elif inspect.isclass(value):
             kinds["Classes"] += autodoc("exception" if issubclass(value, Exception) else "class", name)
-        elif callable(value):
-            kinds["Functions"] += autodoc("function", name)
         else:
-            kinds["Functions"] += [f"`modecover.{name}` is {value!r}: the version of the package.", ""]
+            kinds["Functions"] += autodoc("function" if callable(value) else "data", name)
     return "\n".join(line for kind, lines in kinds.items() for line in (f"## {kind}", "", *lines))
 
 
 def autodoc(kind: str, name: str) -> list[str]:
     """The directive that shows the docstrings of a public name."""
-    members = [] if kind == "function" else ["   :members:"]
+    members = [] if kind in ("function", "data") else ["   :members:"]
     return ["```{eval-rst}", f".. auto{kind}:: modecover.{name}", *members, "```", ""]
 
 
 def prose(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """Docstrings are plain prose with code between backticks, not reStructuredText."""
-    for place, line in enumerate(lines):
-        parts = re.split(r"(`[^`]*`)", line)
-        lines[place] = "".join(
-            f"`{part}`" if part[:1] == "`" else re.sub(r"([\\*|]|_(?!\w))", r"\\\1", part) for part in parts
-        )
+    lines[:] = [] if what == "data" else [escaped(line, r"[\\*|]|_(?!\w)", "`") for line in lines]
 
 
-def by_last_name(app: Sphinx, env: BuildEnvironment, node: nodes.Element, content: nodes.Element) -> Any:
+def by_last_name(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
     """A class is documented under its public name, and annotations name the file that it is in."""
-    target = str(node.get("reftarget", ""))
-    if node.get("refdomain") != "py" or not target.startswith("modecover."):
-        return None
-    last = target.rpartition(".")[2]
+    package, _, name = node.get("reftarget", "").partition(".")
     python = env.domains.python_domain
-    found = [name for name in python.objects if name.rpartition(".")[2] == last]
-    if not found:
+    found = [each for each in python.objects if each.endswith("." + name.rpartition(".")[2])]
+    if package != "modecover" or not found:
         return None
-    name = min(found, key=len)
-    document = str(node.get("refdoc", env.docname))
-    return python.resolve_xref(env, document, app.builder, "obj", name, node, content)  # type: ignore[arg-type]
-
-
-# ---------------------------------------------------------------- gallery
+    return python.resolve_xref(env, node["refdoc"], app.builder, "obj", min(found, key=len), node, content)
 
 
 def gallery(results: Path = RESULTS) -> str:
     """Each sheet of samples among the results with how it was made: from its row, or from the page that shows it."""
-    rows: dict[str, dict[str, Any]] = {}
-    for path in sorted(results.glob("*.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            rows.setdefault(str(row.get("key")), row)
+    lines = [line for path in sorted(results.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
+    rows = {row["key"]: row for row in map(json.loads, lines) if "key" in row}
     pages = {path: path.read_text("utf-8") for path in sorted(results.glob("*.md"))}
-    lines: list[str] = []
+    found: list[str] = []
     for picture in sorted((results / "images").rglob("*.png")):
         if picture.stem in rows:
-            lines += by_row(picture.relative_to(results), rows[picture.stem])
+            found += by_row(picture.relative_to(results), rows[picture.stem])
         elif picture.stem not in SCALES:  # those are curves
-            lines += by_page(picture.relative_to(results), pages)
-    return "\n".join(lines)
+            found += by_page(picture.relative_to(results), pages)
+    return "\n".join(found)
+
+
+def sheet(title: str, picture: Path, told: str, commands: str, page: str) -> list[str]:
+    """A picture below its heading, and what made it. Links of a page of results are seen from docs/."""
+    told = re.sub(r"\]\((?!https?:|#)", "](../results/", f"{told} ([{page}]({page}.md))")
+    return [f"## {title}", "", f"![{title}](../results/{picture.as_posix()})", "", told, "", commands, ""]
 
 
 def by_row(picture: Path, row: dict[str, Any]) -> list[str]:
     """A sheet whose run is a row of results."""
-    made = row["summary"]
-    hardware = made["hardware"]
+    made, hardware = row["summary"], row["summary"]["hardware"]
     device = ", ".join(map(str, hardware.get("accelerators") or ())) or hardware["processor"]
-    again = f'modecover reproduce {row["experiment"]} --scale {row["scale"]} --only "{row["label"]}"'
-    facts = [f"`{row['method']}` on {escaped(row['data'])}"]
-    facts += [f"{made['steps']:,} steps"] if "steps" in made else []
-    facts += [f"{made['processor_seconds'] / 60:,.1f} minutes of CPU time", escaped(device)]
-    title = f"{row['label']}, {row['table'] or row['experiment']}"
-    page = f"Page: [{row['experiment']}](../results/{row['experiment']}.md)."
-    return [
-        *(f"## {escaped(title)}", "", f"![Samples: {escaped(title)}](../results/{picture.as_posix()})", ""),
-        *("; ".join(facts) + f". {page}", "", f"    {again}", ""),
-    ]
+    facts = f"`{row['method']}` on {escaped(row['data'])}; {made['steps']:,} steps; "
+    facts += f"{made['processor_seconds'] / 60:,.1f} minutes of CPU time; {escaped(device)}."
+    again = f'    modecover reproduce {row["experiment"]} --scale {row["scale"]} --only "{row["label"]}"'
+    title = escaped(f"{row['label']}, {row['table'] or row['experiment']}")
+    return sheet(title, picture, facts, again, row["experiment"])
 
 
 def by_page(picture: Path, pages: dict[Path, str]) -> list[str]:
-    """A sheet that a page of results tells of: the section's heading, commands and first paragraph behind these."""
+    """A sheet that a page of results tells of: the section's heading, its first paragraph and its commands."""
     for path, text in pages.items():
-        for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
-            found = re.search(rf"!\[([^\]]*)\]\({re.escape(picture.as_posix())}\)", section)
-            if found is None:
-                continue
-            heading, told = section.split("\n", 1)
-            blocks = [block for block in told.split("\n\n") if block.strip()]
-            again = [block for block in blocks if block.strip("\n").startswith("    ")]
-            said = next(block for block in blocks if block not in again and block.lstrip()[0] not in "|!-")
-            setting = text.split("\n\n")[1]
-            return [
-                *(f"## {heading}: {found[1]}", "", f"![{found[1]}](../results/{picture.as_posix()})", ""),
-                *(relinked(setting), "", relinked(said.strip("\n")), "", *(line.strip("\n") for line in again)),
-                *("", f"Page: [{path.stem}](../results/{path.name}).", ""),
-            ]
+        for section in text.split("\n## ")[1:]:
+            if found := re.search(rf"!\[([^\]]*)\]\({re.escape(picture.as_posix())}\)", section):
+                heading, *blocks = (block.strip("\n") for block in section.split("\n\n"))
+                again = [block for block in blocks if block.startswith("    ")]
+                said = next(block for block in blocks if block[0] not in " |!-")
+                setting = text.split("\n\n")[1]  # machine, versions and data of the whole page
+                return sheet(f"{heading}: {found[1]}", picture, f"{setting}\n\n{said}", "\n".join(again), path.stem)
     return []
 
-
-def relinked(text: str) -> str:
-    """Links of a page of results, seen from docs/."""
-    return re.sub(r"\]\((?!https?:|#)([^)]+)\)", r"](../results/\1)", text)
-
-
-# ---------------------------------------------------------------- Sphinx
 
 MADE: dict[str, Callable[[], str]] = {"docs/commands": commands, "docs/api": api, "docs/gallery": gallery}
 

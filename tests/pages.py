@@ -1,4 +1,4 @@
-"""Pages of Markdown as what they tell to type: commands and Python, typed in one folder from the first line to the last."""
+"""Pages of Markdown as what they tell to type: commands and Python, typed in one folder from first to last."""
 
 from __future__ import annotations
 

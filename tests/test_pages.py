@@ -64,7 +64,12 @@ def names_of_a_reader() -> dict[str, Any]:
     real, a, b = (ring.sample(400, torch.Generator().manual_seed(seed)) for seed in range(3))
     return {
         **{"array": pictures(random), "real": real, "a": a, "b": b},
-        **{"steps": 1, "train_step": lambda: None, "sample": a, "generator": torch.nn.Linear(2, 2)},
+        **{
+            "steps": 1,
+            "train_step": lambda: None,
+            "sample": lambda count: ring.sample(count, torch.Generator().manual_seed(3)),
+            "generator": torch.nn.Linear(2, 2),
+        },
     }
 
 
