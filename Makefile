@@ -41,7 +41,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 
 docs: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -W -n -b html -c docs . build/site
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W -n -b html -c docs . build/site
 	@echo "The site is in build/site/index.html."
 
 # Leave the machine alone meanwhile: the contenders take turns, but a quiet machine says more.

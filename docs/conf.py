@@ -16,8 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.pop("MPLBACKEND", None)  # figures come into the page
 os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
-project = "modecover"
-author = copyright = "the authors of modecover"
+project = html_title = "modecover"
 version = release = __version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb", "site_pages"]
@@ -28,7 +27,7 @@ exclude_patterns = [".*", "build", "dist", "runs", "src", "tests"]  # not looked
 # Markdown and notebooks.
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-smartquotes = False  # two dashes are an option's
+smartquotes_action = "D"  # dashes alone: quotes are code's
 highlight_language = "bash"  # of blocks that are indented: commands
 nb_execution_mode = "force"
 nb_execution_in_temp = True
@@ -38,8 +37,6 @@ nb_merge_streams = True
 
 # Docstrings: prose with `Args:`, `Returns:` and `Raises:`.
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 autodoc_type_aliases = {name: name for name in ("ArrayLike", "npt.ArrayLike", "DeviceLike", "Source")}
 python_maximum_signature_line_length = 80
 OF_NO_USER = "Asked|Encoding|Evaluation|Experiment|Gallery|Number|Pictures|Reading|Record|Survey"
@@ -50,7 +47,6 @@ nitpick_ignore_regex = [  # names of other libraries, too: nothing is looked up 
 
 # Looks.
 html_theme = "furo"
-html_title = "modecover"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_extra_path = ["root"]  # index.html above docs/

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
 
 import modecover
 from modecover.cli.main import COMMANDS
@@ -30,8 +29,8 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 def escaped(text: str, special: str = r"[\\*_<>\[\]|$]", code: str = "") -> str:
-    """`text` as Markdown that shows it. What stands between backticks is code already, and gets `code` around it."""
-    parts = re.split(r"(`[^`]*`)", text)
+    """`text` as Markdown that shows it. Options are code, and so is what stands between backticks."""
+    parts = re.split(r"(`[^`]*`)", re.sub(r"(?<![`\w-])--[a-zA-Z][\w-]*", r"`\g<0>`", text) if not code else text)
     return "".join(f"{code}{p}{code}" if p[:1] == "`" else re.sub(f"({special})", r"\\\1", p) for p in parts)
 
 
@@ -121,7 +120,12 @@ def prose(app: Sphinx, what: str, name: str, thing: object, options: object, lin
     lines[:] = [] if what == "data" else [escaped(line, r"[\\*|]|_(?!\w)", "`") for line in lines]
 
 
-def by_last_name(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
+def plain_names(app: Sphinx, what: str, name: str, thing: object, options: object, *told: str | None) -> Any:
+    """Signature and what is returned, with aliases of types by their names."""
+    return tuple(text and re.sub(r"TypeAliasForwardRef\('([\w.]+)'\)", r"\1", text) for text in told)
+
+
+def by_last_name(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
     """A class is documented under its public name, and annotations name the file that it is in."""
     package, _, name = node.get("reftarget", "").partition(".")
     python = env.domains.python_domain
@@ -185,8 +189,8 @@ def fill(app: Sphinx, docname: str, content: list[str]) -> None:
         content[0] = content[0].replace(MARK, MADE[docname]())
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     app.connect("source-read", fill)
     app.connect("autodoc-process-docstring", prose, priority=400)  # before napoleon's 500
+    app.connect("autodoc-process-signature", plain_names)
     app.connect("missing-reference", by_last_name)
-    return {"parallel_read_safe": True}
