@@ -28,7 +28,6 @@ exclude_patterns = [".*", "build", "dist", "runs", "src", "tests"]  # not looked
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 smartquotes_action = "D"  # dashes alone: quotes are code's
-highlight_language = "bash"  # of blocks that are indented: commands
 nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
