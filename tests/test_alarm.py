@@ -27,9 +27,10 @@ from modecover.cli import main as command
 from modecover.errors import UserError
 from modecover.features.kept import Kept
 from modecover.features.watch import READINGS, Reading, Watch
+from modecover.kinds import spelled
 from modecover.methods.roles import Discriminator, Feed, Generator, Updates
 from modecover.runs import evaluation
-from modecover.runs.alarm import BLIND, OTHERS, SKIPPED, Look, Rule, parse_alarm, read_bounds, spelled
+from modecover.runs.alarm import BLIND, OTHERS, SKIPPED, Look, Rule, parse_alarm, read_bounds
 from modecover.runs.checkpoint import load_newest
 from modecover.runs.listener import Listener
 from modecover.runs.log import read_log
@@ -638,7 +639,7 @@ def test_an_alarm_goes_on_from_its_state() -> None:
         (lambda real: modecover.Alarm(real, {"missing": 0.2}, samples=5), "samples is 5: give at least 10"),
         (lambda real: modecover.Alarm(real, {"missing": 0.2}, features="pxels"), "no features called 'pxels'"),
         (lambda real: modecover.Alarm(real, {"missing": 0.2}).check(real[:900]), "was given 900: give as many"),
-        (lambda real: modecover.Alarm(real, {"missing": 0.2}).check(real[:, :1]), "shape (2,), the generated ones"),
+        (lambda real: modecover.Alarm(real, {"missing": 0.2}).check(real[:, :1]), "are 2 numbers, the generated ones"),
         (lambda real: modecover.Alarm(real, {"missing": 0.2}).check(real * math.nan), "NaN or infinity"),
         (lambda real: modecover.Alarm(real, {"missing": 0.2}).check(real, step=-1), "step is -1: give at least 0"),
     ],

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 import modecover
 from modecover.errors import UserError
@@ -20,7 +19,6 @@ from modecover.methods.gan import GAN
 from modecover.runs.listener import Listener
 
 POINTS = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
-ROWS = TensorDataset(torch.from_numpy(POINTS))
 SMALL: dict[str, Any] = {"steps": 2, "batch": 8, "width": 4}
 
 
@@ -61,15 +59,13 @@ def test_a_wrong_argument_is_named(name: str, value: Any, sentence: str) -> None
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (DataLoader(ROWS, 4), "data is a DataLoader, and modecover draws minibatches itself: give all samples"),
-        (ROWS, "data is a torch Dataset (TensorDataset), and modecover draws minibatches itself: give all samples"),
         (None, "data is None: give a name"),
         (3, "data is 3: give a name"),
         (b"ring", "data is b'ring': give a name"),
         ("", "data is '': give a name"),
         (lambda count: count, "data is <function"),
     ],
-    ids=["loader", "dataset", "none", "number", "bytes", "empty", "function"],
+    ids=["none", "number", "bytes", "empty", "function"],
 )
 def test_data_that_is_none_is_told(data: Any, sentence: str) -> None:
     with pytest.raises(UserError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -11,7 +12,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import modecover
-from modecover.auditing.inputs import read_samples, require_alike
+from modecover.auditing import inputs
+from modecover.auditing.inputs import read_samples
+from modecover.cli.parser import as_flags
 from modecover.errors import UserError
 
 POINTS = np.random.default_rng(0).normal(size=(40, 3))
@@ -168,6 +171,14 @@ def test_runs_and_models_of_ours_are_sampled(trained):
     assert run.name == str(trained) and loaded.name == "gan on ring, seed 0"
 
 
+def test_images_of_a_model_are_resized_as_others_are(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, size=(16, 16, 16), dtype=np.uint8)
+    kept = {"steps": 1, "batch": 4, "width": 4, "evaluate_every": 0, "sample_every": 0}
+    modecover.train("gan", images, tmp_path / "run", **kept)
+    assert read_samples(tmp_path / "run", "fake", count=4).shape == (1, 16, 16)
+    assert read_samples(tmp_path / "run", "fake", count=4, options={"size": 8, "channels": 3}).shape == (3, 8, 8)
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -207,14 +218,38 @@ def test_what_cannot_be_audited_is_refused_in_one_sentence(here, source, sentenc
         read_samples(source, "fake")
 
 
-def test_samples_of_another_shape_are_refused_with_the_cure():
-    real = read_samples(PIXELS)
-    for other, cure in ((PIXELS[:, :4], "size=5 and channels=1 to make them alike"), (POINTS, "as many columns")):
-        with pytest.raises(
-            UserError, match=rf"^The real samples \(array\) have shape \(1, 5, 5\), the generated.*{cure}"
-        ):
-            require_alike(real, read_samples(other, "fake"), "fake")
-    require_alike(real, read_samples(PIXELS[:3], "fake"), "fake")
+@pytest.mark.parametrize(
+    ("real", "fake", "sentence"),
+    [
+        (PIXELS, PIXELS[:, :4], "are 1x5x5, the generated ones 1x4x5: say real_options=fake_options={'size': 4}."),
+        (np.stack([PIXELS] * 3, -1), PIXELS, "3x5x5, the generated ones 1x5x5: say real_options=fake_options={'chan"),
+        (PIXELS, POINTS, "5x5, the generated ones 3 numbers: give both as images, or both as points."),
+        (POINTS[:, :1], POINTS, "are 1 numbers, the generated ones 3 numbers: give both with as many columns."),
+    ],
+)
+def test_samples_of_another_shape_are_refused_with_the_cure_before_any_is_read(real, fake, sentence, monkeypatch):
+    monkeypatch.setattr(inputs, "_taken", lambda *_: pytest.fail("samples were read"))
+    with pytest.raises(UserError, match=re.escape(sentence)) as told:
+        modecover.audit(real, fake)
+    if "options" in str(told.value):  # the cure cures
+        monkeypatch.undo()
+        options = eval(str(told.value).partition("fake_options=")[2].rstrip("."))
+        sides = [read_samples(rows, role, options=options).shape for rows, role in ((real, "real"), (fake, "fake"))]
+        assert sides[0] == sides[1]
+
+
+@pytest.mark.parametrize(
+    ("role", "option", "flag"),
+    [("real", "real_options={'key': 'a'}", "--key a"), ("versus", "fake_options={'key': 'a'}", "--fake-key a")],
+)
+def test_an_option_is_named_as_that_of_its_side(here, role, option, flag):
+    np.savez("two.npz", a=POINTS, b=POINTS)
+    with pytest.raises(
+        UserError, match=re.escape(f"holds several arrays (a, b): say which one with {option}.")
+    ) as told:
+        read_samples("two.npz", role)
+    assert as_flags(str(told.value)).endswith(f"say which one with {flag}.")
+    read_samples("two.npz", role, options={"key": "a"})
 
 
 def test_a_function_may_go_to_another_folder(here):

@@ -165,6 +165,25 @@ def test_of_photographs_without_labels_nothing_is_called_whole():
     assert points.verdicts[0].effect.high < 0.1 and points.verdicts[0].sentence.startswith("No region of the data")
 
 
+def test_an_interval_that_ends_at_all_says_why():
+    real, fake = among_each_other(600, 0), among_each_other(600, 1)
+    real, fake = np.clip(0.2 * real - 0.4, -1, 1), np.clip(0.2 * fake - 0.4, -1, 1)
+    real[:200] += 0.9
+    missed = modecover.audit(real, fake, features=lambda images: images[:, :, 8:10, 8:10].reshape(len(images), -1))
+    told = missed.verdicts[0]
+    assert told.fires and told.effect.high == 1.0 and told.effect.value < 0.5
+    assert told.sentence.endswith(" of the real data lie; how much more cannot be told without labels.")
+
+    random = np.random.default_rng(0)
+    real, fake = (random.standard_normal((1000, 2)) for _ in range(2))
+    few = modecover.audit(real, np.where(np.arange(1000)[:, None] < 700, 9.0, fake)).verdict("low quality")
+    assert not few.fires and few.sentence.endswith("the real ones; up to 100.0% may be, as they repeat each other.")
+    fake[:700] = 9.0 + np.tile(random.standard_normal((7, 2)), (100, 1))
+    some = modecover.audit(real, fake).verdict("low quality")
+    assert some.fires and some.effect.high == 1.0 and some.effect.value < 0.8
+    assert some.sentence.endswith("unlike any real ones; how many more cannot be told, as they repeat each other.")
+
+
 def test_samples_between_classes_are_of_none_and_noisy_ones_are_of_theirs():
     random = np.random.default_rng(0)
     centres = 6 * np.linalg.qr(random.standard_normal((64, 4)))[0].T

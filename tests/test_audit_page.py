@@ -21,8 +21,10 @@ from modecover.auditing.findings import gallery
 from modecover.auditing.page import bins_plot, histograms, page, ticks
 from modecover.auditing.results import (
     Bins,
+    ClassShare,
     Curves,
     Estimate,
+    Metric,
     Missed,
     NeighbourDistances,
     interval,
@@ -200,6 +202,14 @@ def test_points_of_one_or_many_dimensions_have_a_view_too():
     assert many.gallery is not None
     first = ", ".join(number(float(x)) for x in many.gallery.real[3][:6])
     assert f"3 0.75 {first}, ..." in words(page(many))
+
+
+def test_counts_of_classes_that_the_table_of_classes_corrects_are_told_from_it():
+    counts = Metric("classes with 5 samples, of 10 [classifier-32:1a2b3c4d]", "modes-5", 3, 10, None, None, "higher")
+    classes = (ClassShare(0, 0.1, 0.0, 0.0, 0.02),)
+    for found in ((counts,), ()):
+        said = words(page(audits.audit(classes=classes, metrics=(*audits.audit().metrics, *found))))
+        assert ("which the table of classes corrects" in said) == any(found)
 
 
 def test_without_a_gallery_the_verdicts_and_plots_are_still_there():

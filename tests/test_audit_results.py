@@ -220,7 +220,12 @@ def test_thresholds_are_on_what_is_surely_beyond_real_data():
 
 def test_a_verdict_is_found_by_any_spelling_that_a_threshold_takes():
     made = audits.audit()
-    assert made.verdict("missing_mass") is made.verdict("Missing-Mass") is made.verdict("missing mass")
+    assert (
+        made.verdict("missing_mass")
+        is made.verdict("Missing-Mass")
+        is made.verdict("missing mass")
+        is made.verdict("Missing")
+    )
 
 
 def test_an_audit_with_unknown_numbers_equals_itself_read_again():

@@ -5,6 +5,7 @@ Every case must end with all verdicts, JSON and a page; and where the failure is
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import modecover
 from modecover.auditing import expected
@@ -343,3 +345,31 @@ def test_what_could_not_be_measured_is_not_called_sound():
     assert headline(few) == f"No failure found ({len(NAMES) - len(few.untold)} verdicts). Not enough to tell: {names}."
     assert page(few).count('<span class="chip">cannot tell</span>') == len(few.untold)
     assert "There was not enough to tell of" in page(few)
+
+
+@pytest.mark.parametrize("kind", ["points", "two generators", "classifier", "network"])
+def test_progress_is_of_the_whole_and_never_goes_back(kind):
+    told: list[tuple[str, float]] = []
+    tell = lambda *stage: told.append(stage)
+    names = (" of A", " of B") if kind == "two generators" else ("",)
+    if kind == "two generators":
+        modecover.compare_generators(mixture(100, 0), mixture(100, 1), mixture(100, 2), progress=tell)
+    elif kind == "points":
+        modecover.audit(mixture(100, 0), mixture(100, 1), train=mixture(100, 2), progress=tell)
+    else:
+        images = np.random.default_rng(0).integers(0, 256, size=(160, 8, 8), dtype=np.uint8)
+        options = {"features": "random-convolutions"} if kind == "network" else {"labels": np.arange(80) % 2}
+        modecover.audit(images[:80], images[80:], progress=tell, **options)
+    stages, shares = [stage for stage, _ in told], [share for _, share in told]
+    assert shares == sorted(shares) and 0 <= shares[0] < 0.01 and 0.9 < shares[-1] < 1
+    assert stages[0] == "reading samples" and {f"missing mass{name}" for name in names} <= set(stages)
+
+
+def test_a_bar_keeps_its_place_while_its_stages_change():
+    shown = Display(Console(file=io.StringIO(), force_terminal=True))
+    with shown:
+        shown.auditing("audit", "distances", 0.4)
+        (first,) = shown.progress.tasks
+        shown.auditing("audit", "missing mass", 1.0)
+        (task,) = shown.progress.tasks
+    assert task is first and task.description == "audit (missing mass)" and task.completed == 100

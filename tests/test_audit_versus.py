@@ -14,12 +14,14 @@ import audits
 import numpy as np
 import pytest
 from browser import Browser, find_browser
+from rich.console import Console
 
 import modecover
 from modecover.auditing import run, versus
 from modecover.auditing.page import page
 from modecover.auditing.results import Estimate, Gallery, Invented, Verdict, signed
 from modecover.auditing.versus import Comparison, Difference, Region, compare_generators
+from modecover.cli import terminal
 from modecover.cli.main import main as command
 from modecover.errors import UserError
 from modecover.metrics.clumps import clumps
@@ -245,6 +247,19 @@ def test_one_image_that_is_not_of_the_data_repeated_is_a_mode_of_its_own():
     assert mode.share == pytest.approx(0.1) and sorted(mode.examples) == list(range(30))
 
 
+@pytest.mark.parametrize("place", [(4.5, 2.5), (40.0, 0.0)])
+def test_samples_of_an_untrained_generator_lie_apart_and_are_no_mode_of_their_own(place):
+    """Beside the data or far from it, alone or with a few samples that are of the data."""
+    random = np.random.default_rng(0)
+    real, fake = mixture(random, 1000, modes=20), np.array(place) + 0.1 * random.standard_normal((1000, 2))
+    sound = mixture(random, 1000, modes=20)
+    for share in (0.0, 0.05, 0.2):
+        count = round(share * len(fake))
+        found = modecover.audit(real, np.concatenate([fake[count:], sound[:count]]))
+        apart = found.verdict("low quality").sentence.startswith("The samples lie apart from the data: ")
+        assert apart == (share < 0.1) and [mode.share > 0.7 for mode in found.invented] == [True] * (not apart)
+
+
 # ---------------------------------------------------------------- as it is shown
 
 
@@ -282,6 +297,9 @@ def test_json_and_back_keeps_everything_but_the_pictures(tmp_path):
         "Comparison(generated.npz against generated.npz: missing mass B, imbalance same, shrink same, low quality A, "
         "copying not measured)"
     )
+    many = dataclasses.replace(made.only_a[0], examples=tuple(range(200)))
+    assert repr(many) == "Region(share=0.031, a=0.03, b=0, rows 0, 1, 2 and 197 more)"
+    assert repr(Invented(0.062, (3, 1, 5))) == "Invented(share=0.062, rows 3, 1, 5)"
 
 
 def test_an_audit_of_an_earlier_modecover_that_knew_no_such_modes_is_read():
@@ -373,13 +391,35 @@ def test_the_command_from_end_to_end(monkeypatch, tmp_path, capsys):
         "B is better in missing mass (5 verdicts).\nA is a.npy, B is b.npy; real data: 500 samples (r.npy)"
     )
     lines = [" ".join(line.split()) for line in said.splitlines()]
-    assert any(re.match(r"missing mass: B is better 2\d\.\d% 0\.0% \+2\d\.\d% \(\+\d+\.\d% to", line) for line in lines)
+    assert any(
+        re.match(r"missing mass 2\d\.\d% 0\.0% \+2\d\.\d% \(\+\d+\.\d% to .* B is better, by 2", line) for line in lines
+    )
     assert any(line.startswith("Only B covers ") and ", such as rows " in line for line in lines)
     assert lines[-2:] == ["JSON: c.json", "Page: c.html"]
     found = Comparison.from_json(Path("c.json").read_text("utf-8"))
     assert found == compare_generators("r.npy", "a.npy", "b.npy", samples=500)
     code, said, _ = say(capsys, *SIDES, "--json", "-")
     assert code == 0 and json.loads(said)["kind"] == "comparison"
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_numbers_and_sentences_are_whole_on_terminals_of_any_width(width, monkeypatch, capsys):
+    made = by_hand()
+    monkeypatch.setattr(terminal, "console", lambda _: Console(width=width, highlight=False))
+    terminal.print_comparison(made)
+    terminal.print_audit(made.a, metrics=False)
+    said = capsys.readouterr().out
+    lines, joined = [line.rstrip() for line in said.splitlines()], " ".join(said.split())
+    assert "…" not in said and max(map(len, lines)) <= width
+    for each in made.differences:
+        span = "(" + " to ".join(signed(end, each.unit) for end in (each.difference.low, each.difference.high)) + ")"
+        assert (span in said) == each.measured
+    if width < terminal.WIDE:  # beside each other, cells of a table stand between the words
+        assert all(f"{each.name}: {each.sentence}" in joined for each in made.differences)
+        assert all(each.sentence in joined for each in made.a.verdicts)
+    else:
+        row = next(line for line in lines if line.startswith(made.differences[0].name))
+        assert row.endswith(made.differences[0].sentence)
 
 
 @pytest.mark.parametrize("threshold", ["--fail-over=missing=0.1", "--fail-under=coverage=0.5"])

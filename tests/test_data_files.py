@@ -337,6 +337,9 @@ def test_a_path_nearly_right_is_suggested(tmp_path):
     np.save(tmp_path / "faces.npy", GREY)
     with pytest.raises(UserError, match=r"did you mean 'faces\.npy'"):
         open_data(f"{tmp_path}/face.npy")
+    np.save(tmp_path / "one.npy", GREY)
+    with pytest.raises(UserError, match=r"no file or folder [^ ]*wrong\.npy; check the path"):
+        open_data(f"{tmp_path}/wrong.npy")
 
 
 def test_missing_keys_and_columns_are_named(tmp_path):

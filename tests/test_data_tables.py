@@ -321,8 +321,35 @@ def test_a_split_of_a_dictionary_of_data_sets() -> None:
     assert quiet(both, split="test").size == 5
     with pytest.raises(UserError, match="no split 'val'; it has train, test"):
         open_data(both, split="val")
-    with pytest.raises(UserError, match="cannot be indexed"):
-        open_data(both["train"].to_iterable_dataset())
+    streams = datasets.IterableDatasetDict({name: part.to_iterable_dataset() for name, part in both.items()})
+    assert quiet(streams, split="test").size == 5
+
+
+def test_a_stream_is_read_to_its_end_and_is_what_is_stored() -> None:
+    stored, told = images_of(COLOUR), []
+    whole = quiet(stored)
+    stream = quiet(stored.to_iterable_dataset(), progress=lambda *given: told.append(given))
+    rows = torch.arange(whole.size)
+    assert torch.equal(stream.fetch(rows), whole.fetch(rows)) and torch.equal(stream.labels, whole.labels)
+    assert ("rows of the data set", whole.size, whole.size) in told
+    assert quiet(stored.to_iterable_dataset()).fingerprint == stream.fingerprint
+    other = quiet(stored.to_iterable_dataset().take(5))
+    assert other.size == 5 and other.fingerprint != stream.fingerprint
+    with pytest.raises(UserError, match="is empty"):
+        open_data(stored.to_iterable_dataset().take(0))
+
+
+def test_a_stream_without_end_is_stopped_before_memory_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    from modecover import limits
+
+    def rows() -> Any:
+        while True:
+            yield {"x": np.zeros(1000)}
+
+    monkeypatch.setattr(limits, "free_memory", lambda device=None: 2e6)
+    with pytest.raises(UserError, match=r"do not fit into memory: .* are free; take a part of it"):
+        open_data(datasets.IterableDataset.from_generator(rows))
 
 
 @pytest.mark.parametrize(

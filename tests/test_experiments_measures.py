@@ -162,13 +162,32 @@ def test_a_sheet_of_samples_is_kept_and_outlives_its_run(tmp_path: Path) -> None
     first = jobs(each, "cpu")[0]
     assert run_job(first, Place(tmp_path / "runs")) is not None
     kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
-    assert kept == {("cpu", "", "GAN"): tmp_path / "images" / f"{first.key}.png"}
-    with Image.open(kept["cpu", "", "GAN"]) as sheet:
+    assert kept == {("cpu", "", "GAN"): {"samples": tmp_path / "images" / f"{first.key}.png"}}
+    with Image.open(kept["cpu", "", "GAN"]["samples"]) as sheet:
         assert sheet.width == 400 and sheet.height < sheet.width
     assert save_sheets(each, "cpu", tmp_path / "gone", tmp_path / "images") == kept
     results = [[Result(arm, {}, "not run") for arm in arms]]
-    text = page(each, {"cpu": results}, "", {name: path.name for name, path in kept.items()})
-    assert f"| GAN | ![samples of GAN]({first.key}.png) |" in text and "samples of LSGAN" not in text
+    text = page(each, {"cpu": results}, "", {name: {"samples": f"{first.key}.png"} for name in kept})
+    assert f"| GAN | ![GAN: samples]({first.key}.png) |" in text and "LSGAN: samples" not in text
+
+
+def test_what_a_measure_draws_stands_beside_the_samples(tmp_path: Path) -> None:
+    """Of an encoder the reconstructions and the ways between images, which begin and end with these."""
+    settings = {"size": 16, "steps": 1, "batch": 4, "width": 4, "sample_every": 0}
+    arms = (Arm("Reg-GAN", "reg-gan"), Arm("GAN", "gan"))
+    table = Table("", "digits", settings, arms, apart=True, measure=measures.scores, samples={"cpu": 64})
+    each = Experiment("drawn", "?", (table,))
+    for job in jobs(each, "cpu"):
+        assert run_job(job, Place(tmp_path / "runs")) is not None
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
+    assert set(kept["cpu", "", "Reg-GAN"]) == {"samples", "reconstructions", "between two images"}
+    assert set(kept["cpu", "", "GAN"]) == {"samples"}
+    with Image.open(kept["cpu", "", "Reg-GAN"]["between two images"]) as picture:
+        assert picture.width / picture.height == pytest.approx((measures.WAY + 2) / measures.SHOWN, rel=0.05)
+    names = {name: {caption: path.name for caption, path in each.items()} for name, each in kept.items()}
+    text = page(each, {"cpu": [[Result(arm, {}, "not run") for arm in arms]]}, "", names)
+    row = next(line for line in text.splitlines() if line.startswith("| GAN | ![GAN: samples]"))
+    assert row.count("|") == 5 and "![Reg-GAN: reconstructions](" in text
 
 
 def test_many_arms_are_shown_by_how_their_number_is_spread(tmp_path: Path) -> None:

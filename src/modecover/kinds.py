@@ -24,6 +24,9 @@ LARGEST_WHOLE = 2**63 - 1
 LARGEST = (2 - 2**-23) * 2.0**127
 """The largest number of float32, in which losses are computed."""
 
+SHORT = {"missing": "missing-mass"}
+"""Keys of numbers for short."""
+
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 _WORDS |= {os.PathLike: "a path", Callable: "a function", Mapping: "a dictionary"}
 
@@ -62,10 +65,18 @@ def counted(names: Iterable[str], most: int = 20) -> str:
     return ", ".join(listed[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """ " (did you mean X?)" for the choice most like `word`; empty where none is like it."""
-    near = difflib.get_close_matches(word.lower(), list(choices), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def nearest(word: str, choices: Iterable[str], part: Callable[[str], str] = str) -> str:
+    """ " (did you mean X?)" for the choice most like `word`; empty where none is like it. `part` is what of each is
+    compared."""
+    parts = {part(choice): choice for choice in choices}
+    near = difflib.get_close_matches(part(word).lower(), parts, n=1, cutoff=0.6)
+    return f" (did you mean {parts[near[0]]!r}?)" if near else ""
+
+
+def spelled(name: str) -> str:
+    """The key of a number in whatever spelling: "missing", "Missing mass" and "missing_mass" are "missing-mass"."""
+    key = name.strip().lower().replace(" ", "-").replace("_", "-")
+    return SHORT.get(key, key)
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from modecover.arguments import held
-from modecover.auditing.evidence import Progress
+from modecover.auditing.expected import Progress
 from modecover.auditing.inputs import FEWEST, MOST, Samples, read_samples, require_alike
 from modecover.data.base import usable_device
 from modecover.errors import UserError
@@ -87,7 +87,8 @@ class Alarm:
         """
         number = self._rule.looks
         samples = self._read(fake, "fake", self.samples, self._fake_options, number)
-        require_alike(self._real, samples, "fake")
+        assert self._real.dataset is not None and samples.dataset is not None, "they were opened"
+        require_alike(self._real.dataset, samples.dataset, "fake")
         if 2 * len(samples) <= self.samples:
             raise UserError(
                 f"The alarm was made for {self.samples:,} samples at a check and was given {len(samples):,}: give as "

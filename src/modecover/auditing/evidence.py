@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modecover.auditing.expected import time_left
+from modecover.auditing.expected import Stages, time_left
 from modecover.auditing.inputs import Samples
 from modecover.features import Extractor, pixels
 from modecover.features.kept import Features, Floats32, Kept, blocks, places
@@ -25,9 +25,6 @@ from modecover.metrics.neighbours import Held, Neighbours, NeighbourStatistics, 
 from modecover.metrics.planes import separation
 from modecover.metrics.regions import Counted, Regions, count_missed, fit_regions, halves
 from modecover.random import derive_seed
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done, 0 to 1."""
 
 Fit = Callable[[Kept, Integers | None], Extractor]
 """The chosen features, fitted to rows and their classes where they need that."""
@@ -113,20 +110,6 @@ class Generated:
         single point is no excuse for missing all else."""
 
 
-class Stages:
-    """What is being done, told as it begins and as it goes on."""
-
-    def __init__(self, tell: Progress):
-        self.tell, self.stage = tell, ""
-
-    def begin(self, stage: str, share: float = 0.0) -> None:
-        self.stage = stage
-        self.tell(stage, share)
-
-    def so_far(self, done: int, total: int) -> None:
-        self.tell(self.stage, done / total)
-
-
 def fit_halves(
     real: Kept,
     fit: Fit,
@@ -135,7 +118,7 @@ def fit_halves(
     generated: Sequence[Generated],
     seed: int,
     memory: int,
-    tell: Progress,
+    stages: Stages,
 ) -> tuple[RealHalf, RealHalf]:
     """Both halves of the real rows, each with all that is fitted to it: what any number of generators is judged by.
 
@@ -144,16 +127,16 @@ def fit_halves(
         labels: the classes of the real rows, (n,), where they are known.
         generated: what will be judged: the one with the fewest rows that tell something decides how fine cells are.
         memory: bytes that all of it may take: distances a quarter.
-        tell: called as work goes on, and, where it will be long, once with how long it takes.
+        stages: told as work goes on, and, where it will be long, once how long it takes.
     """
-    memory, stages = memory // 4, Stages(tell)
-    real.told = stages.so_far
+    memory = memory // 4
     fewest = min(each.telling * len(each.samples) for each in generated)
     seen: dict[str, Features] = {}  # features that nothing is fitted for are computed once for both halves
 
     def half(number: int, reference: Integers, judged: Integers) -> RealHalf:
-        stages.begin("features", number / 2)
-        start, own, others = time.perf_counter(), real.part(reference), real.part(judged)
+        stages.begin("features of the data")
+        # What is fitted looks at its rows more than once: of that nothing is told.
+        start, own, others = time.perf_counter(), real.part(reference).quiet(), real.part(judged).quiet()
         chosen = fit(own, None if labels is None else labels[reference])
         plain = chosen.name.startswith("pixels-")
         surface = chosen if plain else pixels(own, memory=memory)
@@ -161,15 +144,14 @@ def fit_halves(
             used, took = (chosen,) if plain else (chosen, surface), time.perf_counter() - start
             fakes = [each.samples.kept for each in generated]
             if (left := time_left(real, fakes, used, took, memory=memory)) is not None:
-                tell(left, 0.0)
-                stages.begin("features")
+                stages.tell(left, 0.0)
         if chosen.identity not in seen:
             seen.clear()
             seen[chosen.identity] = chosen(real)
         x = seen[chosen.identity]
         regions = fit_regions(x[reference], fakes=max(1, round(fewest)), seed=derive_seed(seed, "regions", number))
 
-        stages.begin("distances to the data", number / 2)
+        stages.begin("distances in the data")
         among, rows = (x[reference], x[judged]) if plain else (surface(own), surface(others))
         held = held_against(among, rows, k=min(K, len(reference) - 1), memory=memory, progress=stages.so_far)
         return RealHalf(reference, judged, chosen, x, regions, regions.cells.of(x), surface, among, held)
@@ -189,7 +171,8 @@ class Evidence:
         encoder: codes whose law over the real data is compared with N(0, I), where there is such an encoder.
         seed: of every random choice.
         memory: bytes that all of it may take: distances a quarter.
-        tell: called as work goes on.
+        stages: told as work goes on.
+        name: behind the names of stages: of the generator, where there are several.
     """
 
     def __init__(
@@ -202,7 +185,8 @@ class Evidence:
         encoder: Extractor | None,
         seed: int,
         memory: int,
-        tell: Progress,
+        stages: Stages,
+        name: str = "",
     ):
         self.parts = {"real": parts["real"], "fake": generated.samples, **parts}
         self.real, self.fake = parts["real"], generated.samples
@@ -215,18 +199,18 @@ class Evidence:
         real, fake = self.real.kept, self.fake.kept
         self.room, self.memory = memory // 16, (memory := memory // 4)
         """Bytes that a table of images may take in memory, as of means of bins; and that distances may take."""
-        self.stages = stages = Stages(tell)
-        self.begin("features")
+        self.stages, self.name = stages, name
         seen: dict[str, Features] = {}
 
         def half(number: int, by: RealHalf) -> Half:
-            stages.begin("samples beside the data", number / 2)
+            self.begin("features of the samples")
             if by.features.identity not in seen:
                 seen.clear()
                 seen[by.features.identity] = by.features(fake)
             y = seen[by.features.identity]
             cells = by.regions.cells.of(y)
             those = y if by.surface is by.features else by.surface(fake)
+            self.begin("distances to the data")
             k = min(K, len(by.reference) - 1)
             held = held_against(by.among, those, k=k, memory=memory, progress=stages.so_far)
             clusters = by.regions.clusters[by.real_cells[by.judged]], by.regions.clusters[cells]
@@ -244,6 +228,7 @@ class Evidence:
             return Half(**vars(by), fake=y, fake_cells=cells, stand_in=stand_in, sharpened=sharpened, fake_held=held)
 
         self.halves = half(0, fitted[0]), half(1, fitted[1])
+        self.begin("missed regions")
         self.missed = count_missed(self.counted(), len(real), seed=derive_seed(seed, "gaps"))
         """Where the generator does not go."""
 
@@ -251,7 +236,7 @@ class Evidence:
         mine = self.halves[0]
 
         def view(extractor: Extractor, stage: str) -> View:
-            stages.begin(stage)
+            self.begin(stage)
             if extractor is mine.features:
                 x, y = mine.real[mine.judged] if extractor.fitted else mine.real, mine.fake
             else:
@@ -275,10 +260,8 @@ class Evidence:
         self._find_copies(parts, memory)
 
     def begin(self, stage: str) -> None:
-        """Tell that a stage begins, and from now on, as samples are gone through, how far this evidence is."""
-        for samples in self.parts.values():
-            samples.kept.told = self.stages.so_far
-        self.stages.begin(stage)
+        """Tell that a stage begins."""
+        self.stages.begin(stage + self.name)
 
     def counted(self, judged: Sequence[Features] | None = None) -> list[Counted]:
         """What is counted to see missed regions.

@@ -1,4 +1,4 @@
-"""How long an audit will take, worked out from a few blocks that are timed where it runs."""
+"""How far an audit is, and how long it will take, worked out from a few blocks that are timed where it runs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,73 @@ FEWEST_ROWS, FEWEST_NUMBERS = 10_000, 2 * 10**7
 
 TRIED = 1024
 """Rows between which distances are timed: a whole block of them."""
+
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share of the whole audit that is done, 0 to 1."""
+
+READING = "reading samples"
+"""The first stage, told before it is known how long others are: each side is opened, and then read."""
+
+PAGE = "page"
+"""The last one, for whoever writes it."""
+
+READ_FIRST = [*[(READING, 0.2)] * 10, ("", 98)]
+
+FEATURES: dict[str, tuple[float, float, float, float]] = {
+    "pixels": (1, 1, 1, 1),
+    "classifier": (20, 20, 1, 1),
+    "network": (20, 1, 15, 1),
+}
+"""How long features take, in units of a verdict: of the data for either half, and of the samples. A classifier is
+trained for each half; what a network sees is the same for both."""
+
+
+def plan(kind: str, generators: Sequence[str], verdicts: Sequence[str]) -> list[tuple[str, float]]:
+    """The stages of an audit in their order, each with how long it usually takes, in units of a verdict.
+
+    Args:
+        kind: of the features, of `FEATURES`.
+        generators: what stands behind the names of stages that each of them has.
+    """
+    *fitted, first, second = FEATURES[kind]
+    stages: list[tuple[str, float]] = [(READING, 2)]
+    for length in fitted:
+        stages += [("features of the data", length), ("distances in the data", 1)]
+    for name in generators:
+        for length in (first, second):
+            stages += [(f"features of the samples{name}", length), (f"distances to the data{name}", 1)]
+        stages += [(f"missed regions{name}", 2), (f"distances{name}", 3), (f"distances of pixels{name}", 1)]
+    for name in generators:
+        stages += [(f"{stage}{name}", 1) for stage in (*verdicts, "metrics and examples")]
+    return [*stages, ("differences", 3), (PAGE, 1)] if len(generators) > 1 else [*stages, (PAGE, 1)]
+
+
+class Stages:
+    """Tells what is being done, and how far the whole is, which never goes back.
+
+    Args:
+        plan: the stages in their order; some may be left out.
+    """
+
+    def __init__(self, tell: Progress, plan: Sequence[tuple[str, float]]):
+        self.tell, self._plan, self._at, self._share = tell, plan, -1, 0.0
+
+    def begin(self, stage: str) -> None:
+        """A stage begins, the next of its name."""
+        self._at = next(at for at in range(self._at + 1, len(self._plan)) if self._plan[at][0] == stage)
+        self._share = -1.0
+        self.so_far(0, 1)
+
+    def so_far(self, done: int, total: int) -> None:
+        """`done` of `total` of the stage are done; where it goes through its samples more than once, the first time
+        counts."""
+        if done / total <= self._share:
+            return
+        self._share = done / total
+        lengths = [length for _, length in self._plan]
+        so_far = sum(lengths[: self._at]) + self._share * lengths[self._at]
+        self.tell(self._plan[self._at][0], so_far / sum(lengths))
 
 
 def time_left(

@@ -14,7 +14,7 @@ from modecover.auditing import results
 from modecover.auditing.evidence import Evidence
 from modecover.auditing.inputs import Samples
 from modecover.auditing.naming import cells_in_words
-from modecover.auditing.verdicts.low_quality import distances
+from modecover.auditing.verdicts.low_quality import far_rows, lie_apart
 from modecover.features import Classifier
 from modecover.features.kept import Floats32, Kept
 from modecover.metrics.classes import class_weights, errors_of
@@ -50,9 +50,8 @@ LARGEST_TILE = 152
 BINS_SHOWN, BIN_EXAMPLES = 6, 10
 """Starved bins, and modes that the data do not have, on the page, and examples of each."""
 
-FAR, ODD_ONES = 0.02, 2000
-"""Modes that the data do not have are looked for among samples farther from the data than all but so many of the real
-rows are, in the eyes of either half; among so many at most."""
+ODD_ONES = 2000
+"""Modes that the data do not have are looked for among so many of the samples that are far from the data at most."""
 
 FEWEST_INVENTED, SMALLEST_INVENTED = 10, 0.005
 """Rows, and share of the samples, that such a mode has at least."""
@@ -218,13 +217,13 @@ def classes(evidence: Evidence) -> tuple[results.ClassShare, ...]:
 
 
 def invented(evidence: Evidence) -> tuple[results.Invented, ...]:
-    """Groups of fake rows far from all real rows that lie as near to each other as real rows do."""
+    """Groups of fake rows far from all real rows that lie as near to each other as real rows do; none where nearly all
+    are far, which low quality says."""
     from scipy.spatial.distance import cdist
 
-    odd = np.zeros(len(evidence.fake), bool)
-    for half in evidence.halves:
-        of_real, of_fake = distances(half)
-        odd |= of_fake > np.quantile(of_real, 1 - FAR, method="higher")
+    if lie_apart(evidence):
+        return ()
+    odd = far_rows(evidence)
     rows, features = np.flatnonzero(odd), evidence.surface.fake.astype(np.float64)
     share = len(rows) / len(odd)
     if len(rows) > ODD_ONES:

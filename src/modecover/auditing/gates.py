@@ -11,8 +11,8 @@ from modecover.auditing.findings import METRICS
 from modecover.auditing.results import Better, Estimate, Findings
 from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.errors import UserError
-from modecover.kinds import nearest
-from modecover.runs.alarm import named_number, spelled
+from modecover.kinds import nearest, spelled
+from modecover.runs.alarm import named_number
 
 Side = Literal["under", "over"]
 

@@ -20,13 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, IterableDataset, Subset
-from torch.utils.data import Dataset as TorchDataset
 
-from modecover.auditing.results import ROLES
+from modecover.auditing.results import MADE, ROLES
 from modecover.data import NAMES, Dataset, open_data
 from modecover.data.base import Progress, silent
 from modecover.data.columns import NUMBER, Encoding
+from modecover.data.loaders import is_loader, name_of, rows_of
 from modecover.data.pixels import SIGNED
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError, printable
@@ -44,6 +43,7 @@ APART = 3.0
 """Standard deviations of columns that differ by more than this factor are in no common unit."""
 
 _OPTIONS = [name for name, p in inspect.signature(open_data).parameters.items() if p.kind is p.KEYWORD_ONLY]
+_NAMED = re.compile(rf"(?<![\w/-])({'|'.join(_OPTIONS)})=('[^']*'|\w+)?")
 _OF_ARRAYS = ("size", "channels", "layout", "value_range", "encoding")
 _PYTHONS = {*sys.stdlib_module_names, "builtins", "posix", "nt"}
 _FUNCTION = re.compile(r"(?P<module>[A-Za-z_][\w.]*|.+\.py):(?P<name>[A-Za-z_][\w.]*)")
@@ -121,32 +121,71 @@ def read_samples(
         UserError: the source cannot be opened, holds NaN or infinity (the first such row is named), or is a function
             that fails or returns fewer rows.
     """
+    data = open_samples(source, role, count=count, seed=seed, of_seed=of_seed, options=options)
+    return take_samples(data, role, count=count, seed=seed, options=options, scaling=scaling, room=room)
+
+
+def open_samples(
+    source: Any, role: str, *, count: int, seed: int, of_seed: int | None, options: Mapping[str, Any] | None
+) -> Dataset:
+    """The first half of `read_samples`: what the rows are taken from, before any is."""
     options = dict(options or {})
     if unknown := [name for name in options if name not in _OPTIONS]:
         raise UserError(f"open_data has no option {unknown[0]!r} for {ROLES[role]} samples: {', '.join(_OPTIONS)}.")
-    own_seed, progress = derive_seed(seed, "audit", role), options.get("progress") or silent
+    with _of(role):
+        return _open(source, count, derive_seed(seed, "audit", role) % 2**31, of_seed, options)
+
+
+def take_samples(
+    data: Dataset,
+    role: str,
+    *,
+    count: int,
+    seed: int,
+    options: Mapping[str, Any] | None,
+    scaling: Literal["auto", "columns", "none"] | Scaling,
+    room: float,
+) -> Samples:
+    """The second half of `read_samples`."""
+    progress = (options or {}).get("progress") or silent
+    with _of(role):
+        return _taken(data, count, derive_seed(seed, "audit", role), progress, _scaling(data, scaling), room)
+
+
+@contextmanager
+def _of(role: str) -> Iterator[None]:
+    """A `UserError` in the block says which samples it is about, and names options of `open_data` as an audit does."""
+    side = "fake" if role in MADE else "real"
     try:
-        data = _open(source, count, own_seed % 2**31, of_seed, options)
-        return _taken(data, count, own_seed, progress, _scaling(data, scaling), room)
+        yield
     except UserError as error:
-        raise UserError(f"The {ROLES[role]} samples cannot be used: {error}") from error
+        said = _NAMED.sub(lambda found: f"{side}_options={{'{found[1]}': {found[2] or '...'}}}", str(error))
+        raise UserError(f"The {ROLES[role]} samples cannot be used: {said}") from error
 
 
-def require_alike(real: Samples, samples: Samples, role: str) -> None:
+def require_alike(real: Dataset, data: Dataset, role: str) -> None:
     """Raise `UserError` where samples of another role differ from the real ones in shape, or in what pixels mean."""
-    low, high = getattr(samples.dataset, "source_range", None) or (-1.0, 1.0)
-    if getattr(samples.dataset, "read_as", None) == getattr(real.dataset, "read_as", None) == SIGNED and low >= 0:
+    low, high = data.source_range or (-1.0, 1.0)
+    if getattr(data, "read_as", None) == getattr(real, "read_as", None) == SIGNED and low >= 0:
         raise UserError(
-            f"The {ROLES[role]} samples ({samples.name}) have pixels from {low:g} to {high:g}, none below 0, and the "
+            f"The {ROLES[role]} samples ({data.name}) have pixels from {low:g} to {high:g}, none below 0, and the "
             f"real ones ({real.name}) run through [-1, 1]: give both in one range, as 2 * x - 1 does."
         )
-    if samples.shape != real.shape:
-        images = len(real.shape) == len(samples.shape) == 3
-        cure = f"say size={real.shape[-1]} and channels={real.shape[0]} to make them alike" if images else ""
-        raise UserError(
-            f"The real samples ({real.name}) have shape {real.shape}, the {ROLES[role]} ones ({samples.name}) "
-            f"{samples.shape}: {cure or 'give both with as many columns'}."
-        )
+    if data.shape == real.shape:
+        return
+    shapes = real.shape, data.shape
+    of_real, of_data = ("x".join(map(str, shape)) + " numbers" * (len(shape) == 1) for shape in shapes)
+    cure = "give both as images, or both as points"
+    if len(real.shape) == len(data.shape) == 1:
+        cure = "give both with as many columns"
+    elif len(real.shape) == len(data.shape):
+        alike: dict[str, int] = {}
+        if real.shape[1:] != data.shape[1:]:
+            alike["size"] = min(side for shape in shapes for side in shape[1:])
+        if real.shape[0] != data.shape[0]:
+            alike["channels"] = 1
+        cure = f"say real_options=fake_options={alike}"
+    raise UserError(f"The real samples are {of_real}, the {ROLES[role]} ones {of_data}: {cure}.")
 
 
 def _scaling(data: Dataset, asked: str | Scaling) -> Scaling | None:
@@ -214,7 +253,8 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             options = {"encoding": options["encoding"]}
         else:
             rows = model.sample_images(count, seed) if images else model.sample(count, seed)
-            options = {"layout": "NCHW"} if images else {}
+            options = {key: value for key, value in options.items() if key in ("size", "channels") and images}
+            options |= {"layout": "NCHW"} if images else {}
     elif isinstance(maker, Dataset):
         options.pop("value_range", None)
         encoding = options.pop("encoding", None)
@@ -224,11 +264,10 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             assert maker.size is not None, "tables end"
             rows, name = frame_of(maker.encoding.columns, maker.exact(torch.arange(maker.size))), maker.name
             options = {"encoding": encoding}
-    elif isinstance(maker, DataLoader) or (
-        isinstance(maker, TorchDataset) and not type(maker).__module__.startswith("datasets.")
-    ):
-        name = type(maker.dataset if isinstance(maker, DataLoader) else maker).__name__
-        rows, classes = _loaded(maker, count, seed, name)
+    elif is_loader(maker):
+        name = name_of(maker)
+        with _guarded(f"reading {name}", "Give all samples as one array instead."):
+            rows, classes = rows_of(maker, options.get("progress") or silent, count, seed)
         options = {key: value for key, value in options.items() if key in _OF_ARRAYS}
         if classes is not None:
             options["labels"] = classes
@@ -251,7 +290,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     if isinstance(rows, np.ndarray | torch.Tensor) and rows.ndim == 1:
         rows = rows[:, None]  # numbers are samples of one feature
     data = open_data(rows, **{"stream": True, **options})  # pictures are read once, and only those that are wanted
-    loaded = isinstance(maker, DataLoader | TorchDataset | Dataset)
+    loaded = isinstance(maker, Dataset) or is_loader(maker)
     if made and not loaded and data.size is not None and data.size < count:
         raise UserError(
             f"{name}({count}) returned {data.size} rows: return as many as asked, or ask for fewer samples."
@@ -259,38 +298,6 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
     if made:
         data.name = name
     return data
-
-
-def _loaded(
-    source: DataLoader[Any] | TorchDataset[Any], count: int, seed: int, name: str
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """At most `count` samples of a data set of torch's, chosen at random where it tells its length, and their classes
-    where whole numbers come with them. A loader's minibatches, its order and its workers are left alone."""
-    if isinstance(source, DataLoader):
-        dataset, collate = source.dataset, source.collate_fn
-    else:
-        dataset, collate = source, None
-    cure = "Give a function of the number of samples that returns them as one array instead."
-    xs: list[torch.Tensor] = []
-    classes: list[Any] = []
-    with _guarded(f"reading {name}", cure), torch.random.fork_rng(devices=[]):
-        if not isinstance(dataset, IterableDataset):
-            total = len(dataset)  # type: ignore[arg-type]  # else it is of no use to a loader either
-            order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count]
-            dataset = Subset(dataset, order.sort().values.tolist())
-        for batch in DataLoader(dataset, batch_size=256, collate_fn=collate):
-            x, *more = batch if isinstance(batch, list | tuple) else (batch,)
-            if not isinstance(x, torch.Tensor):
-                raise TypeError(f"a sample begins with a {type(x).__name__}, not with a tensor")
-            xs.append(x)
-            whole = more and isinstance(more[0], torch.Tensor) and more[0].ndim == 1
-            classes.append(more[0] if whole and not more[0].is_floating_point() else None)
-            if sum(map(len, xs)) >= count:
-                break
-    if not xs:
-        raise UserError(f"{name} has no samples: give one that has some.")
-    known = None if any(one is None for one in classes) else torch.cat(classes)[:count]
-    return torch.cat(xs)[:count], known
 
 
 def _imported(module: str, name: str) -> Callable[..., Any]:
@@ -330,7 +337,7 @@ def _guarded(what: str, cure: str) -> Iterator[None]:
     sys.path.insert(0, here)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserError):
         raise
     except BaseException as error:  # sys.exit(0) in there would end an audit as if all thresholds had been kept
         name, said = type(error).__name__, first_line(error)

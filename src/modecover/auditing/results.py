@@ -6,7 +6,6 @@ Indices point into the arrays that were audited, in the order in which they were
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,12 +15,16 @@ import numpy.typing as npt
 
 from modecover.arguments import held
 from modecover.errors import UserError
+from modecover.kinds import counted, spelled
 
 FORMAT = 2
 """The version of the JSON. It grows when a field changes its meaning or goes."""
 
 ROLES = {"real": "real", "fake": "generated", "versus": "other generated", "train": "training", "test": "test"}
 """The parts that samples play in an audit, and the words for them in sentences."""
+
+MADE = ("fake", "versus")
+"""The roles of samples that a generator made."""
 
 ABOUT = "about "
 """How the stage begins that tells, once and beforehand, how long a long audit takes: "about 4 minutes left"."""
@@ -163,7 +166,7 @@ class Missed:
     """How many generated samples its region lacks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Invented:
     """A mode that the data do not have: generated samples far from all real ones, and near to each other."""
 
@@ -171,6 +174,9 @@ class Invented:
     """Of the generated samples."""
     examples: tuple[int, ...]
     """Rows of generated samples in it, the most typical first."""
+
+    def __repr__(self) -> str:
+        return f"Invented(share={self.share:.3g}, rows {counted(map(str, self.examples), 3)})"
 
 
 @dataclass(frozen=True)
@@ -244,12 +250,12 @@ class Findings:
 
     @held()
     def verdict(self, name: str) -> Verdict:
-        """The verdict of this name, "missing mass", "missing-mass" or "missing_mass". Raises `UserError`, which names
-        those there are, where there is none."""
-        verdicts, plain = {verdict.name: verdict for verdict in self.verdicts}, re.sub("[-_]", " ", name).lower()
-        if plain not in verdicts:
-            raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(verdicts)}.")
-        return verdicts[plain]
+        """The verdict of this name, in the spellings of thresholds: "missing mass", "missing-mass", "missing". Raises
+        `UserError`, which names those there are, where there is none."""
+        for verdict in self.verdicts:
+            if spelled(verdict.name) == spelled(name):
+                return verdict
+        raise UserError(f"The audit has no verdict {name!r}: choose {', '.join(each.name for each in self.verdicts)}.")
 
 
 # Numbers as people read them, on the page and on the terminal alike.

@@ -14,15 +14,16 @@ import torch
 from modecover import __version__
 from modecover.arguments import held
 from modecover.auditing import findings
-from modecover.auditing.evidence import Evidence, Generated, Progress, fit_halves
+from modecover.auditing.evidence import Evidence, Generated, fit_halves
+from modecover.auditing.expected import FEATURES, READ_FIRST, READING, Progress, Stages, plan
 from modecover.auditing.gates import Gate, Outcome, Side, check_gates, require_possible
-from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, read_samples, require_alike
+from modecover.auditing.inputs import FEWEST, MOST, SAMPLES, Samples, open_samples, require_alike, take_samples
 from modecover.auditing.records import Record
-from modecover.auditing.results import ROLES, Findings
-from modecover.auditing.verdicts import VERDICTS
-from modecover.data.base import needs, usable_device
+from modecover.auditing.results import MADE, ROLES, Findings
+from modecover.auditing.verdicts import NAMES, VERDICTS
+from modecover.data.base import Dataset, needs, usable_device
 from modecover.errors import UserError
-from modecover.features import Extractor, by_function, fit_features
+from modecover.features import Extractor, automatic, by_function, fit_features
 from modecover.features.kept import Kept
 from modecover.limits import byte_count
 from modecover.metrics.arrays import Integers, as_array
@@ -116,7 +117,7 @@ def audit(
         of_seed: which of a run's models is judged, where several seeds were trained together.
         real_options, fake_options: of `open_data`.
         device: where features are computed.
-        progress: called with the stage and the share of it that is done.
+        progress: called with what is being done and the share of the whole that is done.
 
     Raises:
         UserError: samples cannot be opened, are too few, differ in shape or are not finite, or a setting is wrong.
@@ -169,28 +170,32 @@ def gather(
 
     # The samples of every role, alike and enough. What a number of a pixel means is said once, by the real side: else
     # one odd fake pixel would recast all fakes.
-    tell("samples", 0.0)
-    parts: dict[str, Samples] = {}
+    reading = Stages(tell, READ_FIRST)
+    told: Any = {"progress": lambda what, done, total: reading.so_far(done, total)}
+    sources: dict[str, tuple[Dataset, dict[str, Any]]] = {}
     meaning: dict[str, Any] = {}
-    made = dict(zip(("fake", "versus"), fakes, strict=False))
+    made = dict(zip(MADE, fakes, strict=False))
     for role, source in {"real": real, **made, "train": train, "test": test}.items():
         if source is None and role in ("train", "test"):
             continue
         given, chosen = (fake_options, of_seed) if role in made else (real_options, None)
-        options = {**meaning, **(given or {})}
-        seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
-        part = read_samples(
-            source, role, count=samples, seed=seed, of_seed=chosen, options=options, scaling=seen, room=room // 8
-        )
-        require_alike(parts.get("real", part), part, role)
-        if len(part) < FEWEST:
-            few = f"There are {len(part)} {ROLES[role]} samples"
+        options = {**told, **meaning, **(given or {})}
+        reading.begin(READING)
+        data = open_samples(source, role, count=samples, seed=seed, of_seed=chosen, options=options)
+        sources[role] = data, options
+        require_alike(sources["real"][0], data, role)
+        if data.size is not None and data.size < FEWEST:
+            few = f"There are {data.size} {ROLES[role]} samples"
             raise UserError(f"{few}; an audit needs at least {FEWEST}: give more.")
-        if role == "real" and (read_as := getattr(part.dataset, "read_as", None)) is not None:
+        if role == "real" and (read_as := getattr(data, "read_as", None)) is not None:
             meaning = {"value_range": read_as}
-        if role == "real" and part.dataset is not None and part.dataset.encoding is not None:
-            meaning = {"encoding": part.dataset.encoding}
-        parts[role] = part
+        if role == "real" and data.encoding is not None:
+            meaning = {"encoding": data.encoding}
+    parts: dict[str, Samples] = {}
+    for role, (data, options) in sources.items():
+        reading.begin(READING)
+        seen: Any = scaling if role == "real" else parts["real"].scaling or "none"
+        parts[role] = take_samples(data, role, count=samples, seed=seed, options=options, scaling=seen, room=room // 8)
 
     # Classes may be given for the real rows that were taken, or for all of their source.
     rows, classes = parts["real"], parts["real"].labels
@@ -203,25 +208,35 @@ def gather(
             raise UserError(f"{said}; give a whole number for each real sample.")
         classes = classes.astype(np.int64)
 
+    names = ("",) if len(fakes) == 1 else (" of A", " of B")
+    kind = automatic((len(rows) // 2, *rows.shape), classes) if features == "auto" else features
+    kind = kind if isinstance(kind, str) and kind in FEATURES else "network"
+    stages = Stages(tell, plan(kind, names, NAMES))
+
     def fit(own: Kept, of_own: Integers | None) -> Extractor:
-        told = lambda done, total: tell("classifier", done / total)
-        return fit_features(features, own, of_own, seed=seed, device=device, memory=room // 4, progress=told)
+        return fit_features(features, own, of_own, seed=seed, device=device, memory=room // 4, progress=stages.so_far)
 
     codes = None if encoder is None else by_function(encoder)
-    generated = [Generated(parts.pop(role), parts["real"]) for role in made]
-    fitted = fit_halves(rows.kept, fit, labels=classes, generated=generated, seed=seed, memory=room, tell=tell)
-    found = []
-    for each, whose in zip(generated, ("", " of the other"), strict=False):
-        told = lambda stage, done, whose=whose: tell(stage + whose, done)
-        found.append(Evidence(parts, each, fitted, labels=classes, encoder=codes, seed=seed, memory=room, tell=told))
-    return found
+    generated = [Generated(parts[role], rows) for role in made]
+    for part in parts.values():
+        part.kept.told = stages.so_far
+    parts = {role: part for role, part in parts.items() if role not in made}
+    fitted = fit_halves(rows.kept, fit, labels=classes, generated=generated, seed=seed, memory=room, stages=stages)
+    return [
+        Evidence(parts, each, fitted, labels=classes, encoder=codes, seed=seed, memory=room, stages=stages, name=name)
+        for each, name in zip(generated, names, strict=True)
+    ]
 
 
 def judged(evidence: Evidence, samples: int) -> Audit:
     """What an audit says of the evidence; `samples` is the number that was asked for."""
-    evidence.begin("verdicts")
+    verdicts = []
+    for judge, name in zip(VERDICTS, NAMES, strict=True):
+        evidence.begin(name)
+        verdicts.append(judge(evidence))
+    evidence.begin("metrics and examples")
     found = Audit(
-        verdicts=tuple(judge(evidence) for judge in VERDICTS),
+        verdicts=tuple(verdicts),
         metrics=findings.metrics(evidence),
         curves=findings.curves(evidence),
         missed=findings.missed(evidence),

@@ -38,7 +38,7 @@ from modecover.auditing.verdicts.imbalance import displacements, imbalance
 from modecover.auditing.verdicts.low_quality import low_quality, more_odd
 from modecover.auditing.verdicts.missing_mass import missing_mass, where_missed
 from modecover.errors import UserError
-from modecover.kinds import nearest
+from modecover.kinds import counted, nearest
 from modecover.metrics.regions import LEAST_FOUND, ROWS_IN_A_CELL, SELDOM, MissedMass
 
 Name = Literal["A", "B"]
@@ -77,7 +77,7 @@ class Difference:
         return "no difference seen" if self.measured else "cannot tell"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Region:
     """A part of the data that one generator covers and the other misses."""
 
@@ -88,6 +88,10 @@ class Region:
     b: float
     examples: tuple[int, ...]
     """Rows of real samples in it, the most typical first."""
+
+    def __repr__(self) -> str:
+        rows = counted(map(str, self.examples), 3)
+        return f"Region(share={self.share:.3g}, a={self.a:.3g}, b={self.b:.3g}, rows {rows})"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -166,6 +170,7 @@ def compare_generators(real: Any, a: Any, b: Any, **options: Any) -> Comparison:
 
 def compared(sides: tuple[Evidence, Evidence], audits: tuple[Audit, Audit]) -> Comparison:
     """The comparison of two generators that were judged by the same halves of the real rows."""
+    sides[0].stages.begin("differences")
     missed = where_missed(sides[0]), where_missed(sides[1])
     pairings: dict[str, Callable[[], Estimate]] = {
         missing_mass.__name__: lambda: _of_missed(*missed),

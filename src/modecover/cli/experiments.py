@@ -90,7 +90,11 @@ def _write(experiment: Experiment, store: Store, results: Path, runs: Path, scal
     images = Path("images", f"{experiment.name}{kind}")
     drawn = [save_curves(experiment, each, results / images / f"{name}.png") for name, each in found.items()]
     kept = [save_sheets(experiment, name, runs, results / images) for name in found]
-    sheets = {name: path.relative_to(results).as_posix() for each in kept for name, path in each.items()}
+    sheets = {
+        name: {caption: path.relative_to(results).as_posix() for caption, path in pictures.items()}
+        for each in kept
+        for name, pictures in each.items()
+    }
     text = page(experiment, found, images.as_posix() if any(drawn) else "", sheets)
     place = results / f"{experiment.name}{kind}.md"
     results.mkdir(parents=True, exist_ok=True)

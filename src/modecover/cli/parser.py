@@ -267,10 +267,15 @@ def as_flags(sentence: str) -> str:
         return sentence
     from modecover.runs.settings import Settings
 
-    names = "|".join([*DATA_FLAGS, "scaling", *(field.name for field in dataclasses.fields(Settings))])
+    def of_a_side(found: re.Match[str]) -> str:  # fake_options={'key': 'one', 'size': 32}
+        words = re.sub(r"'(\w+)': (\.\.\.)?", r"\1=", found[2]).replace(", ", " ")
+        return words.replace("key=", "fake_key=") if found[1] == "fake" else words
+
+    sentence = re.sub(r"(?:(real|fake)_options=)+\{(.*?)\}", of_a_side, sentence)
+    names = "|".join([*DATA_FLAGS, "fake_key", "scaling", *(field.name for field in dataclasses.fields(Settings))])
 
     def flag(found: re.Match[str]) -> str:
         between = "=" if found[3].startswith("-") else " "  # else the parser takes the value for a flag
         return f"--{found[1].replace('_', '-')}{between}{found[3]}".rstrip()
 
-    return re.sub(rf"(?<![-\w])({names})=(?!\{{)(['\"]?)([\w./,-]*)\2", flag, sentence)
+    return re.sub(rf"(?<![-\w])({names})=(?!\{{)(['\"]?)((?:\.*[\w/-][\w./,-]*)?)\2", flag, sentence)

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 REDRAW, PLAIN, WINDOW = 0.1, 10.0, 60.0
 
 
+WIDE = 110
+"""Letters of a line in which a verdict's numbers and its sentence stand beside each other."""
+
+
 class _Live(Progress):
     """The bar, and the losses on a line of their own."""
 
@@ -99,7 +103,7 @@ class Display(Listener):
         if stage.startswith(ABOUT):
             self._say(f"{what}: {stage}")
         else:
-            self.preparing(f"{what} ({stage})", round(100 * share), 100)
+            self._advance(what, round(100 * share), 100, f" ({stage})")
 
     def started(
         self, method: Method, settings: Settings, data: Dataset, seeds: Sequence[int], device: torch.device
@@ -137,10 +141,11 @@ class Display(Listener):
     def _say(self, line: str) -> None:
         self.progress.console.print(line, markup=False)
 
-    def _advance(self, what: str, done: int, total: int) -> None:
-        """Show that `done` of `total` are done; cheap where it was shown a moment ago."""
+    def _advance(self, what: str, done: int, total: int, now_at: str = "") -> None:
+        """Show that `done` of `total` are done, and which part of it is being done; cheap where it was shown a moment
+        ago."""
         now, tasks = time.perf_counter(), self.progress.tasks
-        new = not tasks or tasks[0].description != what
+        new = not tasks or tasks[0].fields["what"] != what
         if not new and done < total and now - self._measured < REDRAW:
             return
         self._measured = now
@@ -148,10 +153,10 @@ class Display(Listener):
             for task in tasks:
                 self.progress.remove_task(task.id)
             self.progress.start()
-            self.progress.add_task(what, total=total, news="")
+            self.progress.add_task(what, total=total, news="", what=what)
             self._told = now
         (task,) = self.progress.tasks
-        self.progress.update(task.id, completed=done, total=total)
+        self.progress.update(task.id, description=what + now_at, completed=done, total=total)
         # Steps a second over the last minute, and the time left at that pace; nothing before there is a pace.
         pace, left = "", task.time_remaining
         if task.speed is not None and left is not None:
@@ -163,7 +168,7 @@ class Display(Listener):
             self.progress.refresh()
         elif not new and done < total and now - self._told >= PLAIN:
             # The first and the last call of each kind say nothing that the lines around them do not.
-            self._say(f"{what}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
+            self._say(f"{what}{now_at}: {done:,} of {total:,}{pace}  {self.progress.losses}".rstrip())
             self._told = now
 
 
@@ -256,14 +261,14 @@ def print_audit(audit: Findings, *, metrics: bool = True) -> None:
     made = f"{fake.get('count', 0):,} generated samples ({fake.get('name', 'fake')})"
     sides = f"{made} against {real.get('count', 0):,} real ones ({real.get('name', 'real')})"
     terminal.print(f"{headline(audit)}\n{sides}\n", highlight=False, markup=False)
-    table = new_table({"verdict": "left", "effect": "right", "real data": "right", "": "left"})
+    rows = []
     for verdict in audit.verdicts:
         told, style = ("no", "green") if verdict.measured else ("cannot tell", "yellow")
         told, style = ("FOUND", "bold red") if verdict.fires else (told, style)
         effect = f"{quantity(verdict.effect.value, verdict.unit)} ({interval(verdict.effect, verdict.unit)})"
-        name = Text(f"{verdict.name}: {told}", style=style)
-        table.add_row(name, effect, interval(verdict.null, verdict.unit), f"{verdict.sentence}")
-    terminal.print(table)
+        cells = (effect if verdict.measured else "not measured", interval(verdict.null, verdict.unit))
+        rows.append((Text(f"{verdict.name}: {told}", style=style), cells, verdict.sentence))
+    _print_verdicts(terminal, ("effect", "real data"), rows)
     for mode in audit.invented:
         share = f"{mode.share:.1%} of the samples, such as {first_rows(mode.examples)}"
         terminal.print(f"A mode that the data do not have: {share}.")
@@ -289,14 +294,14 @@ def print_comparison(comparison: Comparison) -> None:
     named = ", ".join(f"{name} is {side.inputs.get('fake', {}).get('name', 'fake')}" for name, side in sides.items())
     against = f"{named}; real data: {real.get('count', 0):,} samples ({real.get('name', 'real')})"
     terminal.print(f"{comparison.headline}\n{against}\n", highlight=False, markup=False)
-    table = new_table({"verdict": "left", "A": "right", "B": "right", "A less B": "right", "": "left"})
+    rows = []
     for each in comparison.differences:
-        effects = (quantity(effect.value, each.unit) for effect in (each.a, each.b))
         value, low, high = (signed(end, each.unit) for end in dataclasses.astuple(each.difference))
-        told, style = each.verdict, "bold" if each.better else "" if each.measured else "yellow"
         span = f"{value} ({low} to {high})" if each.measured else value
-        table.add_row(Text(f"{each.name}: {told}", style=style), *effects, span, each.sentence)
-    terminal.print(table)
+        cells = (*(quantity(effect.value, each.unit) for effect in (each.a, each.b)), span)
+        style = "bold" if each.better else "" if each.measured else "yellow"
+        rows.append((Text(each.name, style=style), cells, each.sentence))
+    _print_verdicts(terminal, ("A", "B", "A less B"), rows)
     for name, regions in (("A", comparison.only_a), ("B", comparison.only_b)):
         for region in regions[:BINS_SHOWN]:
             terminal.print(f"Only {name} covers {region.share:.1%} of the data, such as {first_rows(region.examples)}.")
@@ -307,6 +312,18 @@ def print_comparison(comparison: Comparison) -> None:
         for mode in side.invented:
             share = f"{mode.share:.1%} of its samples, such as {first_rows(mode.examples)}"
             terminal.print(f"A mode of {name} that the data do not have: {share}.")
+
+
+def _print_verdicts(terminal: Console, columns: Sequence[str], rows: Iterable[tuple[Text, Sequence[str], str]]) -> None:
+    """A table of numbers, a row for each verdict; its sentence ends the row, or stands below where lines are short."""
+    wide, below = terminal.width >= WIDE, []
+    table = new_table({"verdict": "left", **dict.fromkeys(columns, "right"), **({"": "left"} if wide else {})})
+    for name, cells, sentence in rows:
+        table.add_row(name if wide else name.split(":")[0], *cells, *[sentence] * wide)
+        below.append(Text.assemble(name, ". " if ":" in name.plain else ": ", sentence))
+    terminal.print(table)
+    if not wide:
+        terminal.print("", *below, sep="\n")
 
 
 def first_rows(examples: Sequence[int]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from modecover.data.arrays import as_array
 from modecover.data.base import Progress, needs
 from modecover.data.columns import NUMBER, SWITCH, WORDS
-from modecover.data.tables import LIST, PICTURE, Table, kinds_of
+from modecover.data.tables import CLASSES, LIST, PICTURE, Table, kinds_of
 from modecover.errors import UserError
 from modecover.kinds import first_line
 from modecover.limits import require_memory
@@ -86,18 +87,27 @@ def hub_answers(name: str) -> bool:
 
 def hub_table(table: Any, origin: str, split: str, progress: Progress) -> Table:
     """A `datasets.Dataset`, or a `DatasetDict`'s `split`, as a table; the transform that a user has set is applied once
-    to each row. Raises `UserError` for data sets that can only be read in order, and where the transform fails."""
+    to each row, and what streams is read to its end. Raises `UserError` where there is no row, and where a transform or
+    the reading fails."""
     datasets = needs("datasets", "opening a Hugging Face data set")
-    if isinstance(table, datasets.DatasetDict):
+    if isinstance(table, datasets.DatasetDict | datasets.IterableDatasetDict):
         if split not in table:
             raise UserError(f"{origin} has no split {split!r}; it has {', '.join(table)}.")
         table = table[split]
+    if isinstance(table, datasets.IterableDataset):
+        stream = _Transformed(table.iter(BATCH), None, origin, origin, progress)
+        declared = {} if table.features is None else kinds_of(table.features.arrow_schema)
+        stream.kinds |= {name: CLASSES for name in stream.kinds if declared.get(name) == CLASSES}
+        return stream
     if not isinstance(table, datasets.Dataset):
-        raise UserError(f"{origin}: a {type(table).__name__} cannot be indexed; choose one split and load it whole.")
+        raise UserError(f"{origin}: a {type(table).__name__} is no data set of rows; choose one split.")
     if not len(table):
         raise UserError(f"{origin} is empty: give at least one row.")
-    custom = table.format["type"] == "custom"
-    return _Transformed(table, origin, progress) if custom else _Stored(table, origin)
+    if table.format["type"] != "custom":
+        return _Stored(table, origin)
+    parts = (table[start : start + BATCH] for start in range(0, len(table), BATCH))
+    note = f"{origin}: its transform is applied to each row once, when it is opened"
+    return _Transformed(parts, len(table), origin, f"{origin} {table._fingerprint}", progress, note)
 
 
 class _Stored(Table):
@@ -120,29 +130,47 @@ class _Stored(Table):
 
 
 class _Transformed(Table):
-    """The rows as the user's own transform makes them, read once."""
+    """Rows as the user's own transform makes them, or as they stream in, read once: `parts` of some of each column, and
+    how many rows there are, if that is known."""
 
-    def __init__(self, table: Any, origin: str, progress: Progress):
-        self.origin, self.identity = origin, f"{origin} {table._fingerprint}"
-        self.notes = (f"{origin}: its transform is applied to each row once, when it is opened",)
+    def __init__(
+        self, parts: Iterable[Any], total: int | None, origin: str, identity: str, progress: Progress, *notes: str
+    ):
+        self.origin, self.notes = origin, notes
         self.values: dict[str, list[Any]] = {}
-        for start in range(0, len(table), BATCH):
-            stop = min(start + BATCH, len(table))
+        told, taken, read = hashlib.sha256(identity.encode()), 0.0, 0
+        waiting = iter(parts)
+        while True:
             try:
-                rows = table[start:stop]
-                if not isinstance(rows, dict) or any(len(cells) != stop - start for cells in rows.values()):
+                rows = next(waiting, None)
+                if rows is None:
+                    break
+                lengths = {len(cells) for cells in rows.values()} if isinstance(rows, dict) else set()
+                if len(lengths) != 1 or (total is not None and lengths != {min(BATCH, total - read)}):
                     raise TypeError("it must return a dictionary of columns, one cell for each row")
+                if self.values and self.values.keys() != rows.keys():
+                    raise TypeError(f"its columns are no longer {', '.join(self.values)}")
             except Exception as error:
-                where = f"rows {start} to {stop - 1} ({first_line(error)})"
-                raise UserError(f"{origin}: its transform failed on {where}; mend it.") from error
+                stop = read + BATCH if total is None else min(read + BATCH, total)
+                what = "reading" if total is None else "its transform"
+                where = f"rows {read} to {stop - 1} ({first_line(error)})"
+                raise UserError(f"{origin}: {what} failed on {where}; mend it.") from error
+            count = len(next(iter(rows.values())))
             for name, cells in rows.items():
-                self.values.setdefault(name, []).extend(_plain(cells[place]) for place in range(stop - start))
-            if start == 0:
-                first = [cells[0] for cells in self.values.values()]
-                size = sum(math.prod(c.size) * len(c.getbands()) for c in first if hasattr(c, "getbands"))
-                size += sum(getattr(c, "nbytes", 8) for c in first if not hasattr(c, "getbands"))
-                require_memory(f"The rows of {origin} through its transform", len(table) * size, "take a part of it")
-            progress("rows of the data set", stop, len(table))
+                plain = [_plain(cell) for cell in cells]
+                self.values.setdefault(name, []).extend(plain)
+                taken += sum(map(_bytes, plain))
+                if total is None:
+                    for cell in plain:
+                        told.update(cell.tobytes() if hasattr(cell, "tobytes") else repr(cell).encode())
+            read += count
+            whole = taken * (1 if total is None else total / read)
+            require_memory(f"The rows of {origin}", 2 * whole - taken, "take a part of it")  # and once more as an array
+            progress("rows of the data set", read, total or read + BATCH)
+        progress("rows of the data set", read, read)
+        if not read:
+            raise UserError(f"{origin} is empty: give at least one row.")
+        self.identity = identity if total is not None else told.hexdigest()
         self.kinds = {name: _kind_of(cells[0]) for name, cells in self.values.items()}
 
     def __len__(self) -> int:
@@ -170,6 +198,13 @@ def _plain(cell: Any) -> Any:
         array = as_array(cell)
         return array.item() if array.ndim == 0 else array
     return cell.item() if isinstance(cell, np.generic) else cell
+
+
+def _bytes(cell: Any) -> float:
+    """That a cell takes, a picture decoded."""
+    if hasattr(cell, "getbands"):
+        return float(math.prod(cell.size) * len(cell.getbands()))
+    return float(getattr(cell, "nbytes", 8))
 
 
 def _kind_of(cell: Any) -> str:

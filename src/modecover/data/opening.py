@@ -24,6 +24,7 @@ from modecover.data.encoded import Pictures, beside, picture_suffixes, pictures_
 from modecover.data.files import exists, require_openable, user_path
 from modecover.data.frames import SUFFIXES, Frame, read_csv
 from modecover.data.hub import hub_table, load_hub
+from modecover.data.loaders import is_loader, name_of, rows_of
 from modecover.data.pictures import open_pictures, surveyed
 from modecover.data.pixels import VALUE_RANGES, Array
 from modecover.data.tables import LIST, PICTURE, Parquet, Table, array_of, cells_of_all, values_of
@@ -80,7 +81,10 @@ def open_data(
               (see `key`);
             - a folder: images, flat or in one subfolder for each class, MNIST's four files, or parquet files. Links are
               followed; each frame of an animation and each page of a document is a sample;
-            - a Hugging Face data set: `hf:NAME`, `hf:NAME:SPLIT`, a plain NAME with a slash, or the object itself.
+            - a `Dataset` or `DataLoader` of torch's, whose items are tensors, or tuples that begin with one: it is read
+              once, its transforms act once, and whole numbers that come second are the classes;
+            - a Hugging Face data set: `hf:NAME`, `hf:NAME:SPLIT`, a plain NAME with a slash, or the object itself; one
+              that streams is read to its end, of which `take(n)` makes a near one.
 
             A name above goes before a path of the same name; write `./ring` for the path.
         size: side of the square to which images are resized (short side, bicubic, antialiased) and centre-cropped.
@@ -174,8 +178,8 @@ class _Opening:
                 return self.hub(text)
             if slash or path.suffix:
                 near = ""
-                with suppress(OSError):
-                    near = nearest(path.name, sorted(os.listdir(path.parent)))
+                with suppress(OSError):  # endings are alike without a reason
+                    near = nearest(path.name, sorted(os.listdir(path.parent)), lambda name: Path(name).stem)
                 raise UserError(f"there is no file or folder {text}{near}; check the path.")
             raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
         if type(source).__module__.partition(".")[0] == "datasets":
@@ -192,6 +196,11 @@ class _Opening:
             with about(name):
                 asked.require_nameless()
                 return self.array(as_array(source), None, name)
+        if is_loader(source):
+            with about(name := name_of(source)):
+                asked.require_nameless()
+                rows, classes = rows_of(source, asked.progress)
+                return self.array(as_array(rows), None if classes is None else as_array(classes), name)
         raise UserError(f"cannot open a {type(source).__name__}; give a name, a path, an array or a tensor.")
 
     def built_in(self, name: str, options: str) -> Dataset:

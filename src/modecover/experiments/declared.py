@@ -53,7 +53,8 @@ class Table:
         scales: settings of a scale, before the table's and behind an arm's own. A scale that is not named has none.
         apart: whether each of the `seeds` is a run of its own, as of convolutional networks; else they are stacked.
         measure: more numbers of the first seed of a finished run, by name, from its folder, the folder of data and a
-            number of samples.
+            number of samples. Pictures that it leaves in the folder's `pictures` are shown on the page.
+        samples: that `measure` is given at a scale; 10,000 at one that is not named.
         compute: numbers by name, from the settings and a seed, where nothing is trained.
         prepare: what `train` is given as data and settings, from the name of the data, the folder of data and the
             settings; None: these as they are.
@@ -71,6 +72,7 @@ class Table:
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     apart: bool = False
     measure: Callable[[Path, str, int], Mapping[str, float]] | None = None
+    samples: Mapping[str, int] = field(default_factory=lambda: {"smoke": 64})
     compute: Callable[[Mapping[str, Any], int], Mapping[str, float]] | None = None
     prepare: Callable[[str, str, Mapping[str, Any]], tuple[Any, dict[str, Any]]] | None = None
     most: Mapping[str, int] = field(default_factory=dict)

@@ -6,19 +6,24 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.experiments.measures import images_of
+from modecover.experiments.measures import images_of, keep
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
+from modecover.pictures.images import drawn, empty_figure
 from modecover.random import derive_seed
 from modecover.runs.build import build_networks
 from modecover.runs.model import load
 from modecover.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PROBE_UNITS, PROBE_BATCH, PROBE_RATE = 1_000, 60, 1e-4
 ITERATIONS_A_SAMPLE, D_STEPS_A_SAMPLE, D_BATCH, D_RATE = 3, 0.6, 64, 1e-4
@@ -60,7 +65,18 @@ def probe(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     size = len(covariance)
     found["covariance, diagonal off by"] = float((covariance.diagonal() - 1).abs().mean())
     found["covariance beside it"] = float(beside.abs().sum()) / max(1, size * (size - 1))
+    keep(_heat_map(covariance), folder, "covariance of the codes")
     return found
+
+
+def _heat_map(covariance: Tensor) -> Image:
+    """A covariance (d, d), zero white, between -1 and 1: that of N(0, I) has a dark diagonal on white."""
+    figure = empty_figure(3.2, 3.0)
+    axes = figure.add_subplot()
+    shown = axes.imshow(covariance.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    figure.colorbar(shown, ax=axes, shrink=0.8)
+    return drawn(figure)
 
 
 def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
@@ -102,6 +118,12 @@ def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     loss(E(rows())).backward()
     gradients = [weight.grad for weight in E.parameters() if weight.grad is not None]
     last = losses[-max(1, steps // 10) :]
+    figure = empty_figure(3.6, 2.6)
+    axes = figure.add_subplot()
+    axes.plot(losses, linewidth=0.6)
+    axes.axhline(1.0, color="grey", linestyle="--", linewidth=0.8)
+    axes.set(xlabel="step of D", ylabel="loss / log(t + 1)", ylim=(0, 1.2))
+    keep(drawn(figure), folder, "loss of D")
     return {
         "D's loss early": losses[min(steps, max(1, steps // 100)) - 1],
         "D's loss at the end": sum(last) / len(last),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,15 +14,23 @@ from torch.nn import functional
 
 from modecover.data import Images, open_data
 from modecover.errors import UserError
+from modecover.experiments.report import PICTURES
 from modecover.features import Classifier, classifier, imagenet
 from modecover.features.choice import are_natural
 from modecover.features.kept import Extractor
 from modecover.metrics import frechet_distance, frechet_latent_distance, label_law, mode_scores
 from modecover.metrics.classifier import descend
 from modecover.networks.dcgan import DCGANDiscriminator
+from modecover.pictures.images import save_png_atomic
+from modecover.pictures.ways import pairs_sheet, strips_sheet
 from modecover.random import derive_seed
 from modecover.runs.model import GenerativeModel, load
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SHOWN, WAY = 8, 8
+"""Pairs of images of which reconstructions and the way between them are shown, and the images of one way."""
 LEARNT_FROM, PLAIN_STEPS = 10_000, 1_000
 """Images at most that a classifier is trained on, and the minibatches of one whose certainty goes into scores."""
 NOISE, CELEBA_NUMBERS, SURE = (3.5, 4.0), 3 * 64 * 64, 0.9
@@ -50,7 +59,16 @@ def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         numbers |= {"mode_score": found.penalised, "mode_score_as_printed": found.as_printed}
     if "E" in model.networks:
         numbers["frechet_latent"] = frechet_latent_distance(model.encode(real))
+        shown = torch.from_numpy(real[: 2 * SHOWN])
+        again, ways = model.reconstruct(shown), model.interpolate(shown[::2], shown[1::2], WAY)
+        keep(pairs_sheet(shown, again), folder, "reconstructions")
+        keep(strips_sheet(shown[::2], ways, shown[1::2]), folder, "between two images")
     return numbers
+
+
+def keep(picture: Image, folder: Path, caption: str) -> None:
+    """Leave a picture in a run's folder for the page of its experiment."""
+    save_png_atomic(picture, folder / PICTURES / f"{caption}.png")
 
 
 def mode_score(folder: Path, data_dir: str, samples: int) -> dict[str, float]:

@@ -31,6 +31,9 @@ BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_k
 SHEET_WIDTH = 400
 """Pixels of a sheet of samples that is kept."""
 
+PICTURES = "pictures"
+"""Folder of a run where a table's `measure` leaves what the page shall show of it, under the name that it has there."""
+
 UNSEEN = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
 """Numbers of an evaluation that have no column, nor have averaged weights' others than those above."""
 
@@ -48,14 +51,14 @@ def page(
     experiment: Experiment,
     found: Mapping[str, Sequence[Sequence[Result]]],
     images: str = "",
-    sheets: Mapping[tuple[str, str, str], str] | None = None,
+    sheets: Mapping[tuple[str, str, str], Mapping[str, str]] | None = None,
 ) -> str:
     """The results of each of an experiment's tables in Markdown.
 
     Args:
         found: by scale, for each table.
         images: where pictures of curves lie, beside the page: `images/SCALE.png`; empty: there are none.
-        sheets: pictures of samples, beside the page, by scale, table and label.
+        sheets: pictures of the first seed, beside the page, by what they show, by scale, table and label.
     """
     if experiment.write is not None:
         return experiment.write(next(iter(found.values())))
@@ -65,12 +68,14 @@ def page(
             title = declared.name[:1].upper() + declared.name[1:]
             shown = table(rows) if not experiment.histogram else spread(rows, experiment.histogram)
             lines += [f"## {title}, `{scale}`" if title else f"## `{scale}`", "", *shown, ""]
-            if seen := [
-                f"| {row.arm.label} | ![samples of {row.arm.label}]({sheet}) |"
-                for row in rows
-                if (sheet := (sheets or {}).get((scale, declared.name, row.arm.label)))
-            ]:
-                lines += ["| | samples of the first seed at its last step |", "|---|---|", *seen, ""]
+            kept = [(row.arm.label, (sheets or {}).get((scale, declared.name, row.arm.label), {})) for row in rows]
+            if captions := list(dict.fromkeys(caption for _, pictures in kept for caption in pictures)):
+                lines += ["The first seed at its last step:", ""]
+                lines += [f"| | {' | '.join(captions)} |", "|" + "---|" * (len(captions) + 1)]
+                for label, pictures in kept:
+                    cells = [f"![{label}: {each}]({pictures[each]})" if each in pictures else "" for each in captions]
+                    lines += [f"| {label} | {' | '.join(cells)} |"] * any(cells)
+                lines.append("")
             if scale == "cpu" and declared.reduced:
                 lines += [declared.reduced, ""]
             again = f'modecover reproduce {experiment.name} --scale {scale} --only "{rows[0].arm.label}"'
@@ -311,23 +316,32 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     return True
 
 
-def save_sheets(experiment: Experiment, scale: str, runs: Path, folder: Path) -> dict[tuple[str, str, str], Path]:
-    """Keep of the first seed of each arm on images the upper quarter of its last sheet of samples, small, in `folder`,
-    where its run is at hand: the pictures that are there now, by scale, table and label."""
+def save_sheets(
+    experiment: Experiment, scale: str, runs: Path, folder: Path
+) -> dict[tuple[str, str, str], dict[str, Path]]:
+    """Keep pictures of the first seed of each arm, small, in `folder`, where its run is at hand: of images the upper
+    quarter of its last sheet of samples, of points the whole picture, and what `measure` has left in the run's folder
+    `pictures`. Returned are those that are there now, by what they show, by scale, table and label."""
     from PIL import Image
 
-    found: dict[tuple[str, str, str], Path] = {}
+    found: dict[tuple[str, str, str], dict[str, Path]] = {}
     for job in jobs(experiment, scale):
-        name, kept = (scale, job.table.name, job.arm.label), folder / f"{job.key}.png"
-        if name in found or not job.table.apart or experiment.histogram:
+        name, run = (scale, job.table.name, job.arm.label), runs / job.folder
+        if name in found or experiment.histogram or experiment.write is not None:
             continue
-        sheets = sorted((runs / job.folder / "samples").glob("step-*.png"))
-        finished = (runs / job.folder / "summary.json").is_file()
-        if sheets and finished and not kept.exists():
+        sheets = sorted((run / "samples").glob("step-*.png"))[-1:]
+        pictures = {**dict.fromkeys(sheets, ""), **{path: path.stem for path in (run / PICTURES).glob("*.png")}}
+        for path, caption in pictures.items() if (run / "summary.json").is_file() else ():
+            kept = folder / f"{job.key}{f' {caption}' if caption else ''}.png".replace(" ", "-")
+            if kept.exists():
+                continue
             folder.mkdir(parents=True, exist_ok=True)
-            with Image.open(sheets[-1]) as sheet, replacing(kept) as temporary:
-                part = sheet.crop((0, 0, sheet.width, sheet.height // 4))
-                part.resize((SHEET_WIDTH, part.height * SHEET_WIDTH // part.width)).save(temporary)
-        if kept.exists():
-            found[name] = kept
+            with Image.open(path) as sheet, replacing(kept) as temporary:
+                of_images = job.table.apart and not caption
+                part = sheet.crop((0, 0, sheet.width, sheet.height // 4)) if of_images else sheet
+                width = min(part.width, SHEET_WIDTH if of_images else 2 * SHEET_WIDTH)
+                part.resize((width, part.height * width // part.width)).save(temporary)
+        there = sorted(folder.glob(f"{job.key}*.png"), key=lambda path: (path.stem != job.key, path.name))
+        if there:
+            found[name] = {path.stem[len(job.key) :].replace("-", " ").strip() or "samples": path for path in there}
     return found

@@ -31,9 +31,6 @@ from modecover.runs.log import read_log, with_numbers
 
 BACKENDS = ("local", "ray")
 
-MEASURED = {"smoke": 64}
-"""Samples for a table's own numbers, where they are not 10,000."""
-
 SHORTEST = 0.2
 """Of the minutes that a run takes: with less time left none is begun."""
 
@@ -310,7 +307,7 @@ def run_job(
     asked = [row for row in judged if not every or row["step"] % every == 0 or row["step"] == run.step]
     curve = [[row["step"], row["evaluation"]] for row in asked]
     if job.table.measure is not None:
-        measured = dict(job.table.measure(folder, place.data_dir, MEASURED.get(job.scale, 10_000)))
+        measured = dict(job.table.measure(folder, place.data_dir, job.table.samples.get(job.scale, 10_000)))
         last = summary.get("last") or [{}]
         summary |= {"last": [{**last[0], **measured}], "best": summary.get("best") or [{**measured, "step": run.step}]}
     return {**row, "summary": summary, "curve": curve}

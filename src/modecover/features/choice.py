@@ -68,11 +68,8 @@ def fit_features(
         return choice
     if callable(choice):
         return by_function(choice)
-    if choice == "auto":  # a classifier only where it has enough to learn each class from
-        classes = 0 if labels is None or real.ndim != 4 else len(np.unique(labels))
-        choice = "classifier" if 2 <= classes <= len(real) / FEWEST_OF_A_CLASS else "pixels"
-        if are_natural(real.shape) and imagenet_is_there():
-            choice = "imagenet"
+    if choice == "auto":
+        choice = automatic(real.shape, labels)
     kind, _, weights = choice.partition(":")
     if kind == "pixels":
         return pixels(real, memory=memory)
@@ -89,6 +86,15 @@ def fit_features(
     if choice.lower().endswith(SCRIPTED):
         return scripted(choice, device=device)
     raise UserError(f"There are no features called {choice!r}: choose one of {', '.join(NAMES)}, or give a function.")
+
+
+def automatic(shape: tuple[int, ...], labels: Integers | None) -> str:
+    """The choice that "auto" stands for, for samples of the shape (n, ...) and their classes, where they are known."""
+    if are_natural(shape) and imagenet_is_there():
+        return "imagenet"
+    # A classifier only where it has enough to learn each class from.
+    classes = 0 if labels is None or len(shape) != 4 else len(np.unique(labels))
+    return "classifier" if 2 <= classes <= shape[0] / FEWEST_OF_A_CLASS else "pixels"
 
 
 def by_function(function: Callable[[Any], Any]) -> Extractor:

@@ -23,13 +23,10 @@ from modecover.engine.engine import Engine
 from modecover.errors import UserError
 from modecover.features.kept import Kept, kept_rows
 from modecover.features.watch import READINGS, REAL_FOR_A_FAKE, Reading, Watch
-from modecover.kinds import checked, counted, joined, nearest, shown
+from modecover.kinds import checked, counted, joined, nearest, shown, spelled
 from modecover.random import derive_seed
 from modecover.runs.evaluation import SHARE, Interlude, samples_of
 from modecover.runs.listener import Listener
-
-SHORT = {"missing": "missing-mass"}
-"""Names for short, as in `--fail-over`."""
 
 SAMPLES = 2000
 """Fake rows at a look, of each seed."""
@@ -49,12 +46,6 @@ OTHERS = ("imbalance", "shrink", "low-quality", "copying")
 SKIPPED = f"the alarm's looks take over {SHARE:.1%} of the time, so it looks less often than the run would be evaluated"
 
 BLIND = "the alarm cannot tell what is missed: there are too few samples, or their modes overlap in pixels"
-
-
-def spelled(name: str) -> str:
-    """The key of a number in whatever spelling: "missing", "Missing mass" and "missing_mass" are "missing-mass"."""
-    key = name.strip().lower().replace(" ", "-").replace("_", "-")
-    return SHORT.get(key, key)
 
 
 def read_bounds(alarm: Mapping[str, float] | None) -> dict[str, float]:

@@ -216,14 +216,7 @@ def _one_listener(given: Any) -> Listener:
 
 
 def _require_samples(data: Any) -> None:
-    """Raise `UserError` where `data` is what a training loop of torch would take: minibatches are drawn here."""
-    loader = isinstance(data, torch.utils.data.DataLoader)
-    if loader or (isinstance(data, torch.utils.data.Dataset) and not type(data).__module__.startswith("datasets.")):
-        what = "DataLoader" if loader else f"torch Dataset ({type(data).__name__})"
-        raise UserError(
-            f"data is a {what}, and modecover draws minibatches itself: give all samples as one array or tensor, for "
-            f"example torch.{'cat' if loader else 'stack'}([x for x, *_ in data]), or the path of their files."
-        )
+    """Raise `UserError` where `data` can be no samples."""
     empty = isinstance(data, str) and not data.strip()
     if data is None or empty or isinstance(data, bool | int | float | complex | bytes | type) or callable(data):
         raise UserError(

@@ -37,6 +37,10 @@ MOSTLY = 0.5
 
 DISPLACED = "Most samples look so unlike real ones in these features that they cannot be said to be of any mode."
 
+FAR, AS_A_WHOLE = 0.02, 0.9
+"""Of real rows, that lie so far from the others, in the eyes of either half, as samples that may be of no mode of the
+data; and of the samples: where so many do, they lie apart from the data as a whole."""
+
 ODD = 0.005
 """Of real rows, that count as odd: where samples are compared otherwise, those beyond are left out."""
 
@@ -56,9 +60,17 @@ def low_quality(evidence: Evidence) -> Verdict:
     low, high = (found.value + widening * (end - found.value) for end in (found.low, found.high))
     effect, null = Estimate(found.value, max(0.0, low), min(1.0, high)), Estimate(0.0, 0.0, found.noise)
     fires = effect.low > LARGEST_SOUND
-    sentence = f"It is not seen that samples are unlike the real ones; up to {effect.high:.1%} may be."
+    # The upper end may be all only for what cannot be excluded.
+    vague = effect.high > 0.9995 and effect.value < AS_A_WHOLE
+    sentence = f"It is not seen that samples are unlike the real ones; up to {effect.high:.1%} may be"
     if fires:
-        sentence = f"At least {effect.value:.1%} of the samples are unlike any real ones."
+        many = "all" if effect.value > 0.9995 else f"at least {effect.value:.1%}"
+        sentence = f"{many.capitalize()} of the samples are unlike any real ones"
+        if lie_apart(evidence):
+            sentence = f"The samples lie apart from the data: {many} of them are unlike any real ones"
+        if vague:
+            sentence += "; how many more cannot be told"
+    sentence += ", as they repeat each other." if vague else "."
     facts = {"samples told from real ones by a plane": math.nan if apart is None else apart.value}
     if found is not apart:
         facts["samples beyond the limit"] = float(np.mean([of_fake > found.limit for _, of_fake, _ in scored]))
@@ -175,6 +187,20 @@ def odd_rows(evidence: Evidence) -> tuple[tuple[Flags, ...], tuple[Flags, ...]]:
         limit = np.quantile(real, 1 - ODD, method="higher")
         found.append((real > limit, fake > limit))
     return tuple(real for real, _ in found), tuple(fake for _, fake in found)
+
+
+def far_rows(evidence: Evidence) -> Flags:
+    """The fake rows, (m,), farther from the data, in the eyes of either half, than all but `FAR` of the real ones."""
+    found = np.zeros(len(evidence.fake), bool)
+    for half in evidence.halves:
+        real, fake = distances(half)
+        found |= fake > np.quantile(real, 1 - FAR, method="higher")
+    return found
+
+
+def lie_apart(evidence: Evidence) -> bool:
+    """Whether hardly any samples are of a mode of the data: then they are elsewhere, and no mode beside the data's."""
+    return float(far_rows(evidence).mean()) >= AS_A_WHOLE
 
 
 def distances(half: Half) -> tuple[Floats, Floats]:

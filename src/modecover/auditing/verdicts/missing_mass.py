@@ -28,6 +28,9 @@ LARGEST_SOUND = 0.01
 VAGUE = 0.1
 """Where the interval holds both nothing and more than this, it cannot be told whether something is missed."""
 
+NEARLY_ALL = 0.9
+"""Where less is missed, an interval that ends at all of it has a reason that is told."""
+
 LEAST_FOUND = 0.1
 """Of planted gaps: where fewer of their rows are found, these features do not show what is missed."""
 
@@ -91,7 +94,11 @@ def missing_mass(evidence: Evidence) -> Verdict:
         least = "at least " * unlabelled
         effect = replace(effect, high=1.0) if unlabelled else effect
         which = _told(region) or _lost(evidence, missed)
-        sentence = f"The generator does not go where {least}{effect.value:.1%} of the real data lie{which}."
+        more = ""
+        if effect.high > 0.9995 and effect.value < NEARLY_ALL:
+            why = "without labels" if unlabelled else "as some modes are not seen in these features"
+            more = f"; how much more cannot be told {why}"
+        sentence = f"The generator does not go where {least}{effect.value:.1%} of the real data lie{which}{more}."
     return Verdict("missing mass", fires, effect, unit, noise, sentence, facts)
 
 

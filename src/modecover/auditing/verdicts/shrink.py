@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from modecover.auditing.evidence import Evidence
-from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict
+from modecover.auditing.results import NORMAL, UNKNOWN, Estimate, Verdict, quantity
 from modecover.features.spread import Side, centres_of, distances, log_ratio
 
 WIDER = 1.2
@@ -30,7 +30,8 @@ def shrink(evidence: Evidence) -> Verdict:
     fires = effect.high < LARGEST_SOUND
     sentence = "Inside modes the samples vary as much as the data, or more."
     if effect.low > WIDER:
-        sentence = f"Inside modes the samples do not shrink: they vary {effect.value:.2g} times as much as the data."
+        times = quantity(effect.value, unit)
+        sentence = f"Inside modes the samples do not shrink: they vary {times} times as much as the data."
     if fires:
         sentence = f"Inside modes the samples vary only {effect.value:.2f} times as much as the data."
     return Verdict("shrink", fires, effect, unit, null, sentence)
