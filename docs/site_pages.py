@@ -24,8 +24,7 @@ from modecover.experiments.declared import SCALES
 from modecover.methods import registry
 from modecover.methods.base import Method
 
-MARK = "<!-- made when the site is built -->"
-RESULTS = Path(__file__).parents[1] / "results"
+MARK, RESULTS = "<!-- made when the site is built -->", Path(__file__).parents[1] / "results"
 
 
 def escaped(text: str, special: str = r"[\\*_<>\[\]|$]", code: str = "") -> str:
@@ -142,8 +141,8 @@ def gallery(results: Path = RESULTS) -> str:
     pages = {path: path.read_text("utf-8") for path in sorted(results.glob("*.md"))}
     found: list[str] = []
     for picture in sorted((results / "images").rglob("*.png")):
-        if picture.stem in rows:
-            found += by_row(picture.relative_to(results), rows[picture.stem])
+        if (key := picture.stem.partition("-")[0]) in rows:
+            found += by_row(picture.relative_to(results), rows[key])
         elif picture.stem not in SCALES:  # those are curves
             found += by_page(picture.relative_to(results), pages)
     return "\n".join(found)
@@ -156,13 +155,14 @@ def sheet(title: str, picture: Path, told: str, commands: str, page: str) -> lis
 
 
 def by_row(picture: Path, row: dict[str, Any]) -> list[str]:
-    """A sheet whose run is a row of results."""
+    """A picture whose run is a row of results: KEY.png, a sheet of samples, or KEY-WHAT-IT-SHOWS.png."""
     made, hardware = row["summary"], row["summary"]["hardware"]
     device = ", ".join(map(str, hardware.get("accelerators") or ())) or hardware["processor"]
     facts = f"`{row['method']}` on {escaped(row['data'])}; {made['steps']:,} steps; "
     facts += f"{made['processor_seconds'] / 60:,.1f} minutes of CPU time; {escaped(device)}."
     again = f'    modecover reproduce {row["experiment"]} --scale {row["scale"]} --only "{row["label"]}"'
-    title = escaped(f"{row['label']}, {row['table'] or row['experiment']}")
+    shown = picture.stem.partition("-")[2].replace("-", " ") or "samples"
+    title = escaped(f"{row['label']}, {row['table'] or row['experiment']}: {shown}")
     return sheet(title, picture, facts, again, row["experiment"])
 
 

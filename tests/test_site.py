@@ -116,13 +116,14 @@ def test_the_gallery_tells_of_each_sheet_how_it_was_made(
     row = {"key": "0a1b", "experiment": "stacked", "scale": "full", "table": "colour", "label": "R3GAN", "broken": ""}
     row |= {"method": "r3gan", "data": "stacked-mnist", "summary": made}
     (tmp_path / "stacked.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "key": "no sheet"}) + "\n")
-    for name in ("0a1b", "full", "unknown"):
+    for name in ("0a1b", "0a1b-loss-of-D", "full", "unknown"):
         path = tmp_path / "images" / "stacked" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(path)
     text = gallery(tmp_path)
-    assert text.count("![") == 1 and "](../results/images/stacked/0a1b.png)" in text
-    for said in ("R3GAN, colour", "`r3gan` on stacked-mnist", "50,000 steps", "121.0 minutes of CPU time", "H200"):
+    assert text.count("![") == 2 and "](../results/images/stacked/0a1b.png)" in text
+    facts = ("`r3gan` on stacked-mnist", "50,000 steps", "121.0 minutes of CPU time", "H200")
+    for said in ("R3GAN, colour: samples", "R3GAN, colour: loss of D", *facts):
         assert said in text
     assert '    modecover reproduce stacked --scale full --only "R3GAN"' in text
 
