@@ -3,6 +3,7 @@
 #   make test    set up .venv, then lint and test
 #   make test-processors   the tests under the kernels of other processors, one after the other: an hour
 #   make release-check     wheel and sdist: built, looked into, installed and run
+#   make docs    set up .venv, then build the site: build/site/index.html
 #   make bench   set up .venv, then time everything on the CPU (bench-gpu: on a GPU), into results/bench.md
 # A second call does not reinstall. Choose the interpreter with `make PYTHON=python3.12 demo`.
 
@@ -12,10 +13,10 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-processors release-check lint format bench bench-gpu clean help
+.PHONY: demo test test-processors release-check lint format docs bench bench-gpu clean help
 
 help:
-	@sed -n '2,7p' Makefile | cut -c3-
+	@sed -n '2,8p' Makefile | cut -c3-
 
 demo: $(VENV)/installed
 	$(BIN)/modecover demo
@@ -38,6 +39,10 @@ lint: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W -n -b html -c docs . build/site
+	@echo "The site is in build/site/index.html."
 
 # Leave the machine alone meanwhile: the contenders take turns, but a quiet machine says more.
 bench: $(VENV)/installed-bench

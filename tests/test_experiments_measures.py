@@ -73,7 +73,7 @@ class Codes:
         return self.pixels[rows]
 
 
-def test_a_probe_reads_labels_that_codes_tell_and_only_these(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_reads_labels_that_codes_tell_and_only_these(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
     labels = torch.randint(2, (900,), generator=random)
     noise = torch.randn(900, 2, generator=random)
@@ -82,14 +82,16 @@ def test_a_probe_reads_labels_that_codes_tell_and_only_these(monkeypatch: pytest
     for codes in (noise, noise + 6 * labels[:, None]):
         data = Codes(codes, labels)
         monkeypatch.setattr(latent, "images_of", lambda *_, data=data, **__: data)
-        errors.append(latent.probe(Path(), "", 150))
+        errors.append(latent.probe(tmp_path, "", 150))
     assert errors[0]["error % at the end"] > 30 and errors[1]["error % at the end"] < 2
     assert errors[0]["covariance, diagonal off by"] < 0.3 and errors[1]["covariance, diagonal off by"] > 5
     assert errors[0]["covariance beside it"] < 0.2 and errors[1]["covariance beside it"] > 5
 
 
 @pytest.mark.parametrize("t", [1, 4])
-def test_a_discriminator_alone_cannot_tell_codes_that_are_the_prior(t: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_discriminator_alone_cannot_tell_codes_that_are_the_prior(
+    t: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     class Known(torch.nn.Module):
         def __init__(self, shift: float):
             super().__init__()
@@ -110,7 +112,7 @@ def test_a_discriminator_alone_cannot_tell_codes_that_are_the_prior(t: int, monk
         )
         monkeypatch.setattr(latent, "load", lambda folder, model=model: model)
         monkeypatch.setattr(latent, "images_of", lambda *_, **__: data)
-        found.append(latent.frozen(Path(), "", 3_000))
+        found.append(latent.frozen(tmp_path, "", 3_000))
     assert found[0]["D's loss at the end"] == pytest.approx(1, abs=0.05)
     assert found[1]["D's loss at the end"] < (0.1 if t == 1 else 0.8)
 

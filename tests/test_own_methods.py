@@ -19,7 +19,8 @@ from modecover.cli import main as command
 from modecover.errors import UserError
 from modecover.methods import registry
 
-PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
+ROOT = Path(__file__).parents[1]
+PAGES = "\n".join((ROOT / name).read_text("utf-8") for name in ("docs/methods.md", "CONTRIBUTING.md"))
 SMALL = {"steps": 6, "batch": 16, "width": 8, "evaluate_samples": 100}
 FLAGS = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
 
@@ -63,8 +64,8 @@ class Listed(GAN):
 
 
 def block(heading: str) -> str:
-    """The Python of a section of CONTRIBUTING.md."""
-    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    """The Python of a section of docs/methods.md or CONTRIBUTING.md."""
+    section = PAGES.split(f"## {heading}\n")[1].split("\n## ")[0]
     (code,) = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     return code
 
@@ -72,7 +73,7 @@ def block(heading: str) -> str:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder with modules of a user in it, none of them imported yet."""
-    (tmp_path / "hinge.py").write_text(block("A method outside the package"))
+    (tmp_path / "hinge.py").write_text(block("In a file of yours"))
     (tmp_path / "others.py").write_text(OTHERS)
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("from package.inner import Inner\n")
