@@ -25,7 +25,7 @@ OF_A_PAGE: dict[str, dict[str, str]] = {
     "train": {"At step 12,000": "", "of step 9,000": ""},  # what a command says
     "architecture": {"": ""},  # the list of rooms
 }
-STEPS = {"README": 6, "CONTRIBUTING": 2, "comparing": 10, "judge": 7, "methods": 3, "start": 4, "train": 12, "ways": 6}
+STEPS = {"README": 6, "CONTRIBUTING": 2, "comparing": 10, "judge": 7, "methods": 3, "start": 4, "train": 15, "ways": 6}
 """How many are typed, at least: a page whose steps are no longer seen fails."""
 
 
