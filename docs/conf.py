@@ -38,7 +38,7 @@ nb_merge_streams = True
 autodoc_member_order = "bysource"
 autodoc_type_aliases = {name: name for name in ("ArrayLike", "npt.ArrayLike", "DeviceLike", "Source")}
 python_maximum_signature_line_length = 80
-OF_NO_USER = "Asked|Encoding|Evaluation|Experiment|Gallery|Number|Pictures|Reading|Record|Survey"
+OF_NO_USER = "Asked|Classes|Encoding|Evaluation|Experiment|Gallery|Number|Pictures|Reading|Record|Survey"
 nitpick_ignore_regex = [  # names of other libraries, too: nothing is looked up in the network
     ("py:.*", r"(?!modecover\b).*"),
     ("py:class", rf"modecover\..*\.({OF_NO_USER})"),
