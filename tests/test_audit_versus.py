@@ -189,9 +189,10 @@ def test_who_is_better_hangs_on_the_whole_interval(ends, better, sentence):
 
 
 def test_intervals_hold_for_five_verdicts_at_once():
-    assert dataclasses.astuple(versus._at_once(Estimate(1.0, 0.0, 3.0))) == pytest.approx(
-        (1, 1 - 1.3142, 1 + 2.6284), abs=1e-3
-    )
+    wide = versus._at_once(Estimate(1.0, 0.0, 3.0), math.inf)
+    assert dataclasses.astuple(wide) == pytest.approx((1, 1 - 1.3142, 1 + 2.6284), abs=1e-3)
+    # Two shares differ by no more than all.
+    assert dataclasses.astuple(versus._at_once(Estimate(-0.9, -0.99, -0.5), 1.0))[1] == -1
 
 
 def test_differences_have_signs_and_what_rounds_to_nothing_has_none():

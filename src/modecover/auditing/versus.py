@@ -186,19 +186,20 @@ def compared(sides: tuple[Evidence, Evidence], audits: tuple[Audit, Audit]) -> C
             found = pairings[judge.__name__]()
         else:
             found = excess(*(_failure(verdict, VERDICTS[judge]) for verdict in (one, other)))
-        differences.append(_told(one, other, _at_once(found)))
+        differences.append(_told(one, other, _at_once(found, 1.0 if one.unit.startswith("share") else math.inf)))
     only_a, only_b = (_only(sides, missed, covers=number) for number in (0, 1))
     comparison = Comparison(*audits, tuple(differences), only_a, only_b)
     return dataclasses.replace(comparison, gallery=_gallery(comparison, sides[0]))
 
 
-def _at_once(estimate: Estimate) -> Estimate:
-    """An estimate whose interval holds with those of all verdicts at once (Bonferroni)."""
+def _at_once(estimate: Estimate, most: float) -> Estimate:
+    """An estimate whose interval holds with those of all verdicts at once (Bonferroni); a difference of two shares is at
+    `most` 1, either way."""
     from scipy.stats import norm
 
     wider = float(norm.isf(0.025 / len(VERDICTS))) / NORMAL
     low, high = (estimate.value + wider * (end - estimate.value) for end in (estimate.low, estimate.high))
-    return Estimate(estimate.value, low, high)
+    return estimate if math.isnan(low) else Estimate(estimate.value, max(low, -most), min(high, most))
 
 
 def _told(one: Verdict, other: Verdict, difference: Estimate) -> Difference:
