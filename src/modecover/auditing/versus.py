@@ -193,7 +193,7 @@ def compared(sides: tuple[Evidence, Evidence], audits: tuple[Audit, Audit]) -> C
 
 
 def _at_once(estimate: Estimate, most: float) -> Estimate:
-    """An estimate whose interval holds with those of all verdicts at once (Bonferroni); a difference of two shares is at
+    """An estimate whose interval holds with those of all verdicts at once (Bonferroni); two shares differ by at
     `most` 1, either way."""
     from scipy.stats import norm
 
