@@ -25,7 +25,19 @@ OF_A_PAGE: dict[str, dict[str, str]] = {
     "train": {"At step 12,000": "", "of step 9,000": ""},  # what a command says
     "architecture": {"": ""},  # the list of rooms
 }
-STEPS = {"README": 6, "CONTRIBUTING": 2, "comparing": 10, "judge": 7, "methods": 3, "start": 4, "train": 15, "ways": 6}
+NEEDED = {"ways": ("onnxscript", "onnxruntime", "tensorboard"), "many": ("optuna", "submitit")}
+"""Packages that the blocks of a page import."""
+STEPS = {
+    "README": 6,
+    "CONTRIBUTING": 2,
+    "comparing": 10,
+    "judge": 7,
+    "many": 3,
+    "methods": 3,
+    "start": 4,
+    "train": 15,
+    "ways": 6,
+}
 """How many are typed, at least: a page whose steps are no longer seen fails."""
 
 
@@ -75,7 +87,7 @@ def names_of_a_reader() -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", pages.pages(), ids=lambda path: path.stem)
 def test_a_page_can_be_followed(path: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for module in ("onnxscript", "onnxruntime", "tensorboard") if path.stem == "ways" else ():
+    for module in NEEDED.get(path.stem, ()):
         pytest.importorskip(module)
     names, said = names_of_a_reader(), lambda: "".join(capsys.readouterr())
     other = {**OTHER, **OF_A_PAGE.get(path.stem, {})}
@@ -111,6 +123,13 @@ def check_comparing(names: dict[str, Any]) -> None:
 
 def check_judge(names: dict[str, Any]) -> None:
     assert len(names["rows"]) == 1_000 and Path("versus.html").is_file() and Path("audit.json").is_file()
+
+
+def check_many(names: dict[str, Any]) -> None:
+    assert len(names["study"].trials) == 4 and names["run"].settings.lr_D == names["study"].best_params["lr_D"]
+    assert [run.settings.seed for run in names["runs"]] == [0, 1] and Path(
+        "runs", "cluster-1", "summary.json"
+    ).is_file()
 
 
 def check_train(names: dict[str, Any]) -> None:
