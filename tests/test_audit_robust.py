@@ -85,6 +85,32 @@ def test_duplicates_of_a_few_points_are_a_small_support():
 # ---------------------------------------------------------------- constant and nearly constant data
 
 
+@pytest.mark.parametrize("dimensions", [2, 16])
+@pytest.mark.parametrize("count", [1, 20])
+def test_samples_that_vary_a_little_about_few_repeat_each_other(dimensions, count):
+    """A collapsed generator's samples are all a little different, as a network's are: they repeat all the same."""
+    random = np.random.default_rng(count)
+    real, few = random.normal(size=(1500, dimensions)), random.normal(size=(count, dimensions))
+    fake = few[random.integers(count, size=1500)] + 1e-3 * random.normal(size=(1500, dimensions))
+    found = modecover.audit(real, fake).verdict("copying")
+    assert found.fires and found.effect.value > 0.95
+    assert abs(found.evidence["different samples"] - count) < 0.2 * count + 1
+    assert "repeat another one, or nearly" in found.sentence
+
+
+@pytest.mark.parametrize(("dimensions", "width"), [(1, 0.1), (2, 0.2), (16, 0.3), (64, 0.3)])
+def test_a_mode_that_has_shrunk_does_not_repeat_its_samples(dimensions, width):
+    random = np.random.default_rng(7)
+    real, fake = random.normal(size=(1500, dimensions)), width * random.normal(size=(1500, dimensions))
+    assert not modecover.audit(real, fake).verdict("copying").fires
+
+
+def test_counts_repeat_each_other_as_the_data_do():
+    random = np.random.default_rng(8)
+    real, fake = random.poisson(3, size=(2, 1500, 2))
+    assert not modecover.audit(real, fake).verdict("copying").fires
+
+
 def test_constant_data_made_constantly_are_no_failure_of_quality_or_modes():
     assert not {"missing mass", "low quality", "imbalance"} & firing(audited(np.zeros((300, 3)), np.zeros((200, 3))))
 

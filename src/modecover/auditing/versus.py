@@ -187,7 +187,9 @@ def compared(sides: tuple[Evidence, Evidence], audits: tuple[Audit, Audit]) -> C
         else:
             found = excess(*(_failure(verdict, VERDICTS[judge]) for verdict in (one, other)))
         differences.append(_told(one, other, _at_once(found, 1.0 if one.unit.startswith("share") else math.inf)))
-    only_a, only_b = (_only(sides, missed, covers=number) for number in (0, 1))
+    # Where it cannot be told what is missed, nor can what only one of them covers.
+    told = all(side.verdict(missing_mass.__name__).measured for side in audits)
+    only_a, only_b = (_only(sides, missed, covers=number) if told else () for number in (0, 1))
     comparison = Comparison(*audits, tuple(differences), only_a, only_b)
     return dataclasses.replace(comparison, gallery=_gallery(comparison, sides[0]))
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from modecover.auditing.evidence import Evidence, closeness
 from modecover.auditing.results import Estimate, Flags, Verdict, excess, share
+from modecover.features.kept import Floats32
 from modecover.metrics.arrays import Floats
 from modecover.metrics.neighbours import held_against
 from modecover.metrics.support import support_size
@@ -15,6 +16,11 @@ LARGEST_SOUND = 0.01
 
 COPY, REPEAT = 0.5, 0.05
 """A sample is a copy, or a repetition, where it is this much closer than the rows around are to each other."""
+
+COLLAPSED, MOST = 0.2, 0.5
+"""A generator has collapsed where more than `MOST` of its samples are so much closer to another one than real rows are
+to real ones. A mode that shrinks is denser, too: below a fifth of its width in many dimensions, and in the plane below
+a tenth, it counts as collapsed."""
 
 BY_CHANCE = 0.005
 """Of real rows that were not learnt from, at most this share may look like copies, and like repetitions."""
@@ -47,6 +53,9 @@ def copying(evidence: Evidence) -> Verdict:
         held = held_against(reference, rows, k=min(1, size - 1), memory=evidence.memory)
         close.append(closeness(held.nearest.distance, held.spacing))
     repeated, repeated_by_chance, _ = _beyond(close[0], close[1], REPEAT, len(close[1]), 1)
+    collapsed, collapsed_by_chance = _collapsed(*pairs, memory=evidence.memory)
+    if excess(collapsed, collapsed_by_chance).low > MOST:
+        repeated, repeated_by_chance = collapsed, collapsed_by_chance
 
     # Real rows that repeat each other look like copies, too. Where the generator's own samples repeat each other as
     # often (counts, small alphabets), that is the law of the data; where they do not, it is how the data were gathered.
@@ -77,9 +86,10 @@ def copying(evidence: Evidence) -> Verdict:
         rest = "" if every else ": more may be copies of the rest"
         sentence = f"{effect.value:.1%} of the samples are copies of {training}{rest}."
     else:
+        count = max(1, round(support.value))
         sentence = (
-            f"{effect.value:.1%} of the samples repeat another one: the generator makes about {support.value:,.0f} "
-            "different samples."
+            f"{effect.value:.1%} of the samples repeat another one, or nearly: the generator makes about {count:,} "
+            f"different sample{'s' * (count > 1)}."
         )
     facts = {
         "copies of training samples": copied.value,
@@ -90,6 +100,23 @@ def copying(evidence: Evidence) -> Verdict:
         "different samples, high": support.high,
     }
     return Verdict("copying", fires, effect, "share of the samples", null, sentence, facts)
+
+
+def _collapsed(
+    real: tuple[Floats32, Floats32], fake: tuple[Floats32, Floats32], memory: int
+) -> tuple[Estimate, Estimate]:
+    """The shares of the fake rows that are nearer to other ones, and of real rows to other real ones, than hardly any
+    real row is, in units of the real rows' spacing there.
+
+    Samples that vary a little about one, or few, are as near to each other as those around them are, so that their own
+    spacing does not tell.
+    """
+    k = min(1, len(real[0]) - 1)
+    of_real, of_fake = (held_against(real[0], rows, k=k, memory=memory) for rows in (real[1], fake[1]))
+    among = held_against(fake[0], fake[1], k=k, memory=memory)
+    own = closeness(of_real.nearest.distance, of_real.spacing)
+    limit = min(COLLAPSED, float(np.quantile(own, BY_CHANCE, method="lower")))
+    return share(closeness(among.nearest.distance, of_fake.spacing) <= limit), share(own <= limit)
 
 
 def _beyond(real: Floats, fake: Floats, limit: float, count: int, times: int) -> tuple[Estimate, Estimate, float]:
