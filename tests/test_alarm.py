@@ -601,8 +601,8 @@ def test_an_alarm_in_a_plain_loop_stops_it(tmp_path: Path) -> None:
 
 
 def test_the_loop_of_the_docs_stops_and_keeps_the_good_generator(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "audit.md").read_text("utf-8")
-    block, *_ = re.findall(r"```python\n(.*?)```", page.split("## An alarm during training")[1], re.DOTALL)
+    page = (Path(__file__).parents[1] / "docs" / "train.md").read_text("utf-8")
+    block, *_ = re.findall(r"```python\n(.*?)```", page.split("## An alarm")[1], re.DOTALL)
     generator = Dial(((0, 8), (3000, 2)))
 
     def train_step() -> None:

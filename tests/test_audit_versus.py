@@ -452,8 +452,8 @@ def test_what_cannot_be_compared_is_told_in_one_sentence(call, sentence):
 
 def test_the_block_of_the_documentation_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[1] / "docs" / "audit.md").read_text("utf-8")
-    block, *_ = re.findall(r"```python\n(.*?)```", text.split("## Two generators")[1], re.DOTALL)
+    text = (Path(__file__).parents[1] / "docs" / "judge.md").read_text("utf-8")
+    block, *_ = re.findall(r"```python\n(.*?)```", text.split("## Which of two is better")[1], re.DOTALL)
     random = np.random.default_rng(4)
     names: dict[str, Any] = {"real": mixture(random, 200, modes=4), "a": mixture(random, 200, modes=4)}
     names["b"] = mixture(random, 200, (0,), modes=4)

@@ -273,7 +273,7 @@ def test_a_column_that_is_lacking_is_refused() -> None:
 
 
 def test_an_array_beside_a_table_with_words_is_refused() -> None:
-    with pytest.raises(UserError, match=r"have . coordinates: give both alike, a table beside a table"):
+    with pytest.raises(UserError, match=r"8 numbers, the generated ones 4 .*: give both alike, a table beside a table"):
         audited(REAL, np.zeros((100, 4)))
 
 
@@ -418,7 +418,7 @@ def test_a_model_of_no_table_has_no_rows(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_the_block_of_the_page_on_audits_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "audit.md").read_text("utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "judge.md").read_text("utf-8")
     block = page.split("## Tables")[1].split("```python\n")[1].split("```")[0]
     monkeypatch.chdir(tmp_path)
     REAL.to_csv("adult.csv", index=False)

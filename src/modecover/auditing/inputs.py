@@ -182,7 +182,8 @@ def require_alike(real: Dataset, data: Dataset, role: str) -> None:
     of_real, of_data = ("x".join(map(str, shape)) + " numbers" * (len(shape) == 1) for shape in shapes)
     cure = "give both as images, or both as points"
     if len(real.shape) == len(data.shape) == 1:
-        cure = "give both with as many columns"
+        tables = (real.encoding is None) == (data.encoding is None)
+        cure = "give both with as many columns" if tables else "give both alike, a table beside a table"
     elif len(real.shape) == len(data.shape):
         alike: dict[str, int] = {}
         if real.shape[1:] != data.shape[1:]:

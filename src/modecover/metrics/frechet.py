@@ -122,7 +122,7 @@ def wasserstein(samples: ArrayLike, reference: ArrayLike, *, order: int = 1, lim
     if not len(targets) or not (np.isfinite(points).all() and np.isfinite(targets).all()):
         raise UserError("a Wasserstein distance needs at least one reference row and finite numbers throughout")
     for each, name in ((points, "samples"), (targets, "reference")):
-        require_squares(torch.from_numpy(each), name)
+        require_squares(torch.from_numpy(np.ascontiguousarray(each)), name)
     if order not in (1, 2):
         raise UserError(f"order is {order}; choose 1 or 2")
     from scipy.optimize import linear_sum_assignment
