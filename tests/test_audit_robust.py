@@ -105,6 +105,15 @@ def test_a_mode_that_has_shrunk_does_not_repeat_its_samples(dimensions, width):
     assert not modecover.audit(real, fake).verdict("copying").fires
 
 
+@pytest.mark.parametrize("count", [24, 40, 300])
+def test_noise_in_many_dimensions_does_not_repeat_itself(count):
+    """Axes that were fitted to real rows spread these, and hardly any others."""
+    random = np.random.default_rng(count)
+    for seed in range(3):
+        real, fake = random.integers(0, 256, (2, count, 3, 16, 16), dtype=np.uint8)
+        assert not modecover.audit(real, fake, seed=seed).verdict("copying").fires
+
+
 def test_counts_repeat_each_other_as_the_data_do():
     random = np.random.default_rng(8)
     real, fake = random.poisson(3, size=(2, 1500, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from modecover.auditing.evidence import Evidence, closeness
@@ -53,7 +55,7 @@ def copying(evidence: Evidence) -> Verdict:
         held = held_against(reference, rows, k=min(1, size - 1), memory=evidence.memory)
         close.append(closeness(held.nearest.distance, held.spacing))
     repeated, repeated_by_chance, _ = _beyond(close[0], close[1], REPEAT, len(close[1]), 1)
-    collapsed, collapsed_by_chance = _collapsed(*pairs, memory=evidence.memory)
+    collapsed, collapsed_by_chance = _collapsed(real[size:], features[order], memory=evidence.memory)
     if excess(collapsed, collapsed_by_chance).low > MOST:
         repeated, repeated_by_chance = collapsed, collapsed_by_chance
 
@@ -86,11 +88,11 @@ def copying(evidence: Evidence) -> Verdict:
         rest = "" if every else ": more may be copies of the rest"
         sentence = f"{effect.value:.1%} of the samples are copies of {training}{rest}."
     else:
-        count = max(1, round(support.value))
-        sentence = (
-            f"{effect.value:.1%} of the samples repeat another one, or nearly: the generator makes about {count:,} "
-            f"different sample{'s' * (count > 1)}."
-        )
+        sentence = f"{effect.value:.1%} of the samples repeat another one, or nearly"
+        if math.isfinite(support.value):  # else none are near enough to tell how many there are
+            count = max(1, round(support.value))
+            sentence += f": the generator makes about {count:,} different sample{'s' * (count > 1)}"
+        sentence += "."
     facts = {
         "copies of training samples": copied.value,
         "unseen real samples as close to one": by_chance.value,
@@ -102,18 +104,18 @@ def copying(evidence: Evidence) -> Verdict:
     return Verdict("copying", fires, effect, "share of the samples", null, sentence, facts)
 
 
-def _collapsed(
-    real: tuple[Floats32, Floats32], fake: tuple[Floats32, Floats32], memory: int
-) -> tuple[Estimate, Estimate]:
+def _collapsed(real: Floats32, fake: Floats32, memory: int) -> tuple[Estimate, Estimate]:
     """The shares of the fake rows that are nearer to other ones, and of real rows to other real ones, than hardly any
     real row is, in units of the real rows' spacing there.
 
     Samples that vary a little about one, or few, are as near to each other as those around them are, so that their own
-    spacing does not tell.
+    spacing does not tell. All rows here are such that no axes were fitted to: rows that axes know lie farther apart.
     """
-    k = min(1, len(real[0]) - 1)
-    of_real, of_fake = (held_against(real[0], rows, k=k, memory=memory) for rows in (real[1], fake[1]))
-    among = held_against(fake[0], fake[1], k=k, memory=memory)
+    size = min(len(real), len(fake)) // 2
+    halves = [(rows[:size], rows[size : 2 * size]) for rows in (real, fake)]
+    k = min(1, size - 1)
+    of_real, of_fake = (held_against(halves[0][0], rows[1], k=k, memory=memory) for rows in halves)
+    among = held_against(*halves[1], k=k, memory=memory)
     own = closeness(of_real.nearest.distance, of_real.spacing)
     limit = min(COLLAPSED, float(np.quantile(own, BY_CHANCE, method="lower")))
     return share(closeness(among.nearest.distance, of_fake.spacing) <= limit), share(own <= limit)
