@@ -57,7 +57,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     census.people(600, random).to_csv(tmp_path / "adult.csv", index=False)
     (tmp_path / "mygan.py").write_text(
         "import torch\n\nimport modecover\n\n\ndef sample(count):\n"
-        "    return modecover.open_data('digits').fetch(torch.randperm(5_000, generator=torch.Generator().manual_seed(1))[:count])\n"
+        "    order = torch.randperm(5_000, generator=torch.Generator().manual_seed(1))\n"
+        "    return modecover.open_data('digits').fetch(order[:count])\n"
     )
     (tmp_path / "hinge.py").write_text(
         next(step.text for step in pages.steps((pages.ROOT / "docs" / "methods.md").read_text("utf-8")) if step.python)
