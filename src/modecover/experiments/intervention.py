@@ -19,7 +19,7 @@ from modecover.experiments.report import (
     told,
 )
 
-GAMMA = {"circle": 0.1, "grid": 0.1}
+GAMMA = 0.1
 GAMES: tuple[tuple[str, str, str], ...] = (
     ("binary cross-entropy", "gan", "bce"),
     ("least squares", "lsgan", "ls"),
@@ -39,10 +39,10 @@ PARTS: tuple[tuple[str, Mapping[str, Any]], ...] = (
 """What is added to a game, or changed in it."""
 
 
-def _arms(place: str) -> tuple[Arm, ...]:
+def _arms() -> tuple[Arm, ...]:
     arms = []
     for title, plain, adversarial in GAMES:
-        penalty = {"wgan-gp": 1.0, "relativistic": GAMMA[place]}.get(adversarial)
+        penalty = {"wgan-gp": 1.0, "relativistic": GAMMA}.get(adversarial)
         named = "gamma" if plain == "r3gan" else "penalty"
         own: dict[str, Any] = {"critic_steps": 1} if plain == "wgan-gp" else {}
         betas = {"beta1": 0.0, "beta2": 0.9} if penalty else {}
@@ -58,7 +58,7 @@ def _set(name: str, data: str, protocol: str, prior: str) -> Table:
     minutes = dict.fromkeys(("smoke", "cpu", "full"), 1.2)
     scales = {"smoke": SMOKE, "full": {"steps": 20_000, "seeds": 16}}
     return Table(
-        name, data, {**settings, **learning}, _arms(name), scales, most={"smoke": 2}, minutes={**minutes, "full": 10}
+        name, data, {**settings, **learning}, _arms(), scales, most={"smoke": 2}, minutes={**minutes, "full": 10}
     )
 
 

@@ -168,14 +168,20 @@ def _factor_of_covariance(covariance: Tensor) -> Tensor:
     return factor.to(covariance.device)
 
 
-def _unit(*squares: Tensor) -> float:
-    """A power of two whose square is about the largest of these: in it no product overflows, and none is lost."""
-    largest = max(float(each.max()) for each in squares if each.numel())
-    return 2.0 ** (math.frexp(largest)[1] // 2)
+def _unit(*lengths: float) -> float:
+    """A power of two near the largest of these, in which no product of four is lost or overflows; 1 where none does."""
+    exponent = math.frexp(max(lengths))[1]
+    return 1.0 if abs(exponent) < 200 else 2.0**exponent
+
+
+def _largest(numbers: Tensor) -> float:
+    return float(numbers.abs().max()) if numbers.numel() else 0.0
 
 
 def _distance_of_covariances(difference: Tensor, covariance1: Tensor, covariance2: Tensor) -> float:
-    unit = _unit(difference.square(), covariance1.diagonal(), covariance2.diagonal())
+    unit = _unit(*(math.sqrt(float(c.diagonal().max())) for c in (covariance1, covariance2)), _largest(difference))
+    if unit == 1:
+        return _of_covariances(difference, covariance1, covariance2)
     return unit**2 * _of_covariances(difference / unit, covariance1 / unit**2, covariance2 / unit**2)
 
 
@@ -201,7 +207,9 @@ def _astray(roots: Tensor, error: Tensor, squares: float) -> bool:
 
 
 def _distance(difference: Tensor, factor1: Tensor, factor2: Tensor) -> float:
-    unit = _unit(difference.square(), factor1.square(), factor2.square())
+    unit = _unit(*map(_largest, (difference, factor1, factor2)))
+    if unit == 1:
+        return _of_factors(difference, factor1, factor2)
     return unit**2 * _of_factors(difference / unit, factor1 / unit, factor2 / unit)
 
 
