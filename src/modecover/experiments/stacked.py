@@ -293,7 +293,7 @@ SEARCH = Experiment(
             },
             apart=True,
             most={"smoke": 1},
-            reduced="On a CPU 1,000 steps: too few to end anywhere, enough to see which rate is too small or too large.",
+            reduced="On a CPU 1,000 steps: too few to end anywhere, enough to see which rate is too small.",
             minutes={"smoke": 0.2, "cpu": 10, "full": 3},
         ),
     ),
