@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Arm:
         settings: its own, before those that the whole table shares.
         candidates: settings that a search chooses among before the table is run; none: `settings` as they are.
         published: what papers print for it, with the source; None: the table has no such column, unless for others.
+        scales: settings of its own at a scale, as a search at that scale found them.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Arm:
     settings: Mapping[str, Any] = field(default_factory=dict)
     candidates: tuple[Mapping[str, Any], ...] = ()
     published: str | None = None
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,11 @@ class Table:
     minutes: Mapping[str, float] = field(default_factory=dict)
 
     def at(self, scale: str) -> tuple[Arm, ...]:
-        """The arms of a scale."""
-        return self.arms[: self.most.get(scale)]
+        """The arms of a scale, with the settings that they have there."""
+        return tuple(
+            replace(arm, settings={**arm.settings, **arm.scales.get(scale, {})}, scales={})
+            for arm in self.arms[: self.most.get(scale)]
+        )
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ SEARCH = Experiment(
     name="r3gan-search",
     question=(
         "Which settings shall the intervention over the relativistic game have, and which the relativistic game alone? "
-        "Fifteen for each, one seed that no other table uses, and then the two best of each for twice as long on "
+        "Sixteen for each, one seed that no other table uses, and then the two best of each for twice as long on "
         "another; taken is the least divergence of the averaged weights at the last step. They were chosen in turns, "
         "each as the earlier ones had shown that larger rates and weights of the penalties are better, and for the "
         "intervention a smaller weight of its own. A rate that is right for narrow networks may be too large for wide "
@@ -238,6 +238,7 @@ SEARCH = Experiment(
                     {"gamma": 10.0, "lr": 1.6e-3},
                     {"gamma": 30.0, "lr": 1.6e-3},
                     {"gamma": 30.0, "lr": 4e-4},
+                    {"gamma": 100.0, "lr": 8e-4},
                 ],
             ),
         ),
@@ -262,6 +263,7 @@ SEARCH = Experiment(
                     {"lr": 8e-4, "penalty": 10.0, **SMALL_WEIGHTS, "instance_noise": "0"},
                     {"lr": 8e-4, "penalty": 10.0, **SMALL_WEIGHTS, "lr_E": 3e-4},
                     {"lr": 8e-4, "penalty": 10.0, "mu_G": 0.1},
+                    {"lr": 3.2e-3, "penalty": 10.0, **SMALL_WEIGHTS},
                 ],
             ),
         ),
@@ -301,20 +303,22 @@ SEARCH = Experiment(
     value=11.0,
 )
 
+WGAN = Arm("WGAN, a step of D", "wgan", {"critic_steps": 1})
+
 RATES = Experiment(
     name="stacked-rates",
     question=(
-        "Which learning rate of generator and discriminator shall each other method of stacked MNIST have? Four for "
-        "each, and all else as it is by default, on the seed, networks and steps on which the relativistic game's "
-        "settings are searched; taken is the least divergence of the averaged weights at the last step."
+        "Which learning rate of generator and discriminator shall each other method have on digits? Five for each, and "
+        "all else as it is by default, on the seed, networks and steps on which the relativistic game's settings are "
+        "searched; taken is the least divergence of the averaged weights at the last step."
     ),
     tables=(
         _searched(
             "rates",
             [
                 Arm(f"{arm.label}, lr {rate:g}", arm.method, {**arm.settings, "lr": rate})
-                for arm in ARMS[2:9]
-                for rate in (2e-4, 4e-4, 8e-4, 1.6e-3)
+                for arm in (*ARMS[2:9], WGAN, *_chosen("IVDCGAN"))
+                for rate in (2e-4, 4e-4, 8e-4, 1.6e-3, 3.2e-3)
             ],
         ),
     ),
