@@ -178,8 +178,11 @@ def test_the_beginning_does_not_count_nor_what_is_not_sure_nor_one_look() -> Non
     assert [look.beyond for look in missing(0.9, 0.1, 0.21, 0.5)] == [True, False, False, True]
 
 
+SURELY = Reading(math.nan, 0.6, 1.0)
+
+
 def test_what_cannot_be_told_keeps_no_threshold_and_what_is_sure_breaks_it() -> None:
-    unknown, surely = Reading(math.nan, 0.0, 1.0), Reading(math.nan, 0.6, 1.0)
+    unknown, surely = Reading(math.nan, 0.0, 1.0), SURELY
     assert not any(look.kept or look.beyond for look in missing(unknown, unknown))
     looks = missing(0.1, surely, surely)
     assert looks[-1].tripped
@@ -211,7 +214,12 @@ def test_each_seed_counts_for_itself() -> None:
     looks = judge({"missing-mass": 0.2}, seeds(0.1, 0.1), seeds(0.5, 0.1), seeds(0.1, 0.5), seeds(0.5, 0.1))
     assert not any(look.tripped for look in looks)
     both = judge({"missing-mass": 0.2}, seeds(0.1, 0.1), seeds(0.5, 0.6), seeds(0.5, 0.6))[-1].sentence
-    assert both.startswith("At step 3 the generators of seeds 3, 4 miss 50% to 60% of the data (alarm at 20%); the run")
+    assert both.startswith("At step 3 the generators of seeds 3, 4 miss 50% [48, 52] and 60% [58, 62] of")
+    # A bound is no estimate, and a range of the two would be neither.
+    bound = judge({"missing-mass": 0.2}, seeds(0.1, 0.1), *2 * [{**seeds(0.5, 0.0), "missing-mass of seed 4": SURELY}])
+    assert "of seeds 3, 4 miss 50% [48, 52] and at least 60% of the data (alarm" in bound[-1].sentence
+    many = judge({"missing-mass": 0.2}, {f"missing-mass of seed {seed}": 0.3 + seed / 10 for seed in range(5)})[-1]
+    assert "the generators of seeds 0, 1, 2, 3, 4 miss 28% to 72% of the data (alarm" in many.sentence
     mixed = judge({"missing-mass": 0.2}, seeds(0.1, 0.9), seeds(0.5, 0.9))[-1].sentence
     assert "the generator of seed 3 misses 50% [48, 52] of the data (alarm at 20%) and the generator of seed 4" in mixed
     assert "misses 90% [88, 92] of the data (alarm at 20%, not kept so far); if the next look" in mixed

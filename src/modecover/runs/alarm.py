@@ -40,6 +40,12 @@ FEWEST = 10
 IN_A_ROW = 2
 """Looks beyond a threshold that set the alarm off."""
 
+EACH_TOLD = 4
+"""Seeds of which a sentence tells each number."""
+
+SLOW_LOOK = 2.0
+"""Seconds of a look that the user is told of."""
+
 OTHERS = ("imbalance", "shrink", "low-quality", "copying")
 """Verdicts of an audit that are no numbers of a look."""
 
@@ -192,21 +198,26 @@ def _key(name: str) -> str:
 
 
 def _told(numbers: Mapping[str, Reading]) -> str:
-    """ "the generator misses 34.2% [29.1, 40.3] of the data", or of several seeds the range of their values."""
+    """ "the generator misses 34.2% [29.1, 40.3] of the data", or of several seeds each; of many, what their intervals
+    cover together."""
     (one, many, _, whole), seeds = (
         _VERBS[_key(next(iter(numbers)))],
         [name.partition(" of seed ")[2] for name in numbers],
     )
-    if len(numbers) > 1:
-        values = [number.low if math.isnan(number.value) else number.value for number in numbers.values()]
-        amount = f"{_percent(min(values))}% to {_percent(max(values))}%"
-        return f"the generators of seeds {counted(seeds)} {many} {amount} {whole}"
-    (number,), seed = numbers.values(), f" of seed {seeds[0]}" if seeds[0] else ""
+    amounts = [_amount(number) for number in numbers.values()]
+    if len(amounts) == 1:
+        seed = f" of seed {seeds[0]}" if seeds[0] else ""
+        return f"the generator{seed} {one} {amounts[0]} {whole}"
+    if len(amounts) > EACH_TOLD:
+        low, high = (f([getattr(each, end) for each in numbers.values()]) for f, end in ((min, "low"), (max, "high")))
+        return f"the generators of seeds {counted(seeds)} {many} {_percent(low)}% to {_percent(high)}% {whole}"
+    return f"the generators of seeds {counted(seeds)} {many} {' and '.join(amounts)} {whole}"
+
+
+def _amount(number: Reading) -> str:
     if math.isnan(number.value):
-        amount = f"at least {_percent(number.low)}%" if number.low > 0 else "an unknown share"
-    else:
-        amount = f"{_percent(number.value)}% [{_percent(number.low)}, {_percent(number.high)}]"
-    return f"the generator{seed} {one} {amount} {whole}"
+        return f"at least {_percent(number.low)}%" if number.low > 0 else "an unknown share"
+    return f"{_percent(number.value)}% [{_percent(number.low)}, {_percent(number.high)}]"
 
 
 def _percent(share: float) -> str:
@@ -275,6 +286,8 @@ class RunAlarm:
             with self.pace.timed():
                 found = watch.look(real.part(np.arange(len(real) // REAL_FOR_A_FAKE)), self.rule.bounds)
             self.pace.seconds *= len(engine.seeds)
+            if self.pace.seconds > SLOW_LOOK:
+                listener.note(f"each look of the alarm takes about {self.pace.seconds:.0f} s, one at the end included")
             if any(math.isnan(number.value) for number in found.values()):
                 listener.note(BLIND)
         self._watch = watch
