@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from modecover import experiments
 from modecover.cli import main as command
 from modecover.data import open_data
 from modecover.errors import UserError
-from modecover.experiments import mixtures
+from modecover.experiments import intervention, mixtures, stacked
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.report import differs, page, pairs_table, save_curves, verdict
 from modecover.experiments.report import table as lines_of
 from modecover.experiments.runner import Place, choose, run_job, run_jobs
 from modecover.experiments.store import Job, Store, jobs
 from modecover.files import plain, write_json
+from modecover.methods.ivgan import IVGAN
 from modecover.runs.listener import Listener
 from modecover.runs.log import with_numbers
 from modecover.runs.run import train
@@ -159,6 +161,47 @@ def test_the_page_of_the_mixtures_compares_games_with_and_without_the_interventi
     assert sum(" | last | " in line for line in text.splitlines()) == sum(map(len, results)) == 74
     assert "| ring | IVDCGAN against GAN | +0.0 (0 more, 0 fewer)" in text
     assert text.count("Published: ") == 1 and "7.9 / 95.6 [P]" in text
+
+
+def test_what_the_intervention_adds_is_told_on_the_seeds_that_both_arms_have() -> None:
+    def made(label: str, seeds: list[int], modes: list[int], method: str = "ivgan") -> Result:
+        summary = {**result("", modes).summary, "seeds": seeds}
+        return Result(Arm(label, method), summary)
+
+    rows = [
+        made("A", [0, 1, 2], [5, 3, 4], "gan"),
+        made(f"A: {intervention.AUTO_ENCODER}", [0, 1, 2], [6, 6, 6]),
+        made("A: intervention", [2, 0], [8, 7]),  # in the order of their ends; one is missing
+        made("A: another game", [0, 1, 2], [4, 2, 3], "gan"),
+    ]
+    lines = intervention.effects(rows, intervention.OF_POINTS)
+    assert [line.split(" | ")[1:3] for line in lines[2:]] == [
+        [intervention.AUTO_ENCODER, "+2.0 [-0.5, +4.5]"],
+        ["intervention", "+3.0 [-9.7, +15.7]"],
+        ["another game", "-1.0 [-1.0, -1.0]"],
+    ]
+    lines = intervention.effects(rows, intervention.OF_POINTS, intervention.AUTO_ENCODER)
+    assert [line.split(" | ")[1:3] for line in lines[2:]] == [["intervention", "+1.5 [-4.9, +7.9]"]]
+    gone = dataclasses.replace(rows[0], broken="not run")
+    assert "| A | intervention | not run | | | |" in intervention.effects([gone, *rows[1:]], intervention.OF_POINTS)
+
+
+def test_the_rates_of_stacked_digits_are_those_that_the_searches_found() -> None:
+    """By the rule that the searches state, from the rows that are kept: least divergence of the averaged weights."""
+
+    def best(name: str, table: str, label: str) -> Mapping[str, Any]:
+        rows = Store(Path(__file__).parent.parent / "results" / f"{name}.jsonl").rows.values()
+        found = [row for row in rows if row["table"] == table and row["label"].startswith(f"{label}, ")]
+        assert len(found) > 1
+        return min(found, key=lambda row: row["summary"]["last"][0]["ema_kl_uniform"])["settings"]
+
+    for label in list(stacked.FOUND)[2:]:
+        assert best("stacked-rates", "rates", label)["lr"] == stacked.FOUND[label], label
+    alone, within = (best("r3gan-search", "the best of each", label) for label in ("R3GAN", "IV-R3GAN"))
+    assert (alone["lr"], within["lr"]) == (stacked.FOUND["R3GAN"], stacked.FOUND["IV-R3GAN"])
+    assert stacked.R3GAN.items() <= alone.items()
+    preset = {name: value for name, value in IVGAN.presets["r3gan"].items() if name != "lr"}
+    assert preset.items() <= within.items()
 
 
 # ---------------------------------------------------------------- rows that are kept

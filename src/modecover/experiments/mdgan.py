@@ -11,7 +11,7 @@ from typing import Any
 from modecover.experiments.compositional import compose, coverage
 from modecover.experiments.declared import SMOKE, Arm, Experiment, Table
 from modecover.experiments.measures import missed, mode_score, scores
-from modecover.experiments.stacked import IV_R3GAN, R3GAN
+from modecover.experiments.stacked import IV_R3GAN, NARROW, R3GAN
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
 
 SETTINGS = {"protocol": "mdgan", "seeds": 8, "steps": 8_000, "lr": 1e-3, "lr_E": 1e-3, "lr_schedule": "0.5:1,1~0"}
@@ -60,7 +60,7 @@ SWEEP = Experiment(
             arms=tuple(Arm(f"{each:g}", "reg-gan", {"lambda_1": each, "lambda_2": each}) for each in SWEPT),
             scales={
                 "smoke": {"width": 4, "steps": 2, "batch": 4, "seeds": 1},
-                "cpu": {"width": 16, "steps": 2_000, "precision": "bf16", "seeds": 2},
+                "cpu": {**NARROW, "steps": 2_000, "seeds": 2},
                 "full": {"steps": 25_000, "precision": "bf16", "capture": True, "seeds": 5},
             },
             apart=True,
@@ -106,7 +106,7 @@ COMPOSITIONAL = Experiment(
             arms=tuple(Arm(arm.label, arm.method, arm.settings, (), MISSED[number].get(arm.label)) for arm in COMPOSED),
             scales={
                 "smoke": TINY_IMAGES,
-                "cpu": {"width": 16, "steps": 1_000, "precision": "bf16", "seeds": 1, "seed": number},
+                "cpu": {**NARROW, "steps": 1_000, "seeds": 1, "seed": number},
                 "full": {"steps": 50_000, "precision": "bf16", "capture": True},
             },
             apart=True,
@@ -115,7 +115,7 @@ COMPOSITIONAL = Experiment(
             most={"smoke": 1},
             stand_in="digits",
             minutes={"smoke": 0.3, "cpu": 5, "full": 8},
-            reduced="On a CPU networks of a quarter of the width, 1,000 steps and one seed for each set.",
+            reduced="On a CPU networks of a quarter of the width at one rate, 1,000 steps and a seed for each set.",
         )
         for number in MISSED
     ),
@@ -147,7 +147,7 @@ def _missing(name: str, data: str, brought: str, reduced: str, **cpu: Any) -> Ta
         arms=arms,
         scales={
             "smoke": {**TINY_IMAGES, "size": 32},
-            "cpu": {"width": 16, "steps": 2_000, "size": 32, "seeds": 1, "precision": "bf16", **cpu},
+            "cpu": {**NARROW, "steps": 2_000, "size": 32, "seeds": 1, **cpu},
             "full": {"steps": 50_000, "size": 64, "precision": "bf16", "capture": True},
         },
         apart=True,

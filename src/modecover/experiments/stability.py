@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modecover.experiments.declared import Arm, Experiment, Table
-from modecover.experiments.stacked import FULL, IV_R3GAN, SHARED, SMOKE
+from modecover.experiments.stacked import FULL, IV_R3GAN, NARROW, SHARED, SMOKE
 
 ARMS = (
     Arm("LSGAN", "lsgan"),
@@ -35,8 +35,8 @@ EXPERIMENT = Experiment(
             scales={
                 "smoke": SMOKE,
                 "cpu": {
-                    **{"size": 32, "width": 16, "steps": 12_000, "evaluate_every": 3_000, "evaluate_samples": 10_000},
-                    **{"precision": "bf16", "seeds": 1},
+                    **NARROW,
+                    **{"size": 32, "steps": 12_000, "evaluate_every": 3_000, "evaluate_samples": 10_000, "seeds": 1},
                 },
                 "full": FULL,
             },
@@ -44,7 +44,8 @@ EXPERIMENT = Experiment(
             most={"smoke": 2},
             minutes={"smoke": 0.4, "cpu": 18, "full": 20},
             reduced=(
-                "On a CPU 32x32, networks of a quarter of the width, 12,000 steps instead of 100,000, and a seed: at "
+                "On a CPU 32x32, networks of a quarter of the width at one rate for all, 12,000 steps instead of "
+                "100,000, and a seed: at "
                 "full scale least squares collapse between 8,000 and 20,000 steps."
             ),
         ),
