@@ -28,6 +28,9 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
 """Which side is better, by how a number's name begins."""
 
+LINES = ("-", "--", ":", "-.")
+"""Of ten arms each in a picture of curves."""
+
 SHEET_WIDTH = 400
 """Pixels of a sheet of samples that is kept."""
 
@@ -292,7 +295,8 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5 * (len(panels) or 1)), layout="constrained")
+    heights = [max(4.5, 0.2 * len(rows) + 0.8) for rows in panels] or [4.5]  # a legend of all arms has its room
+    figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     if experiment.histogram:
         axes = figure.subplots()
@@ -300,12 +304,15 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
         axes.set(xlabel=heading(experiment.histogram), ylabel="arms")
         axes.legend()
         panels = []
-    for axes, rows in zip(figure.subplots(len(panels), squeeze=False)[:, 0] if panels else (), panels, strict=True):
+    places = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0] if panels else ()
+    for axes, rows in zip(places, panels, strict=True):
         for number, result in enumerate(rows):
             for place, curve in enumerate(result.curves):
                 steps, values = zip(*((step, row[experiment.curve]) for step, row in curve), strict=True)
                 label = result.arm.label if place == 0 else None
-                axes.plot(steps, values, color=f"C{number % 10}", ls="-" if number < 10 else "--", lw=1, label=label)
+                axes.plot(
+                    steps, values, color=f"C{number % 10}", ls=LINES[number // 10 % len(LINES)], lw=1, label=label
+                )
         if min(value for line in axes.get_lines() for value in line.get_ydata()) > 0:
             axes.set_yscale("log")
         axes.set(xlabel="step", ylabel=heading(experiment.curve), title=rows[0].table)
