@@ -117,7 +117,7 @@ Train a method on data. Running the same command again resumes; it ends at the w
 `modecover list` names the methods, `modecover train METHOD --help` the settings of one; a method of yours is
 module:Class, as Python imports it from here. For example:
 
-  modecover train ivlsgan --data digits --out runs/digits
+  modecover train ivgan --preset r3gan --data digits --size 32 --out runs/digits
   modecover train wgan-gp --data ring --seeds 8 --out runs/ring
   modecover train mymodule:MyMethod --data ring --out runs/mine"""
 

@@ -21,7 +21,7 @@ ARMS = (Arm("GAN", "gan"), Arm("IVGAN", "ivdcgan", {"cap": True}))
 EXPERIMENT = Experiment("demo", QUESTION, (Table("", "ring", {"seeds": 4, "steps": 3000}, ARMS, {"smoke": SMOKE}),))
 
 POINTS = 1000  # drawn of each seed
-FIRST_IMAGES = "train lsgan --data digits --size 32 --width 16 --lr 1e-3 --minutes 2 --out runs/digits"
+FIRST_IMAGES = "train ivgan --preset r3gan --data digits --size 32 --width 16 --lr 1.6e-3 --minutes 2 --out runs/digits"
 """Digits that can be recognised after two minutes on two cores."""
 
 
