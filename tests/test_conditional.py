@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import modecover
@@ -195,6 +196,67 @@ def test_on_the_command_line(
     assert "There is no class 12: the classes are 0, 1, 2" in capsys.readouterr().err
 
 
+def test_classes_are_asked_for_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names of folders, words of a column, and names that a column of numbers was declared with."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("frog", "cat", "toad")):
+        (tmp_path / "animals" / name).mkdir(parents=True)
+        for place in range(4):
+            Image.new("L", (16, 16), 60 * number + place).save(tmp_path / "animals" / name / f"{place}.png")
+    words = "train gan --data animals --size 16 --width 4 --steps 2 --batch 8 --conditional --out run"
+    assert command(words.split()) == 0
+    model = modecover.load("run")
+    assert model.classes.names == ("cat", "frog", "toad")  # in sorted order, as their numbers are
+    assert torch.equal(model.sample(4, labels="frog"), model.sample(4, labels=1))
+    assert torch.equal(model.sample(2, labels=["toad", "cat"]), model.sample(2, labels=[2, 0]))
+    assert command("sample run --label frog --count 4 --out frogs.npy".split()) == 0
+    assert np.array_equal(np.load("frogs.npy"), model.sample(4, labels=1))
+    assert command("sample run --label 1 --count 4 --out frogs.npy".split()) == 0
+    capsys.readouterr()
+    assert command("sample run --label frogs".split()) == 2
+    assert "There is no class 'frogs' (did you mean 'frog'?)" in capsys.readouterr().err
+    for wrong in ("7", 7):
+        with pytest.raises(UserError, match="There is no class 7: the classes are cat, frog, toad"):
+            model.sample(4, labels=wrong)
+    assert open_data("animals", labels=np.arange(12) % 2).class_names is None  # others than the folders'
+
+
+def test_the_rows_of_a_table_have_their_class_beside_them(tmp_path: Path) -> None:
+    table = "x,y,kind\n" + "".join(f"{number % 7},{number % 5},{'ab'[number % 2]}\n" for number in range(40))
+    (tmp_path / "table.csv").write_text(table)
+    run = modecover.train("gan", tmp_path / "table.csv", labels="kind", conditional=True, **QUICK)
+    rows = run.models[0].sample_table(6, labels="b")
+    assert list(rows.columns) == ["x", "y", "kind"] and list(rows["kind"]) == ["b"] * 6
+    free = run.models[0].sample_table(300, seed=4)
+    alone = run.models[0].sample(300, seed=4, labels=[*free["kind"]])
+    assert set(free["kind"]) == {"a", "b"} and torch.equal(alone, run.models[0].sample(300, seed=4))
+
+
+def test_names_that_a_column_of_classes_was_declared_with(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    kinds = datasets.ClassLabel(names=["low", "high"])
+    features = datasets.Features({"a": datasets.Value("float32"), "b": datasets.Value("float32"), "label": kinds})
+    columns = {"a": [float(n) for n in range(20)], "b": [0.5] * 10 + [1.5] * 10, "label": [n % 2 for n in range(20)]}
+    stored = datasets.Dataset.from_dict(columns, features=features)
+    stored.to_parquet(tmp_path / "stored.parquet")
+    for source in (stored, tmp_path / "stored.parquet", stored.to_iterable_dataset()):
+        data = open_data(source)
+        assert (data.class_names, data.label_column) == (("low", "high"), "label"), source
+
+
+def test_a_model_whose_classes_have_no_names_is_read_as_before() -> None:
+    facts = {"labels": [2, 5], "shares": [0.25, 0.75]}
+    classes = Classes.from_facts(facts)
+    assert classes is not None and classes.facts() == facts and classes.called(torch.tensor([5, 2])) == [5, 2]
+    named = Classes((2, 5), (0.25, 0.75), ("two", "five"), "kind")
+    assert Classes.from_facts(named.facts()) == named
+    for wrong in ({**facts, "names": ["two"]}, {**facts, "names": [2, 5]}, {**facts, "column": 3}):
+        with pytest.raises(UserError, match=r"data\.classes is"):
+            Classes.from_facts(wrong)
+
+
 @pytest.mark.parametrize(
     ("method", "options", "words"),
     [
@@ -215,7 +277,7 @@ def test_wrong_labels_are_told() -> None:
         (3, "There is no class 3: the classes are 2, 5, 9"),
         ([2, 5], "2 labels were given for 4 rows"),
         (0.5, "labels is 0.5: give one of 2, 5, 9"),
-        ("two", "labels is 'two'"),
+        ("two", "There is no class 'two': the classes are 2, 5, 9"),
     ):
         with pytest.raises(UserError, match=words):
             told.sample(4, labels=labels)  # type: ignore[arg-type]

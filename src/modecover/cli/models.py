@@ -30,8 +30,8 @@ def run_sample(words: list[str]) -> int:
     parser.add_argument("--count", type=whole_number, metavar="N", help="[64 images, 2048 points]")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the draw [0]")
     parser.add_argument("--of-seed", type=whole_number, metavar="N", help="which of a run's models [its first]")
-    classes = "the class of all samples, of a model that was trained --conditional [all, as frequent as in the data]"
-    parser.add_argument("--label", type=whole_number, metavar="N", help=classes)
+    classes = "the class of all samples, by number or name, of a --conditional model [all, as frequent as in the data]"
+    parser.add_argument("--label", metavar="CLASS", help=classes)
     where = ".png, .npy, .csv for rows of a table, or a folder for single images [RUN/samples.png, .csv or .npy]"
     parser.add_argument("--out", metavar="FILE", help=where)
     given = parser.parse(words)

@@ -116,7 +116,7 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
         if count := int(bad.sum()):
             first = int(bad.argmax())
             raise UserError(f"row {first} is the first of {count} with NaN or infinity; remove or repair these rows.")
-    classes = None if labels is None else class_labels(labels, len(array))
+    classes, class_names = (None, None) if labels is None else class_labels(labels, len(array))
     data: Points | Images
     notes: list[str] = []
     if is_points:
@@ -154,13 +154,13 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
         if array.dtype.kind in "iu" and array.dtype != np.uint8:
             notes.append(f"whole numbers from {low:g} to {high:g} are read as pixels of 256 levels")
     data.notes = tuple(f"{name}: {note}" for note in notes)
-    data.source_range = (low, high)
+    data.source_range, data.class_names = (low, high), class_names
     return data
 
 
-def class_labels(labels: Array, count: int) -> Tensor:
-    """Labels as int64 (count,). Whole numbers stay as they are; words are numbered in sorted order. Raises `UserError`
-    where there are not `count` of them or they are neither."""
+def class_labels(labels: Array, count: int) -> tuple[Tensor, tuple[str, ...] | None]:
+    """Labels as int64 (count,), and what they are called: whole numbers stay as they are, without a name; words are
+    numbered in sorted order. Raises `UserError` where there are not `count` of them or they are neither."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (count,):
@@ -168,11 +168,12 @@ def class_labels(labels: Array, count: int) -> Tensor:
     if labels.dtype == object and all(isinstance(label, str) for label in labels):
         labels = labels.astype(str)
     if labels.dtype.kind in "US":
-        labels = np.unique(labels, return_inverse=True)[1]
+        words, labels = np.unique(labels, return_inverse=True)
+        return torch.from_numpy(labels.astype(np.int64)), tuple(map(str, words))
     if not (whole := are_whole(labels)).all():
         kind = f"of type {labels.dtype}" if labels.dtype.kind not in "fiu" else f"such as {labels[~whole][0]:g}"
         raise UserError(f"labels must be whole numbers or words; there are some {kind}.")
-    return torch.from_numpy(labels.astype(np.int64))
+    return torch.from_numpy(labels.astype(np.int64)), None
 
 
 def are_whole(labels: Array) -> NDArray[np.bool_]:

@@ -98,6 +98,10 @@ class Dataset(ABC):
     """Where `fetch` returns its rows."""
     labels: Tensor | None = None
     """Class of each sample of a finite set, int64 of shape (size,); None where none are known."""
+    class_names: tuple[str, ...] | None = None
+    """What the classes 0, 1, ... are called; None where they are numbers alone."""
+    label_column: str | None = None
+    """The column of a table that the classes come from."""
     mixture: Mixture | None = None
     """The density the samples come from, where it is known."""
     modes: int | None = None
@@ -157,6 +161,7 @@ class Dataset(ABC):
         Raises `UserError` where these are no images."""
         made = self._at_side(side, bytes_of("memory_limit", memory_limit), progress)
         made.modes, made.notes, made.roles = self.modes, self.notes, self.roles
+        made.class_names, made.label_column = self.class_names, self.label_column
         made.source_range = self.source_range or made.source_range
         made.opened = None if self.opened is None else {**self.opened, "size": side}
         return made

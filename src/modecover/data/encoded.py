@@ -43,6 +43,8 @@ class Pictures:
     """A text that changes when the pictures do, found without decoding them."""
     labels: Tensor | None = None
     """Of each picture."""
+    class_names: tuple[str, ...] | None = None
+    """What the classes 0, 1, ... are called."""
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -105,6 +107,7 @@ def pictures_in(folder: Path, split: str) -> Pictures:
         origin=str(folder),
         identity="\n".join(f"{path.relative_to(folder).as_posix()} {size}" for path, size in sizes.items()),
         labels=torch.tensor([classes[name] for name in parents]) if known else None,
+        class_names=tuple(classes) if known else None,
         notes=(*notes, *_left_out(folder, left_out)),
     )
 

@@ -15,7 +15,7 @@ import torch
 from modecover.data.arrays import as_array
 from modecover.data.base import Progress, needs
 from modecover.data.columns import NUMBER, SWITCH, WORDS
-from modecover.data.tables import CLASSES, LIST, PICTURE, Table, kinds_of
+from modecover.data.tables import CLASSES, LIST, PICTURE, Table, class_names_of, kinds_of
 from modecover.errors import UserError
 from modecover.kinds import first_line
 from modecover.limits import require_memory
@@ -97,6 +97,7 @@ def hub_table(table: Any, origin: str, split: str, progress: Progress) -> Table:
     if isinstance(table, datasets.IterableDataset):
         stream = _Transformed(table.iter(BATCH), None, origin, origin, progress)
         declared = {} if table.features is None else kinds_of(table.features.arrow_schema)
+        stream.class_names = {} if table.features is None else class_names_of(table.features.arrow_schema)
         stream.kinds |= {name: CLASSES for name in stream.kinds if declared.get(name) == CLASSES}
         return stream
     if not isinstance(table, datasets.Dataset):
@@ -115,7 +116,8 @@ class _Stored(Table):
 
     def __init__(self, table: Any, origin: str):
         self.table, self.origin, self.identity = table, origin, f"{origin} {table._fingerprint}"
-        kinds = kinds_of(table.features.arrow_schema)
+        schema = table.features.arrow_schema
+        kinds, self.class_names = kinds_of(schema), class_names_of(schema)
         self.kinds = {name: kinds[name] for name in table.format["columns"]}
 
     def __len__(self) -> int:

@@ -306,13 +306,15 @@ class _Opening:
                     labels = values_of(table.read([roles.label])[roles.label])
             data: Dataset
             if table.kinds[first := roles.columns[0]] == PICTURE:
-                classes = None if labels is None else class_labels(labels, len(table))
-                data = self.pictures(Pictures(table.pictures(first), table.origin, table.identity, classes), name)
+                classes = (None, None) if labels is None else class_labels(labels, len(table))
+                data = self.pictures(Pictures(table.pictures(first), table.origin, table.identity, *classes), name)
             elif table.kinds[first] == LIST and len(roles.columns) == 1 and self.asked.encoding is None:
                 data = self.array(array_of(table.read([first])[first]), labels, name)
             else:
                 data = self.rows(cells_of_all(table.read(roles.columns), table.kinds), labels, name)
         data.roles = roles.told
+        if roles.label is not None and labels is not None and isinstance(self.asked.labels, str | None):
+            data.label_column, data.class_names = roles.label, data.class_names or table.class_names.get(roles.label)
         data.notes = (*(f"{table.origin}: {note}" for note in roles.notes), *table.notes, *data.notes)
         return data
 
@@ -333,10 +335,11 @@ class _Opening:
             raise UserError("it is empty: give at least one picture.")
         survey = surveyed(pictures, asked.progress)
         if asked.label_key == NO_LABELS:
-            pictures.labels = None
+            pictures.labels = pictures.class_names = None
         elif not isinstance(asked.labels, str | None):
             each_frame = asked.labels.shape[:1] == (survey.count,)
-            pictures.labels = class_labels(asked.labels, survey.count if each_frame else len(pictures))
+            count = survey.count if each_frame else len(pictures)
+            pictures.labels, pictures.class_names = class_labels(asked.labels, count)
         return open_pictures(pictures, name, asked, survey)
 
     def array(self, array: Array, found: Array | None, name: str) -> Points | Images:

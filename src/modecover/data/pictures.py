@@ -145,7 +145,7 @@ class StreamedImages(Dataset):
         channels, size = asked.channels or (1 if survey.grey else 3), asked.size
         self.shape = (channels, *(survey.size if size is None else (size, size)))
         self.name, self.size = name, survey.count
-        self.labels = pictures.labels
+        self.labels, self.class_names = pictures.labels, pictures.class_names
         if self.labels is not None and len(self.labels) != survey.count:  # they are of pictures: each frame has its own
             self.labels = self.labels.repeat_interleave(torch.from_numpy(np.diff(survey.ends, prepend=0)))
         form = (channels, size) if self.size == len(pictures) else (channels, size, self.size)
@@ -229,5 +229,5 @@ def open_pictures(pictures: Pictures, name: str, asked: Asked, survey: Survey) -
         return streamed
     data = Images(pixels, streamed.labels, name)
     data.source_range = (float(pixels.min()), float(pixels.max()))
-    data.notes = streamed.notes
+    data.notes, data.class_names = streamed.notes, streamed.class_names
     return data

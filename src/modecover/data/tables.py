@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ class Table(ABC):
     """What each column holds, see `kinds_of`."""
     identity: str
     """A text that changes when the table does."""
+    class_names: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """What the classes 0, 1, ... of columns that were declared to hold classes are called."""
     notes: tuple[str, ...] = ()
 
     @abstractmethod
@@ -195,7 +198,7 @@ class Parquet(Table):
             if len(set(names)) < len(names):
                 raise UserError(f"{path} has two columns of one name; rename one.")
         self.schema = self.files[0].schema_arrow
-        self.kinds = kinds_of(self.schema)
+        self.kinds, self.class_names = kinds_of(self.schema), class_names_of(self.schema)
 
     def __len__(self) -> int:
         return sum(file.metadata.num_rows for file in self.files)
@@ -234,12 +237,27 @@ def _bytes_of(column: Any) -> int:
 
 def kinds_of(schema: Any) -> dict[str, str]:
     """What each column of an Arrow schema holds: one of `USABLE`, or a description of what cannot be used."""
-    try:  # the Hugging Face feature that each column was declared as, where the table keeps a note of it
+    declared = _features(schema)
+    return {field.name: _holds(field.type, str(declared.get(field.name, {}).get("_type", ""))) for field in schema}
+
+
+def class_names_of(schema: Any) -> dict[str, tuple[str, ...]]:
+    """What the classes of columns are called that were declared to hold classes, with names."""
+    named = {name: feature.get("names") for name, feature in _features(schema).items()}
+    return {
+        name: tuple(names)
+        for name, names in named.items()
+        if isinstance(names, list) and all(isinstance(each, str) for each in names)
+    }
+
+
+def _features(schema: Any) -> dict[str, dict[str, Any]]:
+    """The Hugging Face feature that each column was declared as, where the table keeps a note of it."""
+    try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        declared = {name: str(feature["_type"]) for name, feature in features.items() if isinstance(feature, dict)}
+        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
     except (KeyError, TypeError, ValueError, AttributeError):
-        declared = {}
-    return {field.name: _holds(field.type, declared.get(field.name, "")) for field in schema}
+        return {}
 
 
 def _holds(kind: Any, declared: str = "") -> str:

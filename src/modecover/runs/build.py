@@ -103,7 +103,7 @@ def classes_of(method: Method, settings: Settings, dataset: Dataset) -> Classes 
             f"{method.title} judges packs of {method.packing} samples, which would be of different classes: leave "
             "conditional out, or choose another method."
         )
-    return Classes.of(dataset.labels, dataset.name)
+    return Classes.of(dataset.labels, dataset.name, dataset.class_names, dataset.label_column or "")
 
 
 def build_networks(

@@ -51,8 +51,8 @@ _FACTS: dict[str, dict[str, Any]] = {
     "training": {"seed": int | None, "evaluation": dict | None},
 }
 _NEEDED = ("law", "dimension", "shape")
-Labels = int | ArrayLike
-"""The class of all rows, or one for each."""
+Labels = int | str | Sequence[str] | ArrayLike
+"""The class of all rows, or one for each; each by its number, or by its name where classes have names."""
 
 SHOWN = {1: 2048, 3: 64}
 """Samples that a card shows, by the axes of one."""
@@ -157,7 +157,7 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
         """
         z = self.latents(n, seed)
         if labels is None and self.classes is not None:
-            labels = self.classes.drawn(n, torch.Generator().manual_seed(derive_seed(seed, "sample", "classes")))
+            labels = self._drawn(self.classes, n, seed)
         return self._in_units(self._in_batches("G", self._carrying(z, labels), batch))
 
     def sample_images(self, n: int, seed: int = 0, batch: int = 256, *, labels: Labels | None = None) -> Tensor:
@@ -172,14 +172,25 @@ class GenerativeModel(nn.Module, ModelHubMixin, library_name="modecover", tags=[
 
     def sample_table(self, n: int, seed: int = 0, batch: int = 256, *, labels: Labels | None = None) -> Any:
         """`n` rows of the table that the model learned, as a pandas `DataFrame`: numbers, truth values, words and
-        empty cells, each the nearest to what `sample` gives; `labels` as for `sample`.
+        empty cells, each the nearest to what `sample` gives; `labels` as for `sample`. The rows of a conditional model
+        have their class in the last column.
 
         Raises:
             UserError: the model was not trained on a table, or as `sample`.
         """
         if self.columns is None:
             raise UserError(f"This model generates rows of shape {self.shape} and no table: call sample instead.")
-        return frame_of(self.columns, self.sample(n, seed, batch, labels=labels))
+        rows = frame_of(self.columns, self.sample(n, seed, batch, labels=labels))
+        if (classes := self.classes) is not None:
+            own = self._drawn(classes, n, seed) if labels is None else classes.asked(labels, n)
+            free = (name for name in (classes.column, "class", "label", "told class") if name and name not in rows)
+            rows[next(free)] = classes.called(own)
+        return rows
+
+    @staticmethod
+    def _drawn(classes: Classes, n: int, seed: int) -> Tensor:
+        """The classes of samples of which none are asked for."""
+        return classes.drawn(n, torch.Generator().manual_seed(derive_seed(seed, "sample", "classes")))
 
     def _carrying(self, rows: Tensor, labels: Labels | None) -> Tensor:
         """The rows as the networks take them: of a conditional model with their classes behind."""
