@@ -173,7 +173,9 @@ def test_the_generator_is_exported_with_its_classes(tmp_path: Path) -> None:
     run.models[0].export(tmp_path / "g.onnx")
     model = run.models[0]
     z = joined(model.latents(5), model.classes.rows(torch.full((5,), 9)))
-    (made,) = onnxruntime.InferenceSession(tmp_path / "g.onnx").run(None, {"z": z.numpy()})
+    session = onnxruntime.InferenceSession(tmp_path / "g.onnx")
+    assert [value.shape for value in (*session.get_inputs(), *session.get_outputs())] == [["batch", 5], ["batch", 2]]
+    (made,) = session.run(None, {"z": z.numpy()})
     assert np.allclose(made, model.sample(5, labels=9), atol=1e-5)
 
 

@@ -124,6 +124,9 @@ def _write_onnx(network: nn.Module, rows: Tensor, path: Path, names: tuple[str, 
         program, dynamo=True, verbose=False, opset_version=OPSET, input_names=names[:1], output_names=names[1:]
     )
     assert written is not None, "the exporter that is no trace gives a program"
+    for value in (*written.model.graph.inputs, *written.model.graph.outputs):
+        if value.shape is not None:
+            value.shape[0] = "batch"  # which the exporter gives a name of its own
     written.save(path, external_data=False)
 
 
