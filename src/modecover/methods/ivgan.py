@@ -47,7 +47,7 @@ class IVGAN(Method, name="ivgan"):
         "wgan-gp": {"adversarial": "wgan-gp", "lr": 1e-4, "beta1": 0.0, "beta2": 0.9},
         "r3gan": {
             **{"adversarial": "relativistic", "penalty": 10.0, "beta1": 0.0, "beta2": 0.99, "ema": 0.999},
-            **{"cap": True, "lambda_G": 0.05, "mu_G": 0.1, "lr": 4e-4, "lr_E": 1e-3},
+            **{"cap": True, "lambda_G": 0.05, "mu_G": 0.1, "lr": 8e-4, "lr_E": 1e-3},
         },
     }
     presets["official-stacked"] = {**presets["official"], **presets["paper"], "freeze_bn_from": 9_370}
