@@ -222,6 +222,7 @@ def test_what_cannot_be_audited_is_refused_in_one_sentence(here, source, sentenc
     ("real", "fake", "sentence"),
     [
         (PIXELS, PIXELS[:, :4], "are 1x5x5, the generated ones 1x4x5: say real_options=fake_options={'size': 4}."),
+        (PIXELS[:, :4], PIXELS, "are 1x4x5, the generated ones 1x5x5: say real_options=fake_options={'size': 5}."),
         (np.stack([PIXELS] * 3, -1), PIXELS, "3x5x5, the generated ones 1x5x5: say real_options=fake_options={'chan"),
         (PIXELS, POINTS, "5x5, the generated ones 3 numbers: give both as images, or both as points."),
         (POINTS[:, :1], POINTS, "are 1 numbers, the generated ones 3 numbers: give both with as many columns."),

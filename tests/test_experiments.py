@@ -429,10 +429,12 @@ def test_an_arm_that_breaks_off_is_a_result_and_the_others_go_on(tmp_path: Path)
 class Heard(Listener):
     def __init__(self) -> None:
         self.steps: list[int] = []
+        self.totals: set[int] = set()
         self.notes: list[str] = []
 
     def stepped(self, step: int, total: int) -> None:
         self.steps.append(step)
+        self.totals.add(total)
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
@@ -444,7 +446,7 @@ def test_runs_are_in_processes_of_their_own_and_rows_of_all_in_the_store(tmp_pat
     assert run_jobs(jobs(each, "cpu"), {"two": store}, Place(tmp_path, workers=1), heard)
     (found,) = store.results(each, "cpu")
     assert [(result.arm.label, result.summary["steps"]) for result in found] == [("longer", 6), ("shorter", 4)]
-    assert heard.steps == sorted(heard.steps) and heard.steps
+    assert heard.steps == sorted(heard.steps) and heard.steps and heard.totals == {6 + 4}
 
 
 def test_when_the_time_is_over_runs_stop_and_with_too_little_left_none_is_begun(tmp_path: Path) -> None:

@@ -189,8 +189,10 @@ def _over_processes(
                     folder, step, steps = news.get()
                     known[folder] = (step, steps)
                 if known:
-                    most = max(steps for _, steps in known.values())
-                    listener.stepped(sum(step for step, _ in known.values()), len(jobs) * most)
+                    most = max(steps for _, steps in known.values())  # where a run has its method's own number of them
+                    listener.stepped(
+                        sum(step for step, _ in known.values()), sum(job.settings.get("steps", most) for job in jobs)
+                    )
                 if deadline is not None and time.monotonic() > deadline and not stop.is_set():
                     listener.note("the time is over: the runs save where they are")
                     stop.set()
