@@ -136,8 +136,8 @@ def _dispatch(words: Sequence[str]) -> int:
 def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """Our own warnings are sentences for the user; those of libraries show where they come from."""
+    """Our own warnings are sentences for the user; those of libraries say where they come from."""
     if category is UserWarning and "modecover" in filename:
         print(f"modecover: warning: {as_flags(str(message))}", file=sys.stderr)
     else:
-        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=sys.stderr)
+        print(warnings.formatwarning(message, category, filename, lineno, ""), end="", file=sys.stderr)
