@@ -212,13 +212,17 @@ def test_classes_are_asked_for_by_name(
     model = modecover.load("run")
     assert model.classes.names == ("cat", "frog", "toad")  # in sorted order, as their numbers are
     assert torch.equal(model.sample(4, labels="frog"), model.sample(4, labels=1))
-    assert torch.equal(model.sample(2, labels=["toad", "cat"]), model.sample(2, labels=[2, 0]))
+    for words in (["toad", "cat"], ("toad", "cat"), np.array(["toad", "cat"]), np.array(["toad", "cat"], object)):
+        assert torch.equal(model.sample(2, labels=words), model.sample(2, labels=[2, 0]))
     assert command("sample run --label frog --count 4 --out frogs.npy".split()) == 0
     assert np.array_equal(np.load("frogs.npy"), model.sample(4, labels=1))
     assert command("sample run --label 1 --count 4 --out frogs.npy".split()) == 0
     capsys.readouterr()
     assert command("sample run --label frogs".split()) == 2
     assert "There is no class 'frogs' (did you mean 'frog'?)" in capsys.readouterr().err
+    for wrong in (["toad", 0], "", b"toad", [["toad", "cat"]], {"toad": 1}, "9" * 40):
+        with pytest.raises(UserError, match=r"There is no class ''|labels is "):
+            model.sample(2, labels=wrong)
     for wrong in ("7", 7):
         with pytest.raises(UserError, match="There is no class 7: the classes are cat, frog, toad"):
             model.sample(4, labels=wrong)

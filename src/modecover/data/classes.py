@@ -96,6 +96,8 @@ class Classes:
     def asked(self, labels: Any, count: int) -> Tensor:
         """`count` labels from one for all, or one for each, each a number or a name. Raises `UserError` for others."""
         there = counted(self.names or map(str, self.labels), 12)
+        if getattr(getattr(labels, "dtype", None), "kind", None) in ("O", "U"):  # words of NumPy's or pandas'
+            labels = labels.tolist()
         if isinstance(labels, str):
             return self.asked(self._numbered(labels, there), count)
         if isinstance(labels, Sequence) and labels and all(isinstance(each, str) for each in labels):
