@@ -467,6 +467,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path:
     class Telling:
         def put(self, news: tuple[str, int, int]) -> None:
             stop.set()
+            time.sleep(0.6)  # a run looks twice a second whether it shall stop, and is over sooner
 
     assert run_job(job, Place(tmp_path / "stopped"), Telling(), stop) is None  # type: ignore[arg-type]
     assert run_job(job, Place(tmp_path / "stopped"), None, stop) is None, "nor begun where it shall stop"
