@@ -141,6 +141,6 @@ def run_demo(words: list[str]) -> int:
     print(f"Picture: {picture}")
     print(f"""Next:    {own_command()} {FIRST_IMAGES}
          draws digits that can be recognised after two minutes on two cores. --width 16 makes small
-         networks, for a CPU; on a GPU leave it out (64) for better pictures. They come in
-         runs/digits/samples.""")
+         networks, for a CPU, which --lr is for; on a GPU leave both out for better pictures. They
+         come in runs/digits/samples.""")
     return 0
