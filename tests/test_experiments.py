@@ -182,6 +182,8 @@ def test_what_the_intervention_adds_is_told_on_the_seeds_that_both_arms_have() -
     ]
     lines = intervention.effects(rows, intervention.OF_POINTS, intervention.AUTO_ENCODER)
     assert [line.split(" | ")[1:3] for line in lines[2:]] == [["intervention", "+1.5 [-4.9, +7.9]"]]
+    single = [rows[0], made("A: intervention", [1], [8])]
+    assert "| A | intervention | +5.0, one seed | " in intervention.effects(single, intervention.OF_POINTS)[-1]
     gone = dataclasses.replace(rows[0], broken="not run")
     assert "| A | intervention | not run | | | |" in intervention.effects([gone, *rows[1:]], intervention.OF_POINTS)
 

@@ -194,7 +194,8 @@ def effects(rows: Sequence[Result], columns: Sequence[Column], against: str = ""
         cells = []
         for _, number, digits in columns:
             found = over_seeds([number(b) - number(a) for b, a in pairs])
-            cells.append(f"{found.value:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]")
+            interval = f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+            cells.append(f"{found.value:+.{digits}f}{interval if len(pairs) > 1 else ', one seed'}")
         p = signed_ranks([columns[0][1](b) - columns[0][1](a) for b, a in pairs])
         lines.append(f"| {title} | {part} | {' | '.join(cells)} | {p:.2g}{'*' if p < LEVEL else ''} |")
     return lines

@@ -274,7 +274,7 @@ def signed_ranks(changes: Sequence[float]) -> float:
     permutation of the signs)."""
     from scipy.stats import PermutationMethod, wilcoxon
 
-    if not any(changes):
+    if len(changes) < 2 or not any(changes):
         return 1.0
     exact = PermutationMethod(n_resamples=10_000, random_state=0)  # all signs of up to 13 seeds
     return float(wilcoxon(changes, method=exact).pvalue)
