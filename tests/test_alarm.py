@@ -531,6 +531,13 @@ def test_looks_keep_to_their_share_of_the_time_and_that_is_said(
     assert max(spent) < 0.1 * elapsed + 1
 
 
+def test_a_look_that_takes_long_is_told_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modecover.runs.alarm.SLOW_LOOK", 0.0)
+    notes = Notes()
+    modecover.train("gan", "ring", alarm={"missing": 0.5}, steps=2, batch=4, width=8, seeds=1, listener=notes)
+    assert sum("each look of the alarm takes about " in said for said in notes.said) == 1
+
+
 # ---------------------------------------------------------------- the command
 
 

@@ -255,7 +255,7 @@ def test_names_that_a_column_of_classes_was_declared_with(tmp_path: Path) -> Non
 def test_a_model_whose_classes_have_no_names_is_read_as_before() -> None:
     facts = {"labels": [2, 5], "shares": [0.25, 0.75]}
     classes = Classes.from_facts(facts)
-    assert classes is not None and classes.facts() == facts and classes.called(torch.tensor([5, 2])) == [5, 2]
+    assert classes == Classes((2, 5), (0.25, 0.75)) and classes.called(torch.tensor([5, 2])) == [5, 2]
     named = Classes((2, 5), (0.25, 0.75), ("two", "five"), "kind")
     assert Classes.from_facts(named.facts()) == named
     for wrong in ({**facts, "names": ["two"]}, {**facts, "names": [2, 5]}, {**facts, "column": 3}):

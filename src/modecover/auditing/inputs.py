@@ -189,7 +189,8 @@ def require_alike(real: Dataset, data: Dataset, role: str) -> None:
         if real.shape[1:] != data.shape[1:]:
             # A generator's square images are of the side at which it saw the real ones.
             height, width = data.shape[1:]
-            alike["size"] = height if height == width else min(side for shape in shapes for side in shape[1:])
+            seen = role in MADE and height == width
+            alike["size"] = height if seen else min(side for shape in shapes for side in shape[1:])
         if real.shape[0] != data.shape[0]:
             alike["channels"] = 1
         cure = f"say real_options=fake_options={alike}"

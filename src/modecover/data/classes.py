@@ -72,10 +72,8 @@ class Classes:
 
     def facts(self) -> dict[str, Any]:
         """For the facts of a model."""
-        said = {"labels": [*self.labels], "shares": [*self.shares]}
-        return (
-            said | ({"names": [*self.names]} if self.names else {}) | ({"column": self.column} if self.column else {})
-        )
+        lists = {"labels": [*self.labels], "shares": [*self.shares], "names": [*self.names]}
+        return {**lists, "column": self.column}
 
     def called(self, labels: Tensor) -> list[Any]:
         """What classes (n,) are called: their names, or where they have none their numbers."""

@@ -19,7 +19,7 @@ from modecover.experiments.report import (
     table,
     told,
 )
-from modecover.experiments.stacked import FULL, R3GAN, RATE, SHARED, SMALL_WEIGHTS
+from modecover.experiments.stacked import FULL, QUARTER, R3GAN, RATE, SHARED, SMALL_WEIGHTS
 from modecover.experiments.stacked import SMOKE as SMOKE_OF_IMAGES
 
 
@@ -116,7 +116,7 @@ IMAGES = Table(
     ),
     scales={
         "smoke": SMOKE_OF_IMAGES,
-        "cpu": {"width": 16, "precision": "bf16", "steps": 3_000},
+        "cpu": {**QUARTER, "steps": 3_000},
         "full": {**FULL, "seeds": 5},
     },
     apart=True,

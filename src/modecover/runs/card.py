@@ -69,7 +69,7 @@ def card_of(
             for key, value, _ in numbers
         ]
     facts["tags"] = [*(data.tags or []), *(["tabular"] if model.columns else [])]
-    facts = {"library_name": data.library_name, **facts}
+    facts = {"library_name": data["library_name"], **facts}
     command = command_of(model)
     ours = {
         "title": title,
