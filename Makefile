@@ -53,6 +53,7 @@ bench: $(VENV)/installed-bench
 
 bench-gpu: $(VENV)/installed
 	$(BIN)/python benchmarks/step_images.py --device cuda --method ivlsgan
+	$(BIN)/python benchmarks/seeds.py --device cuda
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

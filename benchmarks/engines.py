@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from modecover.data import Dataset, open_data
 from modecover.engine import replay
 from modecover.engine.engine import Engine
+from modecover.engine.side_by_side import AnyEngine
 from modecover.random import derive_seed
 from modecover.runs.build import build_engine
 from modecover.runs.settings import resolve
@@ -23,15 +24,15 @@ from modecover.runs.settings import resolve
 PARTS = ("data", "forward and all else", "backward", "optimiser")
 
 
-def engine_of(name: str, data: Dataset, *, protocol: str | None = None, device: str = "cpu", **chosen: Any) -> Engine:
-    """The engine of a long run, before its first step."""
+def engine_of(name: str, data: Dataset, *, protocol: str | None = None, device: str = "cpu", **chosen: Any) -> Any:
+    """The engine of a long run, before its first step: an `Engine`, or one of seeds side by side."""
     method, settings = resolve(name, data.shape, protocol=protocol, chosen={"steps": 10**6, **chosen})
     return build_engine(method, settings, data, device=torch.device(device))
 
 
-def stepper(engine: Engine, *, captured: bool = False) -> Callable[[], None]:
+def stepper(engine: AnyEngine) -> Callable[[], None]:
     """What a run calls for a step of this engine: the only line here that knows how."""
-    return replay.stepper(engine, capture=captured)
+    return replay.stepper(engine)
 
 
 def pictures(count: int, side: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

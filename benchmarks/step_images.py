@@ -85,14 +85,12 @@ def contend(arguments: argparse.Namespace) -> None:
 
 def our_steps(name: str, arguments: argparse.Namespace) -> tuple[Callable[[], None], Callable[[], None]]:
     """What is timed, and a step that can be taken to parts."""
-    engine = functools.partial(our_engine, name, arguments)
-    captured = arguments.device == "cuda"
-    return stepper(engine(), captured=captured), stepper(with_named_data(engine()))
+    timed, eager = our_engine(name, arguments), with_named_data(our_engine(name, arguments, capture=False))
+    return stepper(timed), stepper(eager)
 
 
-def our_engine(name: str, arguments: argparse.Namespace) -> Any:
-    captured = {"capture": True} if arguments.device == "cuda" else {}
-    chosen = {"batch": BATCH, "precision": arguments.precision, **captured}
+def our_engine(name: str, arguments: argparse.Namespace, **more: Any) -> Any:
+    chosen = {"batch": BATCH, "precision": arguments.precision, **more}
     return engine_of(name, generated(arguments.sides[0], IMAGES), device=arguments.device, **chosen)
 
 
@@ -127,7 +125,7 @@ def measure(arguments: argparse.Namespace, who: dict[str, Contender]) -> dict[st
 
 def work(arguments: argparse.Namespace, name: str) -> Ledger:
     """What one eager step of ours does, counted."""
-    engine = our_engine(name, arguments)
+    engine = our_engine(name, arguments, capture=False)
     step = stepper(engine)
     step()  # the optimisers' state is made in the first
     return count(step, sum(p.numel() for network in engine.networks.values() for p in network.parameters()))
@@ -207,8 +205,19 @@ def run(arguments: argparse.Namespace) -> None:
         table(["share of the step", *PARTS], where),
         f"Made by `python benchmarks/step_images.py --sides {side} --device {device} --precision {precision}"
         f" --method {arguments.method}`.",
-        page=None if arguments.no_page else PAGE,
+        page=None if arguments.no_page else PAGE if device == "cpu" else PAGE.with_name("bench-gpu.md"),
     )
+
+
+def settle(arguments: argparse.Namespace) -> None:
+    """Make sure of the device, and choose the precision that pays on it."""
+    if arguments.device == "cpu":
+        hold_to_one_core()
+        torch.set_num_threads(1)
+    elif not torch.cuda.is_available():
+        raise SystemExit("There is no GPU here: leave out --device cuda.")
+    if arguments.precision == "auto":
+        arguments.precision = "bf16" if arguments.device == "cuda" or has_bf16() else "fp32"
 
 
 def main() -> None:
@@ -222,13 +231,7 @@ def main() -> None:
     parser.add_argument("--no-page", action="store_true", help="print only")
     parser.add_argument("--be", choices=("iv", "dcgan", "plain"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.device == "cpu":
-        hold_to_one_core()
-        torch.set_num_threads(1)
-    elif not torch.cuda.is_available():
-        raise SystemExit("There is no GPU here: leave out --device cuda.")
-    if arguments.precision == "auto":
-        arguments.precision = "bf16" if arguments.device == "cuda" or has_bf16() else "fp32"
+    settle(arguments)
     if arguments.be:
         contend(arguments)
         return

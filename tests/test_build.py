@@ -132,15 +132,16 @@ def test_rates_and_decay_reach_their_networks() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
-@pytest.mark.parametrize("shape", [(2,), (1, 16, 16)], ids=["points", "images"])
-def test_stacked_runs_as_they_are_really_built_equal_separate_ones(shape: tuple[int, ...], optimizer: str) -> None:
+def test_stacked_runs_as_they_are_really_built_equal_separate_ones(optimizer: str) -> None:
     """With the run's own optimisers: a fused one reads gradients in memory order, whatever their strides say."""
-    data = open_data(torch.rand(64, 1, 16, 16) if len(shape) == 3 else "ring")
+    data = open_data("ring")
     settings = {"batch": 16, "width": 4, "latent": 4, "lr": 1e-3, "optimizer": optimizer}
 
     def engine(seed: int, seeds: int) -> Engine:
-        chosen, resolved = resolve("gan", shape, chosen={**settings, "seed": seed, "seeds": seeds})
-        return build_engine(chosen, resolved, data, device=torch.device("cpu"))
+        chosen, resolved = resolve("gan", (2,), chosen={**settings, "seed": seed, "seeds": seeds})
+        made = build_engine(chosen, resolved, data, device=torch.device("cpu"))
+        assert isinstance(made, Engine)
+        return made
 
     stacked, alone = engine(0, 3), engine(1, 1)
     for each in (stacked, alone):

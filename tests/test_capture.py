@@ -19,14 +19,15 @@ from torch import Tensor, nn
 from modecover.data import open_data
 from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
-from modecover.engine.replay import CAPTURE_WARM_UP, Buffers, CapturedSteps
+from modecover.engine.replay import CAPTURE_WARM_UP, Buffers, CapturedSteps, stepper
 from modecover.engine.schedules import Schedule
+from modecover.engine.side_by_side import AnyEngine
 from modecover.engine.state import EngineOptions
 from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import Feed, Generator, Updates
 from modecover.runs import checkpoint
-from modecover.runs.build import build_engine
+from modecover.runs.build import build_engine, build_networks, captures
 from modecover.runs.listener import Listener
 from modecover.runs.run import train
 from modecover.runs.settings import resolve
@@ -40,6 +41,26 @@ EVERYTHING: dict[str, Any] = {
     **SMALL,
 }
 """Every option whose value changes from step to step, or that adds to the step."""
+
+
+class Looks(nn.Module):
+    """A network that reads a number back from the GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.score(x) if x.abs().max().item() < 100 else self.score(x / 100)
+
+
+@dataclass(frozen=True)
+class Mean(Method):
+    """G on the mean of its output: the gradient of a linear G is the mean of its input."""
+
+    def step(self, G: Generator, prior: Feed, data: Feed) -> Updates:
+        data()
+        yield G, {"mean": G(prior()).mean()}
 
 
 # -------------------------------------------------------------------------------------------------------- no GPU
@@ -63,6 +84,32 @@ def test_batch_norm_cannot_freeze_on_the_way_through_a_captured_run(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("chosen", "own", "device", "processes", "wanted"),
+    [
+        ({}, {}, "cuda", 1, True),
+        ({}, {}, "cpu", 1, False),
+        ({}, {}, "cuda", 2, False),
+        ({}, {"D": Looks}, "cuda", 1, False),
+        ({"freeze_bn_from": 5}, {}, "cuda", 1, False),
+        ({"capture": False}, {}, "cuda", 1, False),
+        ({"capture": True}, {"D": Looks}, "cuda", 1, True),
+    ],
+    ids=["on a GPU", "on a CPU", "two processes", "a user's network", "a mode that changes", "unwanted", "asked for"],
+)
+def test_steps_are_captured_by_themselves_where_all_are_known_to_do_the_same(
+    chosen: dict[str, Any], own: Any, device: str, processes: int, wanted: bool
+) -> None:
+    method, settings = resolve("gan", (2,), chosen={"width": 4, **chosen})
+    networks = build_networks(method, settings, (2,), 0, own)
+    assert captures(method, settings, networks, torch.device(device), processes) is wanted
+
+
+def test_a_method_of_others_is_not_captured_unasked() -> None:
+    _, settings = resolve("gan", (2,))
+    assert not captures(Mean(), settings, {"G": nn.Linear(1, 1)}, torch.device("cuda"), 1)
+
+
 def test_a_buffer_that_was_assigned_lies_where_it_lay_with_its_new_content() -> None:
     network = TiedWithMemory()
     place, buffers = network.mean, Buffers([network])
@@ -76,13 +123,13 @@ def test_a_buffer_that_was_assigned_lies_where_it_lay_with_its_new_content() -> 
 # ----------------------------------------------------------------------------------------------------- with a GPU
 
 
-def engine_on_gpu(name: str, *, own: Any = None, source: Any = "ring", **settings: Any) -> Engine:
+def engine_on_gpu(name: str, *, own: Any = None, source: Any = "ring", **settings: Any) -> AnyEngine:
     data = open_data(source)
     method, resolved = resolve(name, data.shape, chosen={**EVERYTHING, "capture": True, **settings})
     return build_engine(method, resolved, data, device=torch.device("cuda"), own=own)
 
 
-def floats(engine: Engine) -> dict[str, Tensor]:
+def floats(engine: AnyEngine) -> dict[str, Tensor]:
     """Weights, buffers, optimisers' state and averages."""
     return {key: value.detach().clone() for key, value in engine.state().items() if value.is_floating_point()}
 
@@ -95,10 +142,10 @@ def assert_alike(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], toler
 
 def assert_captured_equals_eager(name: str, tolerance: float, own: Any = None, **settings: Any) -> None:
     eager, captured = (engine_on_gpu(name, own=own, **settings) for _ in range(2))
-    steps = CapturedSteps(captured)
+    step = stepper(captured)
     for _ in range(STEPS):
         eager.step()
-        steps.step()
+        step()
         if captured.step_number == CAPTURE_WARM_UP:
             warm = floats(captured)
     captured.check()
@@ -130,7 +177,7 @@ def test_bf16_captured_equals_eager() -> None:
 
 @needs_gpu
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 2e-2)])
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("seeds", [1, 3], ids=["one seed", "three at once"])
 def test_convolutions_captured_equal_eager(precision: str, tolerance: float, seeds: int) -> None:
     """By plain descent, with kernels that always add up in the same order: else atomic sums and TF32 (a mantissa of 10
     bits) differ by 1e-3 of a gradient, of which Adam makes full steps wherever the gradient is rounding."""
@@ -167,24 +214,19 @@ def test_a_users_network_captured_equals_eager(seeds: int) -> None:
     assert_captured_equals_eager("gan", 1e-5, own={"D": TiedWithMemory}, seeds=seeds)
 
 
-class Looks(nn.Module):
-    """A network that reads a number back from the GPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.score = nn.Linear(2, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.score(x) if x.abs().max().item() < 100 else self.score(x / 100)
+@needs_gpu
+def test_a_network_that_reads_a_number_back_is_refused() -> None:
+    step = stepper(engine_on_gpu("gan", own={"D": Looks}, seeds=1))
+    for _ in range(CAPTURE_WARM_UP):
+        step()
+    with pytest.raises(UserError, match=r"cannot be captured: .*leave out capture"):
+        step()
 
 
 @needs_gpu
-def test_a_network_that_reads_a_number_back_is_refused() -> None:
-    steps = CapturedSteps(engine_on_gpu("gan", own={"D": Looks}, seeds=1))
-    for _ in range(CAPTURE_WARM_UP):
-        steps.step()
-    with pytest.raises(UserError, match=r"cannot be captured: .*leave out capture"):
-        steps.step()
+def test_on_a_gpu_a_run_is_captured_by_itself() -> None:
+    engine = engine_on_gpu("lsgan", capture=None)
+    assert engine.options.capture and stepper(engine).__func__ is CapturedSteps.step  # type: ignore[attr-defined]
 
 
 @needs_gpu
@@ -200,15 +242,6 @@ def test_a_captured_run_is_the_run_without_capture(optimizer: str, tmp_path: Pat
 
 
 # --------------------------------------------------------------------------------------------- known numbers
-
-
-@dataclass(frozen=True)
-class Mean(Method):
-    """G on the mean of its output: the gradient of a linear G is the mean of its input."""
-
-    def step(self, G: Generator, prior: Feed, data: Feed) -> Updates:
-        data()
-        yield G, {"mean": G(prior()).mean()}
 
 
 def linear_engine(rows: Tensor, lr: float, steps: int, schedule: str) -> Engine:

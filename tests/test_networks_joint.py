@@ -36,13 +36,12 @@ def test_both_inputs_count_and_rows_do_not_mix(shape):
         assert gradient[[0, 2, 3]].abs().sum() == 0
 
 
-@pytest.mark.parametrize("shape", [(2,), (1, 16, 16)])
-def test_a_stack_computes_what_its_members_compute(shape):
+def test_a_stack_computes_what_its_members_compute():
     members = []
     for seed in range(2):
         torch.manual_seed(seed)
-        members.append(networks.build(ROLE, shape, 3, width=4)["D"].double())
-    x, z = torch.randn(6, *shape, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+        members.append(networks.build(ROLE, (2,), 3, width=4)["D"].double())
+    x, z = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
     assert batchable(members[0])
     both = stack(members)(x, z)
     alone = [member(a, b) for member, a, b in zip(members, x.chunk(2), z.chunk(2), strict=True)]

@@ -104,7 +104,7 @@ def test_training_moves_the_iteration_and_evaluation_does_not(kind):
     assert sum(not torch.equal(a, b) for a, b in zip(before, state(network), strict=True)) >= len(before) - 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "images" not in kind])
 def test_stacked_and_batched_it_is_each_seed_s_own(kind):
     members = []
     for seed in range(3):

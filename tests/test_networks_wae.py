@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from modecover import networks
-from modecover.engine.stacked import batchable, stack
 from modecover.errors import UserError
 from modecover.networks import WAEEncoder, WAEGenerator
 
@@ -114,19 +113,6 @@ def test_images_are_judged_by_dcgan_s_discriminator():
     judge = networks.build({"D": "discriminator"}, (3, 32, 32), 4, preset="wae", discriminator_norm="none", classes=2)
     assert type(judge["D"]) is networks.DCGANDiscriminator
     assert (judge["D"].norm, judge["D"].classes) == ("none", 2)
-
-
-def test_a_stack_computes_what_its_members_compute():
-    for make, rows in ((lambda: WAEGenerator(3, (1, 16, 16), 2), (3,)), (lambda: WAEEncoder((1, 16, 16), 3, 2), None)):
-        members = []
-        for seed in range(2):
-            torch.manual_seed(seed)
-            members.append(make().double())
-        x = torch.randn(6, *(rows or (1, 16, 16)), dtype=torch.float64)
-        assert batchable(members[0])
-        both = stack(members)(x)
-        alone = [member(part) for member, part in zip(members, x.chunk(2), strict=True)]
-        torch.testing.assert_close(both, torch.cat(alone), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(

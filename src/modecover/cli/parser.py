@@ -105,7 +105,7 @@ def add_flags(
             told = f"{told + '; ' if told else ''}{shown_value(for_points)} for points"
         text = docs.get(field.name, "") + (f" [{told}]" if told else "")
         options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
-        if hints[field.name] is bool:
+        if hints[field.name] in (bool, bool | None):
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["type"], options["metavar"] = converter(hints[field.name])

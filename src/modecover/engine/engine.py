@@ -179,6 +179,10 @@ class Engine(TrainingState):
         """On a GPU, where `step` does not wait for its results: raise `NonFiniteError` if a step went wrong."""
         self._finite.check()
 
+    def tell_seed(self) -> None:
+        """Name the seed in what is told of losses and gradients that are not finite: there are others beside it."""
+        self._finite.seed = f" (seed {self.seeds[0]})"
+
     def losses(self) -> dict[str, float]:
         """The named terms of the last step, "network/term", of several updates of one network the last: means over
         seeds, micro-batches and processes, every one of which must ask."""

@@ -21,6 +21,7 @@ class FiniteWatch:
 
     def __init__(self, seeds: Sequence[int], device: torch.device, *, at_once: bool | None = None):
         self.seeds, self.at_once = seeds, device.type == "cpu" if at_once is None else at_once
+        self.seed = ""  # of an engine that is one of several, side by side: told behind what went wrong
         self._step = 0
         self._step_on_device = torch.zeros((), dtype=torch.int64, device=device)
         self._sizes: list[tuple[str, Tensor]] = []  # of this step
@@ -59,13 +60,13 @@ class FiniteWatch:
         found = [pair for names, steps in self._first_bad.items() for pair in zip(steps.tolist(), names, strict=True)]
         first, what = min(found, key=lambda pair: pair[0], default=(NEVER, ""))  # of equals the one computed first
         if first < NEVER:
-            raise _stopped(what, first)
+            raise _stopped(what + self.seed, first)
 
     def error(self, found: NotFinite) -> NonFiniteError:
         """What an operation of this step found, with the step and, where stacked gradients tell it, the first seed."""
         seeds, parts = self.seeds, found.tensors
         if len(seeds) == 1 or any(t.dim() == 0 or len(t) != len(seeds) for t in parts):
-            return _stopped(found.what, self._step)
+            return _stopped(found.what + self.seed, self._step)
         bad = torch.stack([~t.reshape(len(t), -1).isfinite().all(dim=1) for t in parts]).any(dim=0)
         return _stopped(f"{found.what} (seed {seeds[int(bad.int().argmax())]})", self._step)
 

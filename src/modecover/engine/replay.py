@@ -9,17 +9,21 @@ fixed places, generators are put at the step before it runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx.node import map_arg
+from torch.nn.modules.dropout import _DropoutNd
 
 from modecover.engine.engine import Engine
+from modecover.engine.side_by_side import AnyEngine, SideBySide
 from modecover.engine.stacked import is_steady
 from modecover.errors import UserError
+from modecover.methods.base import Method
 from modecover.methods.registry import is_registered
 
 WARM_UP, CAPTURE_WARM_UP = 2, 3
@@ -33,20 +37,32 @@ REGISTERS_GENERATORS = tuple(int(part) for part in torch.__version__.split(".")[
 """From torch 2.14 on a CUDA graph finds the generators by itself."""
 
 
-def stepper(engine: Engine, *, capture: bool = False) -> Callable[[], None]:
-    """What computes the engine's next step, by the fastest way that computes the same: with `capture` a CUDA graph."""
-    if capture:
+def stepper(engine: AnyEngine) -> Callable[[], None]:
+    """What computes the engine's next step, by the fastest way that computes the same."""
+    if isinstance(engine, SideBySide):
+        steps = [stepper(each) for each in engine.engines]
+        return AtOnce(engine, steps).step if engine.options.capture else partial(_in_turn, steps)
+    if engine.options.capture:
         return CapturedSteps(engine).step
     return TracedSteps(engine).step if traceable(engine) else engine.step
 
 
+def _in_turn(steps: Sequence[Callable[[], None]]) -> None:
+    for step in steps:
+        step()
+
+
 def traceable(engine: Engine) -> bool:
-    """Whether every step does the same operations on the same tensors, as modecover's own methods and networks do.
-    Convolutions are left alone: they take so long that nothing would be gained."""
+    """Whether steps are replayed on a CPU. Convolutions are left alone: they take so long that nothing is gained."""
     one = engine.device.type == "cpu" and engine.processes.count == 1
     networks = engine.networks.values()
     small = not any(isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for network in networks for m in network.modules())
-    return one and small and is_registered(type(engine.method)) and all(map(is_steady, networks))
+    return one and small and same_every_step(engine.method, networks)
+
+
+def same_every_step(method: Method, networks: Iterable[nn.Module]) -> bool:
+    """Whether every step does the same operations on the same tensors, as modecover's own methods and networks do."""
+    return is_registered(type(method)) and all(map(is_steady, networks))
 
 
 class TracedSteps:
@@ -191,6 +207,37 @@ class CapturedSteps:
                 "back from the GPU (.item(), if tensor > 0) must do without: leave out capture."
             ) from error
         return graph
+
+
+class AtOnce:
+    """`step()` of engines side by side on a GPU: a step of one leaves most of the GPU idle, so each has a stream of its
+    own, on which it runs on while the others' steps are begun. The engine waits for all where something is read.
+
+    Layers that draw from torch's own generator (dropout) would draw from one state at the same time: such engines take
+    turns on one stream.
+    """
+
+    def __init__(self, engine: SideBySide, steps: Sequence[Callable[[], None]]):
+        networks = [network for each in engine.engines for network in each.networks.values()]
+        drawing = any(isinstance(m, _DropoutNd) for network in networks for m in network.modules())
+        alone = not drawing and same_every_step(engine.method, networks)
+        streams = [torch.cuda.Stream(engine.device) for _ in (steps if alone else steps[:1])]
+        self._turns = list(zip(itertools.cycle(streams), steps, strict=False))
+        self._streams, self._device = streams, engine.device
+        engine.join = self.join
+
+    def step(self) -> None:
+        """Begin a step of each."""
+        looking = torch.cuda.current_stream(self._device)
+        for stream, step in self._turns:
+            stream.wait_stream(looking)  # which may still read what the step will change
+            with torch.cuda.stream(stream):
+                step()
+
+    def join(self) -> None:
+        """Let what comes next on the present stream come after all steps."""
+        for stream in self._streams:
+            torch.cuda.current_stream(self._device).wait_stream(stream)
 
 
 class Buffers:

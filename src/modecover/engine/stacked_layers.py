@@ -10,21 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modecover.networks.convolutions import DoublingConv2d, FirstConv2d, HalvingConv2d, LastConv2d
 from modecover.networks.normalization import CoordinateAffine, SplitBatchNorm
 from modecover.networks.spectral import SpectralConv2d, SpectralLinear, normalized
-
-
-def take(target: nn.Module, layers: Sequence[nn.Module], stacks: dict[Tensor, Tensor] | None = None) -> None:
-    """Give `target` the stacked parameters and buffers of `layers`, absent ones as None; `stacks` remembers the stack
-    that each tensor of the first layer went into."""
-    stacks = {} if stacks is None else stacks
-    for kind in ("_parameters", "_buffers"):
-        tables = [getattr(layer, kind) for layer in layers]
-        for name, first in tables[0].items():
-            if first is not None and first not in stacks:
-                stacks[first] = alike(first, torch.stack([table[name].detach() for table in tables]))
-            getattr(target, kind)[name] = None if first is None else stacks[first]
 
 
 def alike(model: Tensor, tensor: Tensor) -> Tensor:
@@ -48,7 +35,11 @@ class _StackedLayer(nn.Module):
     def __init__(self, layers: Sequence[nn.Module]):
         nn.Module.__init__(self)
         self.seeds = len(layers)
-        take(self, layers)
+        for kind in ("_parameters", "_buffers"):
+            tables = [getattr(layer, kind) for layer in layers]
+            for name, first in tables[0].items():
+                own = None if first is None else alike(first, torch.stack([table[name].detach() for table in tables]))
+                getattr(self, kind)[name] = own
 
     def used_weight(self) -> Tensor:
         """The weight; that of spectral layers is divided, each seed's by its own spectral norm."""
@@ -122,30 +113,10 @@ def is_perceptron(network: nn.Module) -> TypeGuard[nn.Sequential]:
     return all(type(layer) in {_StackedLinear, *ACTIVATIONS} for layer in network)
 
 
-class _StackedConv(_StackedLayer):
-    """One convolution per seed: grouped convolutions are slower on CPU, and take other algorithms than a plain run."""
-
-    def __init__(self, layers: Sequence[nn.Conv2d] | Sequence[nn.ConvTranspose2d]):
-        super().__init__(layers)
-        first = layers[0]
-        self.options = {name: getattr(first, name) for name in ("stride", "padding", "dilation", "groups")}
-        self.function: Callable[..., Tensor] = F.conv2d
-        if isinstance(first, HalvingConv2d | DoublingConv2d | FirstConv2d | LastConv2d):
-            self.function, self.options = first.convolve, {}
-        elif isinstance(first, nn.ConvTranspose2d):
-            self.options["output_padding"] = first.output_padding
-            self.function = F.conv_transpose2d
-
-    def forward(self, x: Tensor) -> Tensor:
-        biases: Sequence[Tensor | None] = [None] * self.seeds if self.bias is None else list(self.bias)
-        chunks = zip(x.chunk(self.seeds), self.used_weight(), biases, strict=True)
-        return torch.cat([self.function(rows, weight, bias, **self.options) for rows, weight, bias in chunks])
-
-
 class _StackedBatchNorm(_StackedLayer):
     """Statistics per seed: the seeds' channels side by side are one wide batch normalisation."""
 
-    def __init__(self, layers: Sequence[nn.BatchNorm1d] | Sequence[nn.BatchNorm2d] | Sequence[SplitBatchNorm]):
+    def __init__(self, layers: Sequence[nn.BatchNorm1d] | Sequence[SplitBatchNorm]):
         super().__init__(layers)
         self.momentum, self.eps = layers[0].momentum or 0.0, layers[0].eps
 
@@ -184,10 +155,7 @@ def is_spectral(module: nn.Module) -> bool:
 
 BATCHED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     **dict.fromkeys((nn.Linear, SpectralLinear), _StackedLinear),
-    **dict.fromkeys((nn.Conv2d, HalvingConv2d, LastConv2d, SpectralConv2d), _StackedConv),
-    **dict.fromkeys((nn.ConvTranspose2d, DoublingConv2d, FirstConv2d), _StackedConv),
     nn.BatchNorm1d: _StackedBatchNorm,
-    nn.BatchNorm2d: _StackedBatchNorm,
     SplitBatchNorm: _StackedSplitBatchNorm,
     CoordinateAffine: _StackedAffine,
 }

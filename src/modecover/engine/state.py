@@ -58,6 +58,7 @@ class EngineOptions:
     precision: str = "fp32"
     steps: int = 1
     freeze_bn_from: int = 0
+    capture: bool = False
     lr_schedule: Schedule = field(default_factory=lambda: Schedule.parse("1"))
     instance_noise: Schedule = field(default_factory=lambda: Schedule.parse("0"))
     classes: Classes | None = None

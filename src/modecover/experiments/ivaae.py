@@ -53,7 +53,7 @@ TABLES = Experiment(
             scales={
                 "smoke": {"steps": 2, "batch": 4, "seeds": 1},
                 "cpu": {"steps": 1_876, "seeds": 2, "lr_schedule": HALVED},
-                "full": {"steps": 281_250, "lr_schedule": HALVED, "capture": True},
+                "full": {"steps": 281_250, "lr_schedule": HALVED},
             },
             apart=True,
             measure=scores,
@@ -82,7 +82,7 @@ def _colour(place: int, name: str, data: str, latent: int, batch: int, steps: in
         scales={
             "smoke": {"size": 32, "channels": 3, "width": 4, "steps": 2, "batch": 4, "seeds": 1},
             "cpu": {"size": 32, "width": 16, "steps": 1_000, "seeds": 2, "lr_schedule": STEPPED},
-            "full": {"size": 64, "steps": steps, "lr_schedule": STEPPED, "precision": "bf16", "capture": True},
+            "full": {"size": 64, "steps": steps, "lr_schedule": STEPPED, "precision": "bf16"},
         },
         apart=True,
         measure=scores,
@@ -124,7 +124,7 @@ def _studied(
         scales={
             "smoke": {"steps": 2, "batch": 4, "seeds": 1},
             "cpu": {"steps": 938, "seeds": 2},
-            "full": {"steps": steps, "capture": True},
+            "full": {"steps": steps},
         },
         apart=True,
         measure=measure,

@@ -114,7 +114,7 @@ def _distances(
         {
             "smoke": {**SMOKE, "size": 32, **smoke},
             "cpu": small,
-            "full": {"size": 64, "precision": "bf16", "capture": True, **full},
+            "full": {"size": 64, "precision": "bf16", **full},
         },
         apart=True,
         measure=scores,

@@ -47,7 +47,7 @@ def _distances(place: int, name: str, data: str, brought: str = "") -> Table:
         scales={
             "smoke": {"size": 32, "channels": 3, "width": 4, "steps": 2, "batch": 4, "seeds": 1},
             "cpu": {**NARROW, "size": 32, "steps": 2_000, "seeds": 2},
-            "full": {"size": 64, "steps": 78_000, "precision": "bf16", "capture": True},
+            "full": {"size": 64, "steps": 78_000, "precision": "bf16"},
         },
         apart=True,
         measure=scores,

@@ -61,7 +61,7 @@ SWEEP = Experiment(
             scales={
                 "smoke": {"width": 4, "steps": 2, "batch": 4, "seeds": 1},
                 "cpu": {**NARROW, "steps": 2_000, "seeds": 2},
-                "full": {"steps": 25_000, "precision": "bf16", "capture": True, "seeds": 5},
+                "full": {"steps": 25_000, "precision": "bf16", "seeds": 5},
             },
             apart=True,
             measure=scores,
@@ -107,7 +107,7 @@ COMPOSITIONAL = Experiment(
             scales={
                 "smoke": TINY_IMAGES,
                 "cpu": {**NARROW, "steps": 1_000, "seeds": 1, "seed": number},
-                "full": {"steps": 50_000, "precision": "bf16", "capture": True},
+                "full": {"steps": 50_000, "precision": "bf16"},
             },
             apart=True,
             prepare=partial(compose, number),
@@ -148,7 +148,7 @@ def _missing(name: str, data: str, brought: str, reduced: str, **cpu: Any) -> Ta
         scales={
             "smoke": {**TINY_IMAGES, "size": 32},
             "cpu": {**NARROW, "steps": 2_000, "size": 32, "seeds": 1, **cpu},
-            "full": {"steps": 50_000, "size": 64, "precision": "bf16", "capture": True},
+            "full": {"steps": 50_000, "size": 64, "precision": "bf16"},
         },
         apart=True,
         measure=missed,

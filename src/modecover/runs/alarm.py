@@ -19,7 +19,7 @@ from torch import Tensor
 
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine
+from modecover.engine.side_by_side import AnyEngine
 from modecover.errors import UserError
 from modecover.features.kept import Kept, kept_rows
 from modecover.features.watch import READINGS, REAL_FOR_A_FAKE, Reading, Watch
@@ -264,7 +264,7 @@ class RunAlarm:
             self.rule = Rule(**state["rule"])
             self.step, self.good_step, self.tripped = state["step"], state["good_step"], state["tripped"]
 
-    def prepare(self, dataset: Dataset, engine: Engine, listener: Listener, scaling: Scaling | None = None) -> None:
+    def prepare(self, dataset: Dataset, engine: AnyEngine, listener: Listener, scaling: Scaling | None = None) -> None:
         """Fit the real samples, once for all looks, as the engine sees them: there the columns of a table are alike."""
         each = 4 * len(engine.seeds) * math.prod(dataset.shape)
         self._samples = max(FEWEST, min(SAMPLES, MOST_BYTES // each))
@@ -292,7 +292,7 @@ class RunAlarm:
                 listener.note(BLIND)
         self._watch = watch
 
-    def look(self, engine: Engine, *, last: bool = False) -> Look:
+    def look(self, engine: AnyEngine, *, last: bool = False) -> Look:
         """Look at fresh samples of every seed, of the averaged weights where an average is kept."""
         assert self._watch is not None, "it was prepared"
         rule, step, seeds = self.rule, engine.step_number, engine.seeds

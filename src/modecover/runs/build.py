@@ -15,8 +15,10 @@ from modecover.data.scaling import Scaling
 from modecover.engine.engine import Engine
 from modecover.engine.finite import NonFiniteError
 from modecover.engine.processes import Processes
+from modecover.engine.replay import same_every_step
 from modecover.engine.schedules import Schedule
-from modecover.engine.stacked import stack
+from modecover.engine.side_by_side import AnyEngine, SideBySide
+from modecover.engine.stacked import can_be_stacked, stack
 from modecover.engine.state import EngineOptions, Prior
 from modecover.errors import UserError
 from modecover.kinds import first_line, shown
@@ -46,7 +48,7 @@ def build_engine(
     processes: Processes | None = None,
     scaling: Scaling | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Engine:
+) -> AnyEngine:
     """The engine of a run before its first step: the same for the same settings, on any device.
 
     Args:
@@ -71,27 +73,46 @@ def build_engine(
         members.append(build_networks(method, settings, dataset.shape, seed, own, told))
         if progress is not None:
             progress(number, len(seeds))
-    _rehearse(method, settings, dataset.shape, members, own or {}, 1 if processes is None else processes.count, classes)
-    networks = {name: stack([member[name] for member in members]).to(device) for name in members[0]}
-    roles = method.roles()
-    return Engine(
-        method,
-        networks,
-        {name: _optimizer(network, roles[name], settings, device) for name, network in networks.items()},
-        data=Feed(
-            dataset, settings.batch, seeds, device=device, workers=settings.workers, scaling=scaling, classes=classes
-        ),
-        prior=_prior(settings),
-        seeds=seeds,
-        device=device,
-        processes=processes or Processes(),
-        options=EngineOptions(
-            **{name: getattr(settings, name) for name in _OPTIONS},
-            lr_schedule=Schedule.parse(settings.lr_schedule),
-            instance_noise=Schedule.parse(settings.instance_noise),
-            classes=classes,
-        ),
+    stackable = [can_be_stacked([member[name] for member in members]) for name in members[0]]  # all are looked at
+    stacked = len(members) > 1 and all(stackable)
+    shared = 1 if processes is None else processes.count
+    rehearsed = members[:SEEDS] if stacked else members[:1]
+    _rehearse(method, settings, dataset.shape, rehearsed, own or {}, shared, classes)
+    captured = captures(method, settings, members[0], device, shared)
+    options = EngineOptions(
+        capture=captured,
+        **{name: getattr(settings, name) for name in _OPTIONS},
+        lr_schedule=Schedule.parse(settings.lr_schedule),
+        instance_noise=Schedule.parse(settings.instance_noise),
+        classes=classes,
     )
+    roles = method.roles()
+
+    def engine(members: Sequence[Mapping[str, nn.Module]], seeds: Sequence[int]) -> Engine:
+        networks = {name: stack([member[name] for member in members]).to(device) for name in roles}
+        return Engine(
+            method,
+            networks,
+            {name: _optimizer(network, roles[name], settings, device, captured) for name, network in networks.items()},
+            data=Feed(
+                dataset,
+                settings.batch,
+                seeds,
+                device=device,
+                workers=settings.workers,
+                scaling=scaling,
+                classes=classes,
+            ),
+            prior=_prior(settings),
+            seeds=seeds,
+            device=device,
+            processes=processes or Processes(),
+            options=options,
+        )
+
+    if stacked or len(seeds) == 1:
+        return engine(members, seeds)
+    return SideBySide([engine([member], [seed]) for member, seed in zip(members, seeds, strict=True)])
 
 
 def classes_of(method: Method, settings: Settings, dataset: Dataset) -> Classes | None:
@@ -184,14 +205,27 @@ def _own(name: str, given: nn.Module | Callable[[], nn.Module], seeds: int) -> n
     return made
 
 
-def _optimizer(network: nn.Module, role: str, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
+def captures(
+    method: Method, settings: Settings, networks: Mapping[str, nn.Module], device: torch.device, processes: int
+) -> bool:
+    """Whether a run's steps are captured as a CUDA graph: where that is asked for; else on a GPU, in one process, where
+    every step is known to do the same."""
+    if settings.capture is not None:
+        return settings.capture
+    one = device.type == "cuda" and processes == 1 and not settings.freeze_bn_from
+    return one and same_every_step(method, networks.values())
+
+
+def _optimizer(
+    network: nn.Module, role: str, settings: Settings, device: torch.device, captured: bool
+) -> torch.optim.Optimizer:
     weights, rate = list(network.parameters()), settings.learning_rate(role)
     options: dict[str, Any] = {"weight_decay": settings.weight_decay_E if role == "encoder" else 0.0}
     kind = settings.optimizer if settings.optimizer_D is None or not is_discriminator(role) else settings.optimizer_D
-    options["lr"] = torch.tensor(rate, device=device) if settings.capture else rate  # a captured step reads it there
+    options["lr"] = torch.tensor(rate, device=device) if captured else rate  # a captured step reads it there
     if kind == "sgd":
         return torch.optim.SGD(weights, fused=True, **options)
-    options["capturable"] = settings.capture
+    options["capturable"] = captured
     if kind == "rmsprop":
         return torch.optim.RMSprop(weights, **options)
     return torch.optim.Adam(weights, betas=(settings.beta1, settings.beta2), fused=True, **options)
@@ -217,7 +251,7 @@ def _rehearse(
     """Raise `UserError` where steps fail with these networks, or with so few rows as there are.
 
     Two are taken on noise, with copies, where that is not known: with networks (`own`) or a method of others, and with
-    a single row. `members` are the networks of each seed; so many `processes` share a batch.
+    a single row. `members` are the networks of each seed that is taken along; so many `processes` share a batch.
     """
     rows = settings.batch // settings.accumulate  # batch norm takes those of all processes; losses have fewer
     prior = _prior(settings)
@@ -227,16 +261,15 @@ def _rehearse(
     pieces = f" in {settings.accumulate} micro-batches has a single row in each"
     single = f"A batch of {settings.batch}{pieces if settings.accumulate > 1 else ' is a single row'}"
     more = f"use a batch of at least {2 * settings.accumulate}{' or fewer micro-batches' * (settings.accumulate > 1)}"
-    few = members[:SEEDS]
     try:
-        networks = {name: stack([detached_copy(member[name]).cpu() for member in few]) for name in few[0]}
+        networks = {name: stack([detached_copy(member[name]).cpu() for member in members]) for name in members[0]}
         optimizers = {name: torch.optim.SGD(network.parameters(), 1e-6) for name, network in networks.items()}
         options = EngineOptions(batch=min(rows, ROWS), classes=classes)
         taken = tuple(shape) if classes is None else wider(shape, len(classes))
-        noise = _Noise((len(few) * options.batch, *taken))
+        noise = _Noise((len(members) * options.batch, *taken))
         with torch.random.fork_rng(devices=[]):
             engine = Engine(
-                method, networks, optimizers, data=noise, prior=prior, seeds=range(len(few)), options=options
+                method, networks, optimizers, data=noise, prior=prior, seeds=range(len(members)), options=options
             )
             for _ in range(STEPS):
                 engine.step()

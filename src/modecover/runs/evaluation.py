@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from modecover.data import Dataset, Images, StackedDigits
 from modecover.data.mixtures import Mixture
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine
+from modecover.engine.side_by_side import AnyEngine
 from modecover.limits import require_memory
 from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
 from modecover.metrics.frechet import wasserstein
@@ -74,7 +74,7 @@ class Interlude:
         self.seconds += time.monotonic() - start
 
 
-def samples_of(engine: Engine, scaling: Scaling | None, count: int, key: str, *, average: bool) -> Tensor:
+def samples_of(engine: AnyEngine, scaling: Scaling | None, count: int, key: str, *, average: bool) -> Tensor:
     """Samples of every seed of a run, (S, count, *shape), in the data's units and on the CPU.
 
     They come from noise that is fixed by seed and key. Call it within `engine.evaluating()`. `scaling` is how the
@@ -106,7 +106,7 @@ class Evaluator:
         """The same numbers for fresh samples of the data itself: what a perfect model would read."""
         return self.judge(self.draw(self.samples, _generator("control")))
 
-    def judge_run(self, engine: Engine, scaling: Scaling | None) -> list[dict[str, float]]:
+    def judge_run(self, engine: AnyEngine, scaling: Scaling | None) -> list[dict[str, float]]:
         """The numbers of each seed of a run; those of moving averages, where they are kept, begin with "ema_"."""
         raw = samples_of(engine, scaling, self.samples, "evaluation", average=False)
         numbers = [self.judge(samples) for samples in raw]
@@ -131,8 +131,14 @@ def score(numbers: Mapping[str, float]) -> tuple[float, ...]:
     return tuple(-math.inf if value != value else value for value in found)
 
 
-def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progress | None = None) -> Evaluator | None:
-    """What can judge samples of this data; None where its modes are not known.
+def evaluator_for(
+    dataset: Dataset,
+    samples: int | None = None,
+    progress: Progress | None = None,
+    *,
+    device: torch.device | str = "cpu",
+) -> Evaluator | None:
+    """What can judge samples of this data, on `device` where networks judge; None where its modes are not known.
 
     For stacked digits a classifier of single digits is trained the first time, and kept in $MODECOVER_CACHE, else in
     modecover in the user's cache folder.
@@ -142,7 +148,7 @@ def evaluator_for(dataset: Dataset, samples: int | None = None, progress: Progre
         require_memory(f"{samples:,} samples", size, "choose fewer")
     if dataset.mixture is not None:
         return _of_mixture(dataset.mixture, samples or 2048)
-    return _of_stacks(dataset, samples or SAMPLES, progress) if isinstance(dataset, StackedDigits) else None
+    return _of_stacks(dataset, samples or SAMPLES, progress, device) if isinstance(dataset, StackedDigits) else None
 
 
 def _of_mixture(mixture: Mixture, samples: int) -> Evaluator:
@@ -176,11 +182,11 @@ def digit_judge(base: Images, progress: Progress | None = None) -> DigitClassifi
     return cached_digit_classifier(pixels[:, 0], base.labels, folder, progress=progress)
 
 
-def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None) -> Evaluator:
+def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None, device: torch.device | str) -> Evaluator:
     """Numbers written by stacked digits, read by a digit classifier; both counts and both directions of KL."""
     base = data.base.to("cpu")
     assert base.labels is not None, "stacked digits have labels"
-    classifier = digit_judge(base, progress)
+    classifier = digit_judge(base, progress).to(device)
     law = stacked_law(base.labels, data.k)
 
     def judge(rows: Tensor) -> dict[str, float]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from modecover import __version__
 from modecover.data import Dataset
 from modecover.data.scaling import Scaling
-from modecover.engine.engine import Engine
 from modecover.engine.replay import stepper
+from modecover.engine.side_by_side import AnyEngine
 from modecover.errors import UserError
 from modecover.files import plain
 from modecover.methods.roles import is_discriminator
@@ -51,7 +51,7 @@ class Loop:
         alarm: thresholds by the keys of their numbers; empty for no alarm.
     """
 
-    engine: Engine
+    engine: AnyEngine
     run: Run
     dataset: Dataset
     method: str
@@ -72,7 +72,7 @@ class Loop:
         self._judging = Interlude(settings.evaluate_every, tenth)
         self._alarm = alarm = RunAlarm(self.alarm, settings.evaluate_every or tenth)
         told: set[str] = set()
-        train_step = stepper(engine, capture=settings.capture)
+        train_step = stepper(engine)
 
         # Go on from where an earlier start stopped; a run that one has ended and written is left as it is.
         self._resume()

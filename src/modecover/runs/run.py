@@ -178,6 +178,11 @@ def train(
             f"batch norm takes statistics over each of the {resolved.accumulate} micro-batches, not the whole batch: "
             f"{resolved.batch // resolved.accumulate} rows of {resolved.batch}, which is not the run of accumulate=1"
         )
+    if device.type == "cuda" and resolved.capture is None and not engine.options.capture:
+        listener.note(
+            "steps are not captured as a CUDA graph, which would make small ones faster: that is done by itself where "
+            "methods and networks are modecover's own, in one process and without freeze_bn_from; capture=True tries it"
+        )
     if device.type == "cpu" and (seconds := seconds_of_a_step(resolved, engine.networks)) > SLOW_STEP:
         listener.note(
             f"a step of {resolved.batch:,} rows takes {seconds:,.0f} seconds or more on this processor, in which "
@@ -198,7 +203,7 @@ def train(
             listener = Listeners([listener, tracking])
         if processes.first:
             progress = partial(listener.preparing, "digit classifier for the evaluation")
-            evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress)
+            evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress, device=device)
         run = Run(chosen_method, resolved, folder=None if folder is None else folder.path)
         path = Path(out) if out else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -93,8 +93,8 @@ class Settings:
     """Micro-batches a minibatch is cut into, to save memory. Batch norm then takes statistics over each of them."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the networks. Losses are always in float32."""
-    capture: bool = False
-    """Replay each step as one CUDA graph (GPU only)."""
+    capture: bool | None = None
+    """Replay each step as one CUDA graph (GPU only). Default: on a GPU, where all steps are known to do the same."""
     freeze_bn_from: int = 0
     """Keep G's batch normalisation in evaluation mode from this step on, a bug the IVGAN authors' runs had from their
     first evaluation; 0: never."""
@@ -150,7 +150,7 @@ class Settings:
 
 MAY_CHANGE = frozenset(
     ("steps", "minutes", "device", "workers", "log_every", "sample_every", "evaluate_every", "evaluate_samples")
-    + ("checkpoint_every", "report_to", "tensorboard")
+    + ("checkpoint_every", "report_to", "tensorboard", "capture")
 )
 """Settings that may differ when a run is resumed: they say how far, how often and where ("tensorboard" in runs of
 earlier versions). Schedules are in fractions of `steps`, so that with one of them a longer run is not the run that a
