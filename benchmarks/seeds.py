@@ -13,12 +13,11 @@ import functools
 import sys
 from pathlib import Path
 
-import torch
 from engines import engine_of, generated, stepper
 from floors import clock_of
 from report import PAGE, Held, circumstances, held_table, publish
-from step_images import has_bf16
-from turns import Contender, Repeated, hold_to_one_core, ratio, rounds, serve, spread
+from step_images import settle
+from turns import Contender, Repeated, ratio, rounds, serve, spread
 
 METHOD, BATCH = "ivlsgan", 64
 COUNTS = (1, 2, 4, 8)
@@ -62,8 +61,7 @@ def measure(side: int, arguments: argparse.Namespace) -> None:
         f"Images: seeds at once at {side}x{side}x3 ({'GPU' if on_gpu else 'one core, CPU'}, {arguments.precision})",
         circumstances(arguments.rounds, device=arguments.device),
         f"{METHOD}, DCGAN networks{f' of width {arguments.width}' if arguments.width else ''}, batch {BATCH}, one "
-        "encoder step. All seeds in one process"
-        + (", each captured, on a stream of its own." if on_gpu else ", in turn."),
+        f"encoder step. All seeds in one process, {'each captured, on a stream of its own' if on_gpu else 'in turn'}.",
         held_table(held),
         f"Made by `python benchmarks/seeds.py --sides {side} --device {arguments.device}`.",
         page=None if arguments.no_page else page_of(arguments.device),
@@ -85,13 +83,7 @@ def main() -> None:
     parser.add_argument("--no-page", action="store_true", help="print only")
     parser.add_argument("--be", nargs=2, type=int, metavar=("SIDE", "SEEDS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.device == "cpu":
-        hold_to_one_core()
-        torch.set_num_threads(1)
-    elif not torch.cuda.is_available():
-        raise SystemExit("There is no GPU here: leave out --device cuda.")
-    if arguments.precision == "auto":
-        arguments.precision = "bf16" if arguments.device == "cuda" or has_bf16() else "fp32"
+    settle(arguments)
     if arguments.be:
         contend(*arguments.be, arguments)
         return
