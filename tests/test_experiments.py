@@ -30,7 +30,7 @@ from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.report import differs, page, pairs_table, save_curves, verdict
 from modecover.experiments.report import table as lines_of
 from modecover.experiments.runner import Place, choose, run_job, run_jobs
-from modecover.experiments.store import Job, Store, jobs
+from modecover.experiments.store import Job, Store, at_once, jobs
 from modecover.files import plain, write_json
 from modecover.methods.ivgan import IVGAN
 from modecover.runs.listener import Listener
@@ -322,13 +322,13 @@ def test_a_curve_of_every_seed_is_drawn(tmp_path: Path) -> None:
 def test_what_is_measured_or_computed_is_a_column(tmp_path: Path) -> None:
     each = Experiment("sums", "?", (Table("", "", {"base": 3}, (Arm("twice", "", {"factor": 2}),), compute=product),))
     store, (job,) = Store(tmp_path / "rows.jsonl"), jobs(each, "cpu")
-    row = run_job(job, Place(tmp_path))
-    assert row is not None and row["summary"]["last"] == [{"product": 6}]
+    (row,) = run_job(job, Place(tmp_path))
+    assert row["summary"]["last"] == [{"product": 6}]
     store.add(row)
     assert "| twice | 0 | 6 |" in page(each, {"cpu": store.results(each, "cpu")})
     trained = two(measure=weights)
-    row = run_job(jobs(trained, "cpu")[0], Place(tmp_path))
-    assert row is not None and row["summary"]["last"][0]["numbers of G"] > 0
+    (row,) = run_job(jobs(trained, "cpu")[0], Place(tmp_path))
+    assert row["summary"]["last"][0]["numbers of G"] > 0
     assert row["summary"]["last"][0]["modes_any"] >= 0 and row["curve"], "beside what every run is judged by"
 
 
@@ -419,8 +419,7 @@ def test_an_arm_that_breaks_off_is_a_result_and_the_others_go_on(tmp_path: Path)
     each = two((Arm("well", "gan"), wild))
     store = Store(tmp_path / "rows.jsonl")
     for job in jobs(each, "cpu"):
-        row = run_job(job, Place(tmp_path))
-        assert row is not None
+        (row,) = run_job(job, Place(tmp_path))
         store.add(row)
     ((well, broken),) = store.results(each, "cpu")
     assert well.summary["finished"] and well.summary["processor_seconds"] > 0 and not well.broken
@@ -462,6 +461,54 @@ def test_when_the_time_is_over_runs_stop_and_with_too_little_left_none_is_begun(
     assert not (tmp_path / "0").exists()
 
 
+def test_seeds_at_once_leave_the_rows_of_runs_apart(tmp_path: Path) -> None:
+    """Of images, whose seeds are side by side: bitwise; and what would be measured of a folder is run apart."""
+    settings = {**TINY, "size": 16, "steps": 4, "seed": 3, "seeds": 3, "ema": 0.9, "evaluate_every": 2}
+    arms = (Arm("GAN", "gan"), Arm("LSGAN", "lsgan"))
+    plainly = Table("here", "stacked-mnist", settings, arms, apart=True, stand_in="")
+    each = Experiment("two", "?", (plainly, dataclasses.replace(plainly, name="measured", measure=weights)))
+    declared = jobs(each, "cpu")
+    together = at_once(declared)
+    assert [(job.table.name, job.arm.label, 1 + len(job.beside)) for job in together] == [
+        *(("here", label, 3) for label in ("GAN", "LSGAN")),
+        *(("measured", label, 1) for _ in range(3) for label in ("GAN", "LSGAN")),
+    ]
+    assert [job.settings["seed"] for job in at_once([declared[0], declared[8]])] == [3, 5], "seed 4 is not beside them"
+    one, other = together[0], [job for job in declared if (job.table.name, job.arm.label) == ("here", "GAN")]
+    rows = run_job(one, Place(tmp_path / "together"))
+    for row, job in zip(rows, other, strict=True):
+        (alone,) = run_job(job, Place(tmp_path / "apart"))
+        assert row["summary"].pop("at once") == 3
+        for part in (
+            lambda row: {**row, "summary": 0},
+            lambda row: [row["summary"][k] for k in ("seeds", "last", "best")],
+        ):
+            assert plain(part(row)) == plain(part(alone))
+    store = Store(tmp_path / "rows.jsonl")
+    for row in rows:
+        store.add(row)
+    assert Store(tmp_path / "rows.jsonl").results(each, "cpu")[0][0].summary["seeds"] == [3, 4, 5]
+
+
+def test_where_one_of_several_seeds_breaks_off_the_others_are_run_by_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modecover.engine.finite import NonFiniteError
+    from modecover.runs import run
+
+    really = run.train
+
+    def train(*arguments: Any, **settings: Any) -> Any:
+        if settings["seeds"] > 1 or settings["seed"] == 1:
+            raise NonFiniteError("step 2")
+        return really(*arguments, **settings)
+
+    monkeypatch.setattr(run, "train", train)
+    table = Table("", "ring", {**TINY, "steps": 2, "seeds": 2}, (Arm("GAN", "gan"),), apart=True)
+    (job,) = at_once(jobs(Experiment("two", "?", (table,)), "cpu"))
+    assert [row["broken"] for row in run_job(job, Place(tmp_path))] == ["", "step 2"]
+
+
 def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     each = two((Arm("GAN", "gan", {"steps": 40, "evaluate_every": 10}),))
     (job,), stop = jobs(each, "cpu"), threading.Event()
@@ -471,10 +518,9 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path:
             stop.set()
             time.sleep(0.6)  # a run looks twice a second whether it shall stop, and is over sooner
 
-    assert run_job(job, Place(tmp_path / "stopped"), Telling(), stop) is None  # type: ignore[arg-type]
-    assert run_job(job, Place(tmp_path / "stopped"), None, stop) is None, "nor begun where it shall stop"
-    stopped, whole = (run_job(job, Place(tmp_path / name)) for name in ("stopped", "whole"))
-    assert stopped is not None and whole is not None
+    assert run_job(job, Place(tmp_path / "stopped"), Telling(), stop) == []  # type: ignore[arg-type]
+    assert run_job(job, Place(tmp_path / "stopped"), None, stop) == [], "nor begun where it shall stop"
+    stopped, whole = (row for name in ("stopped", "whole") for row in run_job(job, Place(tmp_path / name)))
     for part in (lambda row: row["summary"]["last"], lambda row: row["curve"]):
         assert plain(part(stopped)) == plain(part(whole))
     assert [step for step, _ in whole["curve"]] == [10, 20, 30, 40]

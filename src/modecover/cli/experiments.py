@@ -27,7 +27,9 @@ def run_reproduce(words: list[str]) -> int:
     parser.add_argument("--scale", choices=list(SCALES), default="cpu", help=f"{scales} [cpu]")
     parser.add_argument("--only", default="", metavar="LABEL", help="one row of the tables")
     parser.add_argument("--minutes", type=number, metavar="X", help="stop after so many, and save what runs")
-    parser.add_argument("--workers", type=whole_number, metavar="N", help="runs at a time [one for each core]")
+    parser.add_argument(
+        "--workers", type=whole_number, metavar="N", help="runs at a time [one for each core; on a GPU one]"
+    )
     parser.add_argument("--backend", choices=["local", "ray"], default="local", help="what spreads the runs [local]")
     parser.add_argument(
         "--data-dir", default="", metavar="DIR", help="folder in which mnist and cifar10 are looked for"
@@ -44,6 +46,8 @@ def run_reproduce(words: list[str]) -> int:
     names = [given.name] if given.name else experiments.names()
     chosen = sorted(map(experiments.get, names), key=lambda each: -each.value)
 
+    import torch
+
     from modecover.cli.terminal import Display
     from modecover.experiments.runner import Place, run_jobs
     from modecover.experiments.store import Store, jobs
@@ -52,7 +56,10 @@ def run_reproduce(words: list[str]) -> int:
     for flag, folder in (("--out", given.out), ("--results", given.results), ("--data-dir", given.data_dir)):
         if folder and Path(folder).exists() and not Path(folder).is_dir():
             raise UserError(f"{flag} is {folder}, which is a file: give a folder.")
-    place = Place(Path(given.out), given.data_dir, given.workers, given.minutes, given.backend)
+    # Several processes on a GPU gain nothing; the seeds of one do, side by side.
+    on_gpu = given.backend == "local" and torch.cuda.is_available()
+    workers = 1 if on_gpu and given.workers is None else given.workers
+    place = Place(Path(given.out), given.data_dir, workers, given.minutes, given.backend, at_once=on_gpu)
     declared = [job for each in chosen for job in jobs(each, given.scale, given.only)]
     if given.only and not declared:
         labels = dict.fromkeys(arm.label for each in chosen for table in each.tables for arm in table.arms)

@@ -333,7 +333,10 @@ def save_sheets(
 
     found: dict[tuple[str, str, str], dict[str, Path]] = {}
     for job in jobs(experiment, scale):
-        name, run = (scale, job.table.name, job.arm.label), runs / job.folder
+        name, place = (scale, job.table.name, job.arm.label), runs / job.folder
+        run = next(
+            (path for path in place.parent.glob(f"{place.name} and * more")), place
+        )  # with other seeds, or alone
         if name in found or experiment.histogram or experiment.write is not None:
             continue
         sheets = sorted((run / "samples").glob("step-*.png"))[-1:]

@@ -25,7 +25,7 @@ from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Result
 from modecover.experiments.report import counts, full
-from modecover.experiments.store import Job, Row, Store
+from modecover.experiments.store import Job, Row, Store, at_once
 from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.log import read_log, with_numbers
 
@@ -47,6 +47,7 @@ class Place:
         workers: runs at a time; None: as many as there are cores.
         minutes: after so many, what runs is stopped and saved, and nothing more is begun; None: there is no hurry.
         backend: "local" processes, or "ray" for a cluster's.
+        at_once: whether the seeds of an arm are one run, as on a GPU, which a single one leaves mostly idle.
     """
 
     out: Path
@@ -54,6 +55,7 @@ class Place:
     workers: int | None = None
     minutes: float | None = None
     backend: str = "local"
+    at_once: bool = False
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -151,9 +153,10 @@ def _run_all(
     if not any(_time_for(job, deadline) for job in missing):
         return False
     runs = _over_ray if place.backend == "ray" else _over_processes
-    with contextlib.closing(runs(missing, place, listener, deadline)) as rows:
-        for job, row in rows:
-            if row is not None:
+    runnable = at_once(missing) if place.at_once else missing
+    with contextlib.closing(runs(runnable, place, listener, deadline)) as ended:
+        for job, rows in ended:
+            for row in rows:
                 stores[job.experiment].add(row)
     return all(job in stores[job.experiment] for job in jobs)
 
@@ -167,14 +170,14 @@ def _time_for(job: Job, deadline: float | None) -> bool:
 
 def _over_processes(
     jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
-) -> Generator[tuple[Job, Row | None]]:
-    """Jobs and their rows as they end; None for one that was stopped."""
+) -> Generator[tuple[Job, list[Row]]]:
+    """Jobs and their rows as they end; none for one that was stopped."""
     context = multiprocessing.get_context("spawn")
     news, stop = context.SimpleQueue(), context.Event()
     workers = min(len(jobs), place.workers or os.cpu_count() or 1)
     told_apart = ProcessPoolExecutor(workers, context, initializer=_stand_apart, initargs=(news, stop))
     with asked_to_stop() as asked, told_apart as pool:
-        waiting, running, known = list(jobs), dict[Future[Row | None], Job](), dict[str, tuple[int, int]]()
+        waiting, running, known = list(jobs), dict[Future[list[Row]], Job](), dict[str, tuple[int, int]]()
         try:
             while running or waiting:
                 for job in waiting[: workers - len(running)]:
@@ -213,7 +216,7 @@ def _over_processes(
 
 def _over_ray(
     jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
-) -> Generator[tuple[Job, Row | None]]:
+) -> Generator[tuple[Job, list[Row]]]:
     """The same over a Ray cluster, or this machine's cores. Folders of runs lie where each is run."""
     try:
         import ray
@@ -291,7 +294,7 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-def _run_here(job: Job, place: Place) -> Row | None:
+def _run_here(job: Job, place: Place) -> list[Row]:
     assert _shared is not None, "see `_stand_apart`"
     return run_job(job, place, *_shared)
 
@@ -319,24 +322,13 @@ class _Messenger(Listener):
 # ------------------------------------------------------------------------------------------------------- one run
 
 
-def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | None = None) -> Row | None:
-    """Run it, or what is missing of it: its row; None where it was stopped before its end, or not begun."""
+def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | None = None) -> list[Row]:
+    """Run it, or what is missing of it: its row, and those of the jobs beside it; none where it was stopped before its
+    end, or not begun."""
     if stop is not None and stop.is_set():  # the pool had handed it over already
-        return None
-    row: Row = {
-        "key": job.key,
-        "experiment": job.experiment,
-        "scale": job.scale,
-        "table": job.table.name,
-        "label": job.arm.label,
-        "method": job.arm.method,
-        "data": job.data,
-        "settings": dict(job.settings),
-        "own": dict(job.arm.settings),
-        "broken": "",
-    }
+        return []
     if job.table.compute is not None:
-        return {**row, **_computed(job), "curve": []}
+        return [{**_facts(job), **_computed(job), "curve": []}]
 
     import torch
 
@@ -353,11 +345,14 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
             source, settings = job.table.prepare(source, place.data_dir, settings)
         run = train(job.arm.method, source, folder, listener=messenger, **settings)
     except NonFiniteError as error:
-        return {**row, "broken": str(error), "summary": {}, "curve": []}
+        if job.beside:  # one of them, and the others are well: each by itself
+            alone = replace(job, settings={**job.settings, "seeds": 1}, beside=())
+            return [row for each in (alone, *job.beside) for row in run_job(each, place, news, stop)]
+        return [{**_facts(job), "broken": str(error), "summary": {}, "curve": []}]
     except UserError as error:
         raise UserError(f"{job.experiment}, {job.table.name or 'its table'}, {job.arm.label}: {error}") from None
     if not run.finished:
-        return None
+        return []
     tell((str(folder), run.step, run.step))  # a finished run takes no more steps
     summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
     # A run that is stopped is evaluated where it stops, too: such points are no part of the curve that was asked for.
@@ -368,7 +363,32 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
         measured = dict(job.table.measure(folder, place.data_dir, job.table.samples.get(job.scale, 10_000)))
         last = summary.get("last") or [{}]
         summary |= {"last": [{**last[0], **measured}], "best": summary.get("best") or [{**measured, "step": run.step}]}
-    return {**row, "summary": summary, "curve": curve}
+    if not job.beside:
+        return [{**_facts(job), "summary": summary, "curve": curve}]
+    several = (job, *job.beside)
+    rows = []
+    for place_of, each in enumerate(several):
+        own = {**summary, **{name: [summary[name][place_of]] for name in ("seeds", "last", "best")}}
+        own |= {name: round(summary[name] / len(several), 1) for name in ("seconds", "processor_seconds")}
+        told = [[step, {key: [values[place_of]] for key, values in numbers.items()}] for step, numbers in curve]
+        rows.append({**_facts(each), "summary": {**own, "at once": len(several)}, "curve": told})
+    return rows
+
+
+def _facts(job: Job) -> Row:
+    """What a row says of its job, beside what came of it."""
+    return {
+        "key": job.key,
+        "experiment": job.experiment,
+        "scale": job.scale,
+        "table": job.table.name,
+        "label": job.arm.label,
+        "method": job.arm.method,
+        "data": job.data,
+        "settings": {**job.settings, **({"seeds": 1} if job.beside else {})},
+        "own": dict(job.arm.settings),
+        "broken": "",
+    }
 
 
 def _computed(job: Job) -> dict[str, Any]:

@@ -47,12 +47,15 @@ class Job:
     key: str
     rivals: tuple[Job, ...] = ()
     """Runs with each of the arm's candidates, the best of which chooses this run's settings."""
+    beside: tuple[Job, ...] = ()
+    """Runs of the seeds behind this one's, which are trained in the same program."""
 
     @property
     def folder(self) -> Path:
         """Where it is run, below the folder of runs."""
         name = "".join(letter if letter.isalnum() or letter in " .-" else "_" for letter in self.arm.label)
-        return Path(self.experiment, self.scale, self.table.name, f"{name} {self.key}")
+        more = f" and {len(self.beside)} more" if self.beside else ""
+        return Path(self.experiment, self.scale, self.table.name, f"{name} {self.key}{more}")
 
     @property
     def data(self) -> str:
@@ -61,8 +64,34 @@ class Job:
 
     @property
     def minutes(self) -> float:
-        """That it is said to take."""
-        return self.table.minutes.get(self.scale, 1.0)
+        """That it is said to take; at once several seeds take about six tenths of what they take in turn."""
+        alone = self.table.minutes.get(self.scale, 1.0)
+        return alone * max(1.0, 0.6 * (1 + len(self.beside)))
+
+
+def at_once(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, those that differ in nothing but seeds that follow on each other as one: where nothing is measured of a
+    run's folder, which is of its first seed alone."""
+    found: list[Job] = []
+    for job in jobs:
+        place = next((place for place, other in enumerate(found) if _follows(job, other)), None)
+        if place is None:
+            found.append(job)
+        else:
+            beside = (*found[place].beside, job)
+            settings = {**found[place].settings, "seeds": 1 + len(beside)}
+            found[place] = replace(found[place], settings=settings, beside=beside)
+    return found
+
+
+def _follows(job: Job, other: Job) -> bool:
+    table, one = job.table, {"seed": 0, "seeds": 1}
+    if not table.apart or table.measure is not None or table.compute is not None or job.rivals:
+        return False
+    alike = (job.experiment, job.scale, job.arm, {**job.settings, **one})
+    if table is not other.table or alike != (other.experiment, other.scale, other.arm, {**other.settings, **one}):
+        return False
+    return bool(job.settings.get("seed", 0) == other.settings.get("seed", 0) + 1 + len(other.beside))
 
 
 def jobs(experiment: Experiment, scale: str, only: str = "") -> list[Job]:
