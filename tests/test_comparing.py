@@ -83,6 +83,70 @@ def test_last_and_best_are_means_over_seeds_with_t_intervals(tmp_path: Path) -> 
     assert over_seeds([3.0, math.nan, 5.0]) == over_seeds([3.0, 5.0])
 
 
+@pytest.fixture(scope="module")
+def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of two seeds on points whose modes nobody has said."""
+    folder = tmp_path_factory.mktemp("unknown")
+    np.save(folder / "points.npy", np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32))
+    for method in ("gan", "lsgan"):
+        quick = {"steps": 30, "batch": 16, "width": 8, "seed": 3, "seeds": 2, "sample_every": 0}
+        modecover.train(method, folder / "points.npy", folder / method, **quick)
+    return folder
+
+
+def test_where_modes_are_not_known_runs_are_compared_by_audits_of_every_seed(
+    unknown: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, heard = [unknown / "gan", unknown / "lsgan"], list[float]()
+    assert "audit=True" in compare(runs).notes[0] and not compare(runs).names
+    found = compare(runs, audit=True, auditing=lambda what, done: heard.append(done))
+    assert heard == sorted(heard) and heard[0] < 0.1 and heard[-1] > 0.9
+    for run in found.runs:
+        (last,) = run.evaluations
+        for place, seed in enumerate((3, 4)):
+            alone = modecover.audit(unknown / "points.npy", modecover.load(run.folder, seed=seed), samples=2000)
+            told = {metric.key: metric.value for metric in alone.metrics}
+            told |= {verdict.name: verdict.effect.value for verdict in alone.verdicts}
+            for name in ("missing mass", "copying", "frechet", "precision", "recall", "coverage"):
+                assert last.numbers[name][place] == pytest.approx(told[name], nan_ok=True), name
+    assert found.control["missing mass"] == 0 and found.control["coverage"] > 0.8
+    assert found.runs[1].numbers["frechet"].p is not None
+    assert "missing mass %" in page(found)
+
+    monkeypatch.chdir(unknown)
+    assert main(["compare", "gan", "lsgan", "--audit", "--data", "points.npy"]) == 0
+    out = capsys.readouterr().out
+    assert "frechet" in out and "best" not in out.split("last, best")[0] and "gan, 2 seeds" in out
+    assert main(["compare", "gan", "lsgan", "--data", "points.npy"]) == 2
+    assert "say --audit, too" in capsys.readouterr().err
+
+
+def test_audits_beside_evaluations_are_numbers_of_the_last_one(tmp_path: Path) -> None:
+    for method in ("gan", "lsgan"):
+        quick = {"steps": 20, "batch": 16, "width": 8, "evaluate_every": 10, "evaluate_samples": 50, "sample_every": 0}
+        modecover.train(method, "ring", tmp_path / method, **quick)
+    found = compare([tmp_path / "gan", tmp_path / "lsgan"], audit=True)
+    before, last = found.runs[0].evaluations
+    assert "frechet" in last.numbers and "modes_any" in last.numbers and "frechet" not in before.numbers
+    assert math.isfinite(found.runs[0].numbers["frechet"].last.value)
+
+
+def test_audits_are_refused_where_the_data_are_not_what_they_were(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    quick = {"steps": 2, "batch": 16, "width": 4, "sample_every": 0}
+    for name in "ab":
+        modecover.train("gan", points, tmp_path / name, **quick)
+    with pytest.raises(UserError, match=r"came from memory and cannot be opened again for audits: give the data"):
+        compare([tmp_path / "a", tmp_path / "b"], audit=True)
+    assert compare([tmp_path / "a", tmp_path / "b"], audit=True, data=points).names
+    np.save(tmp_path / "p.npy", points)
+    for name in "cd":
+        modecover.train("gan", tmp_path / "p.npy", tmp_path / name, **quick)
+    np.save(tmp_path / "p.npy", points + 1)
+    with pytest.raises(UserError, match="is no longer what the runs were trained on"):
+        compare([tmp_path / "c", tmp_path / "d"], audit=True)
+
+
 def test_the_best_of_stacked_digits_has_the_least_kl(tmp_path: Path) -> None:
     for name in "ab":
         folder = a_run(tmp_path / name, rows((0.0,)), steps=20)
@@ -241,7 +305,7 @@ def test_a_run_that_its_alarm_stopped_is_that_of_its_last_good_model(tmp_path: P
 def test_runs_without_evaluations_show_settings_and_samples(tmp_path: Path) -> None:
     folders = [a_run(tmp_path / name, (), steps=5, lr=lr) for name, lr in (("a", 1.0), ("b", 2.0))]
     found = compare(folders)
-    assert "audit --versus" in found.notes[-1] and found.names == []
+    assert "--audit (audit=True)" in found.notes[-1] and found.names == []
     text = page(found)
     assert text.count("<img") == 2 and "Over training" not in text
     assert main(["compare", *map(str, folders)]) == 0

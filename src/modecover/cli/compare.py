@@ -28,7 +28,13 @@ def run(words: list[str]) -> int:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, finished or not")
     parser.add_argument("--page", metavar="FILE", help="write a page with curves and samples, as in compare.html")
     parser.add_argument("--json", metavar="FILE", help="all numbers as JSON; - prints them instead of the table")
+    parser.add_argument(
+        "--audit", action="store_true", help="audit every seed's model, and compare what is found; takes minutes"
+    )
+    parser.add_argument("--data", metavar="SOURCE", help="for audits: the data [what the runs were trained on]")
     given = parser.parse(words)
+    if given.data is not None and not given.audit:
+        raise UserError("--data is what --audit holds models against: say --audit, too, or leave it out.")
 
     from modecover.cli.terminal import Display
     from modecover.experiments.comparing import compare
@@ -42,7 +48,10 @@ def run(words: list[str]) -> int:
             raise UserError(f"{place} is to be {'a page' if '.html' in endings else 'JSON'}: end it in {endings[0]}.")
         require_writable(place)
     with Display() as display:
-        found = compare(given.runs, progress=partial(display.preparing, "comparison"))
+        reading = partial(display.preparing, "comparison")
+        found = compare(
+            given.runs, reading, audit=given.audit, data=given.data, auditing=partial(display.auditing, "audits")
+        )
     if given.json == "-":
         print(found.to_json(), end="")
     else:
@@ -66,7 +75,10 @@ def _print(found: RunComparison) -> None:
         label = printable(run.name)
         if not run.numbers:
             table.add_row(label, f"no evaluation, {count}")
-        for which in ("last", "best") if run.numbers else ():
+        if len(run.evaluations) == 1:  # which is the best, too
+            cells = [_cell(name, run.numbers.get(name), "last") for name in names]
+            table.add_row(f"{label}\n  {run.method}, {count}", "last", *cells)
+        for which in ("last", "best") if len(run.evaluations) > 1 else ():
             cells = [_cell(name, run.numbers.get(name), which) for name in names]
             table.add_row(label if which == "last" else f"  {run.method}, {count}", which, *cells)
         told = [run.numbers.get(name) for name in names]

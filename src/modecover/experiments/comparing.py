@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from modecover.arguments import held
+from modecover.auditing.expected import Progress
 from modecover.auditing.records import Record
 from modecover.auditing.results import FORMAT, Estimate
 from modecover.data.base import needs
+from modecover.data.opening import Source
 from modecover.errors import UserError
+from modecover.experiments.audited import SAMPLES, audits_of, data_of, numbers_of
 from modecover.experiments.report import LEVEL, better_side, signed_ranks
 from modecover.files import read_json
 from modecover.kinds import LARGEST_WHOLE, checked, shown
@@ -122,7 +125,12 @@ class RunComparison(Record):
 
 @held()
 def compare(
-    runs: Sequence[Path | str | Run], progress: Callable[[int, int], None] = lambda done, total: None
+    runs: Sequence[Path | str | Run],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    audit: bool = False,
+    data: Source | None = None,
+    auditing: Progress = lambda what, done: None,
 ) -> RunComparison:
     """Hold runs on the same data beside each other.
 
@@ -133,9 +141,14 @@ def compare(
     Args:
         runs: folders of runs, or what `train` returned of runs with a folder.
         progress: is told how many are read, and of how many.
+        audit: whether the last model of every seed is audited, and runs are compared by what that finds, too: for data
+            whose modes are not known, and takes as long as so many audits.
+        data: what to audit against; None: what the runs were trained on, opened again.
+        auditing: is told what audits do, and the share of all of them that is done.
 
     Raises:
-        UserError: one is no run, there are fewer than two or one is named twice, or they are of different data.
+        UserError: one is no run, there are fewer than two or one is named twice, or they are of different data; or
+            audits are wanted, and there is no model or the data cannot be opened.
     """
     if isinstance(runs, str | Path) or not isinstance(runs, Sequence) or not 2 <= len(runs) <= MOST_RUNS:
         given = f"{len(runs)} in number" if isinstance(runs, list | tuple) else shown(runs)
@@ -160,13 +173,28 @@ def compare(
         found.append(run)
         notes += told
     progress(len(folders), len(folders))
+    of_real: dict[str, float] = {}
+    if audit:
+        opened = data_of(facts[0]["data"], data)
+        for place, run in enumerate(found):
+
+            def tell(what: str, done: float, place: int = place) -> None:
+                auditing(f"{what} ({names[place]})", (place + done) / len(found))
+
+            numbers, of_real = numbers_of(audits_of(folders[place], run.seeds, opened, tell))
+            *before, last = run.evaluations or (Evaluation(run.step, {}),)
+            evaluations = (*before, Evaluation(last.step, {**last.numbers, **numbers}))
+            found[place] = replace(run, evaluations=evaluations, numbers=_numbers(evaluations))
+        notes.append(
+            f"Audits have at most {SAMPLES:,} samples of each side; shares are those beyond what real samples get."
+        )
     steps = {run.evaluations[-1].step for run in found if run.evaluations}
     if len(steps) > 1:
         notes.append("The last evaluations are of different steps.")
     if not steps:
         notes.append(
-            "No run has an evaluation, as the modes of these data are not known: modecover audit --versus compares "
-            "their samples."
+            "No run has an evaluation, as the modes of these data are not known: --audit (audit=True) compares what "
+            "audits find of every seed's model."
         )
     differing = _differing(facts, found)
     if "evaluate_samples" in differing:
@@ -181,7 +209,7 @@ def compare(
         str(facts[0]["data"]["fingerprint"]),
         tested,
         differing,
-        {str(name): float(value) for name, value in control.items() if isinstance(value, int | float)},
+        {str(name): float(value) for name, value in control.items() if isinstance(value, int | float)} | of_real,
         (*notes, *doubts),
         gallery=tuple(_newest_picture(folder) for folder in folders),
     )

@@ -22,10 +22,18 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "ema_modes_any": ("EMA modes >= 1", lambda v: f"{v:.1f}"),
     "ema_kl_uniform": ("EMA KL", lambda v: f"{v:.3f}"),
     "wasserstein": ("W1", lambda v: f"{v:.3f}"),
+    **{
+        name: (f"{name} %", lambda v: f"{100 * v:.1f}")
+        for name in ("missing mass", "imbalance", "low quality", "copying")
+    },
 }
 """Numbers of an evaluation: their headings and how they are written."""
 
-BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
+BETTER = {
+    **dict.fromkeys(("modes", "high_quality", "precision", "recall", "coverage"), "higher"),
+    **dict.fromkeys(("kl", "reverse_kl", "wasserstein", "frechet"), "lower"),
+    **dict.fromkeys(("missing mass", "imbalance", "low quality", "copying"), "lower"),
+}
 """Which side is better, by how a number's name begins."""
 
 LINES = ("-", "--", ":", "-.")
@@ -334,9 +342,7 @@ def save_sheets(
     found: dict[tuple[str, str, str], dict[str, Path]] = {}
     for job in jobs(experiment, scale):
         name, place = (scale, job.table.name, job.arm.label), runs / job.folder
-        run = next(
-            (path for path in place.parent.glob(f"{place.name} and * more")), place
-        )  # with other seeds, or alone
+        run = next(iter(place.parent.glob(f"{place.name} and * more")), place)  # with other seeds, or alone
         if name in found or experiment.histogram or experiment.write is not None:
             continue
         sheets = sorted((run / "samples").glob("step-*.png"))[-1:]
