@@ -263,3 +263,46 @@ def test_opening_many_pictures_tells_how_far_it_is(tmp_path: Path) -> None:
     for what in ("survey of the pictures", "pictures"):
         steps = [done for name, done, _ in told if name == what]
         assert steps == sorted(set(steps)) and len(steps) > 1 and steps[-1] == 40
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["in memory", "streamed"])
+def test_the_middle_of_every_picture_is_cut_out_before_it_is_resized(tmp_path: Path, stream: bool) -> None:
+    pictures = [np.random.default_rng(k).integers(0, 256, shape, np.uint8) for k, shape in enumerate(SIZES)]
+    for number, pixels in enumerate(pictures):
+        write(tmp_path / "all" / f"{number}.png", pixels)
+    data = open_data(tmp_path / "all", crop=20, stream=stream)
+    assert data.shape == (3, 20, 20) and data.streamed is stream
+    rows = ((data.fetch(torch.arange(2)) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(rows[0], pictures[0][5:25, 2:22]) and np.array_equal(rows[1], pictures[1][:20, 11:31])
+
+    # As if the middle had been all there was.
+    for number, pixels in enumerate(rows):
+        write(tmp_path / "middles" / f"{number}.png", pixels)
+    small, of_middles = (
+        open_data(tmp_path / "all", crop=20, size=16, stream=stream),
+        open_data(tmp_path / "middles", size=16),
+    )
+    assert torch.equal(small.fetch(torch.arange(2)), of_middles.fetch(torch.arange(2)))
+    assert (
+        len({open_data(tmp_path / "all", size=20, crop=crop, stream=stream).fingerprint for crop in (None, 14, 20)})
+        == 3
+    )
+    assert data.opened is not None and open_data(**data.opened).fingerprint == data.fingerprint
+
+
+SIZES = ((30, 24, 3), (20, 42, 3))
+"""Of pictures, height first."""
+
+
+def test_a_middle_of_an_array_is_cut_out_and_what_is_too_small_is_named(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 30, 24), np.uint8)
+    data = open_data(pixels, crop=8)
+    assert np.array_equal(((data.fetch(torch.arange(3)) + 1) * 127.5).round()[:, 0], pixels[:, 11:19, 8:16])
+    with pytest.raises(UserError, match=r"24x30 pixels have no 25x25 in their middle: give a smaller crop"):
+        open_data(pixels, crop=25)
+    for number, side in enumerate((30, 12)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match=r"1\.png: 12x12 pixels have no 20x20 in their middle"):
+        open_data(tmp_path, crop=20)
+    with pytest.raises(UserError, match="leave out size, crop"):
+        open_data(np.zeros((4, 2)), crop=1)

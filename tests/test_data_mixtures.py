@@ -132,5 +132,5 @@ def test_equal_centres_and_bad_weights_are_refused():
 
 @pytest.mark.parametrize("option", [{"size": 8}, {"channels": 1}])
 def test_points_have_no_pixels(option):
-    with pytest.raises(UserError, match="leave out size and channels"):
+    with pytest.raises(UserError, match="leave out size, crop and channels"):
         open_data("ring", **option)

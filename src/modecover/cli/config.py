@@ -23,7 +23,7 @@ LARGEST = 2**20
 
 RUN: dict[str, Any] = {"method": str, "data": str, "out": str, "preset": str, "protocol": str, "alarm": Mapping}
 DATA: dict[str, Any] = dict.fromkeys(("data_dir", "split", "key", "labels", "layout", "value_range"), str)
-DATA |= {"size": int, "channels": int, "memory_limit": int | str, "key": str | Sequence[str]}
+DATA |= {"size": int, "crop": int, "channels": int, "memory_limit": int | str, "key": str | Sequence[str]}
 """Kinds of the entries that are no settings."""
 
 

@@ -233,6 +233,7 @@ Flags = Mapping[str, tuple[Convert, str, str]]
 
 DATA_FLAGS: Flags = {
     "size": (whole_number, "N", "resize and centre-crop images to N x N pixels"),
+    "crop": (whole_number, "N", "before that cut N x N pixels from the middle of each"),
     "channels": (whole_number, "{1,3}", "make images grey (1) or colour (3)"),
     "data_dir": (str, "DIR", "folder in which mnist and cifar10 are looked for"),
     "split": (str, "NAME", "train, test, or as the source calls it [train]"),

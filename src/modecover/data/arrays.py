@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from modecover.data.base import Asked, Dataset, Progress, digest, rows_at
-from modecover.data.pixels import Array, decoded, images_resized, levels, with_channels
+from modecover.data.pixels import Array, decoded, images_resized, levels, middle, with_channels
 from modecover.data.scaling import Scaling
 from modecover.errors import UserError
 from modecover.kinds import LARGEST, first_line
@@ -120,8 +120,8 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
     data: Points | Images
     notes: list[str] = []
     if is_points:
-        if size or channels or layout not in (None, POINTS):
-            raise UserError(f"shape {shape} is points, not images; leave out size, channels and layout.")
+        if size or asked.crop or channels or layout not in (None, POINTS):
+            raise UserError(f"shape {shape} is points, not images; leave out size, crop, channels and layout.")
         if array.dtype == np.uint8 and layout is None:
             look = f"uint8 rows of {shape[1]} numbers look like flattened images"
             raise UserError(f"{look}; reshape them to (N, H, W), or say layout='points' if they are points.")
@@ -142,6 +142,7 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
                 notes.append(f"rows of {shape[1]} floats are read as points (for images: reshape to {meant})")
     else:
         pixels, notes = _channels_first(array, layout)
+        pixels = middle(pixels, asked.crop)
         channels = channels or (1 if pixels.shape[1] == 1 else 3)
         if size is not None:
             resized = len(array) * channels * size * size

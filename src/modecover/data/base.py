@@ -55,6 +55,7 @@ class Asked:
     progress: Progress
     encoding: Encoding | None = None
     stream: bool = False
+    crop: int | None = None
 
     @property
     def label_key(self) -> str | None:

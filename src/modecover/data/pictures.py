@@ -17,8 +17,8 @@ from torch import Tensor
 from modecover.data.arrays import Images
 from modecover.data.base import Asked, Dataset, Progress, digest, no_keys, silent
 from modecover.data.encoded import Pictures, mixed_sizes, opened
-from modecover.data.pixels import Bytes, decoded, is_grey, picture_pixels, resized, upright_size, with_channels
-from modecover.errors import UserError
+from modecover.data.pixels import Bytes, decoded, is_grey, middle, picture_pixels, resized, upright_size, with_channels
+from modecover.errors import UserError, about
 from modecover.limits import require_memory
 
 T = TypeVar("T")
@@ -142,14 +142,15 @@ class StreamedImages(Dataset):
     def __init__(self, pictures: Pictures, survey: Survey, name: str, asked: Asked):
         self.pictures, self.survey = pictures, survey
         self.asked = replace(asked, progress=silent)  # who is told stays behind when processes read ahead
-        channels, size = asked.channels or (1 if survey.grey else 3), asked.size
+        channels, size = asked.channels or (1 if survey.grey else 3), asked.size or asked.crop
         self.shape = (channels, *(survey.size if size is None else (size, size)))
         self.name, self.size = name, survey.count
         self.labels, self.class_names = pictures.labels, pictures.class_names
         if self.labels is not None and len(self.labels) != survey.count:  # they are of pictures: each frame has its own
             self.labels = self.labels.repeat_interleave(torch.from_numpy(np.diff(survey.ends, prepend=0)))
         form = (channels, size) if self.size == len(pictures) else (channels, size, self.size)
-        self.fingerprint = digest("pictures", pictures.identity, repr(form), self.labels)
+        cut = () if asked.crop is None else (f"crop {asked.crop}",)
+        self.fingerprint = digest("pictures", pictures.identity, repr((*form, *cut)), self.labels)
         self.notes = (*pictures.notes, *survey.notes)
 
     def read(self, keys: Tensor | NDArray[Any]) -> Tensor:
@@ -198,10 +199,11 @@ class StreamedImages(Dataset):
             for frame in range(first, last):
                 if last > 1:
                     image.seek(frame)
-                pixels = with_channels(picture_pixels(image), self.shape[0])
+                name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
+                with about(name):
+                    pixels = middle(with_channels(picture_pixels(image), self.shape[0]), self.asked.crop)
                 pixels = pixels if self.asked.size is None else resized(pixels, self.asked.size)
                 if pixels.shape != self.shape:
-                    name = self.pictures.name(picture) + (f" (frame {frame})" if last > 1 else "")
                     raise mixed_sizes(self.pictures.name(0), self.shape[1:], name, pixels.shape[1:])
                 yield pixels
 
@@ -212,9 +214,9 @@ class StreamedImages(Dataset):
 
 def open_pictures(pictures: Pictures, name: str, asked: Asked, survey: Survey) -> Images | StreamedImages:
     """The pictures as one data set: in memory where they take no more than the limit decoded and `asked.stream` is not
-    said, else streamed. Raises `UserError` where sizes differ and `asked.size` gives none, or where pictures cannot be
-    read: how many, and which come first."""
-    if asked.size is None and survey.mixed is not None:
+    said, else streamed. Raises `UserError` where sizes differ and neither `asked.size` nor `asked.crop` makes them
+    alike, or where pictures cannot be read: how many, and which come first."""
+    if asked.size is None and asked.crop is None and survey.mixed is not None:
         raise survey.mixed
     streamed = StreamedImages(pictures, survey, name, asked)
     sample = int(np.prod(streamed.shape))

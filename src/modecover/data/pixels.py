@@ -91,6 +91,18 @@ def with_channels(pixels: Bytes, channels: int) -> Bytes:
     return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint8)
 
 
+def middle(pixels: Bytes, side: int | None) -> Bytes:
+    """The square of that side in the middle of images (..., H, W), which stay as they are where it is None. Raises
+    `UserError` where they are smaller."""
+    if side is None:
+        return pixels
+    height, width = pixels.shape[-2:]
+    if min(height, width) < side:
+        raise UserError(f"{width}x{height} pixels have no {side}x{side} in their middle: give a smaller crop.")
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[..., top : top + side, left : left + side]
+
+
 def resized(pixels: Bytes, size: int) -> Bytes:
     """An image (C, H, W), C = 1 or 3, as (C, size, size): the short side is fitted, then the centre cut."""
     from PIL import Image

@@ -14,6 +14,11 @@ SCALES = {
 }
 """How much of an experiment is run."""
 
+CELEBA = "CelebA, aligned, 178x218 pixels, of which the middle 140 are cut out"
+"""What the folder of that name must hold."""
+FACES: Mapping[str, Any] = {"crop": 140}
+"""How it is opened, as IVAAE has it."""
+
 
 SMOKE: Mapping[str, Any] = {
     **{"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modecover.experiments.declared import Arm, Experiment, Table
+from modecover.experiments.declared import CELEBA, FACES, Arm, Experiment, Table
 from modecover.experiments.latent import frozen, probe
 from modecover.experiments.measures import scores
 
@@ -71,6 +71,7 @@ TABLES = Experiment(
 
 def _colour(place: int, name: str, data: str, latent: int, batch: int, steps: int, brought: str = "") -> Table:
     """Tables 1 and 2 on photographs, with the convolutional networks of Table 4."""
+    opening = FACES if brought else {}
     return Table(
         name=name,
         data=data,
@@ -81,8 +82,8 @@ def _colour(place: int, name: str, data: str, latent: int, batch: int, steps: in
         arms=_arms(place),
         scales={
             "smoke": {"size": 32, "channels": 3, "width": 4, "steps": 2, "batch": 4, "seeds": 1},
-            "cpu": {"size": 32, "width": 16, "steps": 1_000, "seeds": 2, "lr_schedule": STEPPED},
-            "full": {"size": 64, "steps": steps, "lr_schedule": STEPPED, "precision": "bf16"},
+            "cpu": {"size": 32, "width": 16, "steps": 1_000, "seeds": 2, "lr_schedule": STEPPED, **opening},
+            "full": {"size": 64, "steps": steps, "lr_schedule": STEPPED, "precision": "bf16", **opening},
         },
         apart=True,
         measure=scores,
@@ -102,7 +103,7 @@ COLOUR = Experiment(
     question="IVAAE's Tables 1 and 2 on photographs: are codes nearer to the prior, and samples nearer to the data?",
     tables=(
         _colour(2, "CIFAR-10", "cifar10", 128, 128, 117_187),
-        _colour(1, "CelebA", "celeba", 64, 100, 488_310, brought="CelebA, aligned and cropped to its middle 140"),
+        _colour(1, "CelebA", "celeba", 64, 100, 488_310, brought=CELEBA),
     ),
     value=2.2,
 )

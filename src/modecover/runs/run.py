@@ -100,6 +100,7 @@ def train(
     protocol: str | None = None,
     networks: str | OwnNetworks | None = None,
     size: int | None = None,
+    crop: int | None = None,
     channels: int | None = None,
     data_dir: Path | str | None = None,
     split: str = "train",
@@ -122,8 +123,8 @@ def train(
         protocol: a benchmark protocol of the literature (see `modecover.runs.settings`), or "none".
         networks: a preset of networks by name; or your own modules by the method's names, for example
             `{"G": my_generator}`.
-        size, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`. Images of a
-            side the networks cannot make are resized to the nearest that they can, unless `size` is given.
+        size, crop, channels, data_dir, split, key, labels, layout, value_range, memory_limit: as for `open_data`.
+            Images of a side the networks cannot make are resized to the nearest that they can, unless `size` is given.
         alarm: shares at which a run that fails is stopped: {"missing": 0.2} where it misses a fifth of the data, having
             missed less before. See `modecover.runs.alarm`.
         listener: is told of progress: what you make of `modecover.Listener`, or several of these.
@@ -157,7 +158,7 @@ def train(
 
     # The data decide on settings, and both on the networks.
     opening: dict[str, Any] = {"channels": channels, "data_dir": data_dir, "split": split, "key": key, "labels": labels}
-    opening |= {"layout": layout, "value_range": value_range, "memory_limit": memory_limit}
+    opening |= {"crop": crop, "layout": layout, "value_range": value_range, "memory_limit": memory_limit}
     dataset = open_for_networks(name, data, settings.get("networks", "auto"), own, listener, size=size, **opening)
     chosen_method, resolved = resolve(name, dataset.shape, preset=preset, protocol=protocol, chosen=settings)
     device = choose_device(resolved.device)
