@@ -116,7 +116,7 @@ STACKED = Experiment(
             "unrolled-quarter",
             {"DCGAN": "30.6 / 5.99 [P]", "PacGAN": "667 / 1.81, packs of 4 [P]"},
             7,
-            3,
+            2,
         ),
     ),
     curve="kl_uniform",
