@@ -143,6 +143,17 @@ def test_seeds_run_side_by_side_where_a_network_cannot_be_stacked(data: str, own
     assert type(build_engine(method, settings, opened, device=CPU, own=own)) is Engine
 
 
+def test_processes_that_read_ahead_are_shared_out() -> None:
+    opened = open_data("digits", size=16)
+    chosen = {"width": 4, "batch": 8, "seeds": 2, "latent": 2, "workers": 3}
+    method, settings = resolve("gan", opened.shape, chosen=chosen)
+    engine = build_engine(method, settings, opened, device=CPU)
+    assert isinstance(engine, SideBySide)
+    feeds: list[Any] = [each.data for each in engine.engines]
+    assert [feed.workers for feed in feeds] == [2, 2]
+    assert len({feed.dataset.pixels.data_ptr() for feed in feeds}) == 1, "the images are there once"
+
+
 def test_a_run_of_two_seeds_with_ones_own_networks_is_two_runs(tmp_path: Path) -> None:
     """Spectral norm, a layer used twice, batch norm, dropout and assigned buffers, through averages, checkpoints and
     models: bitwise."""

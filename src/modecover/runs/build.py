@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,9 @@ def build_engine(
         classes=classes,
     )
     roles = method.roles()
+    dataset = dataset.to(device)  # once, whoever reads it
+    engines = 1 if stacked else len(seeds)
+    workers = math.ceil(settings.workers / engines)
 
     def engine(members: Sequence[Mapping[str, nn.Module]], seeds: Sequence[int]) -> Engine:
         networks = {name: stack([member[name] for member in members]).to(device) for name in roles}
@@ -94,15 +98,7 @@ def build_engine(
             method,
             networks,
             {name: _optimizer(network, roles[name], settings, device, captured) for name, network in networks.items()},
-            data=Feed(
-                dataset,
-                settings.batch,
-                seeds,
-                device=device,
-                workers=settings.workers,
-                scaling=scaling,
-                classes=classes,
-            ),
+            data=Feed(dataset, settings.batch, seeds, device, workers, scaling, classes),
             prior=_prior(settings),
             seeds=seeds,
             device=device,
@@ -110,7 +106,7 @@ def build_engine(
             options=options,
         )
 
-    if stacked or len(seeds) == 1:
+    if engines == 1:
         return engine(members, seeds)
     return SideBySide([engine([member], [seed]) for member, seed in zip(members, seeds, strict=True)])
 
