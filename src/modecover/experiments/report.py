@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from modecover.auditing.gates import KNOWN
 from modecover.experiments.declared import Experiment, Result
 from modecover.experiments.store import jobs
 from modecover.files import replacing
@@ -29,11 +30,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 """Numbers of an evaluation: their headings and how they are written."""
 
-BETTER = {
-    **dict.fromkeys(("modes", "high_quality", "precision", "recall", "coverage"), "higher"),
-    **dict.fromkeys(("kl", "reverse_kl", "wasserstein", "frechet"), "lower"),
-    **dict.fromkeys(("missing mass", "imbalance", "low quality", "copying"), "lower"),
-}
+BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
 """Which side is better, by how a number's name begins."""
 
 LINES = ("-", "--", ":", "-.")
@@ -111,6 +108,8 @@ def heading(name: str) -> str:
 
 def better_side(name: str) -> str:
     """Whether a number is better "higher" or "lower"; empty where neither is, as of a ratio."""
+    if (of_audits := KNOWN.get(name.replace(" ", "-"))) is not None:
+        return of_audits
     plain = name.removeprefix("ema_")
     return next((side for start, side in BETTER.items() if plain.startswith(start)), "")
 
