@@ -414,6 +414,15 @@ def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> Non
     assert lines[-1].startswith("| ideal sampler |") and "99.0" in lines[-1]
 
 
+def test_where_the_last_evaluation_is_the_best_of_every_seed_it_has_one_line() -> None:
+    one, other = result("GAN", [3, 8]), result("LSGAN", [3, 8])
+    for row, steps in ((one, (4, 4)), (other, (4, 2))):
+        row.summary["steps"] = 4
+        row.summary["best"] = [{**each, "step": step} for each, step in zip(row.summary["best"], steps, strict=True)]
+    found = [line.split(" | ")[:2] for line in lines_of([one, other])[2:5]]
+    assert found == [["| GAN", "last, best"], ["| LSGAN", "last"], ["| LSGAN", "best"]]
+
+
 def test_an_arm_that_breaks_off_is_a_result_and_the_others_go_on(tmp_path: Path) -> None:
     wild = Arm("wild", "wgan-gp", {"lr": 1e30, "optimizer": "sgd", "steps": 50})
     each = two((Arm("well", "gan"), wild))

@@ -150,9 +150,10 @@ def table(results: Sequence[Result]) -> list[str]:
             lines.append(line(result.arm.label, seconds, *cells, printed=printed))
             continue
         total = int(result.summary["evaluation"]["modes"])
-        for which in ("last", "best"):
+        same = all(row.get("step") == result.summary.get("steps", -1) for row in result.summary["best"])
+        for which in ("last",) if same else ("last", "best"):
             rows = result.summary[which]
-            head = [result.arm.label, which, seconds if which == "last" else ""]
+            head = [result.arm.label, "last, best" if same else which, seconds if which == "last" else ""]
             head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= total / 4 for row in rows))]
             cells = [cell(name, [row.get(name, math.nan) for row in rows]) for name in names]
             lines.append(line(*head, *cells, printed=printed if which == "last" else ""))
