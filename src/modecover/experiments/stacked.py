@@ -191,14 +191,15 @@ HARDER = Experiment(
             arms=_chosen("IV-R3GAN", "R3GAN", "WGAN-GP, a step of D", "IVLSGAN", "LSGAN"),
             scales={
                 "smoke": SMOKE,
-                "cpu": {**SMALL, "steps": 12_000, "evaluate_every": 3_000},
+                "cpu": {**SMALL, "steps": 12_000, "evaluate_every": 3_000, "lr_schedule": "0.5:1,1~0"},
                 "full": {**FULL, "steps": 300_000, "evaluate_every": 10_000, "seeds": 3},
             },
             apart=True,
             most={"smoke": 2, "cpu": 3},
             reduced=(
-                "On a CPU networks of a quarter of the width, 12,000 steps instead of 300,000, three seeds, and the "
-                "three that still gain after 6,000; least squares of this length are in `stability`."
+                "On a CPU networks of a quarter of the width, 12,000 steps instead of 300,000, three seeds, rates that "
+                "fall to zero over the second half, and the three that are best after 6,000; least squares of this "
+                "length are in `stability`."
             ),
             minutes={"smoke": 0.2, "cpu": 14, "full": 36},
         ),
