@@ -414,6 +414,16 @@ def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> Non
     assert lines[-1].startswith("| ideal sampler |") and "99.0" in lines[-1]
 
 
+def test_a_slow_machine_judges_at_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from modecover.runs import evaluation
+
+    monkeypatch.setattr(evaluation, "SHARE", 0.0)  # no time is left for evaluations that were not asked for
+    settings = {name: value for name, value in TINY.items() if name != "evaluate_every"} | {"steps": 20}
+    table = Table("", "ring", settings, (Arm("GAN", "gan"),))
+    (row,) = run_job(jobs(Experiment("two", "?", (table,)), "cpu")[0], Place(tmp_path))
+    assert [step for step, _ in row["curve"]] == [*range(2, 21, 2)]
+
+
 def test_where_the_last_evaluation_is_the_best_of_every_seed_it_has_one_line() -> None:
     one, other = result("GAN", [3, 8]), result("LSGAN", [3, 8])
     for row, steps in ((one, (4, 4)), (other, (4, 2))):

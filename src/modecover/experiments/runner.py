@@ -338,6 +338,8 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
     torch.set_num_threads(1)  # the runs share the cores
     folder, tell = place.out / job.folder, (lambda _: None) if news is None else news.put
     settings: dict[str, Any] = {**job.settings, **({"data_dir": place.data_dir} if place.data_dir else {})}
+    if "steps" in settings:  # at the same steps on every machine: else a slow one is judged less often
+        settings.setdefault("evaluate_every", max(1, settings["steps"] // 10))
     try:
         messenger = _Messenger(str(folder), tell, stop)
         source: Any = _source(job, place)
@@ -356,7 +358,7 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
     tell((str(folder), run.step, run.step))  # a finished run takes no more steps
     summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
     # A run that is stopped is evaluated where it stops, too: such points are no part of the curve that was asked for.
-    every, judged = job.settings.get("evaluate_every"), [row for row in read_log(folder) if "evaluation" in row]
+    every, judged = settings.get("evaluate_every"), [row for row in read_log(folder) if "evaluation" in row]
     asked = [row for row in judged if not every or row["step"] % every == 0 or row["step"] == run.step]
     curve = [[row["step"], row["evaluation"]] for row in asked]
     if job.table.measure is not None:
