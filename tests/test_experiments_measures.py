@@ -14,13 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from modecover.data import open_data
+from modecover.engine.engine import Engine
 from modecover.experiments import compositional, latent, mdgan, measures
 from modecover.experiments.compositional import DIGIT, LEFT, SIDE, TOP, WIDTH, compose, law
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.report import page, save_curves, save_sheets
 from modecover.experiments.runner import Place, run_job
 from modecover.experiments.store import jobs
-from modecover.runs.build import build_networks
+from modecover.runs.build import build_engine
 from modecover.runs.run import train
 from modecover.runs.settings import resolve
 
@@ -138,13 +139,10 @@ def test_settings_of_the_grid_become_networks() -> None:
 
 
 def test_discriminators_may_have_an_optimiser_of_their_own(tmp_path: Path) -> None:
-    from modecover.runs.build import _optimizer
-
     method, settings = resolve("gan", (2,), chosen={"optimizer": "sgd", "optimizer_D": "adam"})
-    networks = build_networks(method, settings, (2,), 0)
-    kinds = {
-        name: _optimizer(networks[name], role, settings, torch.device("cpu")) for name, role in method.roles().items()
-    }
+    engine = build_engine(method, settings, open_data("ring"), device=torch.device("cpu"))
+    assert isinstance(engine, Engine)
+    kinds = engine.optimizers
     assert isinstance(kinds["G"], torch.optim.SGD) and isinstance(kinds["D"], torch.optim.Adam)
     # A run of before the setting was there is taken up as ever.
     run = partial(train, "gan", "ring", tmp_path / "run", steps=2, batch=8, evaluate_every=0)
