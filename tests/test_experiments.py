@@ -565,10 +565,8 @@ def test_searches_of_one_experiment_do_not_go_before_the_runs_of_another(
     def noted(jobs: list[Job], *_: Any) -> Any:
         for job in jobs:
             order.append(job.experiment)
-            yield (
-                job,
-                {"key": job.key, "summary": {}, "broken": "no", "label": "", "method": "", "own": {}, "table": ""},
-            )
+            empty = {"summary": {}, "broken": "no", "label": "", "method": "", "own": {}, "table": ""}
+            yield job, [{"key": job.key, **empty}]
 
     monkeypatch.setattr(runner, "_over_processes", noted)
     each = [*jobs(two(), "cpu"), *jobs(searched, "cpu")]
