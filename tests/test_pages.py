@@ -16,7 +16,9 @@ import torch
 from PIL import Image
 
 import modecover
+from modecover import experiments
 from modecover.auditing.verdicts import NAMES, VERDICTS
+from modecover.experiments.store import Store
 from modecover.methods import registry
 
 OTHER = MappingProxyType(dict.fromkeys(("make ", "pip install ", "git clone ", ".venv/bin/", "modecover demo"), ""))
@@ -154,8 +156,7 @@ def test_what_is_made_and_installed_is_there() -> None:
     assert set(re.findall(r"pip install '[\w.]+\[(\w+)\]'", text)) <= extras.keys()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/which.md"])
-def test_the_tables_of_modes_are_those_of_the_results(name: str) -> None:
+def test_the_table_of_modes_is_that_of_the_results() -> None:
     """Modes by the stricter count at the end of training, and where they are told the seeds that have all."""
     found: dict[tuple[str, int], tuple[str, str]] = {}
     results = (pages.ROOT / "results" / "2d.md").read_text("utf-8").split("\n## What the intervention adds")[0]
@@ -164,10 +165,38 @@ def test_the_tables_of_modes_are_those_of_the_results(name: str) -> None:
         for line in re.findall(r"^\| .* \| last \|.*$", section, re.MULTILINE):
             label, _, _, seeds, _, _, modes, *_ = (cell.strip() for cell in line.strip("| ").split("|"))
             found[methods[label], column] = modes.split()[0], seeds.split()[0]
-    page = (pages.ROOT / name).read_text("utf-8")
+    page = (pages.ROOT / "docs" / "which.md").read_text("utf-8").partition("## Points of the plane")[2]
     rows = re.findall(r"^\| `([\w-]+)[^|]*` *[^|]* \| ([\d.].*) \|$", page, re.MULTILINE)
     assert len(rows) >= 4
     for method, cells in rows:
         for column, cell in enumerate(cells.split("|")):
             modes, seeds = found.get((method, column), ("", ""))
             assert cell.strip() in (modes, f"{modes} ({seeds})" if modes else ""), (method, column)
+
+
+ON_DIGITS = {
+    **{"ivgan --preset r3gan": "IV-R3GAN", "r3gan": "R3GAN", "wgan-gp": "WGAN-GP, a step of D"},
+    **{"gan": "DCGAN", "ivlsgan": "IVLSGAN", "lsgan": "LSGAN"},
+}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/which.md"])
+def test_the_tables_of_stacked_digits_are_those_of_the_rows(name: str) -> None:
+    """Modes and divergence of averaged weights, and modes with a quarter of the discriminator: means over seeds on the
+    front page, seed by seed where methods are chosen."""
+    results = Store(pages.ROOT / "results" / "stacked.jsonl").results(experiments.get("stacked"), "cpu")
+    usual, quarter = ({row.arm.label: row.summary["last"] for row in rows if row.summary} for rows in results)
+
+    def told(rows: list[dict[str, float]], key: str, form: str) -> str:
+        values = [row[key] for row in rows]
+        shown = [sum(values) / len(values)] if name == "README.md" else values
+        return ", ".join(format(value, form).removeprefix("0") if value < 1 else format(value, form) for value in shown)
+
+    page = (pages.ROOT / name).read_text("utf-8")
+    page = page.partition("a quarter of the discriminator: modes |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([^`]+)`[^|]* \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) >= 5
+    for method, cells in rows:
+        label = ON_DIGITS[method]
+        wanted = [told(usual[label], "ema_modes_any", ",.0f"), told(usual[label], "ema_kl_uniform", ".2f")]
+        assert cells.split(" | ") == [*wanted, told(quarter[label], "ema_modes_any", ",.0f")], method
