@@ -382,7 +382,11 @@ def test_adding_an_experiment_is_adding_its_file(
     assert command([*words, "--only", "LSGAN", "--results", "again"]) == 0
     (anew,) = map(json.loads, Path("again/added.jsonl").read_text().splitlines())
     assert anew["key"] == table["LSGAN"]["key"] and anew["summary"]["last"] == table["LSGAN"]["summary"]["last"]
-    assert command([*words, "--only", "GAN3"]) == 2 and "choose one of GAN, LSGAN" in capsys.readouterr().err
+    # All rows of a table that is named are there already.
+    (named,) = {row["table"] for row in table.values()}
+    assert command([*words, "--only", named]) == 0 and "1 of" not in capsys.readouterr().out
+    assert command([*words, "--only", "GAN3"]) == 2
+    assert f"choose one of GAN, LSGAN; or a table: {named}." in capsys.readouterr().err
     monkeypatch.delitem(sys.modules, "modecover.experiments.added")
 
 

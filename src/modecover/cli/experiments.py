@@ -25,7 +25,7 @@ def run_reproduce(words: list[str]) -> int:
     parser.add_argument("--queue", action="store_true", help="runs that are missing, of all experiments")
     scales = "; ".join(f"{name}: {what}" for name, what in SCALES.items())
     parser.add_argument("--scale", choices=list(SCALES), default="cpu", help=f"{scales} [cpu]")
-    parser.add_argument("--only", default="", metavar="LABEL", help="one row of the tables")
+    parser.add_argument("--only", default="", metavar="LABEL", help="one row of the tables, or one table")
     parser.add_argument("--minutes", type=number, metavar="X", help="stop after so many, and save what runs")
     parser.add_argument(
         "--workers", type=whole_number, metavar="N", help="runs at a time [one for each core; on a GPU one]"
@@ -62,8 +62,10 @@ def run_reproduce(words: list[str]) -> int:
     place = Place(Path(given.out), given.data_dir, workers, given.minutes, given.backend, at_once=on_gpu)
     declared = [job for each in chosen for job in jobs(each, given.scale, given.only)]
     if given.only and not declared:
-        labels = dict.fromkeys(arm.label for each in chosen for table in each.tables for arm in table.arms)
-        raise UserError(f"There is no row {given.only!r}: choose one of {', '.join(labels)}.")
+        tables = [table for each in chosen for table in each.tables]
+        labels = dict.fromkeys(arm.label for table in tables for arm in table.arms)
+        called = ", ".join(dict.fromkeys(table.name for table in tables))
+        raise UserError(f"There is no row {given.only!r}: choose one of {', '.join(labels)}; or a table: {called}.")
     # Rows that only show that it runs are kept apart.
     kind = ".smoke" if given.scale == "smoke" else ""
     paths = {each.name: Path(given.results) / f"{each.name}{kind}.jsonl" for each in chosen}

@@ -95,14 +95,14 @@ def _follows(job: Job, other: Job) -> bool:
 
 
 def jobs(experiment: Experiment, scale: str, only: str = "") -> list[Job]:
-    """All runs of an experiment at a scale, or those of the arms whose label is `only`, in the order of their value:
-    the first seed of all arms before the second."""
+    """All runs of an experiment at a scale, or those of the arm or of the table that is called `only`, in the order of
+    their value: the first seed of all arms before the second."""
     found: list[tuple[int, Job]] = []
     for table in experiment.tables:
         shared = {**table.settings, **table.scales.get(scale, {})}
         seeds = [{}] if not table.apart else [{"seed": n, "seeds": 1} for n in _seeds(shared)]
         for arm in table.at(scale):
-            if only and arm.label != only:
+            if only not in ("", table.name, arm.label):
                 continue
             for place, seed in enumerate(seeds):
                 settings = {**shared, **arm.settings, **seed}
