@@ -313,7 +313,7 @@ def test_the_run_s_data_is_opened_again_with_the_options_it_was_opened_with(tmp_
     said = capsys.readouterr().err
     assert said == "Note: points.npz is no longer what the model was trained on; its content changed.\n"
     Path("../points.npz").unlink()
-    with pytest.raises(UserError, match=r"could not be opened again; say with --data what it is\. there is no file"):
+    with pytest.raises(UserError, match=r"cannot be opened again: say what it is .*there is no file"):
         open_again(model, None, {})
 
 
@@ -322,7 +322,7 @@ def test_data_from_memory_must_be_named_to_be_evaluated(tmp_path, capsys):
     modecover.train("gan", points, tmp_path / "run", steps=2, batch=8, width=8)
     code, said, error = say(capsys, "evaluate", tmp_path / "run")
     assert (code, said) == (2, "")
-    assert "say with --data what it is. It came from memory" in error
+    assert "say what it is (--data, data=...). It came from memory" in error
     assert say(capsys, "evaluate", tmp_path / "run", "--data", "ring", "--samples", 100, "--no-audit")[0] == 0
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from modecover.runs.model import GenerativeModel
 
 INSTALL = "pip install 'modecover[export]'"
-MOST_MODES, AUDITED = 10_000, 2000
-"""At most: modes of a mixture that are drawn beneath its samples; samples of each side that an evaluation audits."""
+MOST_MODES = 10_000
+"""Of a mixture at most, to be drawn beneath its samples."""
 
 
 def run_sample(words: list[str]) -> int:
@@ -137,6 +137,7 @@ def run_evaluate(words: list[str]) -> int:
     from modecover.auditing.run import audit
     from modecover.cli.terminal import Display, print_audit, print_audits, print_evaluation
     from modecover.data.files import require_name
+    from modecover.experiments.audited import SAMPLES
     from modecover.files import require_writable, write_json
     from modecover.runs.evaluation import evaluator_for
     from modecover.runs.model import load
@@ -189,7 +190,7 @@ def run_evaluate(words: list[str]) -> int:
         audits = {}
         with Display() as display:
             for label, model in models.items():
-                count, tell = min(samples or AUDITED, AUDITED), partial(display.auditing, f"audit of {label}")
+                count, tell = min(samples or SAMPLES, SAMPLES), partial(display.auditing, f"audit of {label}")
                 audits[label] = audit(dataset, model, samples=count, seed=given.seed, progress=tell)
         report["audits"] = {label: json.loads(each.to_json()) for label, each in audits.items()}
         if not given.json:
@@ -218,25 +219,20 @@ def open_again(model: GenerativeModel, source: str | None, options: dict[str, An
     """The data that `model` was trained on, opened as it was then but for `options`; or `source`, where one is given.
     Raises `UserError` where they cannot be opened again, or samples are of another shape than the model's."""
     from modecover.cli.terminal import Display
-    from modecover.data import open_data
+    from modecover.data import open_data, reopen
 
-    name, opening = model.data.get("name", "data"), model.data.get("opened")
-    failed = f"The run's data {name!r} could not be opened again; say with --data what it is."
-    if source is not None:
-        opening = {"source": source, **({"size": model.shape[-1]} if len(model.shape) == 3 else {})}
-    elif opening is None:
-        raise UserError(f"{failed} It came from memory, not from a name or a path.")
-    try:
-        with Display() as display:
-            dataset = open_data(**{**opening, **options, "progress": display.preparing})
-    except UserError as error:
-        if source is not None:
-            raise
-        raise UserError(f"{failed} {error}") from None
-    except TypeError as error:  # options that no version of ours has written
-        raise UserError(failed) from error
+    with Display() as display:
+        options = {**options, "progress": display.preparing}
+        if source is None:
+            dataset = reopen(model.data, **options)
+        else:
+            size = {"size": model.shape[-1]} if len(model.shape) == 3 else {}
+            dataset = open_data(source, **{**size, **options})
     if source is None and dataset.fingerprint != model.data.get("fingerprint"):
-        print(f"Note: {name} is no longer what the model was trained on; its content changed.", file=sys.stderr)
+        print(
+            f"Note: {model.data['name']} is no longer what the model was trained on; its content changed.",
+            file=sys.stderr,
+        )
     if dataset.shape != model.shape:
         raise UserError(
             f"The model makes samples of shape {model.shape}, and {dataset.name} has {dataset.shape}: say with --data "

@@ -7,6 +7,7 @@ from modecover.data.feed import Feed
 from modecover.data.mixtures import Mixture, MixtureData
 from modecover.data.opening import NAMES, open_data
 from modecover.data.pictures import StreamedImages
+from modecover.data.reopening import reopen
 
 __all__ = [
     "NAMES",
@@ -21,4 +22,5 @@ __all__ = [
     "StreamedImages",
     "check",
     "open_data",
+    "reopen",
 ]

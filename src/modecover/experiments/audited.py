@@ -10,35 +10,29 @@ from typing import Any
 from modecover.auditing.expected import Progress
 from modecover.auditing.results import Findings
 from modecover.auditing.run import audit
-from modecover.data import Dataset, open_data
+from modecover.data import Dataset, open_data, reopen
 from modecover.data.opening import Source
 from modecover.errors import UserError
 from modecover.runs.model import load
 
 SAMPLES = 2_000
-"""Of each side at most, as `modecover evaluate` has it."""
+"""Of each side at most where a model is audited beside its other numbers."""
 
 VERDICTS = ("missing mass", "imbalance", "low quality", "copying")
 METRICS = ("frechet", "precision", "recall", "coverage")
 
 
-def data_of(facts: Mapping[str, Any], given: Source | None) -> Dataset:
+def data_of(recorded: Mapping[str, Any], given: Source | None) -> Dataset:
     """The data of runs: those given, or what the first run was trained on, opened again.
 
     Raises:
         UserError: they cannot be opened, or are others than those that the runs were trained on.
     """
-    opened, name = facts.get("opened"), facts["name"]
-    if given is None and not isinstance(opened, Mapping):
-        raise UserError(f"{name} came from memory and cannot be opened again for audits: give the data (data=...).")
-    options = dict(opened) if isinstance(opened, Mapping) else {}
-    source = options.pop("source", None) if given is None else given
-    try:
-        data = source if isinstance(source, Dataset) else open_data(source, **({} if given is not None else options))
-    except TypeError as error:  # options that no version of ours has written
-        raise UserError(f"{name} cannot be opened again for audits: give the data (data=...).") from error
-    if given is None and data.fingerprint != facts["fingerprint"]:
-        raise UserError(f"{name} is no longer what the runs were trained on: its content changed.")
+    if given is not None:
+        return given if isinstance(given, Dataset) else open_data(given)
+    data = reopen(recorded)
+    if data.fingerprint != recorded["fingerprint"]:
+        raise UserError(f"{recorded['name']} is no longer what the runs were trained on: its content changed.")
     return data
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modecover.data import Images, open_data
+from modecover.data import Images, reopen
 from modecover.errors import UserError
 from modecover.experiments.report import PICTURES
 from modecover.features import Classifier, classifier, imagenet
@@ -139,14 +139,12 @@ def _sure_of(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int) 
 
 def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
     """The data that a model was trained on, opened again, or with other options."""
-    opened = dict(model.data.get("opened") or {})
-    opened |= {"data_dir": data_dir} if data_dir and "data_dir" in opened else {}
-    source = opened.pop("source")
+    beside = {"data_dir": data_dir} if data_dir and "data_dir" in (model.data.get("opened") or {}) else {}
     with contextlib.suppress(UserError):
-        data = open_data(source, **{**opened, **chosen})
+        data = reopen(model.data, **beside, **chosen)
         if isinstance(data, Images):
             return data
-    data = open_data(source, **opened)  # where there is no other split: what it was trained on
+    data = reopen(model.data, **beside)  # where there is no other split: what it was trained on
     if not isinstance(data, Images):
         raise UserError(f"{data.name} has no images to compare with.")
     return data
