@@ -302,9 +302,8 @@ def print_comparison(comparison: Comparison) -> None:
         style = "bold" if each.better else "" if each.measured else "yellow"
         rows.append((Text(each.name, style=style), cells, each.sentence))
     _print_verdicts(terminal, ("A", "B", "A less B"), rows)
-    terminal.print(
-        "A less B: of each verdict's failure, below 0 where A is better; of a ratio, its distance from real data's.\n"
-    )
+    told = "A less B: of each failure, below 0 where A is better; of a ratio, of its distance from real data's."
+    terminal.print(f"\n{told}")
     for name, regions in (("A", comparison.only_a), ("B", comparison.only_b)):
         for region in regions[:BINS_SHOWN]:
             terminal.print(f"Only {name} covers {region.share:.1%} of the data, such as {first_rows(region.examples)}.")
