@@ -159,7 +159,7 @@ def run_evaluate(words: list[str]) -> int:
     models = {f"seed {model.training_facts.get('seed', number)}": model for number, model in enumerate(loaded)}
     dataset = open_again(next(iter(models.values())), given.data, take_data_options(vars(given)))
     with Display() as display:
-        evaluator = evaluator_for(dataset, samples, partial(display.preparing, "digit classifier for the evaluation"))
+        evaluator = evaluator_for(dataset, samples, display.preparing)
     if evaluator is None and not given.audit:
         raise UserError(
             f"The modes of {dataset.name} are not known, so they cannot be counted: leave out --no-audit to judge the "

@@ -184,6 +184,7 @@ NAMES = {
     "reverse_kl_uniform": "reverse KL to uniform",
     "std_ratio": "std ratio",
     "wasserstein": "Wasserstein",
+    "frechet": "Frechet",
 }
 """Headings of the numbers that an evaluation has, by their names in the log, in the order of a table."""
 
@@ -191,8 +192,9 @@ LEGEND = {
     "modes_many": "any: a mode counts with one high-quality sample, within 3 std of its centre; many: with more than "
     "20 of 2,048.\nstd ratio: spread within modes, 1.0 is ideal.",
     "modes_enough": "any: a mode counts with one sample; >= 5: with five, which a classifier's errors seldom give.",
+    "frechet": "Frechet: squared distance to real rows in features, less is better; real data: that of others to them.",
 }
-"""What the counts of modes mean, by the number that tells which kind of evaluation it is."""
+"""What numbers mean, by the one that tells which kind of evaluation it is."""
 
 AVERAGE = "ema_"  # how the names of numbers under averaged weights begin
 

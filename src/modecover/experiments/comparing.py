@@ -183,7 +183,7 @@ def compare(
 
             numbers, of_real = numbers_of(audits_of(folders[place], run.seeds, opened, tell))
             *before, last = run.evaluations or (Evaluation(run.step, {}),)
-            evaluations = (*before, Evaluation(last.step, {**last.numbers, **numbers}))
+            evaluations = (*before, Evaluation(last.step, {**numbers, **last.numbers}))
             found[place] = replace(run, evaluations=evaluations, numbers=_numbers(evaluations))
         notes.append(
             f"Audits have at most {SAMPLES:,} samples of each side; shares are those beyond what real samples get."
@@ -194,7 +194,7 @@ def compare(
     if not steps:
         notes.append(
             "No run has an evaluation, as the modes of these data are not known: --audit (audit=True) compares what "
-            "audits find of every seed's model."
+            "audits find of every seed's model; runs trained with --evaluate-features auto have a distance to the data."
         )
     differing = _differing(facts, found)
     if "evaluate_samples" in differing:

@@ -19,6 +19,8 @@ CELEBA = "CelebA, aligned, 178x218 pixels, of which the middle 140 are cut out"
 FACES: Mapping[str, Any] = {"crop": 140}
 """How it is opened, as IVAAE has it."""
 
+DISTANCE: Mapping[str, Any] = {"evaluate_features": "auto", "evaluate_every": 500, "evaluate_samples": 5_000}
+"""Evaluations of images whose modes are not known, as a CPU can afford them."""
 
 SMOKE: Mapping[str, Any] = {
     **{"seeds": 2, "steps": 4, "batch": 8, "width": 4, "evaluate_samples": 64},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modecover.experiments.declared import CELEBA, FACES, Arm, Experiment, Table
+from modecover.experiments.declared import CELEBA, DISTANCE, FACES, Arm, Experiment, Table
 from modecover.experiments.latent import frozen, probe
 from modecover.experiments.measures import scores
 
@@ -33,9 +33,12 @@ ARMS = _arms(0)
 
 MNIST: Mapping[str, Any] = {
     **{"size": 64, "networks": "ivaae-mnist", "latent": 16, "batch": 64, "seeds": 5},
-    **{"lr": 1e-4, "lr_E": 5e-5, "lr_D": 1e-4, "sample_every": 0, "evaluate_every": 0},
+    **{"lr": 1e-4, "lr_E": 5e-5, "lr_D": 1e-4, "sample_every": 0},
 }
 HALVED = "0:1,0.333333:0.5,0.666667:0.25"
+TINY: Mapping[str, Any] = {"steps": 2, "batch": 4, "seeds": 1, "evaluate_samples": 64}
+FULL: Mapping[str, Any] = {"evaluate_every": 10_000, "evaluate_samples": 10_000}
+SMALL: Mapping[str, Any] = {"size": 32, "width": 16, "steps": 1_000, "evaluate_every": 250, "seeds": 2}
 STEPPED = "0:1,0.1:0.5,0.166667:0.1,0.333333:0.01"
 
 TABLES = Experiment(
@@ -48,12 +51,12 @@ TABLES = Experiment(
         Table(
             name="MNIST",
             data="mnist",
-            settings=MNIST,
+            settings={**MNIST, **DISTANCE},
             arms=ARMS,
             scales={
-                "smoke": {"steps": 2, "batch": 4, "seeds": 1},
+                "smoke": TINY,
                 "cpu": {"steps": 1_876, "seeds": 2, "lr_schedule": HALVED},
-                "full": {"steps": 281_250, "lr_schedule": HALVED},
+                "full": {"steps": 281_250, "lr_schedule": HALVED, **FULL},
             },
             apart=True,
             measure=scores,
@@ -65,6 +68,7 @@ TABLES = Experiment(
             ),
         ),
     ),
+    curve="frechet",
     value=4.0,
 )
 
@@ -77,13 +81,13 @@ def _colour(place: int, name: str, data: str, latent: int, batch: int, steps: in
         data=data,
         settings={
             **{"networks": "wae", "latent": latent, "batch": batch, "lr": 1e-3, "lr_E": 1e-3, "lr_D": 5e-4},
-            **{"sample_every": 0, "evaluate_every": 0, "seeds": 3},
+            **{**DISTANCE, "sample_every": 0, "seeds": 3},
         },
         arms=_arms(place),
         scales={
-            "smoke": {"size": 32, "channels": 3, "width": 4, "steps": 2, "batch": 4, "seeds": 1},
-            "cpu": {"size": 32, "width": 16, "steps": 1_000, "seeds": 2, "lr_schedule": STEPPED, **opening},
-            "full": {"size": 64, "steps": steps, "lr_schedule": STEPPED, "precision": "bf16", **opening},
+            "smoke": {"size": 32, "channels": 3, "width": 4, **TINY},
+            "cpu": {**SMALL, "lr_schedule": STEPPED, **opening},
+            "full": {"size": 64, "steps": steps, "lr_schedule": STEPPED, "precision": "bf16", **FULL, **opening},
         },
         apart=True,
         measure=scores,
@@ -105,6 +109,7 @@ COLOUR = Experiment(
         _colour(2, "CIFAR-10", "cifar10", 128, 128, 117_187),
         _colour(1, "CelebA", "celeba", 64, 100, 488_310, brought=CELEBA),
     ),
+    curve="frechet",
     value=2.2,
 )
 
@@ -120,7 +125,7 @@ def _studied(
     return Table(
         name=name,
         data="mnist",
-        settings={**MNIST, "seeds": 3},
+        settings={**MNIST, "seeds": 3, "evaluate_every": 0},
         arms=arms,
         scales={
             "smoke": {"steps": 2, "batch": 4, "seeds": 1},

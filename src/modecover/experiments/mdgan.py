@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from modecover.experiments.compositional import compose, coverage
-from modecover.experiments.declared import CELEBA, FACES, SMOKE, Arm, Experiment, Table
+from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, Arm, Experiment, Table
 from modecover.experiments.measures import missed, mode_score, scores
 from modecover.experiments.stacked import IV_R3GAN, NARROW, R3GAN
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
@@ -56,10 +56,10 @@ SWEEP = Experiment(
         Table(
             name="MNIST",
             data="mnist",
-            settings={"size": 32, "batch": 64, "seeds": 3, "sample_every": 0, "evaluate_every": 0},
+            settings={**DISTANCE, "size": 32, "batch": 64, "seeds": 3, "sample_every": 0},
             arms=tuple(Arm(f"{each:g}", "reg-gan", {"lambda_1": each, "lambda_2": each}) for each in SWEPT),
             scales={
-                "smoke": {"width": 4, "steps": 2, "batch": 4, "seeds": 1},
+                "smoke": {"width": 4, "steps": 2, "batch": 4, "seeds": 1, "evaluate_samples": 64},
                 "cpu": {**NARROW, "steps": 2_000, "seeds": 2},
                 "full": {"steps": 25_000, "precision": "bf16", "seeds": 5},
             },
@@ -71,6 +71,7 @@ SWEEP = Experiment(
             reduced="On a CPU DCGAN networks of a quarter of the width, 2,000 steps, and two seeds.",
         ),
     ),
+    curve="frechet",
     value=3.0,
 )
 

@@ -15,10 +15,9 @@ from torch.nn import functional
 from modecover.data import Images, reopen
 from modecover.errors import UserError
 from modecover.experiments.report import PICTURES
-from modecover.features import Classifier, classifier, imagenet
+from modecover.features import Classifier, classifier
 from modecover.features.choice import are_natural
-from modecover.features.kept import Extractor
-from modecover.metrics import frechet_distance, frechet_latent_distance, label_law, mode_scores
+from modecover.metrics import frechet_latent_distance, label_law, mode_scores
 from modecover.metrics.classifier import descend
 from modecover.networks.dcgan import DCGANDiscriminator
 from modecover.pictures.images import save_png_atomic
@@ -39,25 +38,15 @@ JUDGE_WIDTH, JUDGED, JUDGE_RATE = 16, 64, 2e-4
 
 
 def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
-    """Of a run on images: the Frechet distance of so many samples to at most as many images, in the features of
-    EfficientNet for photographs, of a classifier of the labels for others; with labels both MODE scores; and where
-    there is an encoder the Frechet latent distance of the images' codes.
-
-    It compares within one page only: features, number of samples and size differ from the papers'. The real images are
-    others than those that a classifier has learnt from, where there are enough.
-    """
+    """Of a run on images, beside its evaluations: of so many samples both MODE scores, where the images have labels and
+    are no photographs; and where there is an encoder the Frechet latent distance of the images' codes."""
     model = load(folder)
     data = images_of(model, data_dir)
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
-    real, fake = (rows.numpy() for rows in (data.fetch(order[-samples:]), model.sample(samples, seed=0)))
-    judge = _judge(data, order[:LEARNT_FROM])
-    numbers = {"frechet": frechet_distance(judge(real), judge(fake))}
-    if isinstance(judge, Classifier):
-        assert data.labels is not None, "a classifier has learnt them"
-        law = label_law(data.labels.numpy(), len(judge.classes))
-        found = mode_scores(judge.probabilities(fake), law)
-        numbers |= {"mode_score": found.penalised, "mode_score_as_printed": found.as_printed}
+    labelled = data.labels is not None and not are_natural((1, *data.shape))
+    numbers = _mode_scores(model, data, samples) if labelled else {}
     if "E" in model.networks:
+        order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+        real = data.fetch(order[-samples:]).numpy()
         numbers["frechet_latent"] = frechet_latent_distance(model.encode(real))
         shown = torch.from_numpy(real[: 2 * SHOWN])
         again, ways = model.reconstruct(shown), model.interpolate(shown[::2], shown[1::2], WAY)
@@ -72,14 +61,18 @@ def keep(picture: Image, folder: Path, caption: str) -> None:
 
 
 def mode_score(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
-    """Both MODE scores of a run on labelled images, and that of the images themselves, by a classifier that learns
-    from the first of them as they are; 0 where the samples are no images at all."""
+    """Both MODE scores of a run on labelled images; 0 where the samples are no images at all."""
     model = load(folder)
-    data = images_of(model, data_dir)
+    return _mode_scores(model, images_of(model, data_dir), samples)
+
+
+def _mode_scores(model: GenerativeModel, data: Images, samples: int) -> dict[str, float]:
+    """Both MODE scores, and that of the images themselves, by a classifier that learns from some of them as they
+    are."""
     if data.labels is None:
         raise UserError(f"{data.name} has no labels to score by.")
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
-    key = f"plain {data.fingerprint}"
+    key = data.fingerprint
     if key not in _JUDGES:
         learnt, steps = order[:LEARNT_FROM], max(1, min(PLAIN_STEPS, samples // 5))
         _JUDGES[key] = classifier(data.fetch(learnt).numpy(), data.labels[learnt].numpy(), plain=True, steps=steps)
@@ -88,7 +81,11 @@ def mode_score(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         mode_scores(_JUDGES[key].probabilities(rows.numpy()), law)
         for rows in (data.fetch(order[-samples:]), model.sample(samples, seed=0))
     )
-    return {"mode_score": fake.penalised, "mode_score_as_printed": fake.as_printed, "of the data": own.penalised}
+    return {
+        "mode_score": fake.penalised,
+        "mode_score_as_printed": fake.as_printed,
+        "mode_score_of_the_data": own.penalised,
+    }
 
 
 def missed(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
@@ -148,16 +145,6 @@ def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
     if not isinstance(data, Images):
         raise UserError(f"{data.name} has no images to compare with.")
     return data
-
-
-def _judge(data: Images, learnt_from: Tensor) -> Extractor:
-    if are_natural((1, *data.shape)):
-        return imagenet()
-    if data.labels is None:
-        raise UserError(f"{data.name} has neither labels nor photographs: no features to compare images in.")
-    if data.fingerprint not in _JUDGES:
-        _JUDGES[data.fingerprint] = classifier(data.fetch(learnt_from).numpy(), data.labels[learnt_from].numpy())
-    return _JUDGES[data.fingerprint]
 
 
 _JUDGES: dict[str, Classifier] = {}

@@ -30,7 +30,14 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 """Numbers of an evaluation: their headings and how they are written."""
 
-BETTER = {"modes": "higher", "high_quality": "higher", "kl": "lower", "reverse_kl": "lower", "wasserstein": "lower"}
+BETTER = {
+    "modes": "higher",
+    "high_quality": "higher",
+    "kl": "lower",
+    "reverse_kl": "lower",
+    "wasserstein": "lower",
+    "frechet": "lower",
+}
 """Which side is better, by how a number's name begins."""
 
 LINES = ("-", "--", ":", "-.")
@@ -96,7 +103,8 @@ def page(
         if images and (curves or experiment.histogram):
             said = f"{heading(experiment.curve)} over training" if curves else heading(experiment.histogram)
             lines += [f"![{said}]({images}/{scale}.png)", ""]
-    if any("evaluation" in result.summary for results in found.values() for rows in results for result in rows):
+    summaries = [result.summary for results in found.values() for rows in results for result in rows]
+    if any("modes" in summary.get("evaluation", {}) for summary in summaries):
         lines += [LEGEND, ""]
     return "\n".join(lines)
 
@@ -128,9 +136,10 @@ def table(results: Sequence[Result]) -> list[str]:
     names = [name for name in COLUMNS if name in there] + [
         name for name in there if name not in (*COLUMNS, *UNSEEN, *(f"ema_{each}" for each in (*COLUMNS, *UNSEEN)))
     ]
-    counted = any("evaluation" in result.summary for result in whole)
+    judged = any("evaluation" in result.summary for result in whole)
+    counted = any("modes" in result.summary.get("evaluation", {}) for result in whole)
     compared = any(result.arm.published is not None for result in results)
-    headings = ["", *(("", "CPU s", "all modes", "collapsed") if counted else ("CPU s",))]
+    headings = ["", *[""] * judged, "CPU s", *["all modes", "collapsed"] * counted]
     headings += map(heading, names)
 
     def line(*cells: str, printed: str = "") -> str:
@@ -145,23 +154,25 @@ def table(results: Sequence[Result]) -> list[str]:
             lines.append(line(result.arm.label, said, printed=printed))
             continue
         seconds = f"{result.summary['processor_seconds']:.0f}"
-        if not counted:
+        if not judged:
             cells = [cell(name, [row.get(name, math.nan) for row in result.summary["last"]]) for name in names]
             lines.append(line(result.arm.label, seconds, *cells, printed=printed))
             continue
-        total = int(result.summary["evaluation"]["modes"])
         same = all(row.get("step") == result.summary.get("steps", -1) for row in result.summary["best"])
         for which in ("last",) if same else ("last", "best"):
             rows = result.summary[which]
             head = [result.arm.label, "last, best" if same else which, seconds if which == "last" else ""]
-            head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= total / 4 for row in rows))]
+            if counted:
+                total = int(result.summary["evaluation"]["modes"])
+                head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= total / 4 for row in rows))]
             cells = [cell(name, [row.get(name, math.nan) for row in rows]) for name in names]
             lines.append(line(*head, *cells, printed=printed if which == "last" else ""))
         if short := result.summary.get("short"):
             lines.append(line("", short))
     if whole and "control" in whole[0].summary:
         control = [cell(name, [whole[0].summary["control"].get(name, math.nan)]) for name in names]
-        lines.append(line("ideal sampler" if "high_quality" in names else "the data", "", "", "", "", *control))
+        blank = [""] * (headings.index(heading(names[0])) - 1)
+        lines.append(line("ideal sampler" if "high_quality" in names else "the data", *blank, *control))
     return lines
 
 

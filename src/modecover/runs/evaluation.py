@@ -1,4 +1,5 @@
-"""Looking at a run while it goes on: how often, at which samples, and how well these cover modes that are known."""
+"""Looking at a run while it goes on: how often, at which samples, and how well these cover modes that are known, or how
+far from the data they are where none are."""
 
 from __future__ import annotations
 
@@ -8,30 +9,39 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from modecover.data import Dataset, Images, StackedDigits
+from modecover.data.base import Progress, silent
 from modecover.data.mixtures import Mixture
 from modecover.data.scaling import Scaling
 from modecover.engine.side_by_side import AnyEngine
+from modecover.errors import UserError
+from modecover.features import automatic, fit_features
 from modecover.limits import require_memory
 from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
-from modecover.metrics.frechet import wasserstein
+from modecover.metrics.frechet import frechet_distance, wasserstein
 from modecover.metrics.labels import stacked_law
 from modecover.metrics.modes import mixture_modes
 from modecover.random import derive_seed
-
-Progress = Callable[[int, int], None]
 
 Evaluations = list[tuple[int, list[dict[str, float]]]]
 """(step, the numbers of each seed) in order."""
 
 FIRST_PICTURE = 32  # its step, by default
 SHARE = 0.025  # of the time so far, that pictures may have taken, and evaluations, where the next comes by default
+FEW, FEWEST = 2048, 10  # samples of an evaluation by default, but of stacked digits; and at least
+LEARNT_FROM, BLOCK = 10_000, 512  # rows at most that features are fitted to; and that are read at a time
+BEYOND = 1e15  # numbers so large come of a run that has diverged, and have no distance
+FITTED = ("pixels", "classifier")
+"""Features that are fitted to real rows."""
 SKIPPED = (
     f"evaluations take over {SHARE:.1%} of the time, so some are skipped; --evaluate-every N has one every N steps"
 )
@@ -126,29 +136,41 @@ class Evaluator:
 
 def score(numbers: Mapping[str, float]) -> tuple[float, ...]:
     """By what two evaluations of a seed are compared to find the best: larger is better. NaN is the worst."""
-    names = ("kl_uniform",) if "kl_uniform" in numbers else ("modes_many", "modes_any", "high_quality")
-    found = [numbers.get(name, math.nan) * (-1 if name == "kl_uniform" else 1) for name in names]
+    less = [name for name in ("kl_uniform", "frechet") if name in numbers][:1]
+    found = [-numbers[name] for name in less]
+    found = found or [numbers.get(name, math.nan) for name in ("modes_many", "modes_any", "high_quality")]
     return tuple(-math.inf if value != value else value for value in found)
 
 
 def evaluator_for(
     dataset: Dataset,
     samples: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     *,
+    features: str | None = None,
     device: torch.device | str = "cpu",
 ) -> Evaluator | None:
-    """What can judge samples of this data, on `device` where networks judge; None where its modes are not known.
+    """What can judge samples of this data, on `device` where networks judge; None where its modes are not known and no
+    features are named.
 
     For stacked digits a classifier of single digits is trained the first time, and kept in $MODECOVER_CACHE, else in
     modecover in the user's cache folder.
+
+    Args:
+        samples: to judge. Default: 26,000 of stacked digits, 2,048 of others.
+        features: those in which the Frechet distance is taken where modes are not known, as `fit_features` names them.
+
+    Raises:
+        UserError: there is no memory for the samples, no such features, or too few rows to take a distance from.
     """
     if samples is not None:
         size = 2 * 4 * samples * math.prod(dataset.shape)
         require_memory(f"{samples:,} samples", size, "choose fewer")
     if dataset.mixture is not None:
-        return _of_mixture(dataset.mixture, samples or 2048)
-    return _of_stacks(dataset, samples or SAMPLES, progress, device) if isinstance(dataset, StackedDigits) else None
+        return _of_mixture(dataset.mixture, samples or FEW)
+    if isinstance(dataset, StackedDigits):
+        return _of_stacks(dataset, samples or SAMPLES, progress, device)
+    return None if features is None else _of_features(dataset, samples or FEW, features, progress, device)
 
 
 def _of_mixture(mixture: Mixture, samples: int) -> Evaluator:
@@ -170,7 +192,7 @@ def _of_mixture(mixture: Mixture, samples: int) -> Evaluator:
     )
 
 
-def digit_judge(base: Images, progress: Progress | None = None) -> DigitClassifier:
+def digit_judge(base: Images, progress: Progress = silent) -> DigitClassifier:
     """A classifier of single digits, trained on these the first time and kept in a folder: see `evaluator_for`."""
     assert base.labels is not None, "digits have labels"
     pixels = base.pixels
@@ -179,10 +201,11 @@ def digit_judge(base: Images, progress: Progress | None = None) -> DigitClassifi
         pixels = pixels.round().clamp(0, 255).to(torch.uint8)
     cache = os.environ.get("MODECOVER_CACHE")
     folder = Path(cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modecover")
-    return cached_digit_classifier(pixels[:, 0], base.labels, folder, progress=progress)
+    told = partial(progress, "digit classifier for the evaluation")
+    return cached_digit_classifier(pixels[:, 0], base.labels, folder, progress=told)
 
 
-def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None, device: torch.device | str) -> Evaluator:
+def _of_stacks(data: StackedDigits, samples: int, progress: Progress, device: torch.device | str) -> Evaluator:
     """Numbers written by stacked digits, read by a digit classifier; both counts and both directions of KL."""
     base = data.base.to("cpu")
     assert base.labels is not None, "stacked digits have labels"
@@ -206,6 +229,57 @@ def _of_stacks(data: StackedDigits, samples: int, progress: Progress | None, dev
             "classifier_held_out": classifier.record.held_out,
             "classifier_sha256": classifier.sha256,
         },
+    )
+
+
+def _of_features(data: Dataset, samples: int, choice: str, progress: Progress, device: torch.device | str) -> Evaluator:
+    """The Frechet distance to real rows, in features that were fitted to others of them; points are standardised first.
+
+    As it grows where samples are few, samples, real rows and those of the control are equally many: at most a third of
+    all rows each.
+    """
+    if data.size is None:
+        raise UserError(f"{data.name} is endless: evaluate_features needs data of so many rows. Leave it out.")
+    count = min(samples, data.size // 3)
+    if count < FEWEST:
+        raise UserError(
+            f"{data.name} has {data.size:,} rows, too few for a Frechet distance: leave out evaluate_features, or give "
+            f"at least {3 * FEWEST}."
+        )
+    order = torch.randperm(data.size, generator=_generator("rows"))
+    reference, control, rest = order[:count], order[count : 2 * count], order[2 * count :][:LEARNT_FROM]
+    told = partial(progress, "features for the evaluation")
+
+    def rows_of(keys: Tensor) -> Tensor:
+        return torch.cat([data.fetch(part.to(data.device)).cpu() for part in keys.split(BLOCK)])
+
+    scaling = None
+    if len(data.shape) == 1:
+        scaling = Scaling.of(rows_of(rest)) if data.encoding is None else data.encoding.scaling
+
+    def seen(rows: Tensor) -> NDArray[np.float32]:
+        return (rows if scaling is None else scaling.apply(rows)).numpy()
+
+    labels = None if data.labels is None else data.labels.cpu()[rest].numpy()
+    choice = automatic((len(rest), *data.shape), labels) if choice == "auto" else choice
+    learnt = seen(rows_of(rest)) if choice in FITTED else np.empty((0, *data.shape), np.float32)
+    extractor = fit_features(choice, learnt, labels, device=device, progress=told)
+    real: list[NDArray[np.float32]] = []
+    for part in reference.split(BLOCK):
+        told(BLOCK * len(real), count)
+        real.append(extractor(seen(rows_of(part))))
+    features = np.concatenate(real)
+
+    def judge(rows: Tensor) -> dict[str, float]:
+        sane = bool(rows.isfinite().all()) and float(rows.abs().max()) < BEYOND
+        return {"frechet": frechet_distance(features, extractor(seen(rows))) if sane else math.nan}
+
+    return Evaluator(
+        judge,
+        lambda wanted, _: rows_of(control[:wanted]),
+        count,
+        headline=("frechet",),
+        facts={"features": extractor.identity, "samples": count},
     )
 
 

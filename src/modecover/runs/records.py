@@ -42,6 +42,7 @@ FORMAT = 1  # of `run.json`, and of a model's `config.json`
 ADDED = {
     "standardize": "off",
     "optimizer_D": None,
+    "evaluate_features": None,
 }  # settings that runs of earlier versions did not have, and what these did
 LOCK = ".lock"
 _ABSENT = "(not set)"

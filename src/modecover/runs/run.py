@@ -203,8 +203,13 @@ def train(
             stack.callback(tracking.close)
             listener = Listeners([listener, tracking])
         if processes.first:
-            progress = partial(listener.preparing, "digit classifier for the evaluation")
-            evaluator = evaluator_for(dataset, resolved.evaluate_samples, progress, device=device)
+            evaluator = evaluator_for(
+                dataset,
+                resolved.evaluate_samples,
+                listener.preparing,
+                features=resolved.evaluate_features,
+                device=device,
+            )
         run = Run(chosen_method, resolved, folder=None if folder is None else folder.path)
         path = Path(out) if out else None
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

@@ -111,7 +111,10 @@ class Settings:
     """Steps between evaluations. Default: a tenth of the run, less often where they take over 2.5% of its time; 0: only
     at the end."""
     evaluate_samples: int | None = None
-    """Samples per evaluation. Default: 2048 for 2-D mixtures, 26,000 for stacked digits."""
+    """Samples per evaluation. Default: 26,000 for stacked digits, else 2048."""
+    evaluate_features: str | None = None
+    """Where modes are not known: features in which evaluations take the Frechet distance to the data: auto, or one of
+    those of an audit. Default: no evaluations there."""
     checkpoint_every: int | None = None
     """Steps between checkpoints. Default: after about a minute, and at the end."""
     report_to: Literal["tensorboard", "trackio", "wandb"] | None = None
