@@ -107,16 +107,17 @@ def test_where_modes_are_not_known_runs_are_compared_by_audits_of_every_seed(
             alone = modecover.audit(unknown / "points.npy", modecover.load(run.folder, seed=seed), samples=2000)
             told = {metric.key: metric.value for metric in alone.metrics}
             told |= {verdict.name: verdict.effect.value for verdict in alone.verdicts}
-            for name in ("missing mass", "copying", "frechet", "precision", "recall", "coverage"):
+            told["audit_frechet"] = told["frechet"]
+            for name in ("missing mass", "copying", "audit_frechet", "precision", "recall", "coverage"):
                 assert last.numbers[name][place] == pytest.approx(told[name], nan_ok=True), name
     assert found.control["missing mass"] == 0 and found.control["coverage"] > 0.8
-    assert found.runs[1].numbers["frechet"].p is not None
+    assert found.runs[1].numbers["audit_frechet"].p is not None
     assert "missing mass %" in page(found)
 
     monkeypatch.chdir(unknown)
     assert main(["compare", "gan", "lsgan", "--audit", "--data", "points.npy"]) == 0
     out = capsys.readouterr().out
-    assert "frechet" in out and "best" not in out.split("last, best")[0] and "gan, 2 seeds" in out
+    assert "Frechet of the audit" in out and "best" not in out.split("last, best")[0] and "gan, 2 seeds" in out
     assert main(["compare", "gan", "lsgan", "--data", "points.npy"]) == 2
     assert "say --audit, too" in capsys.readouterr().err
 
@@ -127,8 +128,8 @@ def test_audits_beside_evaluations_are_numbers_of_the_last_one(tmp_path: Path) -
         modecover.train(method, "ring", tmp_path / method, **quick)
     found = compare([tmp_path / "gan", tmp_path / "lsgan"], audit=True)
     before, last = found.runs[0].evaluations
-    assert "frechet" in last.numbers and "modes_any" in last.numbers and "frechet" not in before.numbers
-    assert math.isfinite(found.runs[0].numbers["frechet"].last.value)
+    assert "audit_frechet" in last.numbers and "modes_any" in last.numbers and "audit_frechet" not in before.numbers
+    assert math.isfinite(found.runs[0].numbers["audit_frechet"].last.value)
 
 
 def test_audits_are_refused_where_the_data_are_not_what_they_were(tmp_path: Path) -> None:
@@ -227,9 +228,9 @@ def test_settings_that_differ_and_no_others(tmp_path: Path) -> None:
     assert found.differing == {
         "method": ("gan", "lsgan"),
         "lr": ("0.001", "0.5"),
-        "loss": ("minimax", "not set"),
         "evaluate_samples": ("50", "none"),
         "x": ("not set", "[1]"),
+        "of its own": ("loss minimax", "nothing"),
     }
     assert any("more samples find more modes" in note for note in found.notes)
 

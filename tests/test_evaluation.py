@@ -89,5 +89,5 @@ def test_a_run_is_judged_by_its_distance_and_learns_as_without(tmp_path: Path) -
     modecover.train("lsgan", rows, tmp_path / "lsgan", **settings, **judged)
     compared = compare([tmp_path / "run", tmp_path / "lsgan"])
     assert [each.step for each in compared.runs[0].evaluations] == [10, 20, 30]
-    best = [min(numbers[seed]["frechet"] for _, numbers in run.evaluations) for seed in (0, 1)]
+    best = [min(numbers[seed]["ema_frechet"] for _, numbers in run.evaluations) for seed in (0, 1)]
     assert compared.runs[0].numbers["frechet"].best.value == pytest.approx(sum(best) / 2)

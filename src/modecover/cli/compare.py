@@ -63,12 +63,13 @@ def run(words: list[str]) -> int:
 
 
 def _print(found: RunComparison) -> None:
-    from modecover.cli.terminal import AVERAGE, console, new_table
+    from modecover.cli.terminal import console, new_table
+    from modecover.experiments.comparing import RAW
     from modecover.experiments.comparing_page import groups
     from modecover.experiments.report import heading, written
 
     terminal = console(200)
-    names = [name for name in found.names if name not in SELDOM and not name.startswith(AVERAGE)]
+    names = [name for name in found.names if name not in SELDOM and not name.startswith(RAW)]
     table = new_table({"run": "fold", "": "left", **{heading(name): "right" for name in names}}, wrap=True)
     for place, run in enumerate(found.runs):
         count = f"{len(run.seeds)} seed{'s' * (len(run.seeds) > 1)}"
@@ -92,7 +93,7 @@ def _print(found: RunComparison) -> None:
         print(
             f"last, best: mean ± half the 95% interval over seeds; best is chosen for each seed by looking. p: of the "
             f"last,\nagainst {printable(found.runs[0].name)}, by signed ranks of the same seeds, else Welch's t; "
-            "corrected for the number of runs."
+            "corrected for the number of runs.\nIntervals can reach beyond what a number can be; -: no seed has it."
         )
     if found.differing:
         print("\nSettings that differ")

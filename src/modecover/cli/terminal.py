@@ -123,8 +123,10 @@ class Display(Listener):
         self.progress.losses = f"(step {step:,}) {by_network(losses)}"
 
     def evaluated(self, step: int, numbers: Sequence[Mapping[str, float]], headline: Sequence[str]) -> None:
-        parts = (f"{heading(name)} {summary(name, [row[name] for row in numbers])}" for name in headline)
-        self._say(f"step {step:,}: {', '.join(parts)}")
+        averaged = AVERAGE + headline[0] in numbers[0]  # as the model is that is saved
+        names = {name: AVERAGE + name if averaged else name for name in headline}
+        parts = (f"{heading(name)} {summary(name, [row[own] for row in numbers])}" for name, own in names.items())
+        self._say(f"step {step:,}: {', '.join(parts)}{' (averaged weights)' * averaged}")
 
     def looked(self, step: int, look: Look) -> None:
         if not look.tripped:  # which is told at the end

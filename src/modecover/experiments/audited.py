@@ -59,7 +59,9 @@ def numbers_of(audits: Sequence[Findings]) -> tuple[dict[str, tuple[float, ...]]
         control[name] = audits[0].verdict(name).null.value
     for key in METRICS:
         values = [{metric.key: metric for metric in each.metrics}.get(key) for each in audits]
-        numbers[key] = tuple(math.nan if metric is None else metric.value for metric in values)
+        # Evaluations may have a Frechet distance, too, in other features and of other samples.
+        name = "audit_frechet" if key == "frechet" else key
+        numbers[name] = tuple(math.nan if metric is None else metric.value for metric in values)
         first = values[0]
-        control[key] = math.nan if first is None or first.null is None else first.null
+        control[name] = math.nan if first is None or first.null is None else first.null
     return numbers, {name: value for name, value in control.items() if math.isfinite(value)}

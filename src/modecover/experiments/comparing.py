@@ -27,7 +27,9 @@ from modecover.runs.records import read_run
 from modecover.runs.run import Run
 
 MOST_RUNS, MOST_SEEDS = 100, 10_000
-ABSENT = "not set"
+ABSENT, OWN = "not set", "of its own"
+AVERAGED, RAW = "ema_", "raw_"
+"""How names of numbers begin: under averaged weights, in a log; under those that are not, where runs are compared."""
 LONGEST = 200
 """Characters of a setting that are shown."""
 
@@ -183,7 +185,7 @@ def compare(
 
             numbers, of_real = numbers_of(audits_of(folders[place], run.seeds, opened, tell))
             *before, last = run.evaluations or (Evaluation(run.step, {}),)
-            evaluations = (*before, Evaluation(last.step, {**numbers, **last.numbers}))
+            evaluations = (*before, Evaluation(last.step, {**last.numbers, **numbers}))
             found[place] = replace(run, evaluations=evaluations, numbers=_numbers(evaluations))
         notes.append(
             f"Audits have at most {SAMPLES:,} samples of each side; shares are those beyond what real samples get."
@@ -197,9 +199,18 @@ def compare(
             "audits find of every seed's model; runs trained with --evaluate-features auto have a distance to the data."
         )
     differing = _differing(facts, found)
-    if "evaluate_samples" in differing:
+    judged = [each["settings"] for each, run in zip(facts, found, strict=True) if run.evaluations]
+    if len({str(each.get("evaluate_samples")) for each in judged}) > 1:
         notes.append(
-            "Evaluations are of different numbers of samples (evaluate_samples): more samples find more modes."
+            "Evaluations are of different numbers of samples (evaluate_samples), on which they depend: "
+            "more samples find more modes and smaller distances."
+        )
+    if len({str(each.get("evaluate_features")) for each in judged}) > 1:
+        notes.append("Distances are in different features (evaluate_features), and cannot be compared.")
+    if any(name.startswith(RAW) for run in found for name in run.numbers):
+        notes.append(
+            "Where a run averages its weights, numbers are of the averages, as its models are; those of the weights "
+            "themselves are called raw."
         )
     tested, doubts = _tested(found)
     controls = [_summary(folder).get("control") for folder in folders]
@@ -302,7 +313,11 @@ def _evaluation(row: Mapping[str, Any], seeds: int) -> Evaluation | None:
         if not all(type(value) is float or (type(value) is int and abs(value) <= LARGEST_WHOLE) for value in values):
             return None
         numbers[str(name)] = tuple(float(value) for value in values)
-    return Evaluation(step, numbers)
+    # A run that averages its weights saves, and samples from, the averages.
+    averaged = {name.removeprefix(AVERAGED) for name in numbers if name.startswith(AVERAGED)}
+    own = {name: values for name, values in numbers.items() if name not in averaged and not name.startswith(AVERAGED)}
+    own |= {name: numbers[AVERAGED + name] for name in numbers if name in averaged}
+    return Evaluation(step, own | {RAW + name: numbers[name] for name in numbers if name in averaged})
 
 
 def _numbers(evaluations: Sequence[Evaluation]) -> dict[str, Number]:
@@ -405,11 +420,18 @@ def _differing(facts: Sequence[Mapping[str, Any]], runs: Sequence[ComparedRun]) 
         git = start.get("git") if isinstance(start, Mapping) else None
         commit = str(git.get("commit"))[:12] if isinstance(git, Mapping) else ABSENT
         told.append({"method": str(each["method"]), **each["settings"], "commit of modecover": commit})
+    # What only some of the methods know stands together, of each run on one line.
+    names = dict.fromkeys(name for one in told for name in one)
+    owned = {name for name in names if name.startswith("method.") and any(name not in one for one in told)}
+    if owned:
+        for one in told:
+            own = [f"{name.removeprefix('method.')} {_text(one.pop(name))}" for name in owned & one.keys()]
+            one[OWN] = ", ".join(sorted(own)) or "nothing"
     differing = {}
     for name in dict.fromkeys(str(name) for one in told for name in one):
         values = [one.get(name, ABSENT) for one in told]
         if any(value != values[0] for value in values):
-            differing[name.removeprefix("method.")] = tuple(map(_text, values))
+            differing[name.removeprefix("method.")] = tuple(values if name == OWN else map(_text, values))
     return differing
 
 

@@ -33,7 +33,7 @@ def page(comparison: RunComparison) -> str:
     words = {
         "comparison": comparison,
         "pictures": pictures,
-        "plots": {name: curves(comparison, name) for name in comparison.names},
+        "plots": {name: curves(comparison, name) for name in comparison.names if _goes_on(comparison, name)},
         "groups": {name: groups(values, comparison.runs) for name, values in comparison.differing.items()},
     }
     names = {
@@ -79,7 +79,9 @@ def curves(comparison: RunComparison, name: str) -> str:
     margin = 0.06 * (high - low) or 0.5
     last = max(points[-1][0] for points in lines.values())
     first = min(0.0, *(points[0][0] for points in lines.values()))
-    heights, box = (low - margin, high + margin), (370, 250, 12, 12, 42, 52)
+    heights = (low - margin, high + margin)
+    widest = max(len(written(name, value)) for value in ticks(*heights))
+    box = (370, 250, 12, 12, 42, max(52, 16 + 7 * widest))
     plot = Plot(f"{heading(name)} over training", (first, last), heights, box)
     for value in ticks(*heights):
         height = plot.y(value)
@@ -100,6 +102,11 @@ def curves(comparison: RunComparison, name: str) -> str:
         for x, mean, _, _ in [point for point in points[-1:] if math.isfinite(point[1])]:
             plot.add("circle", cx=plot.x(x), cy=plot.y(mean), r=3.2, cls=f"dot {look(place)}")
     return plot.svg()
+
+
+def _goes_on(comparison: RunComparison, name: str) -> bool:
+    """Whether a run has the number at more than one step: one alone is no curve."""
+    return any(len(_points(run, name)) > 1 for run in comparison.runs)
 
 
 _Point = tuple[float, float, float, float]

@@ -23,6 +23,9 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "ema_modes_any": ("EMA modes >= 1", lambda v: f"{v:.1f}"),
     "ema_kl_uniform": ("EMA KL", lambda v: f"{v:.3f}"),
     "wasserstein": ("W1", lambda v: f"{v:.3f}"),
+    "frechet": ("Frechet", lambda v: f"{v:,.0f}" if v >= 1000 else f"{v:.3g}"),
+    "ema_frechet": ("EMA Frechet", lambda v: f"{v:,.0f}" if v >= 1000 else f"{v:.3g}"),
+    "audit_frechet": ("Frechet of the audit", lambda v: f"{v:,.0f}" if v >= 1000 else f"{v:.3g}"),
     **{
         name: (f"{name} %", lambda v: f"{100 * v:.1f}")
         for name in ("missing mass", "imbalance", "low quality", "copying")
@@ -37,6 +40,7 @@ BETTER = {
     "reverse_kl": "lower",
     "wasserstein": "lower",
     "frechet": "lower",
+    "audit_frechet": "lower",
 }
 """Which side is better, by how a number's name begins."""
 
@@ -118,7 +122,7 @@ def better_side(name: str) -> str:
     """Whether a number is better "higher" or "lower"; empty where neither is, as of a ratio."""
     if (of_audits := KNOWN.get(name.replace(" ", "-"))) is not None:
         return of_audits
-    plain = name.removeprefix("ema_")
+    plain = name.removeprefix("ema_").removeprefix("raw_")
     return next((side for start, side in BETTER.items() if plain.startswith(start)), "")
 
 
