@@ -116,7 +116,7 @@ def test_train_from_python_and_from_the_command_line_end_at_the_same_weights(tra
         ("gan --data rign", "unknown data 'rign' (did you mean 'ring'?)"),
         ("gan --data ring --batch many", "--batch: 'many' is not a whole number."),
         ("gan --data ring --batch 0", "batch is 0: it must be at least 1."),
-        ("gan --data ring --preset official", "gan has no preset 'official': it has none."),
+        ("gan --data ring --preset official", "gan has no preset 'official': it has none, so leave preset out."),
         ("gan --data ring --optimizer adamw", "--optimizer: 'adamw' is not one of adam, rmsprop, sgd."),
         ("gan --data ring --lr-schedule 1:0:1", "lr_schedule is '1:0:1'"),
         ("ivlsgan --data ring --latent 6 --k 4", "k = 4 equal blocks do not divide"),

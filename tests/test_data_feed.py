@@ -133,7 +133,7 @@ def test_worker_hands_over_a_damaged_picture_as_one_sentence(folder):
 
 
 def test_too_few_samples_for_a_batch():
-    with pytest.raises(UserError, match="has 23 samples, too few for a batch of 24; take a batch of at most 23"):
+    with pytest.raises(UserError, match="has 23 samples, too few for a batch of 24; choose batch=23 or fewer"):
         Feed(open_data(numbered), 24, [0])
 
 

@@ -304,5 +304,5 @@ def test_a_middle_of_an_array_is_cut_out_and_what_is_too_small_is_named(tmp_path
         Image.new("RGB", (side, side)).save(tmp_path / f"{number}.png")
     with pytest.raises(UserError, match=r"1\.png: 12x12 pixels have no 20x20 in their middle"):
         open_data(tmp_path, crop=20)
-    with pytest.raises(UserError, match="leave out size, crop"):
+    with pytest.raises(UserError, match="size, crop, channels and layout are of images"):
         open_data(np.zeros((4, 2)), crop=1)

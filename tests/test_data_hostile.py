@@ -369,7 +369,7 @@ def test_every_array_can_be_learned_as_points(shape: tuple[int, ...]) -> None:
     ("shape", "layout", "words"),
     [
         ((4, 2), "zz", "choose NHWC, NCHW, NHW or points"),
-        ((4, 2), "NHWC", "is points, not images; leave out"),
+        ((4, 2), "NHWC", "is points; size, crop, channels and layout are of images"),
         ((4, 5, 6), "NCHW", "has 4 axes"),
         ((4, 5, 6, 3), "NHW", "has 3 axes"),
         ((4, 24, 3), None, "layout='points' for series"),

@@ -83,7 +83,7 @@ def test_it_is_made_again_from_its_config(preset, name):
         ({"preset": "unrolled-half", "width": 8}, '"unrolled-half" has the widths of its paper: leave the width out'),
         ({"preset": "dcgan28", "shape": (3, 64, 64)}, "side of 28 or 32 pixels"),
         ({"preset": "dcgan28", "discriminator_norm": "layer"}, "norm is 'layer'"),
-        ({"preset": "dcgan28", "dropout": 0.5}, '"dcgan28" has no dropout'),
+        ({"preset": "dcgan28", "dropout": 0.5}, "'dcgan28' have no dropout"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_one_sentence(arguments, sentence):

@@ -120,11 +120,11 @@ def test_images_are_judged_by_dcgan_s_discriminator():
     [
         ((3, 30, 30), "a side of 16, 28, 32, 64 or 128 pixels, but these are 30x30: open the data with size=32"),
         ((3, 24, 60), "these are 24x60: open the data with size=64"),
-        ((2,), r'WAE networks need images.*\(2,\): use the preset "mlp"'),
+        ((2,), r"WAE networks need images.*\(2,\): say networks=mlp"),
     ],
 )
 def test_what_it_cannot_make_is_said_in_one_sentence(shape, sentence):
     with pytest.raises(UserError, match=sentence):
         networks.build(ROLES, shape, 4, preset="wae")
-    with pytest.raises(UserError, match='"wae" has no dropout'):
+    with pytest.raises(UserError, match="'wae' have no dropout"):
         networks.build(ROLES, (3, 32, 32), 4, preset="wae", dropout=0.5)

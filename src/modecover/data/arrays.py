@@ -121,7 +121,9 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
     notes: list[str] = []
     if is_points:
         if size or asked.crop or channels or layout not in (None, POINTS):
-            raise UserError(f"shape {shape} is points, not images; leave out size, crop, channels and layout.")
+            raise UserError(
+                f"shape {shape} is points; size, crop, channels and layout are of images: give such, or leave these out."
+            )
         if array.dtype == np.uint8 and layout is None:
             look = f"uint8 rows of {shape[1]} numbers look like flattened images"
             raise UserError(f"{look}; reshape them to (N, H, W), or say layout='points' if they are points.")
@@ -165,7 +167,9 @@ def class_labels(labels: Array, count: int) -> tuple[Tensor, tuple[str, ...] | N
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (count,):
-        raise UserError(f"{count} samples need labels of shape ({count},); got {labels.shape}.")
+        raise UserError(
+            f"{count} samples need labels of shape ({count},), one for each, not {labels.shape}: give such labels."
+        )
     if labels.dtype == object and all(isinstance(label, str) for label in labels):
         labels = labels.astype(str)
     if labels.dtype.kind in "US":

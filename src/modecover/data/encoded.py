@@ -208,5 +208,5 @@ def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[
     (height, width), (other_height, other_width) = size, other_size
     return UserError(
         f"images differ in size: {one} is {width}x{height}, {other} is {other_width}x{other_height}; give a size (for "
-        "example size=32) to which all are resized and cropped, or a crop of their middle."
+        "example size=32) to which all are resized and cropped, or crop=N, to cut out the middle of each."
     )

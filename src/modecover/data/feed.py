@@ -55,7 +55,7 @@ class Feed:
             raise UserError("a feed needs at least one seed; got none.")
         if (size := dataset.size) is not None and batch > size:
             raise UserError(
-                f"{dataset.name} has {size} samples, too few for a batch of {batch}; take a batch of at most {size}."
+                f"{dataset.name} has {size} samples, too few for a batch of {batch}; choose batch={size} or fewer."
             )
         self.dataset = dataset.to(device)
         self.batch_size, self.seeds, self.workers, self.scaling = batch, tuple(seeds), workers, scaling

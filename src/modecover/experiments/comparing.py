@@ -153,8 +153,12 @@ def compare(
             audits are wanted, and there is no model or the data cannot be opened.
     """
     if isinstance(runs, str | Path) or not isinstance(runs, Sequence) or not 2 <= len(runs) <= MOST_RUNS:
-        given = f"{len(runs)} in number" if isinstance(runs, list | tuple) else shown(runs)
-        raise UserError(f"The runs to compare are {given}: give the folders of 2 to {MOST_RUNS}.")
+        given = (
+            f"{len(runs)} run{'s' * (len(runs) != 1)} to compare"
+            if isinstance(runs, list | tuple)
+            else f"runs is {shown(runs)}"
+        )
+        raise UserError(f"{given}: give the folders of 2 to {MOST_RUNS} runs to compare.")
     folders = [_folder(run) for run in runs]
     resolved = [folder.resolve() for folder in folders]
     if twice := [folder for place, folder in enumerate(folders) if resolved[place] in resolved[:place]]:

@@ -115,6 +115,8 @@ def page(
 
 def heading(name: str) -> str:
     """A number's name at the top of its column."""
+    if name.startswith("raw_"):
+        return f"raw {heading(name.removeprefix('raw_'))}"
     return COLUMNS[name][0] if name in COLUMNS else name.replace("_", " ").replace("kl", "KL")
 
 
@@ -130,6 +132,7 @@ def written(name: str, value: float) -> str:
     """A number as its column has it; "-" where there is none."""
     if not math.isfinite(value):
         return "-"
+    name = name.removeprefix("raw_")
     return COLUMNS[name][1](value) if name in COLUMNS else f"{value:.3g}"
 
 

@@ -59,7 +59,7 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
     if len(shape) != 3:
         raise UserError(
             f"{family} networks need images of shape (channels, height, width), "
-            f'but a sample of this data has shape {tuple(shape)}: use the preset "mlp".'
+            f"but a sample of this data has shape {tuple(shape)}: say networks=mlp."
         )
     _, height, width = shape
     if height != width or height not in sides:
@@ -67,7 +67,7 @@ def require_image(shape: Sequence[int], sides: Sequence[int], family: str) -> No
         nearest = min(sides, key=lambda side: (abs(side - max(height, width)), -side))
         raise UserError(
             f"{family} networks need square images with a side of {joined(sides)} pixels, "
-            f'but these are {height}x{width}: open the data with size={nearest}, or use the preset "mlp".'
+            f"but these are {height}x{width}: open the data with size={nearest}, or say networks=mlp."
         )
 
 

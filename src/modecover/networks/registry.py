@@ -218,7 +218,7 @@ def build(
     name = choose_preset(preset, shape)
     recipes = PRESETS[name].networks
     if dropout and PRESETS[name].sides:
-        raise UserError(f'The network preset "{name}" has no dropout: leave dropout at 0, or use the preset "mlp".')
+        raise UserError(f'The networks {name!r} have no dropout: leave dropout at 0, or say networks="mlp".')
     widths = {"generator": width, "encoder": encoder_width, "latent discriminator": discriminator_width}
     given = {
         "shape": shape,
@@ -268,7 +268,7 @@ def choose_preset(preset: str, shape: Sequence[int]) -> str:
     if PRESETS[preset].sides:
         require_image(shape, PRESETS[preset].sides, preset.upper())
     if PRESETS[preset].points and len(shape) != 1:
-        cure = 'use the preset "dcgan" or "mlp"' if images else 'use the preset "mlp"'
+        cure = "say networks=dcgan or networks=mlp" if images else "say networks=mlp"
         raise UserError(
             f"The network preset {preset!r} is for points, but a sample of this data has shape {tuple(shape)}: {cure}."
         )

@@ -263,7 +263,11 @@ def resolve(
             raise UserError(f"{name} has no setting {setting!r}: {hint}")
         chosen[setting] = or_none(chosen[setting], known[setting])
     if preset is not None and preset not in method_class.presets:
-        has = f"choose {joined(list(method_class.presets))}" if method_class.presets else "it has none"
+        has = (
+            f"choose {joined(list(method_class.presets))}"
+            if method_class.presets
+            else "it has none, so leave preset out"
+        )
         raise UserError(f"{name} has no preset {preset!r}: {has}.")
     if protocol is None:
         protocol = "points" if len(shape) == 1 else "none"
