@@ -227,3 +227,19 @@ def test_missed_classes_are_named():
     (real, labels), (fake, _) = rows(900, [1, 4, 5, 7]), rows(900, [1, 7])
     sentence = modecover.audit(real, fake, labels=labels).verdicts[0].sentence
     assert sentence.endswith("of the real data lie: hardly any samples are of classes 4, 5.")
+
+
+def test_missed_classes_have_the_names_that_their_folders_have(tmp_path):
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for name, level in (("cat", 40), ("dog", 210)):
+        (tmp_path / "real" / name).mkdir(parents=True)
+        for number, row in enumerate((level + 12 * random.standard_normal((60, 8, 8))).clip(0, 255).astype(np.uint8)):
+            Image.fromarray(row).save(tmp_path / "real" / name / f"{number}.png")
+    fake = (40 + 12 * random.standard_normal((120, 8, 8))).clip(0, 255).astype(np.uint8)
+    found = modecover.audit(tmp_path / "real", fake, features="pixels")
+    assert found.verdicts[0].sentence.endswith("hardly any samples are of class dog.")
+    assert [share.name for share in found.classes] == ["cat", "dog"]
+    given = modecover.audit(tmp_path / "real", fake, labels=np.repeat([3, 8], 60), features="pixels")
+    assert given.verdicts[0].sentence.endswith("hardly any samples are of class 8.")

@@ -15,6 +15,7 @@ import numpy as np
 
 from modecover.auditing.expected import Stages, time_left
 from modecover.auditing.inputs import Samples
+from modecover.errors import printable
 from modecover.features import Extractor, pixels
 from modecover.features.kept import Features, Floats32, Kept, blocks, places
 from modecover.features.sharpness import as_sharp_as
@@ -193,6 +194,9 @@ class Evidence:
         self.labels, self.encoder, self.seed = labels, encoder, seed
         self.classes = None if labels is None else np.unique(labels, return_inverse=True)[1].reshape(-1)
         """The classes of the real rows, numbered from 0, (n,), where they are known."""
+        data = self.real.dataset
+        own = data is not None and labels is self.real.labels  # not those that the user gives in their place
+        self.class_names = data.class_names if data is not None and own else None
         self.train = parts.get("train", self.real)
         """What the generator learnt from: the real samples, unless others were named."""
         self.repeated, self.different, self.telling = generated.repeated, generated.different, generated.telling
@@ -258,6 +262,10 @@ class Evidence:
         )
         """In which clusters of the first half there are too few or too many fake rows."""
         self._find_copies(parts, memory)
+
+    def called(self, label: int) -> str:
+        """A class by its name, where it has one."""
+        return str(label) if self.class_names is None else printable(self.class_names[label])
 
     def begin(self, stage: str) -> None:
         """Tell that a stage begins."""

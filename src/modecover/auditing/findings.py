@@ -213,7 +213,11 @@ def classes(evidence: Evidence) -> tuple[results.ClassShare, ...]:
     error = results.NORMAL * np.mean(errors, axis=0) * real
     ends = zip(fake, np.maximum(fake - error, 0), np.minimum(fake + error, 1), strict=True)
     known = zip(np.unique(evidence.labels).tolist(), real, ends, strict=True)
-    return tuple(results.ClassShare(label, float(share), *map(float, three)) for label, share, three in known)
+    shares = []
+    for label, share, (value, low, high) in known:
+        estimate = float(value), float(low), float(high)
+        shares.append(results.ClassShare(label, float(share), *estimate, evidence.called(label)))
+    return tuple(shares)
 
 
 def invented(evidence: Evidence) -> tuple[results.Invented, ...]:

@@ -154,6 +154,8 @@ class ClassShare:
     low: float
     """Of the 95 % interval of `fake`."""
     high: float
+    name: str = ""
+    """What the class is called; its label where it has no other name."""
 
 
 @dataclass(frozen=True)

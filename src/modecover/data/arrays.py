@@ -122,7 +122,7 @@ def from_array(array: Array, labels: Array | None, name: str, asked: Asked) -> P
     if is_points:
         if size or asked.crop or channels or layout not in (None, POINTS):
             raise UserError(
-                f"shape {shape} is points; size, crop, channels and layout are of images: give such, or leave these out."
+                f"shape {shape} is points; size, crop, channels and layout are of images: give some, or leave them out."
             )
         if array.dtype == np.uint8 and layout is None:
             look = f"uint8 rows of {shape[1]} numbers look like flattened images"

@@ -129,7 +129,11 @@ def _lost(evidence: Evidence, missed: MissedMass) -> str:
     """The classes of which most real rows are missed."""
     if evidence.labels is None:
         return ""
-    lost = [str(each) for each in np.unique(evidence.labels) if missed.flags[evidence.labels == each].mean() > MOST]
+    lost = [
+        evidence.called(int(each))
+        for each in np.unique(evidence.labels)
+        if missed.flags[evidence.labels == each].mean() > MOST
+    ]
     if not 0 < len(lost) <= LISTED:
         return ""
     return f": hardly any samples are of class{'es' * (len(lost) > 1)} {', '.join(lost)}"
