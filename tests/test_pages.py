@@ -21,7 +21,8 @@ from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.experiments.store import Store
 from modecover.methods import registry
 
-OTHER = MappingProxyType(dict.fromkeys(("make ", "pip install ", "git clone ", ".venv/bin/", "modecover demo"), ""))
+SETTING_UP = ("make ", "pip install ", "git clone ", "cd ", ".venv/bin/", "modecover demo")
+OTHER = MappingProxyType(dict.fromkeys(SETTING_UP, ""))
 """Lines that set up a machine, and the demo, which has tests of its own."""
 OF_A_PAGE: dict[str, dict[str, str]] = {
     "train": {"At step 12,000": "", "of step 9,000": ""},  # what a command says

@@ -325,3 +325,18 @@ def test_training_in_a_thread_leaves_signals_alone() -> None:
     worker.start()
     worker.join(timeout=60)
     assert done == [True]
+
+
+def test_a_run_that_left_no_checkpoint_begins_anew_and_says_so(tmp_path):
+    heard = []
+
+    class Heard(Listener):
+        def note(self, sentence: str) -> None:
+            heard.append(sentence)
+
+    first = train("gan", "ring", tmp_path, steps=4, **SMALL)
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()  # as where a machine went down in the first seconds
+    again = train("gan", "ring", tmp_path, steps=4, listener=Heard(), **SMALL)
+    assert any("left no checkpoint, so that it begins anew" in sentence for sentence in heard)
+    assert torch.equal(first.sample(9), again.sample(9))

@@ -80,6 +80,7 @@ def card_of(
         "sheet": SHEET if sheet else "",
         "samples": f"Samples of {title}",
         "numbers": [(key.replace("_", " "), f"{value:.4g}", _number(real)) for key, value, real in numbers],
+        "judged": _judged(model),
         "verdicts": [] if audit is None else _verdicts(audit),
         "command": command,
         "about_data": "; its data are its author's own" if command and "YOUR-DATA" in command else "",
@@ -100,7 +101,7 @@ def command_of(model: GenerativeModel) -> str | None:
     method, usual = resolve(str(name), model.shape)
     defaults = {**usual.as_dict(), **method.settings()}
     told = {**settings, **model.method.get("settings", {})}
-    where = MAY_CHANGE - {"steps"}
+    where = MAY_CHANGE - {"steps", "evaluate_samples"}  # on which the numbers depend
     chosen = {key: told[key] for key in defaults if key in told and key not in where and told[key] != defaults[key]}
     opened = model.data.get("opened")
     options = {key: value for key, value in opened.items() if value is not None} if opened else {}
@@ -166,6 +167,15 @@ def _numbers(model: GenerativeModel) -> list[tuple[str, float, Any]]:
         for key, value in chosen.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and value == value
     ]
+
+
+def _judged(model: GenerativeModel) -> str:
+    """By what numbers were taken, in words; empty where it is not known."""
+    found = model.training_facts.get("evaluation")
+    by = found.get("by") if isinstance(found, Mapping) else None
+    if not isinstance(by, Mapping):
+        return ""
+    return ", ".join(f"{_text(key).replace('_', ' ')} {_text(value)}" for key, value in by.items())
 
 
 def _trained(model: GenerativeModel) -> str:

@@ -34,7 +34,8 @@ from modecover.runs.rows import column_facts
 if TYPE_CHECKING:
     from modecover.runs.run import Run
 
-SECONDS_BETWEEN_CHECKPOINTS = 60.0
+FIRST_CHECKPOINT, BETWEEN_CHECKPOINTS = 5.0, 60.0
+"""Seconds by default: before the first, doubled from one to the next, and at most."""
 
 
 @dataclass
@@ -84,6 +85,7 @@ class Loop:
         if alarm.wanted and not looked and engine.processes.first:
             alarm.prepare(self.dataset, engine, listener, self.scaling)
         begin = last_log = last_save = time.monotonic()
+        pause = FIRST_CHECKPOINT
 
         with asked_to_stop() as stop:
             while engine.step_number < steps and not alarm.tripped:
@@ -129,9 +131,9 @@ class Loop:
                 if settings.checkpoint_every:
                     is_due = step % settings.checkpoint_every == 0
                 else:
-                    is_due = at_log and any_wishes(time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS)
+                    is_due = at_log and any_wishes(time.monotonic() - last_save > pause)
                 if is_due:
-                    last_save = time.monotonic()
+                    last_save, pause = time.monotonic(), min(2 * pause, BETWEEN_CHECKPOINTS)
                     self._save()
 
                 # Stop early where a signal or the clock says so. Several processes vote, to stop at the same step.
@@ -167,6 +169,8 @@ class Loop:
             logged = self._alarm.step if self._alarm.tripped else engine.step_number
             self.folder.open_log(logged)
         if found is None:
+            if self.folder is not None and self.folder.resumed and settings.steps > 0:
+                listener.note("an earlier start of this run left no checkpoint, so that it begins anew")
             return
         before, now, options = found.record["steps"], settings.steps, engine.options
         if before != now and None in (options.lr_schedule.constant, options.instance_noise.constant):
@@ -196,7 +200,8 @@ class Loop:
         columns = None if dataset.encoding is None else column_facts(dataset.encoding.columns)
         classes = {} if engine.options.classes is None else {"classes": engine.options.classes.facts()}
         training = {"step": engine.step_number, "averaged": engine.averaged, "settings": self.run.settings.as_dict()}
-        judged: list[Any] = [{"numbers": row, "real data": self.run.control} for row in self.run.last]
+        by = {} if self.evaluator is None else {"by": self.evaluator.facts}
+        judged: list[Any] = [{"numbers": row, "real data": self.run.control, **by} for row in self.run.last]
         judged = judged or [None] * len(engine.seeds)
         return [
             GenerativeModel(

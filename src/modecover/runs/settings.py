@@ -116,7 +116,8 @@ class Settings:
     """Where modes are not known: features in which evaluations take the Frechet distance to the data: auto, or one of
     those of an audit. Default: no evaluations there."""
     checkpoint_every: int | None = None
-    """Steps between checkpoints. Default: after about a minute, and at the end."""
+    """Steps between checkpoints. Default: after 5 seconds, then 10, 20, 40 more, then every minute; and at
+    the end."""
     report_to: Literal["tensorboard", "trackio", "wandb"] | None = None
     """Also tell losses, evaluations and pictures to this tracker."""
 
