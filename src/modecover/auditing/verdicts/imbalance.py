@@ -53,8 +53,11 @@ def imbalance(evidence: Evidence) -> Verdict:
         sentence = f"It is not seen that regions have too many samples or too few; {so_far}, and kinds may mix in them."
     if fires:
         least = "at least " * natural
+        wrong = "Modes that the generator has are weighted wrongly"
+        if natural and evidence.classes is None:
+            wrong = "Kinds are too frequent or too rare, or missing, which looks alike without labels"
         sentence = (
-            f"Modes that the generator has are weighted wrongly: {least}{effect.value:.1%} of its samples are in "
+            f"{wrong}: {least}{effect.value:.1%} of its samples are in "
             f"excess somewhere and lacking elsewhere{_told(evidence, *tables[0])}."
         )
     return Verdict("imbalance", fires, effect, unit, null, sentence, {"clusters": float(len(tables[0][0]))})
