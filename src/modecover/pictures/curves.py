@@ -53,7 +53,9 @@ def curves_picture(rows: Iterable[Mapping[str, Any]], title: str = "", seeds: Se
             axes.set_xlabel("step", fontsize=9)
         if len(axes.lines) > 1:
             ncols = math.ceil(len(axes.lines) / 5)
-            axes.legend(fontsize=8, frameon=False, labelcolor="linecolor", handlelength=1.2, ncols=ncols)
+            axes.legend(
+                fontsize=8, framealpha=0.8, edgecolor="none", labelcolor="linecolor", handlelength=1.2, ncols=ncols
+            )
     figure.suptitle(drawable(title), fontsize=12)
     return drawn(figure)
 
