@@ -107,6 +107,7 @@ def test_a_negative_number_is_a_value_and_not_a_flag():
         ("--stpes 3", "There is no flag '--stpes': did you mean --steps?"),
         ("--xyz=3", "There is no flag '--xyz': `modecover example --help` lists them all."),
         ("--step 3", "There is no flag '--step': did you mean --steps?"),
+        ("--html x", "There is no flag '--html': `modecover example --help` lists them all."),
         ("surplus", "'surplus' is one word too many"),
     ],
 )

@@ -112,6 +112,7 @@ def test_train_from_python_and_from_the_command_line_end_at_the_same_weights(tra
     [
         ("gan --out x", "Missing: --data."),
         ("--data ring gan", "Name the method first"),
+        ("ivlsgan --data digits --norm x", "There is no flag '--norm': did you mean --norm-D or --norm-E?"),
         ("gna --data ring", "There is no method called 'gna': did you mean 'gan'?"),
         ("gan --data rign", "unknown data 'rign' (did you mean 'ring'?)"),
         ("gan --data ring --batch many", "--batch: 'many' is not a whole number."),

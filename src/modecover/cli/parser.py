@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Literal, NoReturn, Union
 
 from modecover.errors import UserError
-from modecover.kinds import LARGEST_WHOLE, read_number, shown
+from modecover.kinds import LARGEST_WHOLE, joined, read_number, shown
 
 Convert = Callable[[str], Any]
 
@@ -32,8 +32,12 @@ def known(word: str, choices: Iterable[str], noun: str, where: str) -> str:
     names = list(choices)
     if word in names:
         return word
-    near = difflib.get_close_matches(word.lower(), names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"`{where}` lists them all."
+    # The dashes, which all flags have, are no likeness; what the word is the beginning of is likest.
+    plain = {name.lstrip("-"): name for name in names}
+    own = word.lower().lstrip("-")
+    begun = [name for rest, name in plain.items() if own and rest.lower().startswith(f"{own}-")]
+    near = begun or [plain[each] for each in difflib.get_close_matches(own, plain, n=1)]
+    hint = f"did you mean {joined(near)}?" if near else f"`{where}` lists them all."
     raise UserError(f"There is no {noun} {word!r}: {hint}")
 
 
