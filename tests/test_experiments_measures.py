@@ -48,11 +48,11 @@ def test_a_perfect_generator_of_three_digits_misses_what_fresh_data_miss(monkeyp
 
     monkeypatch.setattr(compositional, "load", lambda folder: SimpleNamespace(sample=sample))
     found = compositional.coverage(1, Path(), "", 3_000)
-    assert abs(found["numbers missed"] - found["missed by the data"]) < 60
-    assert found["KL"] == pytest.approx(found["KL of the data"], abs=0.05) and found["KL"] < 0.3
+    assert abs(found["numbers_missed"] - found["numbers_missed_of_the_data"]) < 60
+    assert found["KL"] == pytest.approx(found["KL_of_the_data"], abs=0.05) and found["KL"] < 0.3
     one = lambda count, seed: sample(1, 0).expand(count, -1, -1, -1)
     monkeypatch.setattr(compositional, "load", lambda folder: SimpleNamespace(sample=one))
-    assert compositional.coverage(1, Path(), "", 300)["numbers missed"] == 999
+    assert compositional.coverage(1, Path(), "", 300)["numbers_missed"] == 999
 
 
 def test_a_third_party_is_sure_of_what_a_generator_never_makes_and_of_nothing_else() -> None:

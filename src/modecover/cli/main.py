@@ -31,7 +31,7 @@ COMMANDS = {
     "traverse": ("encoders:run_traverse", "draw what one coordinate of the codes does"),
     "compare": ("compare:run", "hold runs on the same data beside each other"),
     "animate": ("animate:run", "make a GIF of the pictures that a run has saved"),
-    "evaluate": ("models:run_evaluate", "audit a trained model, and count its modes where they are known, beside real data"),
+    "evaluate": ("models:run_evaluate", "audit a trained model, and count its modes where these are known"),
     "export": ("models:run_export", "write a trained generator or encoder as an ONNX or TorchScript file"),
     "audit": ("audit:run", "judge samples of any generator against real data: which modes are missing, and what else"),
     "list": ("catalogue:run_list", "name the methods, data sets, networks, protocols and interventions"),

@@ -78,10 +78,10 @@ def coverage(number: int, folder: Path, data_dir: str, samples: int) -> dict[str
     missed, divergence = read(load(folder).sample(samples, seed=0))
     of_data = read(torch.from_numpy(fresh)[:, None].float() / 127.5 - 1)
     return {
-        "numbers missed": missed,
+        "numbers_missed": missed,
         "KL": divergence,
-        "missed by the data": of_data[0],
-        "KL of the data": of_data[1],
+        "numbers_missed_of_the_data": of_data[0],
+        "KL_of_the_data": of_data[1],
     }
 
 

@@ -56,6 +56,9 @@ PICTURES = "pictures"
 UNSEEN = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
 """Numbers of an evaluation that have no column, nor have averaged weights' others than those above."""
 
+OF_DATA = "_of_the_data"
+"""How the name of a number ends that the data themselves have: it stands in their row, in the number's column."""
+
 LEGEND = (
     'Every cell is the mean over seeds with the range behind it. "All modes" counts the seeds that have every mode by '
     'both counts; "collapsed" those that have at most a quarter of them by the stricter one. "Last" is the end of '
@@ -140,6 +143,8 @@ def table(results: Sequence[Result]) -> list[str]:
     """The lines of a table: each arm's last and best, what is published of it, and fresh samples of the data."""
     whole = [result for result in results if not result.broken]
     there = dict.fromkeys(name for result in whole for name in result.summary["last"][0])
+    of_data = {name: name.removesuffix(OF_DATA) for name in there if name.endswith(OF_DATA)}
+    there = {name: None for name in there if name not in of_data}
     names = [name for name in COLUMNS if name in there] + [
         name for name in there if name not in (*COLUMNS, *UNSEEN, *(f"ema_{each}" for each in (*COLUMNS, *UNSEEN)))
     ]
@@ -176,10 +181,12 @@ def table(results: Sequence[Result]) -> list[str]:
             lines.append(line(*head, *cells, printed=printed if which == "last" else ""))
         if short := result.summary.get("short"):
             lines.append(line("", short))
-    if whole and "control" in whole[0].summary:
-        control = [cell(name, [whole[0].summary["control"].get(name, math.nan)]) for name in names]
+    control = dict(whole[0].summary.get("control") or {}) if whole else {}
+    control |= {own: row[name] for result in whole for row in result.summary["last"] for name, own in of_data.items()}
+    if control and names:
+        cells = [cell(name, [control.get(name, math.nan)]) for name in names]
         blank = [""] * (headings.index(heading(names[0])) - 1)
-        lines.append(line("ideal sampler" if "high_quality" in names else "the data", *blank, *control))
+        lines.append(line("ideal sampler" if "high_quality" in names else "the data", *blank, *cells))
     return lines
 
 
