@@ -195,12 +195,15 @@ def test_samples_between_classes_are_of_none_and_noisy_ones_are_of_theirs():
     (real, labels), (one, first), (other, second) = (rows(1500) for _ in range(3))
     noisy = one + 0.3 * random.standard_normal(one.shape)
     between = (0.5 * (one + other))[first != second]
+    # A quarter of the way to another class: less sure than nearly all real ones, and sure enough.
+    leaning = (one + 0.25 * (centres[second] - centres[first]))[first != second]
     told = {}
-    for name, fake in (("noisy", noisy), ("between", between)):
+    for name, fake in (("noisy", noisy), ("between", between), ("leaning", leaning)):
         found = modecover.audit(real, fake, labels=labels)
         told[name] = [float(verdict.effect.value) for verdict in found.verdicts[:2]]
     assert told["noisy"] == pytest.approx([0, 0], abs=0.03)
     assert np.isnan(told["between"]).all(), "which classes these are of is a guess"
+    assert np.isfinite(told["leaning"]).all()
 
 
 def test_a_reading_that_chance_may_have_made_is_neither_all_nor_nothing():

@@ -35,6 +35,10 @@ WHOLESALE = 0.1
 MOSTLY = 0.5
 """Of the samples: where so many are told from real rows of their sharpness, modes are not compared."""
 
+SURE = 1 / 3
+"""Of the median of real rows' odds, as logarithms, that they are of their class: samples beyond this are as sure. Where
+classes lie far apart, real rows' odds are astronomical, and those of good samples merely large."""
+
 DISPLACED = "Most samples look so unlike real ones in these features that they cannot be said to be of any mode."
 
 FAR, AS_A_WHOLE = 0.02, 0.9
@@ -111,8 +115,8 @@ def displaced(evidence: Evidence) -> bool:
 
 
 def of_no_class(evidence: Evidence) -> Excess | None:
-    """The share of the samples that are less surely of one class than real rows of their sharpness are; None where
-    classes are not known, or have too few rows.
+    """The share of the samples that are less surely of one class than real rows of their sharpness are, and not sure
+    of one at all; None where classes are not known, or have too few rows.
 
     Blurred images are recognised as real ones that are blurred alike; smudges between two classes are not.
     """
@@ -120,8 +124,10 @@ def of_no_class(evidence: Evidence) -> Excess | None:
     known = [each for each in opinions if each is not None]
     if len(known) < len(opinions):
         return None
-    real, fake = ([-each[side].max(axis=1) for each in known] for side in (0, 1))
-    return excess_share(np.concatenate(real), np.stack(fake))
+    # -log(1 - p), in the range in which 1 - p is more than rounding.
+    real, fake = ([-np.log(np.maximum(1 - each[side].max(axis=1), 1e-15)) for each in known] for side in (0, 1))
+    surely = SURE * float(np.median(np.concatenate(real)))
+    return excess_share(-np.minimum(np.concatenate(real), surely), -np.minimum(np.stack(fake), surely))
 
 
 def more_odd(one: Evidence, other: Evidence) -> Estimate:
