@@ -229,6 +229,9 @@ def test_multi_jensen_shannon_lies_between_zero_and_log_k(k):
 def test_distances_are_means_over_rows_and_coordinates():
     x, y = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [3.0, 0.0]])
     assert DISTANCES["pixel"](None, x, y).item() == pytest.approx((4 + 9) / 4)
+    assert DISTANCES["pixel-sum"](None, x, y).item() == pytest.approx((4 + 9) / 2)
+    images = torch.arange(48.0).view(2, 2, 3, 4)
+    assert DISTANCES["pixel-sum"](None, images, 0 * images).item() == pytest.approx(sum(n * n for n in range(48)) / 2)
 
     def doubled_sums(t, head):
         assert head == "features"

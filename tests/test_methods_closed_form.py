@@ -32,8 +32,9 @@ from modecover.methods import registry
 
 def distance(kind: str, D: Any, y: Array, x: Array) -> Piece:
     """d(x, y): (value, dvalue/dy); the features of x are constants."""
-    if kind == "pixel":
-        return mean_square(y, x)
+    if kind.startswith("pixel"):
+        own = mean_square(y, x)
+        return own if kind == "pixel" else times(float(x.shape[1]), own)
     value, d = mean_square(D.features(y), D.features(x))
     return value, D.pull(y, features=d)[1]
 
@@ -139,6 +140,7 @@ CASES: list[tuple[str, dict[str, Any], Any, Draws]] = [
     ("wgan-gp", {}, wgan_box, make_draws(5, 6, uniform=5)),
     ("reg-gan", {}, reg_gan_box, make_draws(1, 1)),
     ("reg-gan", {"distance": "feature", "lambda_1": 0.7}, reg_gan_box, make_draws(1, 1)),
+    ("reg-gan", {"distance": "pixel-sum", "lambda_1": 0.7}, reg_gan_box, make_draws(1, 1)),
     ("reg-gan", {"misprinted_sign": True}, reg_gan_box, make_draws(1, 1)),
     ("mdgan", {}, mdgan_box, make_draws(2, 1)),
     ("mdgan", {"distance": "feature", "lambda_": 0.3}, mdgan_box, make_draws(2, 1)),

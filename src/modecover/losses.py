@@ -192,8 +192,13 @@ def squared_error(y: Tensor, x: Tensor) -> Tensor:
 
 
 def pixel_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared difference. MDGAN and LDMGAN print a squared norm: a sum over n coordinates weighs n times more."""
+    """Mean squared difference, over rows and coordinates."""
     return F.mse_loss(y, x)
+
+
+def pixel_sum_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
+    """Squared norm of the difference, mean over rows, as MDGAN and LDMGAN print it: n times `pixel` for n coordinates."""
+    return (y - x).square().flatten(1).sum(dim=1).mean()
 
 
 def feature_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
@@ -201,7 +206,11 @@ def feature_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
     return F.mse_loss(D(y, head="features"), D(x, head="features").detach())
 
 
-DISTANCES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {"pixel": pixel_distance, "feature": feature_distance}
+DISTANCES: dict[str, Callable[[Any, Tensor, Tensor], Tensor]] = {
+    "pixel": pixel_distance,
+    "pixel-sum": pixel_sum_distance,
+    "feature": feature_distance,
+}
 """Reconstruction distances d(x, y) by name, called with (D, x, y); add your own under a new name."""
 
 

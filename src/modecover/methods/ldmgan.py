@@ -35,7 +35,8 @@ class LDMGAN(Method, name="ldmgan"):
     loss: Literal["nonsaturating", "minimax"] = "nonsaturating"
     """G's adversarial losses: adv(y) = -log D(y), or log(1 - D(y)) as printed."""
     distance: str = "pixel"
-    """Reconstruction distance: pixel, feature (in D), or a name you add to `modecover.losses.DISTANCES`."""
+    """Reconstruction distance: pixel (a mean), pixel-sum, feature (in D), or a name of yours in
+    `modecover.losses.DISTANCES`."""
 
     def check(self, *, latent: int, batch: int) -> None:
         distance_named(self.distance)

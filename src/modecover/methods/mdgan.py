@@ -29,7 +29,8 @@ class MDGAN(Method, name="mdgan"):
     lambda_: float = 0.01
     """Weight of D1's judgement beside the reconstruction distance in the manifold step (ours: the paper gives none)."""
     distance: str = "pixel"
-    """Reconstruction distance: pixel, feature (in D1), or a name you add to `modecover.losses.DISTANCES`."""
+    """Reconstruction distance: pixel (a mean), pixel-sum, feature (in D1), or a name of yours in
+    `modecover.losses.DISTANCES`."""
 
     def check(self, *, latent: int, batch: int) -> None:
         distance_named(self.distance)
