@@ -197,7 +197,7 @@ def pixel_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
 
 
 def pixel_sum_distance(D: Any, x: Tensor, y: Tensor) -> Tensor:
-    """Squared norm of the difference, mean over rows, as MDGAN and LDMGAN print it: n times `pixel` for n coordinates."""
+    """Squared norm of the difference, mean over rows, as MDGAN and LDMGAN print it: n times `pixel` for n numbers."""
     return (y - x).square().flatten(1).sum(dim=1).mean()
 
 
