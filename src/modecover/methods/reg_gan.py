@@ -29,8 +29,8 @@ class RegGAN(Method, name="reg-gan"):
     lambda_2: float = 0.4
     """Weight of the mode regulariser, which moves reconstructions toward what D calls real."""
     distance: str = "pixel"
-    """Reconstruction distance: pixel (a mean), pixel-sum, feature (in D), or a name of yours in
-    `modecover.losses.DISTANCES`."""
+    """Reconstruction distance: pixel (a mean, which of images the mode regulariser outweighs), pixel-sum, feature (in
+    D), or a name of yours in `modecover.losses.DISTANCES`."""
     misprinted_sign: bool = False
     """Give the mode regulariser the sign the paper prints."""
 
