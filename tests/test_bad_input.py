@@ -133,8 +133,8 @@ def refusal(
         ("ivlsgan --data points.npy --latent 10 --k 4", "k = 4 equal blocks do not divide 10", "use k = 2, 5, 10"),
         ("gan --data points.npy --seed -1", "seed is -1", "at least 0"),
         ("gan --data points.npy --evaluate-every -5", "evaluate_every is -5", "at least 0"),
-        ("gan --data points.npy --batch 101", "100 samples, too few for a batch of 101", "a batch of at most 100"),
-        ("gan --data images.npy --batch 21", "20 samples, too few for a batch of 21", "a batch of at most 20"),
+        ("gan --data points.npy --batch 101", "100 samples, too few for a batch of 101", "choose --batch 100 or fewer"),
+        ("gan --data images.npy --batch 21", "20 samples, too few for a batch of 21", "choose --batch 20 or fewer"),
     ],
 )
 def test_settings_that_cannot_be(words: str, cause: str, cure: str, refusal: Callable[[str], str]) -> None:
