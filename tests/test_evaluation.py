@@ -83,6 +83,8 @@ def test_a_run_is_judged_by_its_distance_and_learns_as_without(tmp_path: Path) -
         again = evaluator(rows, 500, "pixels").judge(model.sample(500, seed=4))["frechet"]
         assert again == pytest.approx(numbers["ema_frechet"], rel=0.2)
     assert run.control is not None and run.control["frechet"] < 0.1
+    card = (tmp_path / "run" / "model" / "seed-0" / "README.md").read_text()
+    assert "Evaluated with features pixels-2:" in card and "samples 500." in card and "--evaluate-samples 500" in card
     with pytest.raises(UserError, match=r'evaluate_features was "pixels" and is now "auto"'):
         modecover.train("gan", rows, tmp_path / "run", **settings, **{**judged, "evaluate_features": "auto"})
     # Runs on such data can be compared without an audit.

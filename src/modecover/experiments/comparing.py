@@ -140,6 +140,9 @@ def compare(
     where both have the same seeds, else by Welch's t. Where a seed of either has no such number there is no test: those
     that have it are not a fair sample.
 
+    Where a run averages its weights, its numbers are of the averages, as its models are; those of the weights
+    themselves have names that begin with "raw_".
+
     Args:
         runs: folders of runs, or what `train` returned of runs with a folder.
         progress: is told how many are read, and of how many.
