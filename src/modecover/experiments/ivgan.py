@@ -11,7 +11,7 @@ import numpy as np
 
 from modecover.experiments.declared import DISTANCE, Arm, Experiment, Table
 from modecover.experiments.measures import scores
-from modecover.experiments.stacked import IV_R3GAN, NARROW, R3GAN
+from modecover.experiments.stacked import IV_R3GAN, NARROW, R3GAN, REG_GAN
 from modecover.random import derive_seed
 
 
@@ -89,7 +89,7 @@ FRECHET_ARMS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("LSGAN", "lsgan", {}),
     ("WGAN", "wgan", {"critic_steps": 1}),
     ("WGAN-GP", "wgan-gp", {"critic_steps": 1}),
-    ("Reg-GAN", "reg-gan", {}),
+    ("Reg-GAN", "reg-gan", REG_GAN),
     ("IVDCGAN", "ivdcgan", {}),
     ("IVLSGAN", "ivlsgan", {}),
     ("R3GAN", "r3gan", R3GAN),

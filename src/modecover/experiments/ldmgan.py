@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, Arm, Experiment, Table
 from modecover.experiments.measures import scores
-from modecover.experiments.stacked import NARROW
+from modecover.experiments.stacked import LDMGAN, NARROW
 
 RING = Experiment(
     name="ring-ldmgan",
@@ -41,12 +41,13 @@ FULL = {"evaluate_every": 5_000, "evaluate_samples": 10_000}
 def _distances(place: int, name: str, data: str, brought: str = "") -> Table:
     """Table 4 on one data set."""
     methods = {"DCGAN": "gan", "VAEGAN": "vaegan", "LDMGAN": "ldmgan"}
+    arms = [Arm(label, methods[label], published=printed[place]) for label, printed in PRINTED.items()]
     opening = FACES if brought else {}
     return Table(
         name=name,
         data=data,
         settings={**DISTANCE, "sample_every": 0, "seeds": 5, "batch": 64, "latent": 100},
-        arms=tuple(Arm(label, methods[label], published=printed[place]) for label, printed in PRINTED.items()),
+        arms=(*arms, Arm("LDMGAN, d a sum", "ldmgan", LDMGAN)),
         scales={
             "smoke": {"size": 32, "channels": 3, **TINY},
             "cpu": {**NARROW, "size": 32, "steps": 2_000, "seeds": 2, **opening},

@@ -11,7 +11,7 @@ from typing import Any
 from modecover.experiments.compositional import compose, coverage
 from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, Arm, Experiment, Table
 from modecover.experiments.measures import missed, mode_score, scores
-from modecover.experiments.stacked import IV_R3GAN, NARROW, R3GAN
+from modecover.experiments.stacked import IV_R3GAN, LDMGAN, NARROW, R3GAN, REG_GAN
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
 
 SETTINGS = {"protocol": "mdgan", "seeds": 8, "steps": 8_000, "lr": 1e-3, "lr_E": 1e-3, "lr_schedule": "0.5:1,1~0"}
@@ -91,7 +91,7 @@ MISSED = {
 }
 COMPOSED = (
     Arm("DCGAN", "gan"),
-    Arm("Reg-GAN", "reg-gan"),
+    Arm("Reg-GAN", "reg-gan", REG_GAN),
     Arm("MDGAN", "mdgan"),
     Arm("IVLSGAN", "ivlsgan"),
     Arm("R3GAN", "r3gan", R3GAN),
@@ -139,14 +139,19 @@ PRINTED_MISSED = {
     "MDGAN, d = 200": "74 / 13",
     "VAEGAN, d = 100": "9720 / 5862",
 }
-LOOKED_AT = (("DCGAN", "gan"), ("Reg-GAN", "reg-gan"), ("MDGAN", "mdgan"), ("VAEGAN", "vaegan"))
+LOOKED_AT: Sequence[tuple[str, str, Mapping[str, Any]]] = (
+    ("DCGAN", "gan", {}),
+    ("Reg-GAN", "reg-gan", REG_GAN),
+    ("MDGAN", "mdgan", {}),
+    ("VAEGAN", "vaegan", {}),
+)
 
 
 def _missing(name: str, data: str, brought: str, reduced: str, **cpu: Any) -> Table:
     opening = FACES if brought else {}
     arms = tuple(
-        Arm(label, method, {"latent": latent}, (), PRINTED_MISSED[label] if brought else None)
-        for title, method in LOOKED_AT
+        Arm(label, method, {"latent": latent, **own}, (), PRINTED_MISSED[label] if brought else None)
+        for title, method, own in LOOKED_AT
         for latent in (100, 200)
         if (label := f"{title}, d = {latent}") in PRINTED_MISSED
     )
@@ -254,8 +259,8 @@ SEARCH = Experiment(
     ),
     tables=(
         _searched("GAN", "gan", {}),
-        _searched("Reg-GAN", "reg-gan", {"lambda_1": 0.2, "lambda_2": 0.4}),
-        _searched("LDMGAN", "ldmgan", {}),
+        _searched("Reg-GAN", "reg-gan", {**REG_GAN, "lambda_1": 0.2, "lambda_2": 0.4}),
+        _searched("LDMGAN", "ldmgan", LDMGAN),
     ),
     histogram="mode_score",
     value=0.5,
