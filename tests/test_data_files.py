@@ -204,7 +204,8 @@ def test_a_split_that_is_not_there_is_not_replaced_by_another(tmp_path):
 def test_a_folder_is_grey_only_where_all_of_it_is(tmp_path):
     write_folder(tmp_path, [GREY[0], COLOUR[0]], ["0.png", "1.png"])
     assert open_data(tmp_path).shape == (3, 6, 5)
-    assert open_data(tmp_path, channels=1).shape == (1, 6, 5)
+    assert open_data(tmp_path).notes == ("1 picture is grey among coloured ones: their three channels are equal",)
+    assert open_data(tmp_path, channels=1).shape == (1, 6, 5) and open_data(tmp_path, channels=1).notes == ()
     assert open_data(tmp_path, size=4).shape == (3, 4, 4)
 
 
@@ -212,7 +213,13 @@ def test_mixed_sizes_need_a_size_and_the_sentence_names_two_files(tmp_path):
     write_folder(tmp_path, [GREY[0], GREY[1], GREY[2][:4]], ["0.png", "1.png", "2.png"])
     with pytest.raises(UserError, match=r"0\.png is 5x6, .*2\.png is 5x4; give a size"):
         open_data(tmp_path)
-    assert open_data(tmp_path, size=4).shape == (1, 4, 4)
+    data = open_data(tmp_path, size=4)
+    assert data.shape == (1, 4, 4)
+    assert data.notes == ("pictures have 2 sizes, from 5x4 to 5x6: all are resized and cropped to 4x4",)
+    write_folder(tmp_path, [GREY[0][:, :3]], ["3.png"])
+    with pytest.raises(UserError, match=r"2\.png is 5x4 \(3 sizes, from 5x4 to 5x6, in all\); give"):
+        open_data(tmp_path)
+    assert "3 sizes" in open_data(tmp_path, crop=3, stream=True).notes[0]
 
 
 def test_streamed_folder_gives_what_the_one_in_memory_gives(tmp_path):

@@ -204,9 +204,9 @@ def opened(pictures: Pictures, index: int) -> Iterator[Image.Image]:
         raise UserError(f"{pictures.name(index)} cannot be read ({reason}); repair or remove it.") from error
 
 
-def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[int]) -> UserError:
+def mixed_sizes(one: str, size: Iterable[int], other: str, other_size: Iterable[int], more: str = "") -> UserError:
     (height, width), (other_height, other_width) = size, other_size
     return UserError(
-        f"images differ in size: {one} is {width}x{height}, {other} is {other_width}x{other_height}; give a size (for "
-        "example size=32) to which all are resized and cropped, or crop=N, to cut out the middle of each."
+        f"images differ in size: {one} is {width}x{height}, {other} is {other_width}x{other_height}{more}; give "
+        "a size (for example size=32) to which all are resized and cropped, or crop=N, to cut out the middle of each."
     )

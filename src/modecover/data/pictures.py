@@ -53,11 +53,27 @@ class Survey:
     """(height, width) of the first that can be read."""
     grey: bool
     """Whether all are."""
+    some_grey: int
+    """How many are, where others are not."""
+    sizes: Counter[tuple[int, int]]
+    """How many pictures have each (height, width)."""
     broken: dict[int, UserError]
     """Which cannot be read, and why."""
     mixed: UserError | None
     """Names two that differ in size, where some do."""
     notes: tuple[str, ...]
+
+    def changes(self, asked: Asked) -> list[str]:
+        """What is done to pictures that are unlike the others, said for whoever has not looked at all of them."""
+        found = []
+        if len(self.sizes) > 1:
+            side = asked.size or asked.crop
+            change = "cropped" if asked.size is None else "resized and cropped"
+            found.append(f"pictures have {_spread(self.sizes)}: all are {change} to {side}x{side}")
+        if self.some_grey and asked.channels is None:
+            are = "picture is" if self.some_grey == 1 else "pictures are"
+            found.append(f"{self.some_grey:,} {are} grey among coloured ones: their three channels are equal")
+        return found
 
     @property
     def count(self) -> int:
@@ -93,12 +109,15 @@ def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
     whole = {index: found for index, found in enumerate(looks) if isinstance(found, _Look)}
     first = next(iter(whole), 0)
     size = whole[first].size if whole else (0, 0)
+    sizes = Counter(found.size for found in whole.values())
+    more = f" ({_spread(sizes)}, in all)" if len(sizes) > 2 else ""
     mixed = (
-        mixed_sizes(pictures.name(first), size, pictures.name(index) + where, other)
+        mixed_sizes(pictures.name(first), size, pictures.name(index) + where, other, more)
         for index, found in whole.items()
         for other, where in ((found.size, ""), (found.other_size, " (a later frame)"))
         if other is not None and other != size
     )
+    greys = sum(found.grey for found in whole.values())
     notes = []
     if several := [found.frames for found in whole.values() if found.frames > 1]:
         have = "file has" if len(several) == 1 else "files have"
@@ -109,11 +128,18 @@ def surveyed(pictures: Pictures, progress: Progress = silent) -> Survey:
     return Survey(
         ends=np.cumsum([found.frames if isinstance(found, _Look) else 1 for found in looks], dtype=np.int64),
         size=size,
-        grey=all(found.grey for found in whole.values()),
+        grey=greys == len(whole),
+        some_grey=greys if greys < len(whole) else 0,
+        sizes=sizes,
         broken={index: found for index, found in enumerate(looks) if isinstance(found, UserError)},
         mixed=next(mixed, None),
         notes=tuple(notes),
     )
+
+
+def _spread(sizes: Counter[tuple[int, int]]) -> str:
+    (low, thin), (high, wide) = min(sizes), max(sizes)
+    return f"{len(sizes):,} sizes, from {thin}x{low} to {wide}x{high}"
 
 
 def _in_threads(work: Callable[[int], T], count: int, what: str, progress: Progress) -> list[T]:
@@ -151,7 +177,7 @@ class StreamedImages(Dataset):
         form = (channels, size) if self.size == len(pictures) else (channels, size, self.size)
         cut = () if asked.crop is None else (f"crop {asked.crop}",)
         self.fingerprint = digest("pictures", pictures.identity, repr((*form, *cut)), self.labels)
-        self.notes = (*pictures.notes, *survey.notes)
+        self.notes = (*pictures.notes, *survey.notes, *survey.changes(asked))
 
     def read(self, keys: Tensor | NDArray[Any]) -> Tensor:
         """The images of these indices, uint8 of shape (n, C, H, W), on the CPU."""
