@@ -47,7 +47,7 @@ def error_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_rows_that_are_named_are_reconstructed_by_the_seed_that_is_named(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.npy"
-    assert main(["reconstruct", str(images), "--rows", "5,900", "--seed", "1", "--out", str(out)]) == 0
+    assert main(["reconstruct", str(images), "--rows", "5,900", "--of-seed", "1", "--out", str(out)]) == 0
     model = modecover.load(images, seed=1)
     x = open_again(model, None, {}).fetch(torch.tensor([5, 900]))
     assert np.array_equal(np.load(out), model.reconstruct(x).numpy())
@@ -119,7 +119,7 @@ def test_an_arrow_goes_from_a_row_to_what_is_made_of_it() -> None:
         (["interpolate", "run", "--steps", "1"], "at least 2"),
         (["traverse", "run", "--dimension", "2"], "0 to 1"),
         (["traverse", "run", "--data", "digits"], "say with --data"),
-        (["traverse", "run", "--seed", "7"], "seed"),
+        (["traverse", "run", "--of-seed", "7"], "seed"),
         (["reconstruct", "nowhere"], "does not exist"),
     ],
 )

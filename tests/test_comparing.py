@@ -276,7 +276,7 @@ def test_runs_of_trainings_are_compared(tmp_path: Path, capsys: pytest.CaptureFi
     assert best == pytest.approx(np.mean([row["wasserstein"] for row in summary["best"]]))
     capsys.readouterr()
     words_of = ["compare", str(tmp_path / "gan"), str(tmp_path / "lsgan")]
-    assert main([*words_of, "--page", str(tmp_path / "p.html"), "--json", str(tmp_path / "p.json")]) == 0
+    assert main([*words_of, "--out", str(tmp_path / "p.html"), "--json", str(tmp_path / "p.json")]) == 0
     told = capsys.readouterr().out
     assert "method: gan (gan), lsgan (lsgan)" in told and "fresh data" in told and f"Page: {tmp_path}" in told
     assert "2 runs on ring" in (tmp_path / "p.html").read_text()
@@ -357,7 +357,7 @@ def test_what_is_refused_is_refused_in_a_sentence(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=told) as caught:
             compare(runs)
         assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
-    assert main(["compare", str(a), str(b), "--page", "x.png"]) == 2
+    assert main(["compare", str(a), str(b), "--out", "x.png"]) == 2
 
 
 def test_runs_of_one_name_are_told_by_their_folders(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_the_command_exports_the_chosen_seed_and_says_how_far_it_is_off(
         model.training_facts["seed"] = seed
         model.save_pretrained(tmp_path / "model" / f"seed-{seed}")
     out = tmp_path / "deep" / "g.pt"
-    assert command(["export", str(tmp_path), "--torchscript", str(out), "--seed", "10"]) == 0
+    assert command(["export", str(tmp_path), "--torchscript", str(out), "--of-seed", "10"]) == 0
     said = capsys.readouterr()
     assert (
         "takes z (batch, 3), gives samples (batch, 2)" in said.out and "differs from the model by at most" in said.out

@@ -26,7 +26,7 @@ def run(words: list[str]) -> int:
         "over seeds, and tests of every run against the first.",
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, finished or not")
-    parser.add_argument("--page", metavar="FILE", help="write a page with curves and samples, as in compare.html")
+    parser.add_argument("--out", metavar="FILE", help="write a page with curves and samples, as in compare.html")
     parser.add_argument("--json", metavar="FILE", help="all numbers as JSON; - prints them instead of the table")
     parser.add_argument(
         "--audit", action="store_true", help="audit every seed's model, and compare what is found; takes minutes"
@@ -40,7 +40,7 @@ def run(words: list[str]) -> int:
     from modecover.experiments.comparing import compare
     from modecover.files import require_writable
 
-    places: dict[Path, tuple[str, ...]] = {Path(given.page): (".html", ".htm")} if given.page else {}
+    places: dict[Path, tuple[str, ...]] = {Path(given.out): (".html", ".htm")} if given.out else {}
     if given.json not in (None, "-"):
         places[Path(given.json)] = (".json",)
     for place, endings in places.items():

@@ -95,7 +95,7 @@ def _parser(name: str, description: str) -> Parser:
     parser = Parser(f"modecover {name}", description=f"{description} The run needs an encoder.")
     parser.add_argument("model", metavar="RUN", help=MODEL)
     which = "which of a run's models [its first]"
-    parser.add_argument("--seed", "--of-seed", type=whole_number, metavar="N", help=which)
+    parser.add_argument("--of-seed", type=whole_number, metavar="N", help=which)
     where = f".png, or .npy for the numbers [RUN/{name}.png]"
     parser.add_argument("--out", metavar="FILE", help=where)
     parser.add_argument("--count", type=whole_number, metavar="N", help="lines, or ways; evenly spaced over the data")
@@ -115,7 +115,7 @@ def _asked(parser: Parser, words: list[str]) -> _Asked:
     given = parser.parse(words)
     if given.count is not None and not 1 <= given.count <= MOST:
         raise UserError(f"--count is {given.count}: give 1 to {MOST:,}.")
-    model = load(given.model, seed=given.seed)
+    model = load(given.model, seed=given.of_seed)
     model.require_encoder()
     place = Path(given.model) if Path(given.model).is_dir() else Path()
     drawable = can_be_drawn(model.shape)

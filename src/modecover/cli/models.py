@@ -74,7 +74,7 @@ def run_export(words: list[str]) -> int:
     parser.add_argument("--torchscript", metavar="FILE", help="write TorchScript, which torch.jit.load reads")
     parser.add_argument("--part", choices=("generator", "encoder"), default="generator", help="[generator]")
     which = "which of a run's models [its first]"
-    parser.add_argument("--seed", "--of-seed", type=whole_number, metavar="N", help=which)
+    parser.add_argument("--of-seed", type=whole_number, metavar="N", help=which)
     given = parser.parse(words)
     files: dict[Format, str | None] = {"onnx": given.onnx, "torchscript": given.torchscript}
     if not any(files.values()):
@@ -86,7 +86,7 @@ def run_export(words: list[str]) -> int:
     from modecover.networks.export import OPSET
     from modecover.runs.model import load
 
-    model = load(given.model, seed=given.seed)
+    model = load(given.model, seed=given.of_seed)
     for number, (format, path) in enumerate(files.items()):
         if path is None:
             continue

@@ -37,7 +37,7 @@ def changed(path: str, key: str, value: object) -> Callable[[], None]:
 
 
 def inputs() -> Iterator[Input]:
-    compare = "compare ring-run b --page p.html --json p.json"
+    compare = "compare ring-run b --out p.html --json p.json"
     wrote = "Path('p.html').is_file() and Path('p.json').is_file()"
     yield command("two copies of a run", compare, make=ring("b"), right="accepted", check=wrote)
     for name, words in {
@@ -49,14 +49,14 @@ def inputs() -> Iterator[Input]:
         "an empty name": ["compare", "ring-run", ""],
         "a model": "compare ring-run ring-run/model",
         "other data": "compare ring-run run",
-        "a page that is a picture": "compare ring-run b --page p.png",
-        "a page that is a folder": "compare ring-run b --page b",
+        "a page that is a picture": "compare ring-run b --out p.png",
+        "a page that is a folder": "compare ring-run b --out b",
         "JSON that is a page": "compare ring-run b --json p.html",
         "101 names": "compare" + " ring-run" * 101,
     }.items():
         yield command(f"compared: {name}", words, make=both(copied("run"), ring("b")))
     thirty = [f"r{number}" for number in range(30)]
-    words = ["compare", *thirty, "--page", "p.html"]
+    words = ["compare", *thirty, "--out", "p.html"]
     yield command(
         "thirty runs", words, make=ring(*thirty), right="accepted", check="Path('p.html').stat().st_size < 4e6"
     )
@@ -125,7 +125,7 @@ def inputs() -> Iterator[Input]:
         "reconstruct encoder-run --data images.npy",
         "reconstruct encoder-run --data nowhere.npy",
         "reconstruct encoder-run --out a.txt",
-        "reconstruct encoder-run --seed 9",
+        "reconstruct encoder-run --of-seed 9",
         "interpolate encoder-run --rows 1",
         "interpolate encoder-run --steps 1",
         "interpolate encoder-run --steps 1e15",

@@ -34,8 +34,8 @@ GOOD_PLACES: dict[str, tuple[str, Callable[[], None] | None]] = {
 WORDS = (
     *("export", "export run", "export nowhere --torchscript x.pt", "export run --onnx", "export run --torchscript="),
     *("export run --torchscript x.pt --part decoder", "export run --torchscript x.pt --part encoder"),
-    *("export run --torchscript x.pt --seed 9", "export two-run --torchscript x.pt --seed 7"),
-    *("export run --torchscript x.pt --seed -1", "export run --torchscript x.pt --seed x", "export run run"),
+    *("export run --torchscript x.pt --of-seed 9", "export two-run --torchscript x.pt --of-seed 7"),
+    *("export run --torchscript x.pt --of-seed -1", "export run --torchscript x.pt --of-seed x", "export run run"),
     *("export run --torchscript x.pt --onnx /proc/x.onnx", "export points.npy --torchscript x.pt"),
     *("export run --tensorflow x", "export . --torchscript x.pt", "export /dev/null --torchscript x.pt"),
     *("export run/log.jsonl --torchscript x.pt", "export run --torchscript x.pt --onnx x.pt"),
