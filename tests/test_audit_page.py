@@ -32,6 +32,7 @@ from modecover.auditing.results import (
     quantity,
 )
 from modecover.auditing.run import Audit, audit
+from modecover.cli.terminal import print_audit
 
 VOID = {"meta", "img", "br", "polyline", "polygon", "line", "rect", "circle", "path"}
 
@@ -86,6 +87,16 @@ def test_a_sound_generator_is_told_so():
     assert "No failures found" in words(text)
     assert "None of the five verdicts fires." in words(text)
     assert 'class="verdict fires"' not in text
+
+
+def test_data_held_against_themselves_are_told_on_page_and_terminal(capsys: pytest.CaptureFixture[str]):
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    same, other = audit(rows, rows.copy(), train=rows[::-1]), audit(rows, rows[::-1])
+    assert same.warning.startswith("The generated samples are the real ones, number for number")
+    assert same.warning in words(page(same)) and not other.warning
+    assert "are the test ones" in audit(rows, rows[::-1], test=rows[::-1].copy()).warning
+    print_audit(same)
+    assert "check what was given as either" in " ".join(capsys.readouterr().out.split())
 
 
 def test_shares_are_percentages_with_interval_and_null():

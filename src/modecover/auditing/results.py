@@ -250,6 +250,18 @@ class Findings:
         """The verdicts that fire."""
         return tuple(verdict for verdict in self.verdicts if verdict.fires)
 
+    @property
+    def warning(self) -> str:
+        """That the generated samples are those they were held against, where they are; else nothing."""
+        for role in ("real", "test"):
+            own, other = (self.inputs.get(each, {}).get("fingerprint") for each in ("fake", role))
+            if own and own == other:
+                return (
+                    f"The generated samples are the {ROLES[role]} ones, number for number, so that nothing is missing: "
+                    "check what was given as either."
+                )
+        return ""
+
     @held()
     def verdict(self, name: str) -> Verdict:
         """The verdict of this name, in the spellings of thresholds: "missing mass", "missing-mass", "missing". Raises

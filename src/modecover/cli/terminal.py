@@ -265,6 +265,8 @@ def print_audit(audit: Findings, *, metrics: bool = True) -> None:
     made = f"{fake.get('count', 0):,} generated samples ({fake.get('name', 'fake')})"
     sides = f"{made} against {real.get('count', 0):,} real ones ({real.get('name', 'real')})"
     terminal.print(f"{headline(audit)}\n{sides}\n", highlight=False, markup=False)
+    if audit.warning:
+        terminal.print(Text(f"{audit.warning}\n", style="yellow"))
     rows = []
     for verdict in audit.verdicts:
         told, style = ("no", "green") if verdict.measured else ("cannot tell", "yellow")
