@@ -11,7 +11,7 @@ from typing import Any
 from modecover.experiments.compositional import compose, coverage
 from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, Arm, Experiment, Table
 from modecover.experiments.measures import missed, mode_score, scores
-from modecover.experiments.stacked import IV_R3GAN, LDMGAN, NARROW, R3GAN, REG_GAN
+from modecover.experiments.stacked import IV_R3GAN, NARROW, R3GAN, REG_GAN
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
 
 SETTINGS = {"protocol": "mdgan", "seeds": 8, "steps": 8_000, "lr": 1e-3, "lr_E": 1e-3, "lr_schedule": "0.5:1,1~0"}
@@ -260,7 +260,7 @@ SEARCH = Experiment(
     tables=(
         _searched("GAN", "gan", {}),
         _searched("Reg-GAN", "reg-gan", {**REG_GAN, "lambda_1": 0.2, "lambda_2": 0.4}),
-        _searched("LDMGAN", "ldmgan", LDMGAN),
+        _searched("LDMGAN", "ldmgan", {}),
     ),
     histogram="mode_score",
     value=0.5,
