@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _NOT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 """Formats that Pillow only recognises, or hands to another program."""
+_USUAL = {"BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"}
+"""Formats that most pictures have, each of which begins with bytes of its own."""
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """What operating systems leave in every folder: not worth a word."""
 
@@ -169,11 +171,13 @@ def _hidden(name: str) -> bool:
 
 @lru_cache(maxsize=1)
 def picture_formats() -> tuple[str, ...]:
-    """The formats that Pillow can read here, by its names."""
+    """The formats that Pillow can read here, by its names, in the order in which they are tried: it would ask several
+    rare ones, which look into a file before they refuse it, ahead of the usual ones, which know theirs by its start."""
     from PIL import Image
 
     Image.init()
-    return tuple(name for name in Image.OPEN if name not in _NOT_PIXELS)
+    names = [name for name in Image.OPEN if name not in _NOT_PIXELS]
+    return tuple(sorted(names, key=lambda name: name not in _USUAL))
 
 
 @lru_cache(maxsize=1)
