@@ -55,9 +55,7 @@ def commands() -> str:
     lines: list[str] = []
     for command, (_, purpose) in COMMANDS.items():
         parser = parser_of(command)
-        usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
-        # Where the usage is made of all flags, it is no help beside the list of them.
-        usage = usage if parser.usage else re.sub(r" \[-h\].*?(?=( \[?[A-Z.]+\]?)?$)", " [options]", usage)
+        usage = parser.usage or usage_of(parser)
         lines += [f"## `modecover {command}`", "", f"{escaped(purpose[0].upper() + purpose[1:])}.", ""]
         lines += ["```text", usage, "```", ""]
         for group in parser._action_groups:
@@ -67,6 +65,22 @@ def commands() -> str:
         if command == "train":
             lines += [line for name in registry.names() for line in settings(name)]
     return "\n".join(lines)
+
+
+def usage_of(parser: Parser) -> str:
+    """What has to be said: all flags would be no help beside the list of them."""
+    words = [parser.prog]
+    for action in parser._actions:
+        if action.option_strings:
+            words += [f"{action.option_strings[0]} {action.metavar}"] if action.required else []
+        else:
+            several = f"{action.metavar} [{action.metavar} ...]"
+            words.append(
+                {"+": several, "*": f"[{several}]", "?": f"[{action.metavar}]"}.get(
+                    str(action.nargs), str(action.metavar)
+                )
+            )
+    return " ".join([*words, "[options]"])
 
 
 def options(group: argparse._ArgumentGroup) -> Iterator[str]:

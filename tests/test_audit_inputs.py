@@ -168,7 +168,7 @@ def test_runs_and_models_of_ours_are_sampled(trained):
     assert run.rows.tolist() == model.rows.tolist() == loaded.rows.tolist()
     second = read_samples(str(trained), "fake", count=30, of_seed=1)
     assert second.rows.tolist() != run.rows.tolist()
-    assert run.name == str(trained) and loaded.name == "gan on ring, seed 0"
+    assert run.name == f"{trained}, seed 0" and loaded.name == "gan on ring, seed 0"
 
 
 def test_images_of_a_model_are_resized_as_others_are(tmp_path):

@@ -77,6 +77,15 @@ def test_a_generator_of_noise_far_away_makes_nothing_real():
     assert found.verdict("low quality").effect.value == 1
 
 
+def test_where_it_cannot_be_told_how_often_modes_are_made_shares_do_not_tell_it():
+    random, classes = np.random.default_rng(3), np.arange(600) % 3
+    real = random.normal(size=(600, 2)) + 8 * classes[:, None]
+    same = modecover.audit(real, real[::2] + 0.1 * random.normal(size=(300, 2)), labels=classes)
+    assert same.verdict("imbalance").measured and len(same.classes) == 3
+    noise = modecover.audit(real, random.normal(size=(500, 2)) + 1e4, labels=classes)
+    assert not noise.verdict("imbalance").measured and noise.classes == () and noise.starved == {}
+
+
 def test_duplicates_of_a_few_points_are_a_small_support():
     found = audited(mixture(600, 0), mixture(12, 1)[np.random.default_rng(2).integers(0, 12, 600)])
     assert "copying" in firing(found)

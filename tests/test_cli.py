@@ -358,6 +358,7 @@ def test_list_says_which_data_are_the_same_points(capsys):
     [
         ("use device=cuda.", "use --device cuda."),
         ("set key='a', or lr_G=1e-4", "set --key a, or --lr-G 1e-4"),
+        ("train with conditional=True, or capture=False.", "train with --conditional, or --no-capture."),
         ("(scaling='none' compares the numbers as they are)", "(--scaling none compares the numbers as they are)"),
         ("say real_options=fake_options={'size': 4, 'channels': 1}.", "say --size 4 --channels 1."),
         ("name it by fake_options={'key': ...}, or real_options={'key': 'a,b'}", "name it by --fake-key, or --key a,b"),

@@ -113,6 +113,7 @@ def test_train_from_python_and_from_the_command_line_end_at_the_same_weights(tra
         ("gan --out x", "Missing: --data."),
         ("--data ring gan", "Name the method first"),
         ("ivlsgan --data digits --norm x", "There is no flag '--norm': did you mean --norm-D or --norm-E?"),
+        ("r3gan --data ring --mu-G 0.1", "There is no flag '--mu-G': it is a setting of ivgan, ivdcgan, ivlsgan."),
         ("gna --data ring", "There is no method called 'gna': did you mean 'gan'?"),
         ("gan --data rign", "unknown data 'rign' (did you mean 'ring'?)"),
         ("gan --data ring --batch many", "--batch: 'many' is not a whole number."),
@@ -223,8 +224,9 @@ def test_sample_writes_an_array_that_the_python_call_gives(trained, tmp_path, ca
 
 
 def test_sample_draws_a_picture_into_the_run_folder(trained, capsys):
-    code, said, _ = say(capsys, "sample", trained)
+    code, said, error = say(capsys, "sample", trained)
     assert (code, said.strip()) == (0, str(trained / "samples.png"))
+    assert "seeds 3, 4: this is the first; --of-seed N draws another" in error
     with Image.open(trained / "samples.png") as picture:
         assert min(picture.size) > 200
 
@@ -232,6 +234,9 @@ def test_sample_draws_a_picture_into_the_run_folder(trained, capsys):
 def test_sample_writes_single_images_pixel_for_pixel(images, tmp_path, capsys):
     assert say(capsys, "sample", images, "--count", 3, "--out", tmp_path / "many")[0] == 0
     expected = modecover.load(images).sample_images(3).numpy()
+    (tmp_path / "file").touch()
+    code, _, error = say(capsys, "sample", images, "--count", 3, "--out", tmp_path / "file")
+    assert code == 2 and "file is a file, not a folder. Choose another place" in error
     names = sorted(path.name for path in (tmp_path / "many").iterdir())
     assert names == ["000000.png", "000001.png", "000002.png"]
     for name, pixels in zip(names, expected, strict=True):
@@ -426,7 +431,7 @@ def test_the_first_and_the_newest_picture_are_named(monkeypatch):
     shown_by, text, _ = display(monkeypatch, terminal=False)
     for step in (32, 64):
         shown_by.sampled(step, Path(f"run/samples/step-{step}.png"))
-    assert text.getvalue() == ("First picture of samples, at step 32: run/samples/step-32.png (later ones beside it)\n")
+    assert text.getvalue() == ("Picture of samples, at step 32: run/samples/step-32.png (others beside it)\n")
     assert shown_by.picture == Path("run/samples/step-64.png")
 
 

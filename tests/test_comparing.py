@@ -278,7 +278,7 @@ def test_runs_of_trainings_are_compared(tmp_path: Path, capsys: pytest.CaptureFi
     words_of = ["compare", str(tmp_path / "gan"), str(tmp_path / "lsgan")]
     assert main([*words_of, "--out", str(tmp_path / "p.html"), "--json", str(tmp_path / "p.json")]) == 0
     told = capsys.readouterr().out
-    assert "method: gan (gan), lsgan (lsgan)" in told and "fresh data" in told and f"Page: {tmp_path}" in told
+    assert "method: gan (gan), lsgan (lsgan)" in told and "real data" in told and f"Page: {tmp_path}" in told
     assert "2 runs on ring" in (tmp_path / "p.html").read_text()
     assert main([*words_of, "--json", "-"]) == 0
     assert RunComparison.from_json(capsys.readouterr().out) == found

@@ -220,6 +220,10 @@ def test_classes_are_asked_for_by_name(
     capsys.readouterr()
     assert command("sample run --label frogs".split()) == 2
     assert "There is no class 'frogs' (did you mean 'frog'?)" in capsys.readouterr().err
+    assert command("data check animals".split()) == 0
+    assert "classes      3, of 4 samples each: cat, frog, toad" in capsys.readouterr().out
+    card = model.generate_model_card().content
+    assert ".sample(64, seed=0, labels='cat')" in card and "asked for, of cat, frog, toad; without" in card
     for wrong in (["toad", 0], "", b"toad", [["toad", "cat"]], {"toad": 1}, "9" * 40):
         with pytest.raises(UserError, match=r"There is no class ''|labels is "):
             model.sample(2, labels=wrong)

@@ -342,11 +342,23 @@ def test_bad_names_are_refused(source, options, words):
 
 def test_a_path_nearly_right_is_suggested(tmp_path):
     np.save(tmp_path / "faces.npy", GREY)
-    with pytest.raises(UserError, match=r"did you mean 'faces\.npy'"):
+    with pytest.raises(UserError, match=rf"did you mean '{tmp_path}/faces\.npy'"):
         open_data(f"{tmp_path}/face.npy")
     np.save(tmp_path / "one.npy", GREY)
     with pytest.raises(UserError, match=r"no file or folder [^ ]*wrong\.npy; check the path"):
         open_data(f"{tmp_path}/wrong.npy")
+    (tmp_path / "faces.py").touch()  # of files that differ in their ending the nearer one
+    with pytest.raises(UserError, match=r"did you mean '[^ ]*/faces\.npy'"):
+        open_data(f"{tmp_path}/faces.npz")
+
+
+def test_a_name_with_a_slash_is_a_path_where_its_folder_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "photos").mkdir(parents=True)
+    with pytest.raises(
+        UserError, match=r"data/photo \(did you mean 'data/photos'\?\); check the path; .* hf:data/photo\."
+    ):
+        open_data("data/photo")
 
 
 def test_missing_keys_and_columns_are_named(tmp_path):

@@ -375,7 +375,7 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.Monkey
     monkeypatch.setattr(datasets, "load_dataset", load)
     monkeypatch.setattr("modecover.data.hub.hub_answers", lambda name: False)
     before = constants.HF_HUB_OFFLINE
-    with pytest.raises(UserError, match=r"gave \(not in the cache\); the Hub does not answer"):
+    with pytest.raises(UserError, match=r"gave \(not in the cache\); check the path, or the connection: the Hub"):
         open_data("hf:someone/pictures")
     assert seen == [(True, True)] and before == constants.HF_HUB_OFFLINE
 

@@ -172,6 +172,13 @@ def test_pictures_come_early_by_default_and_not_where_an_interval_is_asked_for()
     assert steps(0) == []
 
 
+def test_a_run_that_the_clock_ends_is_judged_early_and_has_a_curve(tmp_path: Path) -> None:
+    train("gan", "ring", tmp_path, steps=10**6, minutes=1 / 30, **SMALL)
+    judged = [row["step"] for row in read_log(tmp_path) if "evaluation" in row]
+    assert judged[0] == 32 and len(judged) > 2 and judged[-1] < 10**5
+    assert set(judged[:-1]) <= {32 * 2**place for place in range(20)}
+
+
 def test_changed_settings_are_named_and_nothing_is_lost(tmp_path: Path) -> None:
     train("wgan-gp", "ring", tmp_path / "run", steps=3, critic_steps=2, **SMALL)
     before = newest(tmp_path / "run")

@@ -65,12 +65,15 @@ def counted(names: Iterable[str], most: int = 20) -> str:
     return ", ".join(listed[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def nearest(word: str, choices: Iterable[str], part: Callable[[str], str] = str) -> str:
+def nearest(word: str, choices: Iterable[str], part: Callable[[str], str] = str, before: str = "") -> str:
     """ " (did you mean X?)" for the choice most like `word`; empty where none is like it. `part` is what of each is
-    compared."""
-    parts = {part(choice): choice for choice in choices}
+    compared first, the whole where it is the same of several; `before` is put in front of the one that is named."""
+    parts: dict[str, list[str]] = {}
+    for choice in choices:
+        parts.setdefault(part(choice), []).append(choice)
     near = difflib.get_close_matches(part(word).lower(), parts, n=1, cutoff=0.6)
-    return f" (did you mean {parts[near[0]]!r}?)" if near else ""
+    whole = difflib.get_close_matches(word, parts[near[0]], n=1, cutoff=0.0) if near else []
+    return f" (did you mean {before + whole[0]!r}?)" if whole else ""
 
 
 def spelled(name: str) -> str:

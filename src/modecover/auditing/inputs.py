@@ -259,7 +259,7 @@ def _open(source: Any, count: int, seed: int, of_seed: int | None, options: dict
             )
         if isinstance(source, torch.nn.Module):
             name = f"{model.method.get('name')} on {model.data.get('name')}"
-            name += f", seed {model.training_facts['seed']}" if "seed" in model.training_facts else ""
+        name += f", seed {model.training_facts['seed']}" if "seed" in model.training_facts else ""
         # Images are in [-1, 1] by construction: as pixels no rule has to find that out.
         images = len(model.shape) == 3
         if model.columns is not None and "encoding" in options:  # rows of a table are held against rows of a table

@@ -239,14 +239,16 @@ def judged(evidence: Evidence, samples: int) -> Audit:
         evidence.begin(name)
         verdicts.append(judge(evidence))
     evidence.begin("metrics and examples")
+    # Where it cannot be told how often modes are made, shares of classes and clusters would tell it all the same.
+    weighed = next(verdict.measured for verdict in verdicts if verdict.name == "imbalance")
     found = Audit(
         verdicts=tuple(verdicts),
         metrics=findings.metrics(evidence),
         curves=findings.curves(evidence),
         missed=findings.missed(evidence),
-        starved=findings.starved(evidence),
+        starved=findings.starved(evidence) if weighed else {},
         copies=findings.copies(evidence),
-        classes=findings.classes(evidence),
+        classes=findings.classes(evidence) if weighed else (),
         invented=findings.invented(evidence),
         settings={
             "features": evidence.chosen.extractor.identity,

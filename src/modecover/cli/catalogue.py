@@ -40,7 +40,10 @@ def run_list(words: list[str]) -> int:
         text = ",".join(f"{key}={value}" for key, value in values.items())
         same = first.setdefault(text, name)
         data[name] += f" ({text if same == name else f'the same points as {same}'})"
-    data |= {"hf:NAME": "a Hugging Face data set", "PATH": "a folder of images, or a .npy, .npz, idx or parquet file"}
+    data |= {
+        "hf:NAME": "a Hugging Face data set",
+        "PATH": "a folder of images, or a .npy, .npz, idx, .csv or parquet file",
+    }
     _section("Data (--data)", data.items())
     _section("Networks (--networks)", ((name, preset.source) for name, preset in PRESETS.items()))
     _section("Protocols (--protocol)", ((name, protocol.source) for name, protocol in PROTOCOLS.items()))

@@ -87,7 +87,7 @@ def _print(found: RunComparison) -> None:
             table.add_row("", "p", *(_chance(number) for number in told), style="dim")
     if found.control and names:
         cells = [written(name, found.control.get(name, math.nan)) for name in names]
-        table.add_row("fresh data", "", *cells, style="dim")
+        table.add_row("real data", "", *cells, style="dim")
     terminal.print(table)
     if names:
         print(

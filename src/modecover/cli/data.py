@@ -7,9 +7,10 @@ from pathlib import Path
 
 from modecover.cli.parser import DATA_FLAGS, SOURCES, Parser, add_optional, as_flags, known, take_data_options
 from modecover.errors import UserError, printable
+from modecover.kinds import counted
 
-COORDINATES, NUMBERS = 32, 8
-"""At most: coordinates of points, and means and deviations, that are told one by one."""
+COORDINATES, NUMBERS, NAMED = 32, 8, 20
+"""At most: coordinates of points, means and deviations, and names of classes, that are told one by one."""
 
 
 def run(words: list[str]) -> int:
@@ -51,7 +52,10 @@ def run(words: list[str]) -> int:
         text = ", ".join(f"{value:.4g}" for value in values[:NUMBERS])
         lines.append((name, text if len(values) <= NUMBERS else f"{text}, ... ({len(values)} in all)"))
     if summary.classes is not None and summary.class_sizes is not None:
-        lines.append(("classes", f"{summary.classes:,}, of {{:,}} to {{:,}} samples".format(*summary.class_sizes)))
+        fewest, most = summary.class_sizes
+        each = f"{fewest:,} samples each" if fewest == most else f"{fewest:,} to {most:,} samples"
+        called = "" if dataset.class_names is None else f": {counted(dataset.class_names, NAMED)}"
+        lines.append(("classes", f"{summary.classes:,}, of {each}{called}"))
     if summary.modes is not None:
         lines.append(("modes", f"{summary.modes:,}"))
     lines.append(("memory", f"{summary.memory / 2**20:,.1f} MiB{', read at every use' if summary.streamed else ''}"))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,11 @@ def run_sample(words: list[str]) -> int:
     if out.suffix == ".csv":
         print(saving.save_table(model.sample_table(count, seed=given.seed, labels=given.label), out))
         return 0
+    if given.of_seed is None and len(seeds := _seeds_in(given.model)) > 1:
+        there = ", ".join(map(str, seeds))
+        warnings.warn(
+            f"the run holds models of seeds {there}: this is the first; --of-seed N draws another", stacklevel=1
+        )
     samples = model.sample(count, seed=given.seed, labels=given.label)
     if out.suffix == ".png":
         title = f"{model.method.get('name', 'model')} on {model.data.get('name', 'data')}"
@@ -118,6 +124,12 @@ def mixture_of(model: GenerativeModel) -> Mixture | None:
     return None
 
 
+def _seeds_in(folder: str) -> list[int]:
+    """Those whose models a run of several seeds has saved."""
+    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(folder).glob("model/seed-*")]
+    return sorted(int(match[1]) for match in found if match)
+
+
 def run_evaluate(words: list[str]) -> int:
     """`modecover evaluate RUN`: modes are counted where those of the data are known; then every model is audited."""
     parser = Parser(
@@ -153,8 +165,7 @@ def run_evaluate(words: list[str]) -> int:
         )
     # The model in that place, or those of all seeds of a run, each by the seed it was trained with.
     require_name(given.model)
-    found = [re.fullmatch(r"seed-(\d+)", path.name) for path in Path(given.model).glob("model/seed-*")]
-    seeds = sorted(int(match[1]) for match in found if match)
+    seeds = _seeds_in(given.model)
     loaded = [load(given.model, seed=seed) for seed in seeds] or [load(given.model)]
     models = {f"seed {model.training_facts.get('seed', number)}": model for number, model in enumerate(loaded)}
     dataset = open_again(next(iter(models.values())), given.data, take_data_options(vars(given)))

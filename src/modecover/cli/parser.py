@@ -27,8 +27,9 @@ class Failure(Exception):
     """Nothing the user typed is wrong, but the work failed. The message is one sentence."""
 
 
-def known(word: str, choices: Iterable[str], noun: str, where: str) -> str:
-    """`word` if it is one of `choices`; else a `UserError` with the nearest, or with the command that lists them."""
+def known(word: str, choices: Iterable[str], noun: str, where: str, told: str = "") -> str:
+    """`word` if it is one of `choices`; else a `UserError` with what is told of it, the nearest, or the command that
+    lists them."""
     names = list(choices)
     if word in names:
         return word
@@ -38,7 +39,7 @@ def known(word: str, choices: Iterable[str], noun: str, where: str) -> str:
     begun = [name for rest, name in plain.items() if own and rest.lower().startswith(f"{own}-")]
     near = begun or [plain[each] for each in difflib.get_close_matches(own, plain, n=1)]
     hint = f"did you mean {joined(near)}?" if near else f"`{where}` lists them all."
-    raise UserError(f"There is no {noun} {word!r}: {hint}")
+    raise UserError(f"There is no {noun} {word!r}: {told or hint}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,6 +50,10 @@ class Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", partial(argparse.HelpFormatter, max_help_position=32))
         super().__init__(prog=prog, allow_abbrev=False, add_help=False, **options)  # type: ignore[arg-type]  # passed on
         self.add_argument("-h", "--help", action="help", help="show this page")
+
+    def elsewhere(self, flag: str) -> str:
+        """What a flag that this parser lacks is there for, as a sentence; nothing where that is not known."""
+        return ""
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments in `words`; a `UserError` where they are not as declared."""
@@ -65,7 +70,7 @@ class Parser(argparse.ArgumentParser):
                 dashed = flag.replace("_", "-")
                 same = [name for name in flags if name == dashed] or [f for f in flags if f.lower() == dashed.lower()]
                 if len(same) != 1:
-                    known(dashed, flags, "flag", f"{self.prog} --help")
+                    known(dashed, flags, "flag", f"{self.prog} --help", self.elsewhere(dashed))
                 word = same[0] + equals + value
             read.append(word)
         arguments, extra = self.parse_known_args(read)
@@ -280,6 +285,8 @@ def as_flags(sentence: str) -> str:
     names = "|".join([*DATA_FLAGS, "fake_key", "scaling", *(field.name for field in dataclasses.fields(Settings))])
 
     def flag(found: re.Match[str]) -> str:
+        if truth := re.fullmatch(r"(True|False)([.,]*)", found[3]):
+            return f"--{'no-' if truth[1] == 'False' else ''}{found[1].replace('_', '-')}{truth[2]}"
         between = "=" if found[3].startswith("-") else " "  # else the parser takes the value for a flag
         return f"--{found[1].replace('_', '-')}{between}{found[3]}".rstrip()
 

@@ -134,7 +134,7 @@ class Display(Listener):
 
     def sampled(self, step: int, path: Path) -> None:
         if self.picture is None:
-            self._say(f"First picture of samples, at step {step:,}: {path} (later ones beside it)")
+            self._say(f"Picture of samples, at step {step:,}: {path} (others beside it)")
         self.picture = path
 
     def ended(self, run: Any) -> None:
@@ -344,7 +344,10 @@ def print_audits(audits: Mapping[str, Findings]) -> None:
     verdicts = next(iter(audits.values())).verdicts
     table = new_table({"": "left", **{verdict.name: "right" for verdict in verdicts}}, wrap=True)
     for label, audit in audits.items():
-        cells = (f"{quantity(v.effect.value, v.unit)}{' FOUND' if v.fires else ''}" for v in audit.verdicts)
+        cells = (
+            f"{quantity(v.effect.value, v.unit)}{' FOUND' if v.fires else ''}" if v.measured else "cannot tell"
+            for v in audit.verdicts
+        )
         styles = ("bold red" if v.fires else "" for v in audit.verdicts)
         table.add_row(label, *map(Text, cells, styles))
     table.add_row("real data", *(interval(v.null, v.unit) for v in verdicts), style="dim")

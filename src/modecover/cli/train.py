@@ -27,7 +27,7 @@ from modecover.cli.parser import (
 )
 from modecover.cli.process import keep_freed_memory, own_command
 from modecover.errors import UserError
-from modecover.kinds import checked
+from modecover.kinds import checked, counted, fields_of
 
 if TYPE_CHECKING:
     from modecover.data import Dataset
@@ -122,11 +122,20 @@ module:Class, as Python imports it from here. For example:
   modecover train mymodule:MyMethod --data ring --out runs/mine"""
 
 
+class _TrainParser(Parser):
+    def elsewhere(self, flag: str) -> str:
+        from modecover.methods import registry
+
+        setting = flag.removeprefix("--").removeprefix("no-").replace("-", "_")
+        others = [name for name in registry.names() if setting in fields_of(registry.get(name))]
+        return f"it is a setting of {counted(others)}." if others else ""
+
+
 def train_parser(name: str, method: type[Method], *, needs_data: bool = True) -> Parser:
     """The flags of `modecover train NAME`: where data comes from and goes to, and every setting."""
     from modecover.runs.settings import PROTOCOLS, Settings, settings_of
 
-    parser = Parser(
+    parser = _TrainParser(
         f"modecover train {name}",
         usage=f"modecover train {name} --data SOURCE [--out DIR] [settings]",
         description=f"{method.title}. `modecover describe {name}` tells more.",

@@ -48,7 +48,7 @@ def load_hub(name: str, split: str, progress: Progress) -> Table:
             module.HF_HUB_OFFLINE = not answers or before
         table = datasets.load_dataset(name, split=split)
     except Exception as error:  # the Hub's client raises a dozen unrelated types; all say why in their first line
-        cure = "check the name and split" if answers else "the Hub does not answer, so check the connection"
+        cure = "check the name and split" if answers else "check the path, or the connection: the Hub does not answer"
         raise UserError(
             f"{name!r} is no file or folder here, and no data set that the Hugging Face Hub gave "
             f"({first_line(error)}); {cure}."

@@ -84,8 +84,9 @@ def open_data(
               followed; each frame of an animation and each page of a document is a sample;
             - a `Dataset` or `DataLoader` of torch's, whose items are tensors, or tuples that begin with one: it is read
               once, its transforms act once, and whole numbers that come second are the classes;
-            - a Hugging Face data set: `hf:NAME`, `hf:NAME:SPLIT`, a plain NAME with a slash, or the object itself; one
-              that streams is read to its end, of which `take(n)` makes a near one.
+            - a Hugging Face data set: `hf:NAME`, `hf:NAME:SPLIT`, a plain NAME with a slash where no folder here is
+              called as its first part, or the object itself; one that streams is read to its end, of which `take(n)`
+              makes a near one.
 
             A name above goes before a path of the same name; write `./ring` for the path.
         size: side of the square to which images are resized (short side, bicubic, antialiased) and centre-cropped.
@@ -178,13 +179,15 @@ class _Opening:
                 return self.path(path)
             owner, slash, name = text.partition("/")
             named = name and "/" not in name and not path.suffix
-            if slash and named and owner not in ("", ".", "..") and owner[0] != "~":
+            hubs = slash and named and owner not in ("", ".", "..") and owner[0] != "~"
+            if hubs and not Path(owner).is_dir():
                 return self.hub(text)
             if slash or path.suffix:
-                near = ""
+                near, cure = "", f"; of the Hugging Face Hub it is hf:{text}" if hubs else ""
                 with suppress(OSError):  # endings are alike without a reason
-                    near = nearest(path.name, sorted(os.listdir(path.parent)), lambda name: Path(name).stem)
-                raise UserError(f"there is no file or folder {text}{near}; check the path.")
+                    there, beside = sorted(os.listdir(path.parent)), text[: len(text) - len(os.path.basename(text))]
+                    near = nearest(path.name, there, lambda name: Path(name).stem, beside)
+                raise UserError(f"there is no file or folder {text}{near}; check the path{cure}.")
             raise UserError(f"unknown data {text!r}{nearest(text, NAMES)}; give a path or one of: {', '.join(NAMES)}.")
         if type(source).__module__.partition(".")[0] == "datasets":
             return self.table(hub_table(source, "data set", asked.split, asked.progress), "data set")

@@ -236,6 +236,8 @@ def save_folder(samples: Tensor, folder: Path) -> Path:
             f"Samples of shape {tuple(samples.shape[1:])} are not single images: give --out a name that ends in .png "
             "or .npy."
         )
+    if folder.is_file():
+        raise UserError(f"{folder} is a file, not a folder. Choose another place with --out.")
     with writing(folder, "choose another place with --out"):
         folder.mkdir(parents=True, exist_ok=True)
         for number, image in enumerate(samples):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from modecover.errors import UserError, printable
 from modecover.files import read_json
-from modecover.kinds import shown
+from modecover.kinds import counted, shown
 from modecover.methods import registry
 from modecover.networks.network import CLASSES
 from modecover.runs.model_files import WEIGHTS
@@ -79,6 +79,7 @@ def card_of(
         "repository": repository,
         "sheet": SHEET if sheet else "",
         "samples": f"Samples of {title}",
+        **_classes(model),
         "numbers": [(key.replace("_", " "), f"{value:.4g}", _number(real)) for key, value, real in numbers],
         "judged": _judged(model),
         "verdicts": [] if audit is None else _verdicts(audit),
@@ -185,6 +186,14 @@ def _trained(model: GenerativeModel) -> str:
     words = f" for {step:,} steps" if isinstance(step, int) else ""
     words += f" with seed {seed}" if isinstance(seed, int) else ""
     return words + ("; its weights are a moving average" if facts.get("averaged") is True else "")
+
+
+def _classes(model: GenerativeModel) -> dict[str, str]:
+    """The classes of a conditional model as its card lists them, and one as Python asks for it; none of another."""
+    if model.classes is None:
+        return {"classes": "", "one_class": ""}
+    names = model.classes.names or model.classes.labels
+    return {"classes": counted(_text(name) for name in names), "one_class": repr(names[0])}
 
 
 def _verdicts(audit: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -35,8 +35,9 @@ from modecover.random import derive_seed
 Evaluations = list[tuple[int, list[dict[str, float]]]]
 """(step, the numbers of each seed) in order."""
 
-FIRST_PICTURE = 32  # its step, by default
+FIRST_LOOK = 32  # the step of the first picture by default, and of the first evaluation where the clock may end the run
 SHARE = 0.025  # of the time so far, that pictures may have taken, and evaluations, where the next comes by default
+SHARE_OF_MINUTES = 0.1  # the same of evaluations where the clock may end the run: a short run shall have a curve, too
 FEW, FEWEST = 2048, 10  # samples of an evaluation by default, but of stacked digits; and at least
 LEARNT_FROM, BLOCK = 10_000, 512  # rows at most that features are fitted to; and that are read at a time
 BEYOND = 1e15  # numbers so large come of a run that has diverged, and have no distance
@@ -56,12 +57,14 @@ class Interlude:
         default: steps.
         first: by default the work also comes at this step and whenever its number has doubled, before the first
             `default` steps are over; 0: it does not.
+        share: of the time so far, that it may have taken where the next comes by default.
         seconds: that it has taken in this start of the run.
     """
 
     every: int | None
     default: int
     first: int = 0
+    share: float = SHARE
     seconds: float = 0.0
 
     def falls_on(self, step: int) -> bool:
@@ -74,7 +77,7 @@ class Interlude:
 
     def has_time(self, elapsed: float) -> bool:
         """Whether the work is wanted at any price, or has taken no more than its share of the `elapsed` seconds."""
-        return self.every is not None or self.seconds <= SHARE * elapsed
+        return self.every is not None or self.seconds <= self.share * elapsed
 
     @contextmanager
     def timed(self) -> Iterator[None]:

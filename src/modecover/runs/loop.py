@@ -68,9 +68,12 @@ class Loop:
         engine, run, settings, listener = self.engine, self.run, self.run.settings, self.listener
         steps = settings.steps
         several, any_wishes = engine.processes.count > 1, partial(engine.processes.any, device=engine.device)
-        tenth, log_every = max(1, steps // 10), settings.log_every or max(1, min(100, steps // 100))
-        self._pictures = Interlude(settings.sample_every, tenth, first=evaluation.FIRST_PICTURE)
-        self._judging = Interlude(settings.evaluate_every, tenth)
+        timed = settings.minutes is not None  # and may end long before a tenth of its steps: early looks make a curve
+        tenth, log_every = max(1, steps // 10), settings.log_every or max(1, min(20 if timed else 100, steps // 100))
+        early, share = evaluation.FIRST_LOOK, evaluation.SHARE
+        self._pictures = Interlude(settings.sample_every, tenth, early, share)
+        often = (early, evaluation.SHARE_OF_MINUTES) if timed else (0, share)
+        self._judging = Interlude(settings.evaluate_every, tenth, *often)
         self._alarm = alarm = RunAlarm(self.alarm, settings.evaluate_every or tenth)
         told: set[str] = set()
         train_step = stepper(engine)
@@ -113,7 +116,7 @@ class Loop:
                 if step < steps and self._judging.falls_on(step):
                     if self._judging.has_time(elapsed):
                         self._evaluate()
-                    elif evaluation.SKIPPED not in told:
+                    elif step >= tenth and evaluation.SKIPPED not in told:
                         told.add(evaluation.SKIPPED)
                         listener.note(evaluation.SKIPPED)
 

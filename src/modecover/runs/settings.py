@@ -103,13 +103,13 @@ class Settings:
     workers: int = 0
     """Processes that read ahead, for data that is too large for memory."""
     log_every: int | None = None
-    """Steps between lines of the log. Default: a hundredth of the run, at most 100."""
+    """Steps between lines of the log. Default: a hundredth of the run, at most 100, and 20 where minutes may end it."""
     sample_every: int | None = None
     """Steps between sample pictures. Default: after 32, 64, 128, ... steps, then a tenth of the run, less often where
     they take over 2.5% of its time; 0: only at the end."""
     evaluate_every: int | None = None
-    """Steps between evaluations. Default: a tenth of the run, less often where they take over 2.5% of its time; 0: only
-    at the end."""
+    """Steps between evaluations. Default: a tenth of the run, less often where they take over 2.5% of its time; where
+    minutes may end it also after 32, 64, 128, ... steps, up to 10% of its time; 0: only at the end."""
     evaluate_samples: int | None = None
     """Samples per evaluation. Default: 26,000 for stacked digits, else 2048."""
     evaluate_features: str | None = None

@@ -66,7 +66,7 @@ def low_quality(evidence: Evidence) -> Verdict:
     fires = effect.low > LARGEST_SOUND
     # The upper end may be all only for what cannot be excluded.
     vague = effect.high > 0.9995 and effect.value < AS_A_WHOLE
-    sentence = f"It is not seen that samples are unlike the real ones; up to {effect.high:.1%} may be"
+    sentence = f"It is not seen that samples are unlike the real ones; up to {max(effect.high, 0.001):.1%} may be"
     if fires:
         many = "all" if effect.value > 0.9995 else f"at least {effect.value:.1%}"
         sentence = f"{many.capitalize()} of the samples are unlike any real ones"
