@@ -267,6 +267,7 @@ def test_runs_of_trainings_are_compared(tmp_path: Path, capsys: pytest.CaptureFi
     trained = [modecover.train(name, "ring", tmp_path / name, **options) for name in ("gan", "lsgan")]
     found = modecover.compare(trained)
     assert found.data == "ring" and found.differing["method"] == ("gan", "lsgan")
+    assert "Judged by: modes 8, samples 50." in found.notes
     for run, each in zip(trained, found.runs, strict=True):
         assert each.step == 4 and len(each.evaluations) == len(run.evaluations)
         assert each.evaluations[-1].numbers["modes_any"] == tuple(row["modes_any"] for row in run.last)

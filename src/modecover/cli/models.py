@@ -151,7 +151,7 @@ def run_evaluate(words: list[str]) -> int:
     from modecover.data.files import require_name
     from modecover.experiments.audited import SAMPLES
     from modecover.files import require_writable, write_json
-    from modecover.runs.evaluation import evaluator_for
+    from modecover.runs.evaluation import evaluator_for, in_words
     from modecover.runs.model import load
 
     # Everything that can be refused is refused before the work.
@@ -195,7 +195,7 @@ def run_evaluate(words: list[str]) -> int:
         report = {"models": rows, "real data": control, "facts": evaluator.facts}
         if not given.json:
             print_evaluation(list(rows.values()), control, list(rows))
-            print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluator.facts.items()))
+            print(in_words(evaluator.facts))
     # The audit of every model: verdicts, and a page into the folder of the run.
     if given.audit:
         audits = {}

@@ -76,6 +76,7 @@ def run(words: list[str]) -> int:
 
     from modecover.cli.terminal import Display, print_evaluation
     from modecover.engine.finite import NonFiniteError
+    from modecover.runs.evaluation import in_words
     from modecover.runs.listener import Listener
     from modecover.runs.run import train
 
@@ -101,6 +102,8 @@ def run(words: list[str]) -> int:
         if result.last:
             seeds = [model.training_facts.get("seed", number) for number, model in enumerate(result.models)]
             print_evaluation(result.last, result.control, [f"seed {seed}" for seed in seeds])
+            told = result.models[0].training_facts.get("evaluation") or {}
+            print(in_words(told.get("by", {})))
         print(f"The run is in {out}: model/, samples/, curves.png, log.jsonl.")
         if listener.picture is not None:
             print(f"Newest picture of samples: {listener.picture}")

@@ -21,7 +21,7 @@ from modecover.experiments.report import LEVEL, better_side, signed_ranks
 from modecover.files import read_json
 from modecover.kinds import LARGEST_WHOLE, checked, shown
 from modecover.pictures.animation import step_of
-from modecover.runs.evaluation import score
+from modecover.runs.evaluation import in_words, score
 from modecover.runs.log import read_log
 from modecover.runs.records import read_run
 from modecover.runs.run import Run
@@ -219,6 +219,9 @@ def compare(
             "Where a run averages its weights, numbers are of the averages, as its models are; those of the weights "
             "themselves are called raw."
         )
+    by = [each for folder in folders if isinstance(each := _summary(folder).get("evaluation"), Mapping)]
+    if by and len({str(each) for each in by}) == 1:
+        notes.append(f"Judged by: {in_words(by[0])}.")
     tested, doubts = _tested(found)
     controls = [_summary(folder).get("control") for folder in folders]
     control = next((each for each in controls if isinstance(each, Mapping)), {})

@@ -15,6 +15,7 @@ from modecover.files import read_json
 from modecover.kinds import counted, shown
 from modecover.methods import registry
 from modecover.networks.network import CLASSES
+from modecover.runs.evaluation import in_words
 from modecover.runs.model_files import WEIGHTS
 from modecover.runs.settings import MAY_CHANGE, resolve
 
@@ -176,7 +177,7 @@ def _judged(model: GenerativeModel) -> str:
     by = found.get("by") if isinstance(found, Mapping) else None
     if not isinstance(by, Mapping):
         return ""
-    return ", ".join(f"{_text(key).replace('_', ' ')} {_text(value)}" for key, value in by.items())
+    return in_words({_text(key): _text(value) for key, value in by.items()})
 
 
 def _trained(model: GenerativeModel) -> str:

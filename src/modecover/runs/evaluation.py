@@ -137,6 +137,11 @@ class Evaluator:
         return {"evaluation": self.facts, "last": last, "best": [{"step": step, **row} for step, row in best]}
 
 
+def in_words(facts: Mapping[str, object]) -> str:
+    """An evaluator's facts: "features classifier-32:154033f5, samples 5000"."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
+
+
 def score(numbers: Mapping[str, float]) -> tuple[float, ...]:
     """By what two evaluations of a seed are compared to find the best: larger is better. NaN is the worst."""
     less = [name for name in ("kl_uniform", "frechet") if name in numbers][:1]
