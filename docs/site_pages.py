@@ -8,6 +8,7 @@ import importlib
 import inspect
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -149,16 +150,23 @@ def by_last_name(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
 
 
 def gallery(results: Path = RESULTS) -> str:
-    """Each sheet of samples among the results with how it was made: from its row, or from the page that shows it."""
+    """Of every method on every data set a sheet of samples, that of the longest run, with how it was made: from its
+    row, or from the page that shows it."""
     lines = [line for path in sorted(results.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
     rows = {row["key"]: row for row in map(json.loads, lines) if "key" in row}
     pages = {path: path.read_text("utf-8") for path in sorted(results.glob("*.md"))}
-    found: list[str] = []
+    found, of_rows = list[str](), defaultdict[str, list[Path]](list)
     for picture in sorted((results / "images").rglob("*.png")):
         if (key := picture.stem.partition("-")[0]) in rows:
-            found += by_row(picture.relative_to(results), rows[key])
+            of_rows[key].append(picture.relative_to(results))
         elif picture.stem not in SCALES:  # those are curves
             found += by_page(picture.relative_to(results), pages)
+    longest: dict[tuple[str, str], str] = {}
+    for key in sorted(of_rows, key=lambda key: rows[key]["summary"]["steps"]):
+        longest[rows[key]["data"], rows[key]["method"]] = key
+    for _, key in sorted(longest.items()):
+        for picture in of_rows[key]:
+            found += by_row(picture, rows[key])
     return "\n".join(found)
 
 
@@ -176,7 +184,8 @@ def by_row(picture: Path, row: dict[str, Any]) -> list[str]:
     facts += f"{made['processor_seconds'] / 60:,.1f} minutes of CPU time; {escaped(device)}."
     again = f'    modecover reproduce {row["experiment"]} --scale {row["scale"]} --only "{row["label"]}"'
     shown = picture.stem.partition("-")[2].replace("-", " ") or "samples"
-    title = escaped(f"{row['label']}, {row['table'] or row['experiment']}: {shown}")
+    label = row["label"] if re.search("[A-Za-z]", row["label"]) else f"{row['method']} {row['label']}"
+    title = escaped(f"{label}, {row['table'] or row['experiment']}: {shown}")
     return sheet(title, picture, facts, again, row["experiment"])
 
 

@@ -107,16 +107,25 @@ def test_the_gallery_tells_of_each_sheet_how_it_was_made(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (site / "docs" / "gallery.html").read_text("utf-8")
-    kept = [path.name for path in (ROOT / "results" / "images").rglob("*.png") if path.stem not in ("cpu", "full")]
-    assert kept and all(name in page for name in kept)
+    lines = [line for path in (ROOT / "results").glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    rows = {row["key"]: row for row in map(json.loads, lines) if "key" in row}
+    kept = {path.stem for path in (ROOT / "results" / "images").rglob("*.png")}
+    wanted = {(rows[key]["method"], rows[key]["data"]) for key in kept if key in rows}
+    shown = {(rows[key]["method"], rows[key]["data"]) for key in kept if key in rows and f"{key}.png" in page}
+    assert wanted == shown and len(wanted) > 9
+    assert all(
+        f"{name}.png" in page for name in kept if name.partition("-")[0] not in rows and name not in ("cpu", "full")
+    )
     monkeypatch.syspath_prepend(DOCS)
     from site_pages import gallery
 
     made = {"steps": 50_000, "processor_seconds": 7_260.0, "hardware": {"processor": "EPYC", "accelerators": ["H200"]}}
     row = {"key": "0a1b", "experiment": "stacked", "scale": "full", "table": "colour", "label": "R3GAN", "broken": ""}
     row |= {"method": "r3gan", "data": "stacked-mnist", "summary": made}
-    (tmp_path / "stacked.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "key": "no sheet"}) + "\n")
-    for name in ("0a1b", "0a1b-loss-of-D", "full", "unknown"):
+    shorter = {**row, "key": "2c3d", "summary": {**made, "steps": 40_000}}
+    told = [json.dumps(each) for each in (row, shorter, {**row, "key": "no sheet"})]
+    (tmp_path / "stacked.jsonl").write_text("\n".join(told) + "\n")
+    for name in ("0a1b", "0a1b-loss-of-D", "2c3d", "full", "unknown"):
         path = tmp_path / "images" / "stacked" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4)).save(path)
