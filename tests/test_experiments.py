@@ -475,6 +475,14 @@ def test_runs_are_in_processes_of_their_own_and_rows_of_all_in_the_store(tmp_pat
     assert heard.steps == sorted(heard.steps) and heard.steps and heard.totals == {6 + 4}
 
 
+def test_where_runs_cannot_be_kept_none_is_begun(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store, heard = Store(tmp_path / "rows.jsonl"), Heard()
+    with pytest.raises(UserError, match=r"file cannot be written \(.*\): choose another folder with --out"):
+        run_jobs(jobs(two(), "cpu"), {"two": store}, Place(tmp_path / "file"), heard)
+    assert heard.steps == [] and store.rows == {}
+
+
 def test_when_the_time_is_over_runs_stop_and_with_too_little_left_none_is_begun(tmp_path: Path) -> None:
     endless = {**TINY, "steps": 10**6, "evaluate_every": 0}
     tables = [Table("", "ring", endless, (Arm("GAN", "gan"),), minutes={"cpu": minutes}) for minutes in (1e-4, 10)]

@@ -26,6 +26,7 @@ from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Result
 from modecover.experiments.report import counts, full
 from modecover.experiments.store import Job, Row, Store, at_once
+from modecover.files import writing
 from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.log import read_log, with_numbers
 
@@ -80,9 +81,11 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
         Whether all are in the store now.
 
     Raises:
-        UserError: a run was refused; the others are kept.
+        UserError: the folder of the runs cannot be made, or a run was refused; the others are kept.
     """
     jobs = _with_data(jobs, place, listener)
+    with writing(place.out, "choose another folder with --out"):  # before processes are started
+        place.out.mkdir(parents=True, exist_ok=True)
     deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
     groups = itertools.groupby(jobs, key=lambda job: job.experiment)
     # Where one is not whole, for want of time, another may have runs that are short enough.
