@@ -84,8 +84,6 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
         UserError: the folder of the runs cannot be made, or a run was refused; the others are kept.
     """
     jobs = _with_data(jobs, place, listener)
-    with writing(place.out, "choose another folder with --out"):  # before processes are started
-        place.out.mkdir(parents=True, exist_ok=True)
     deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
     groups = itertools.groupby(jobs, key=lambda job: job.experiment)
     # Where one is not whole, for want of time, another may have runs that are short enough.
@@ -175,6 +173,9 @@ def _over_processes(
     jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
 ) -> Generator[tuple[Job, list[Row]]]:
     """Jobs and their rows as they end; none for one that was stopped."""
+    if any(job.table.compute is None and _time_for(job, deadline) for job in jobs):
+        with writing(place.out, "choose another folder with --out"):  # before processes are started
+            place.out.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     news, stop = context.SimpleQueue(), context.Event()
     workers = min(len(jobs), place.workers or os.cpu_count() or 1)

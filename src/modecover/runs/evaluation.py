@@ -57,14 +57,14 @@ class Interlude:
         default: steps.
         first: by default the work also comes at this step and whenever its number has doubled, before the first
             `default` steps are over; 0: it does not.
-        share: of the time so far, that it may have taken where the next comes by default.
+        share: of the time so far, that it may have taken where the next comes by default; None: `SHARE`.
         seconds: that it has taken in this start of the run.
     """
 
     every: int | None
     default: int
     first: int = 0
-    share: float = SHARE
+    share: float | None = None
     seconds: float = 0.0
 
     def falls_on(self, step: int) -> bool:
@@ -77,7 +77,8 @@ class Interlude:
 
     def has_time(self, elapsed: float) -> bool:
         """Whether the work is wanted at any price, or has taken no more than its share of the `elapsed` seconds."""
-        return self.every is not None or self.seconds <= self.share * elapsed
+        share = SHARE if self.share is None else self.share
+        return self.every is not None or self.seconds <= share * elapsed
 
     @contextmanager
     def timed(self) -> Iterator[None]:

@@ -70,9 +70,8 @@ class Loop:
         several, any_wishes = engine.processes.count > 1, partial(engine.processes.any, device=engine.device)
         timed = settings.minutes is not None  # and may end long before a tenth of its steps: early looks make a curve
         tenth, log_every = max(1, steps // 10), settings.log_every or max(1, min(20 if timed else 100, steps // 100))
-        early, share = evaluation.FIRST_LOOK, evaluation.SHARE
-        self._pictures = Interlude(settings.sample_every, tenth, early, share)
-        often = (early, evaluation.SHARE_OF_MINUTES) if timed else (0, share)
+        self._pictures = Interlude(settings.sample_every, tenth, first=evaluation.FIRST_LOOK)
+        often = (evaluation.FIRST_LOOK, evaluation.SHARE_OF_MINUTES) if timed else ()
         self._judging = Interlude(settings.evaluate_every, tenth, *often)
         self._alarm = alarm = RunAlarm(self.alarm, settings.evaluate_every or tenth)
         told: set[str] = set()
