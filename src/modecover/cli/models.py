@@ -53,14 +53,14 @@ def run_sample(words: list[str]) -> int:
         )
     if out.suffix:
         require_writable(out)
-    if out.suffix == ".csv":
-        print(saving.save_table(model.sample_table(count, seed=given.seed, labels=given.label), out))
-        return 0
     if given.of_seed is None and len(seeds := _seeds_in(given.model)) > 1:
         there = ", ".join(map(str, seeds))
         warnings.warn(
             f"the run holds models of seeds {there}: this is the first; --of-seed N draws another", stacklevel=1
         )
+    if out.suffix == ".csv":
+        print(saving.save_table(model.sample_table(count, seed=given.seed, labels=given.label), out))
+        return 0
     samples = model.sample(count, seed=given.seed, labels=given.label)
     if out.suffix == ".png":
         title = f"{model.method.get('name', 'model')} on {model.data.get('name', 'data')}"
