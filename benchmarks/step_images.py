@@ -15,7 +15,6 @@ import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,6 +37,7 @@ from report import PAGE, Held, circumstances, held_table, publish, table
 from turns import Contender, Repeated, hold_to_one_core, ratio, rounds, serve
 
 from modecover.cli.process import keep_freed_memory
+from modecover.runs.records import multiplies_bf16
 
 METHODS = {"ivdcgan": "bce", "ivlsgan": "ls"}
 LABELS = {"iv": "ours, {}", "dcgan": "ours, DCGAN", "plain": "plain, {}, fp32"}
@@ -50,14 +50,6 @@ PROMISED = {"cpu": (64, 32), "cuda": (64,)}
 """Sides that something was promised for."""
 PLAIN_LIMIT, CAPTURED_LIMIT, BYTES_LIMIT = 2.5, 4.0, 2.0
 ITERATIONS, MINUTES = 100_000, 5.0
-
-
-def has_bf16() -> bool:
-    """Whether this processor has instructions for bfloat16 (avx512_bf16, amx_bf16, ARM's bf16); others emulate them."""
-    try:
-        return "bf16" in Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return False  # not Linux, where nobody has looked
 
 
 # ---------------------------------------------------------------------------------------------------------- contenders
@@ -148,7 +140,7 @@ def held(arguments: argparse.Namespace, taken: dict[str, list[float]], counted: 
             Held("ours / floor from bytes", memory, BYTES_LIMIT),
         ]
     else:
-        remark = "" if has_bf16() else "promised for bf16, which this processor cannot multiply"
+        remark = "" if multiplies_bf16() else "promised for bf16, which this processor cannot multiply"
         found += [
             Held("plain fp32 / ours", ratio(plain, mine), PLAIN_LIMIT, at_least=True, remark=remark),
             Held("ours / floor from bytes", memory),
@@ -187,7 +179,7 @@ def run(arguments: argparse.Namespace) -> None:
     for contender in who.values():
         contender.close()
     emulated = " This processor has no bf16 instructions: the promise of 2.5, made for bf16, is not put to the test."
-    emulated = "" if device == "cuda" or has_bf16() else emulated
+    emulated = "" if device == "cuda" or multiplies_bf16() else emulated
     kept = "" if device == "cuda" else " Ours keeps freed memory, as `modecover train` does; plain as it comes."
     plain = "fp32 (TF32 where torch takes it unasked)" if device == "cuda" else "fp32"
     seen = "kernels of eager steps, by the part that launched them" if device == "cuda" else "torch's profiler"
@@ -217,7 +209,7 @@ def settle(arguments: argparse.Namespace) -> None:
     elif not torch.cuda.is_available():
         raise SystemExit("There is no GPU here: leave out --device cuda.")
     if arguments.precision == "auto":
-        arguments.precision = "bf16" if arguments.device == "cuda" or has_bf16() else "fp32"
+        arguments.precision = "bf16" if arguments.device == "cuda" or multiplies_bf16() else "fp32"
 
 
 def main() -> None:

@@ -430,6 +430,25 @@ def test_a_slow_machine_judges_at_the_same_steps(tmp_path: Path, monkeypatch: py
     assert [step for step, _ in row["curve"]] == [*range(2, 21, 2)]
 
 
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_a_run_declared_in_bf16_is_in_fp32_where_the_processor_has_no_instructions_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_bf16: bool
+) -> None:
+    monkeypatch.setattr("modecover.experiments.runner.multiplies_bf16", lambda: has_bf16)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    each = Experiment("two", "?", (Table("", "ring", {**TINY, "precision": "bf16"}, (Arm("GAN", "gan"),)),))
+    (job,) = jobs(each, "cpu")
+    (row,) = run_job(job, Place(tmp_path))
+    run = json.loads((tmp_path / job.folder / "run.json").read_text())
+    assert run["settings"]["precision"] == ("bf16" if has_bf16 else "fp32")
+    assert row["settings"]["precision"] == "bf16", "what is declared makes the key"
+    assert row["summary"].get("precision") == (None if has_bf16 else "fp32")
+    store = Store(tmp_path / "rows.jsonl")
+    store.add(row)
+    told = ", in fp32 for want of instructions for bf16;"
+    assert (told in page(each, {"cpu": store.results(each, "cpu")})) is not has_bf16
+
+
 def test_where_the_last_evaluation_is_the_best_of_every_seed_it_has_one_line() -> None:
     one, other = result("GAN", [3, 8]), result("LSGAN", [3, 8])
     for row, steps in ((one, (4, 4)), (other, (4, 2))):

@@ -20,7 +20,7 @@ import torch
 from modecover.errors import UserError
 from modecover.runs import records
 from modecover.runs.log import JsonLines, read_log
-from modecover.runs.records import Description, RunFolder, read_run
+from modecover.runs.records import Description, RunFolder, multiplies_bf16, read_run
 
 SETTINGS = {"lr": 1e-4, "steps": 100, "hidden": (64, 64), "preset": "paper", "clip": None}
 RUN = Description("gan", "ring", "abc", SETTINGS)
@@ -51,6 +51,28 @@ def test_a_new_folder_describes_itself(tmp_path: Path) -> None:
     assert first["time"].endswith("+00:00")
     assert first["versions"]["torch"] == torch.__version__
     assert first["hardware"]["cores"] == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("said", "has_bf16"),
+    [
+        ("processor\t: 0\nmodel name\t: A\nflags\t\t: fpu avx512f avx512_bf16\n", True),
+        ("processor\t: 0\nmodel name\t: A\nflags\t\t: fpu amx_bf16\n", True),
+        ("processor\t: 0\nFeatures\t: fp asimd i8mm bf16\n", True),
+        ("processor\t: 0\nmodel name\t: bf16 in a name alone\nflags\t\t: fpu avx2\n", False),
+        (None, False),
+    ],
+)
+def test_a_processor_multiplies_bf16_where_a_flag_names_it(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, has_bf16: bool
+) -> None:
+    def read_text(path: Path) -> str:
+        if said is None:
+            raise FileNotFoundError(path)
+        return said
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert multiplies_bf16() is has_bf16
 
 
 def test_equal_settings_resume(tmp_path: Path) -> None:

@@ -150,6 +150,23 @@ def test_looking_by_default_keeps_to_its_share_of_the_time(
         assert sum("evaluation" in row for row in read_log(tmp_path / name)) == evaluations
 
 
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_bf16_on_a_processor_without_its_instructions_is_told_to_be_slow(
+    monkeypatch: pytest.MonkeyPatch, has_bf16: bool
+) -> None:
+    monkeypatch.setattr("modecover.runs.run.multiplies_bf16", lambda: has_bf16)
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, sentence: str) -> None:
+            notes.append(sentence)
+
+    for precision in ("fp32", "bf16"):
+        train("gan", "ring", steps=2, precision=precision, device="cpu", listener=Notes(), **SMALL)
+    told = [sentence for sentence in notes if "no instructions for bf16" in sentence]
+    assert len(told) == (not has_bf16), "of the run in bf16 alone, and only where it is so"
+
+
 def test_an_interlude_waits_until_it_has_its_share_again() -> None:
     by_default = evaluation.Interlude(every=None, default=5)
     assert [step for step in range(1, 16) if by_default.falls_on(step)] == [5, 10, 15]

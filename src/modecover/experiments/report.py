@@ -264,6 +264,8 @@ def _place(summary: Mapping[str, Any]) -> str:
     commit, machine, versions = summary["commit"], summary["hardware"], summary["versions"]
     place = "outside a checkout" if commit is None else commit["commit"][:12] + ", modified" * commit["modified"]
     cards = ", ".join(machine["accelerators"]) or f"{machine['processor']}, one thread for each run"
+    if "precision" in summary:  # other than declared
+        cards += f", in {summary['precision']} for want of instructions for bf16"
     return f"{place}; {cards}; torch {versions['torch']}, Python {versions['python']}"
 
 

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ from modecover.experiments.store import Job, Row, Store, at_once
 from modecover.files import writing
 from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.log import read_log, with_numbers
+from modecover.runs.records import multiplies_bf16
 
 BACKENDS = ("local", "ray")
 
@@ -84,6 +85,8 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
         UserError: the folder of the runs cannot be made, or a run was refused; the others are kept.
     """
     jobs = _with_data(jobs, place, listener)
+    if any(job not in stores[job.experiment] and _in_fp32(job.settings) for job in jobs) and place.backend == "local":
+        listener.note("runs declared in bf16 are in fp32 here: this processor has no instructions for it")
     deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
     groups = itertools.groupby(jobs, key=lambda job: job.experiment)
     # Where one is not whole, for want of time, another may have runs that are short enough.
@@ -344,6 +347,8 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
     settings: dict[str, Any] = {**job.settings, **({"data_dir": place.data_dir} if place.data_dir else {})}
     if "steps" in settings:  # at the same steps on every machine: else a slow one is judged less often
         settings.setdefault("evaluate_every", max(1, settings["steps"] // 10))
+    if fallen := _in_fp32(settings):
+        settings["precision"] = "fp32"
     try:
         messenger = _Messenger(str(folder), tell, stop)
         source: Any = _source(job, place)
@@ -361,6 +366,7 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
         return []
     tell((str(folder), run.step, run.step))  # a finished run takes no more steps
     summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
+    summary |= {"precision": "fp32"} if fallen else {}
     # A run that is stopped is evaluated where it stops, too: such points are no part of the curve that was asked for.
     every, judged = settings.get("evaluate_every"), [row for row in read_log(folder) if "evaluation" in row]
     asked = [row for row in judged if not every or row["step"] % every == 0 or row["step"] == run.step]
@@ -379,6 +385,14 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
         told = [[step, {key: [values[place_of]] for key, values in numbers.items()}] for step, numbers in curve]
         rows.append({**_facts(each), "summary": {**own, "at once": len(several)}, "curve": told})
     return rows
+
+
+def _in_fp32(settings: Mapping[str, Any]) -> bool:
+    """Whether a run that is declared in bf16 is in fp32 here, as on a processor without its instructions, which would
+    take ten times as long. Its row says so."""
+    import torch
+
+    return settings.get("precision") == "bf16" and not (torch.cuda.is_available() or multiplies_bf16())
 
 
 def _facts(job: Job) -> Row:

@@ -33,7 +33,7 @@ from modecover.runs.fitting import seconds_of_a_step
 from modecover.runs.listener import Listener, Listeners
 from modecover.runs.loop import Loop
 from modecover.runs.model import GenerativeModel, Labels
-from modecover.runs.records import Description, RunFolder
+from modecover.runs.records import Description, RunFolder, multiplies_bf16
 from modecover.runs.settings import MAY_CHANGE, Settings, resolve
 from modecover.runs.trackers import Tracking, require_tracker
 
@@ -183,6 +183,11 @@ def train(
         listener.note(
             "steps are not captured as a CUDA graph, which would make small ones faster: that is done by itself where "
             "methods and networks are modecover's own, in one process and without freeze_bn_from; capture=True tries it"
+        )
+    if device.type == "cpu" and resolved.precision == "bf16" and not multiplies_bf16():
+        listener.note(
+            "this processor has no instructions for bf16, as none of its flags names it: steps may take ten times as "
+            "long as in fp32"
         )
     if device.type == "cpu" and (seconds := seconds_of_a_step(resolved, engine.networks)) > SLOW_STEP:
         listener.note(
