@@ -15,6 +15,7 @@ import modecover
 from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments.comparing import compare
+from modecover.features import fit_features
 from modecover.runs.evaluation import Evaluator, evaluator_for, score
 
 ROWS = np.random.default_rng(0).normal(size=(6_000, 2)) * (2.0, 50.0) + (1.0, -30.0)
@@ -67,6 +68,43 @@ def test_features_are_refused_where_no_distance_can_be_taken() -> None:
     with pytest.raises(UserError, match=r"There are no features called 'fid': choose one of auto"):
         evaluator(ROWS, features="fid")
     assert evaluator_for(open_data(ROWS)) is None
+
+
+def test_real_rows_are_looked_at_once_for_several_runs_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[str] = []
+
+    def fit(choice: str, *arguments: Any, **options: Any) -> Any:
+        fitted.append(choice)
+        return fit_features(choice, *arguments, **options)
+
+    monkeypatch.setattr("modecover.runs.evaluation.fit_features", fit)
+    monkeypatch.setattr("modecover.runs.evaluation._REAL", {})
+    random = np.random.default_rng(1)
+    images = random.integers(0, 256, (300, 1, 8, 8), np.uint8)
+    labels = np.repeat(np.arange(3), 100)
+    first, again = (evaluator(images, 50, "classifier", labels=labels) for _ in range(2))
+    assert fitted == ["classifier"]
+    fake = torch.from_numpy(random.uniform(-1, 1, (50, 1, 8, 8)).astype(np.float32))
+    assert first.judge(fake) == again.judge(fake) and first.control() == again.control()
+    assert first.control() is not again.control(), "what a run does to its numbers is its own"
+    # Anything else is looked at anew, and so are the same rows when others were between.
+    evaluator(images, 50, "classifier", labels=labels[::-1].copy())
+    evaluator(images, 40, "classifier", labels=labels)
+    evaluator(images, 40, "pixels", labels=labels)
+    evaluator(255 - images, 40, "pixels", labels=labels)
+    evaluator(images, 40, "pixels", labels=labels)
+    assert fitted[1:] == ["classifier", "classifier", "pixels", "pixels", "pixels"]
+
+
+def test_a_network_in_a_file_is_read_again_for_every_run(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (300, 1, 8, 8), np.uint8)
+    facts = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4))
+        torch.jit.trace(network, torch.zeros(2, 1, 8, 8)).save(tmp_path / "features.pt")
+        facts.append(evaluator(images, 50, str(tmp_path / "features.pt")).facts["features"])
+    assert facts[0] != facts[1]
 
 
 def test_a_run_is_judged_by_its_distance_and_learns_as_without(tmp_path: Path) -> None:

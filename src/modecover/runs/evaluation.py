@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from modecover.data.mixtures import Mixture
 from modecover.data.scaling import Scaling
 from modecover.engine.side_by_side import AnyEngine
 from modecover.errors import UserError
-from modecover.features import automatic, fit_features
+from modecover.features import Extractor, automatic, fit_features
+from modecover.features.choice import NAMES
 from modecover.limits import require_memory
 from modecover.metrics.classifier import SAMPLES, DigitClassifier, cached_digit_classifier, stacked_modes
 from modecover.metrics.frechet import frechet_distance, wasserstein
@@ -108,6 +109,7 @@ class Evaluator:
         samples: how many samples it wants.
         headline: the numbers worth showing first.
         facts: what the numbers depend on beside the samples (a classifier's accuracy and hash).
+        of_data: the numbers of fresh samples of the data, once they were taken.
     """
 
     judge: Callable[[Tensor], dict[str, float]]
@@ -115,10 +117,13 @@ class Evaluator:
     samples: int
     headline: tuple[str, ...]
     facts: dict[str, object]
+    of_data: dict[str, float] = field(default_factory=dict)
 
     def control(self) -> dict[str, float]:
         """The same numbers for fresh samples of the data itself: what a perfect model would read."""
-        return self.judge(self.draw(self.samples, _generator("control")))
+        if not self.of_data:
+            self.of_data.update(self.judge(self.draw(self.samples, _generator("control"))))
+        return dict(self.of_data)
 
     def judge_run(self, engine: AnyEngine, scaling: Scaling | None) -> list[dict[str, float]]:
         """The numbers of each seed of a run; those of moving averages, where they are kept, begin with "ema_"."""
@@ -271,13 +276,19 @@ def _of_features(data: Dataset, samples: int, choice: str, progress: Progress, d
 
     labels = None if data.labels is None else data.labels.cpu()[rest].numpy()
     choice = automatic((len(rest), *data.shape), labels) if choice == "auto" else choice
-    learnt = seen(rows_of(rest)) if choice in FITTED else np.empty((0, *data.shape), np.float32)
-    extractor = fit_features(choice, learnt, labels, device=device, progress=told)
-    real: list[NDArray[np.float32]] = []
-    for part in reference.split(BLOCK):
-        told(BLOCK * len(real), count)
-        real.append(extractor(seen(rows_of(part))))
-    features = np.concatenate(real)
+    key = (data.fingerprint, None if labels is None else labels.tobytes(), count, choice, str(device))
+    if key not in _REAL:
+        learnt = seen(rows_of(rest)) if choice in FITTED else np.empty((0, *data.shape), np.float32)
+        extractor = fit_features(choice, learnt, labels, device=device, progress=told)
+        real: list[NDArray[np.float32]] = []
+        for part in reference.split(BLOCK):
+            told(BLOCK * len(real), count)
+            real.append(extractor(seen(rows_of(part))))
+        _REAL.clear()  # those of one data set are enough
+        _REAL[key] = (extractor, np.concatenate(real), {})
+    extractor, features, of_data = _REAL[key]
+    if choice not in NAMES:  # a file, which may be another the next time
+        _REAL.clear()
 
     def judge(rows: Tensor) -> dict[str, float]:
         sane = bool(rows.isfinite().all()) and float(rows.abs().max()) < BEYOND
@@ -289,7 +300,13 @@ def _of_features(data: Dataset, samples: int, choice: str, progress: Progress, d
         count,
         headline=("frechet",),
         facts={"features": extractor.identity, "samples": count},
+        of_data=of_data,
     )
+
+
+_REAL: dict[tuple[object, ...], tuple[Extractor, NDArray[np.float32], dict[str, float]]] = {}
+"""What this process has made of the real rows last, for its next run on them: features, theirs and the control's
+numbers."""
 
 
 def _generator(purpose: str) -> torch.Generator:
