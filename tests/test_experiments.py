@@ -174,18 +174,59 @@ def test_what_the_intervention_adds_is_told_on_the_seeds_that_both_arms_have() -
         made("A: intervention", [2, 0], [8, 7]),  # in the order of their ends; one is missing
         made("A: another game", [0, 1, 2], [4, 2, 3], "gan"),
     ]
-    lines = intervention.effects(rows, intervention.OF_POINTS)
+
+    def lines_of_effects(rows: list[Result], against: str = "") -> list[str]:
+        columns = intervention.OF_POINTS
+        return intervention.effects_table(intervention.effects(rows, columns, against), columns)
+
+    lines = lines_of_effects(rows)
     assert [line.split(" | ")[1:3] for line in lines[2:]] == [
         [intervention.AUTO_ENCODER, "+2.0 [-0.5, +4.5]"],
         ["intervention", "+3.0 [-9.7, +15.7]"],
         ["another game", "-1.0 [-1.0, -1.0]"],
     ]
-    lines = intervention.effects(rows, intervention.OF_POINTS, intervention.AUTO_ENCODER)
+    lines = lines_of_effects(rows, intervention.AUTO_ENCODER)
     assert [line.split(" | ")[1:3] for line in lines[2:]] == [["intervention", "+1.5 [-4.9, +7.9]"]]
     single = [rows[0], made("A: intervention", [1], [8])]
-    assert "| A | intervention | +5.0, one seed | " in intervention.effects(single, intervention.OF_POINTS)[-1]
+    assert "| A | intervention | +5.0, one seed | " in lines_of_effects(single)[-1]
     gone = dataclasses.replace(rows[0], broken="not run")
-    assert "| A | intervention | not run | | | |" in intervention.effects([gone, *rows[1:]], intervention.OF_POINTS)
+    assert "| A | intervention | not run | | | |" in lines_of_effects([gone, *rows[1:]])
+    strangers = [rows[0], made("A: intervention", [7], [8])]
+    assert "| A | intervention | no seed in common | | | |" in lines_of_effects(strangers)
+
+
+def test_the_page_of_the_intervention_begins_with_what_was_found_and_draws_it(tmp_path: Path) -> None:
+    """Eight seeds that all gain two modes are sure (p = 2 / 2^8), seeds that gain and lose are not."""
+    each = intervention.EXPERIMENT
+    seeds = list(range(8))
+
+    def made(label: str, modes: list[int]) -> Result:
+        arm = next(arm for arm in each.tables[0].arms if arm.label == label)
+        return Result(arm, {**result("", modes).summary, **FACTS, "seeds": seeds, "schedule": ""}, "", "circle")
+
+    plain = [3, 4, 3, 4, 3, 4, 3, 4]
+    given = {
+        "least squares": plain,
+        f"least squares: {intervention.AUTO_ENCODER}": [modes + 2 for modes in plain],
+        "least squares: intervention": [modes + place % 3 - 1 for place, modes in enumerate(plain)],
+        "least squares: one index a minibatch": [modes + 3 for modes in plain],
+    }
+    circle = [
+        made(arm.label, given[arm.label]) if arm.label in given else Result(arm, {}, "not run", "circle")
+        for arm in each.tables[0].arms
+    ]
+    others = [[Result(arm, {}, "not run", place.name) for arm in place.arms] for place in each.tables[1:]]
+    text = page(each, {"cpu": [circle, *others]}, "images/intervention")
+    short = text[text.index("## In short") : text.index("## Every change")]
+    assert "| least squares | 3.5 | 5.5* | 3.4+ | 6.5*+ |" in short and "of 8 |" in short
+    assert "against its game alone, of 3 comparisons more in 2;" in short
+    assert "against the auto-encoder alone, of 2 comparisons more in 1, fewer in 1." in short
+    assert short.count("No two seeds") == len(others)
+    assert "](images/intervention/cpu.png)" in short
+    assert save_curves(each, [circle, *others], tmp_path / "drawn.png") and (tmp_path / "drawn.png").stat().st_size
+    nothing = [[dataclasses.replace(row, broken="not run", summary={}) for row in circle], *others]
+    assert not save_curves(each, nothing, tmp_path / "nothing.png") and not (tmp_path / "nothing.png").exists()
+    assert "](" not in page(each, {"cpu": nothing}), "no picture"
 
 
 def test_the_rates_of_stacked_digits_are_those_that_the_searches_found() -> None:

@@ -127,7 +127,7 @@ WHY_LARGER = (
 )
 
 
-def _page(results: Sequence[Sequence[Result]]) -> str:
+def _page(results: Sequence[Sequence[Result]], picture: str) -> str:
     def section(title: str, rows: Sequence[Result]) -> list[str]:
         return [title, "", *table(rows), "", *own_settings(rows), "", *provenance(rows), ""]
 

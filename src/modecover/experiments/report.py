@@ -83,7 +83,8 @@ def page(
         sheets: pictures of the first seed, beside the page, by what they show, by scale, table and label.
     """
     if experiment.write is not None:
-        return experiment.write(next(iter(found.values())))
+        scale, results = next(iter(found.items()))
+        return experiment.write(results, f"{images}/{scale}.png" if images else "")
     lines = [f"# {experiment.name}", "", experiment.question, ""]
     for scale, results in found.items():
         for declared, rows in zip(experiment.tables, results, strict=True):
@@ -316,8 +317,10 @@ def signed_ranks(changes: Sequence[float]) -> float:
 
 
 def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], path: Path) -> bool:
-    """Draw a number of every seed over training, a panel for each table, or its histogram for all tables together; and
-    say whether there was any."""
+    """Draw a number of every seed over training, a panel for each table, or its histogram for all tables together, or
+    what the experiment says; and say whether there was any."""
+    if experiment.draw is not None:
+        return experiment.draw(results, path)
     panels = [[result for result in rows if any(result.curves)] for rows in results]
     panels = [rows for rows in panels if rows]
     spreads = [
