@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +19,10 @@ from modecover.engine.engine import Engine
 from modecover.experiments import compositional, latent, mdgan, measures
 from modecover.experiments.compositional import DIGIT, LEFT, SIDE, TOP, WIDTH, compose, law
 from modecover.experiments.declared import Arm, Experiment, Result, Table
-from modecover.experiments.report import page, save_curves, save_sheets
+from modecover.experiments.report import PICTURES, page, save_curves, save_sheets
 from modecover.experiments.runner import Place, run_job
 from modecover.experiments.store import jobs
+from modecover.features import by_function
 from modecover.runs.build import build_engine
 from modecover.runs.run import train
 from modecover.runs.settings import resolve
@@ -59,9 +61,33 @@ def test_a_third_party_is_sure_of_what_a_generator_never_makes_and_of_nothing_el
     random = torch.Generator().manual_seed(0)
     bright, dark = ((level + 0.1 * torch.randn(300, 1, 16, 16, generator=random)).clamp(-1, 1) for level in (0.5, -0.5))
     both = torch.cat([bright, dark])
-    assert measures._sure_of(both, bright, dark, 0.5, steps=150) > 0.9
-    assert measures._sure_of(both, bright, bright, 0.5, steps=150) < 0.1
-    assert measures._sure_of(both, both.flip(0), both, 0.5, steps=150) < 0.2
+
+    def sure(fake: Tensor, asked: Tensor) -> float:
+        odds = measures._odds(both, fake, asked, 0.5, steps=150)
+        return float((odds.sigmoid() > measures.SURE).float().mean())
+
+    assert sure(bright, dark) > 0.9 and sure(bright, bright) < 0.1 and sure(both.flip(0), both) < 0.2
+
+
+def test_photographs_that_a_model_never_makes_are_not_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    flat = random.uniform(-1, 1, (600, 3, 1, 1)).astype(np.float32)
+    grain = random.uniform(-1, 1, (600, 3, 32, 32)).astype(np.float32)
+    images = np.concatenate([np.broadcast_to(flat, grain.shape) + 0.05 * grain, grain])
+    monkeypatch.setattr(measures, "fit_features", lambda choice, rows: by_function(lambda x: x.std(axis=(2, 3))))
+    monkeypatch.setattr(measures, "_REAL", {})
+    data: Any = Codes(torch.from_numpy(images), torch.zeros(len(images)))
+    data.fingerprint = "photographs"
+
+    def covered(made: np.ndarray) -> dict[str, float]:
+        model: Any = SimpleNamespace(sample=lambda count, seed: torch.from_numpy(made[:count].copy()))
+        return measures._coverage(model, data, 300)
+
+    half = covered(images[::-1])  # the grain alone
+    assert 0.3 < half["coverage"] < 0.6 < 0.85 < half["precision"] and half["coverage_of_the_data"] > 0.9
+    both = covered(random.permutation(images))
+    assert both["coverage"] == pytest.approx(both["coverage_of_the_data"], abs=0.06)
+    assert covered(np.full_like(images, 0.5) + 20 * grain.repeat(2, axis=0))["precision"] < 0.1
 
 
 class Codes:
@@ -86,6 +112,8 @@ def test_a_probe_reads_labels_that_codes_tell_and_only_these(monkeypatch: pytest
         errors.append(latent.probe(tmp_path, "", 150))
     assert errors[0]["error % at the end"] > 30 and errors[1]["error % at the end"] < 2
     assert errors[0]["covariance, diagonal off by"] < 0.3 and errors[1]["covariance, diagonal off by"] > 5
+    kept = {path.stem for path in (tmp_path / PICTURES).iterdir()}
+    assert kept == {"covariance of the codes", "error of the probe"}
     assert errors[0]["covariance beside it"] < 0.2 and errors[1]["covariance beside it"] > 5
 
 
@@ -116,6 +144,8 @@ def test_a_discriminator_alone_cannot_tell_codes_that_are_the_prior(
         found.append(latent.frozen(tmp_path, "", 3_000))
     assert found[0]["D's loss at the end"] == pytest.approx(1, abs=0.05)
     assert found[1]["D's loss at the end"] < (0.1 if t == 1 else 0.8)
+    assert {path.stem for path in (tmp_path / PICTURES).iterdir()} == {"loss of D", "gradient of E"}
+    assert all(0 < each["encoder's gradient"] < math.inf for each in found)
 
 
 # ---------------------------------------------------------------- the grid search

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.experiments.measures import images_of, keep
+from modecover.experiments.measures import images_of, keep, scores
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
 from modecover.pictures.images import drawn, empty_figure
@@ -26,14 +28,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PROBE_UNITS, PROBE_BATCH, PROBE_RATE = 1_000, 60, 1e-4
+CURVE_POINTS = 60
+"""Of a curve that a page shows."""
 ITERATIONS_A_SAMPLE, D_STEPS_A_SAMPLE, D_BATCH, D_RATE = 3, 0.6, 64, 1e-4
 """The paper has 30,000 iterations of the probe and 6,000 of D: with 10,000 samples that is what they come to."""
 
 
 def probe(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     """Errors on test images, in per cent, of a network of two layers of 1,000 units that learns the labels of training
-    images from their codes, after a thirtieth and a third of its iterations and at the end; and how far the
-    covariance of the test images' codes is from that of N(0, I), on the diagonal and beside it."""
+    images from their codes, after a thirtieth and a third of its iterations and at the end (the curve is kept as a
+    picture); and how far the covariance of the test images' codes is from that of N(0, I), on the diagonal and beside
+    it."""
     model = load(folder)
     train, test = images_of(model, data_dir), images_of(model, data_dir, split="test")
     if train.labels is None or test.labels is None:
@@ -51,29 +56,55 @@ def probe(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     optimiser = torch.optim.Adam(network.parameters(), PROBE_RATE, fused=True)
     total, found = ITERATIONS_A_SAMPLE * samples, {}
     looks = {max(1, total // 30): "early", max(1, total // 3): "after a third", total: "at the end"}
+    every, curve = max(1, total // CURVE_POINTS), []
     for step in range(1, total + 1):
         batch = torch.randint(len(codes), (PROBE_BATCH,), generator=random)
         optimiser.zero_grad()
         functional.cross_entropy(network(codes[batch]), labels[batch]).backward()
         optimiser.step()
-        if step in looks:
+        if step in looks or step % every == 0:
             with torch.inference_mode():
                 wrong = network(of_test).argmax(dim=1) != truth
-            found[f"error % {looks[step]}"] = 100 * float(wrong.float().mean())
+            curve.append((step, 100 * float(wrong.float().mean())))
+        if step in looks:
+            found[f"error % {looks[step]}"] = curve[-1][1]
     covariance = torch.atleast_2d(torch.cov(of_test.double().T))
     beside = covariance - torch.diag(covariance.diagonal())
     size = len(covariance)
     found["covariance, diagonal off by"] = float((covariance.diagonal() - 1).abs().mean())
     found["covariance beside it"] = float(beside.abs().sum()) / max(1, size * (size - 1))
     keep(_heat_map(covariance), folder, "covariance of the codes")
+    keep(_curve(curve, "iteration of the probe", "test error, %"), folder, "error of the probe")
     return found
 
 
+def scores_and_covariance(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
+    """The scores of an auto-encoder, and a picture of its codes' covariance."""
+    numbers, model = scores(folder, data_dir, samples), load(folder)
+    data = images_of(model, data_dir)
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+    codes = model.encode(data.fetch(order[-samples:]))
+    keep(_heat_map(torch.atleast_2d(torch.cov(codes.double().T))), folder, "covariance of the codes")
+    return numbers
+
+
+def _curve(points: Sequence[tuple[int, float]], x: str, y: str, level: float | None = None) -> Image:
+    """A number over steps, with a broken line where it ends if all is well."""
+    figure = empty_figure(3.6, 2.6)
+    axes = figure.add_subplot()
+    axes.plot(*zip(*points, strict=True), linewidth=0.8)
+    if level is not None:
+        axes.axhline(level, color="grey", linestyle="--", linewidth=0.8)
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_ylim(bottom=0)
+    return drawn(figure)
+
+
 def _heat_map(covariance: Tensor) -> Image:
-    """A covariance (d, d), zero white, between -1 and 1: that of N(0, I) has a dark diagonal on white."""
+    """Absolute values of a covariance (d, d), zero white, up to 1: that of N(0, I) has a dark diagonal on white."""
     figure = empty_figure(3.2, 3.0)
     axes = figure.add_subplot()
-    shown = axes.imshow(covariance.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
+    shown = axes.imshow(covariance.abs().numpy(), cmap="Reds", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     figure.colorbar(shown, ax=axes, shrink=0.8)
     return drawn(figure)
@@ -82,7 +113,8 @@ def _heat_map(covariance: Tensor) -> Image:
 def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     """D alone, new, trained on the codes of a frozen encoder: its cross-entropy over log(t + 1), which is 1 where it
     cannot tell and 0 where it is certain, after a hundredth of its steps and, as their mean, over the last tenth of
-    them; and the norm of the gradient that E's parameters then get of it.
+    them; and the norm of the gradient that E's parameters get of it, as a mean over that tenth, too, and on the way as
+    a picture.
 
     Figures 2 and 3: with t = 1 the game is that of a plain adversarial auto-encoder.
     """
@@ -106,26 +138,25 @@ def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         return data.fetch(torch.randint(len(data.pixels), (D_BATCH,), generator=random))
 
     steps, losses = max(1, int(D_STEPS_A_SAMPLE * samples)), []
-    for _ in range(steps):
+    every, norms = max(1, steps // CURVE_POINTS), []
+    for step in range(1, steps + 1):
         with torch.no_grad():
             codes = E(rows())
         optimiser.zero_grad()
         value = loss(codes)
         value.backward()
         optimiser.step()
-        losses.append(value.item() / math.log(method.t + 1))
-    E.zero_grad()
-    loss(E(rows())).backward()
-    gradients = [weight.grad for weight in E.parameters() if weight.grad is not None]
-    last = losses[-max(1, steps // 10) :]
-    figure = empty_figure(3.6, 2.6)
-    axes = figure.add_subplot()
-    axes.plot(losses, linewidth=0.6)
-    axes.axhline(1.0, color="grey", linestyle="--", linewidth=0.8)
-    axes.set(xlabel="step of D", ylabel="loss / log(t + 1)", ylim=(0, 1.2))
-    keep(drawn(figure), folder, "loss of D")
+        losses.append((step, value.item() / math.log(method.t + 1)))
+        if step % every == 0:
+            gradients = torch.autograd.grad(loss(E(rows())), list(E.parameters()), allow_unused=True)
+            norms.append((step, math.sqrt(sum(float(each.square().sum()) for each in gradients if each is not None))))
+    last, last_norms = (
+        [number for step, number in curve if step > steps - max(every, steps // 10)] for curve in (losses, norms)
+    )
+    keep(_curve(losses, "step of D", "loss / log(t + 1)", level=1.0), folder, "loss of D")
+    keep(_curve(norms, "step of D", "norm of E's gradient"), folder, "gradient of E")
     return {
-        "D's loss early": losses[min(steps, max(1, steps // 100)) - 1],
+        "D's loss early": losses[min(steps, max(1, steps // 100)) - 1][1],
         "D's loss at the end": sum(last) / len(last),
-        "encoder's gradient": math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients)),
+        "encoder's gradient": sum(last_norms) / len(last_norms),
     }

@@ -15,12 +15,14 @@ from torch.nn import functional
 from modecover.data import Images, reopen
 from modecover.errors import UserError
 from modecover.experiments.report import PICTURES
-from modecover.features import Classifier, classifier
+from modecover.features import Classifier, Extractor, classifier, fit_features
 from modecover.features.choice import are_natural
-from modecover.metrics import frechet_latent_distance, label_law, mode_scores
+from modecover.features.kept import Features
+from modecover.metrics import frechet_latent_distance, label_law, mode_scores, neighbour_statistics
 from modecover.metrics.classifier import descend
+from modecover.metrics.neighbours import NeighbourStatistics
 from modecover.networks.dcgan import DCGANDiscriminator
-from modecover.pictures.images import save_png_atomic
+from modecover.pictures.images import image_grid, save_png_atomic
 from modecover.pictures.ways import pairs_sheet, strips_sheet
 from modecover.random import derive_seed
 from modecover.runs.model import GenerativeModel, load
@@ -33,17 +35,23 @@ SHOWN, WAY = 8, 8
 LEARNT_FROM, PLAIN_STEPS = 10_000, 1_000
 """Images at most that a classifier is trained on, and the minibatches of one whose certainty goes into scores."""
 NOISE, CELEBA_NUMBERS, SURE = (3.5, 4.0), 3 * 64 * 64, 0.9
+SUREST = 16
+"""Test images that the third party is surest of, which a page shows."""
+COVERED = 2_000
+"""Photographs, and samples, of which coverage is taken."""
 JUDGE_WIDTH, JUDGED, JUDGE_RATE = 16, 64, 2e-4
 """Of the discriminator that looks for missing modes: channels next to the image, images a step, rate."""
 
 
 def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     """Of a run on images, beside its evaluations: of so many samples both MODE scores, where the images have labels and
-    are no photographs; and where there is an encoder the Frechet latent distance of the images' codes."""
+    are no photographs; of photographs precision and coverage; and where there is an encoder the Frechet latent distance
+    of the images' codes."""
     model = load(folder)
     data = images_of(model, data_dir)
-    labelled = data.labels is not None and not are_natural((1, *data.shape))
-    numbers = _mode_scores(model, data, samples) if labelled else {}
+    photographs = are_natural((1, *data.shape))
+    numbers = _mode_scores(model, data, samples) if data.labels is not None and not photographs else {}
+    numbers |= _coverage(model, data, min(samples, COVERED)) if photographs else {}
     if "E" in model.networks:
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
         real = data.fetch(order[-samples:]).numpy()
@@ -53,6 +61,25 @@ def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         keep(pairs_sheet(shown, again), folder, "reconstructions")
         keep(strips_sheet(shown[::2], ways, shown[1::2]), folder, "between two images")
     return numbers
+
+
+def _coverage(model: GenerativeModel, data: Images, samples: int) -> dict[str, float]:
+    """Of photographs the share of samples among real ones (precision) and of real ones that have a sample near them
+    (coverage), in the features that distances are taken in; and the same of other real ones."""
+    key = f"{data.fingerprint} {samples}"
+    if key not in _REAL:
+        order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+        own, others = (data.fetch(part).numpy() for part in (order[:samples], order[samples : 2 * samples]))
+        extractor = fit_features("auto", own)
+        real = extractor(own)
+        _REAL.clear()
+        _REAL[key] = (extractor, real, neighbour_statistics(real, extractor(others)))
+    extractor, real, ideal = _REAL[key]
+    found = neighbour_statistics(real, extractor(model.sample(samples, seed=0).numpy()))
+    return {
+        **{"precision": found.precision, "coverage": found.coverage},
+        **{"precision_of_the_data": ideal.precision, "coverage_of_the_data": ideal.coverage},
+    }
 
 
 def keep(picture: Image, folder: Path, caption: str) -> None:
@@ -102,19 +129,23 @@ def missed(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         data.fetch(order).chunk(2)[:2] if len(order) < 2 * samples else data.fetch(order[: 2 * samples]).chunk(2)
     )
     asked = test.fetch(torch.arange(min(len(test.pixels), samples)))
-    found = {}
+    found: dict[str, float] = {}
     for level in NOISE:
         std = level * math.sqrt(math.prod(data.shape) / CELEBA_NUMBERS)
         for name, fake in (
             (f"missed, noise {level:g}", model.sample(samples, seed=0)),
             (f"null, noise {level:g}", others),
         ):
-            found[name] = 1000 * _sure_of(real, fake, asked, std, steps=samples // 10)
+            odds = _odds(real, fake, asked, std, steps=samples // 10)
+            found[name] = 1000 * float((odds.sigmoid() > SURE).float().mean())
+            if name == f"missed, noise {NOISE[0]:g}":
+                surest = odds.argsort(descending=True)[:SUREST]
+                keep(image_grid(asked[surest], columns=SUREST // 2), folder, "test images it is surest of")
     return found
 
 
-def _sure_of(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int) -> float:
-    """The share of the images asked about for which a discriminator says "real" with more than `SURE`."""
+def _odds(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int) -> Tensor:
+    """Of each image asked about the log odds, by a discriminator, that it is real."""
     random = torch.Generator().manual_seed(derive_seed(0, "third party"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(0, "third party", "weights"))
@@ -130,8 +161,7 @@ def _sure_of(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int) 
     descend(judge.parameters(), loss, max(1, steps), rate=JUDGE_RATE, decay=0.0, progress=None)
     judge.eval()
     with torch.inference_mode():
-        odds = torch.cat([judge(noisy(rows)) for rows in asked.split(256)])
-    return float((odds.sigmoid() > SURE).float().mean())
+        return torch.cat([judge(noisy(rows)) for rows in asked.split(256)])
 
 
 def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
@@ -149,3 +179,5 @@ def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
 
 _JUDGES: dict[str, Classifier] = {}
 """Classifiers that this process has trained, by the fingerprint of the data."""
+_REAL: dict[str, tuple[Extractor, Features, NeighbourStatistics]] = {}
+"""Of the photographs that this process looked at last: features, theirs, and how others of them are covered."""
