@@ -23,6 +23,7 @@ from modecover.engine.schedules import Schedule
 from modecover.engine.stacked import stack
 from modecover.engine.state import EngineOptions
 from modecover.engine.updates import Gradients
+from modecover.errors import UserError
 from modecover.methods.base import Method
 from modecover.methods.roles import Discriminator, Encoder, Feed, Generator, Updates
 from modecover.networks import SplitBatchNorm
@@ -349,6 +350,45 @@ def test_instance_noise_is_drawn_for_each_seed_and_step() -> None:
 
 
 # ------------------------------------------------------------------------------- rates and decays, from settings
+
+
+def test_terms_of_losses_have_the_factors_of_their_schedules() -> None:
+    """A factor is the weight that the method's own setting is; at 1 it changes nothing, bit for bit."""
+
+    def moved(steps: int, **settings: Any) -> list[Tensor]:
+        engine = built("ivdcgan", optimizer="sgd", lr=0.1, steps=4, **settings)
+        for _ in range(steps):
+            engine.step()
+        return [value for network in engine.networks.values() for value in network.state_dict().values()]
+
+    def near(first: list[Tensor], second: list[Tensor]) -> bool:
+        return all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(first, second, strict=True))
+
+    plain, without = moved(3), moved(3, mu_G=0.0, mu_E=0.0)
+    assert not near(plain, without)
+    one = moved(3, loss_schedule="G/intervention=1; E/reconstruction=0:1,0.5~1")
+    assert all(torch.equal(a, b) for a, b in zip(plain, one, strict=True))
+    assert near(without, moved(3, loss_schedule="G/intervention=0;E/intervention=0"))
+    assert near(moved(3, mu_G=1.0, lambda_G=0.5), moved(3, loss_schedule="G/intervention=2; G/reconstruction=2"))
+    # Half of four steps are as without a schedule, the third is not.
+    assert all(torch.equal(a, b) for a, b in zip(moved(2), moved(2, loss_schedule=LATER), strict=True))
+    third = moved(3, loss_schedule=LATER)
+    assert not near(third, plain) and not near(third, without)
+
+
+LATER = "G/intervention=0:1,0.5:0; E/intervention=0:1,0.5:0"
+
+
+def test_losses_are_logged_without_their_factors() -> None:
+    plain, none = built("ivdcgan"), built("ivdcgan", loss_schedule="G/intervention=0")
+    for engine in (plain, none):
+        engine.step()
+    assert torch.equal(plain.terms["G/intervention"], none.terms["G/intervention"]) and plain.terms["G/intervention"]
+
+
+def test_a_schedule_of_no_loss_says_which_there_are() -> None:
+    with pytest.raises(UserError, match=r"loss_schedule is of G/interventions, which is no loss term .*G/intervention"):
+        built("ivdcgan", loss_schedule="G/interventions=0")
 
 
 def built(name: str, **settings: Any) -> Engine:

@@ -461,6 +461,21 @@ def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> Non
     assert lines[-1].startswith("| ideal sampler |") and "99.0" in lines[-1]
 
 
+def test_a_run_that_ends_far_beyond_its_best_distance_has_collapsed() -> None:
+    def by_distance(label: str, last: list[float], best: list[float]) -> Result:
+        summary: dict[str, Any] = {"last": [{"frechet": each} for each in last], "steps": 20, "processor_seconds": 3.0}
+        summary |= {"best": [{"step": 10, "frechet": each} for each in best], "evaluation": {"samples": 64}}
+        return Result(Arm(label, "gan"), {**summary, **FACTS})
+
+    held = by_distance("held", [19.0, 8.0], [10.0, 8.0])
+    fell = by_distance("fell", [21.0, math.nan, 8.0], [10.0, 9.0, 8.0])
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines_of([held, fell])]
+    assert lines[0] == ["", "", "CPU s", "collapsed", "Frechet"]
+    assert [line[3] for line in lines[2:]] == ["0", "", "2", ""]
+    each = Experiment("two", "?", (Table("", "digits", {}, (held.arm, fell.arm)),))
+    assert "more than 2 times it" in page(each, {"cpu": [[held, fell]]})
+
+
 def test_a_slow_machine_judges_at_the_same_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from modecover.runs import evaluation
 

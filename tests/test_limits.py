@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,23 @@ def test_numbers_of_numpy_are_taken_and_become_python_s() -> None:
 def test_schedules_hold_numbers_that_can_be_computed_with(text: str) -> None:
     with pytest.raises(UserError, match="instance_noise is"):
         Schedule.parse(text, "instance_noise")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("G/mode", "'G/mode' is not of the form network/term=schedule"),
+        ("G/mode=1;", "'' is not of the form"),
+        ("=1", "'=1' is not of the form"),
+        ("G/mode=", "'G/mode=' is not of the form"),
+        ("G/mode=1; G/mode=2", "G/mode is in it twice"),
+        ("G/mode=0:-1", "loss_schedule of G/mode is '0:-1': its values must not be negative"),
+        ("G/mode=0:1,0.5", "loss_schedule of G/mode is '0:1,0.5'"),
+    ],
+)
+def test_schedules_of_losses_name_each_once(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        Settings(loss_schedule=text)
 
 
 def test_any_value_fits_into_a_sentence() -> None:

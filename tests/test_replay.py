@@ -59,6 +59,7 @@ def test_replayed_steps_are_eager_steps(name: str) -> None:
         {"accumulate": 2, "clip": 0.01},
         {"ema": 0.9, "instance_noise": "0:1,1:0"},
         {"lr_schedule": "0.5:1,1~0"},
+        {"loss_schedule": "G/intervention=0:1,1~0; D/real=0:2,0.5:0.5", "accumulate": 2},
         {"optimizer": "rmsprop", "lr_schedule": "0:1,0.75:0.1", "weight_decay_E": 0.1},
         {"optimizer": "sgd", "lr_schedule": "0:1,1:0"},
         {"precision": "bf16"},

@@ -57,8 +57,9 @@ class Engine(TrainingState):
         several = processes.count > 1
         self._whole_batches: AbstractContextManager[object] = WholeBatches(processes) if several else nullcontext()
         self._finite = FiniteWatch(self.seeds, self.device)
+        self._factors = {term: torch.ones((), device=self.device) for term in options.loss_schedule}
         self._updater = Updater(
-            self.optimizers, len(self.seeds), options.accumulate, options.clip, processes, self._finite
+            self.optimizers, len(self.seeds), options.accumulate, options.clip, processes, self._finite, self._factors
         )
         spectral = (module for network in self.networks.values() for module in network.modules() if is_spectral(module))
         self._iterated = [module.get_buffer("u") for module in spectral] if options.accumulate > 1 else []
@@ -88,6 +89,8 @@ class Engine(TrainingState):
                     self.revision += 1  # a number is part of a trace
         if self._forward.noisy:
             self._forward.noise_std.fill_(options.instance_noise.at(fraction))
+        for term, schedule in options.loss_schedule.items():
+            self._factors[term].fill_(schedule.at(fraction))
         for streams in self._streams:
             streams.at("step", self.step_number)
         # Networks of others may draw from torch's own generator (dropout): it too is a function of (seed, step, rank).
@@ -134,6 +137,11 @@ class Engine(TrainingState):
                 raise RuntimeError("the method yielded different numbers of updates for the micro-batches of one step")
             if self.batches_per_step is None:
                 self.batches_per_step = counts[0]
+                if strangers := self._factors.keys() - self.terms.keys():
+                    raise UserError(
+                        f"loss_schedule is of {', '.join(sorted(strangers))}, which is no loss term of this method "
+                        f"with these settings: it has {', '.join(self.terms)}."
+                    )
             if any(count != self.batches_per_step for count in counts):
                 raise RuntimeError(
                     f"the method drew {counts} minibatches in step {self.step_number} and {self.batches_per_step} in "

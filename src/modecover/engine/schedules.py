@@ -56,6 +56,23 @@ class Schedule:
             start, value = at, target
         return value
 
+    @classmethod
+    def parse_several(cls, text: str, name: str = "schedules") -> dict[str, Schedule]:
+        """Read `G/mode=0:1,0.5~0; E/mode=0.1`, a schedule for each of several names, as above; empty: none. Raises
+        `UserError` where the text is not of that form, or a name comes twice."""
+        found: dict[str, Schedule] = {}
+        for part in text.split(";") if text.strip() else ():
+            key, equals, schedule = (each.strip() for each in part.partition("="))
+            if not (key and equals and schedule):
+                raise UserError(
+                    f"{name} is {shown(text)}, and {shown(part.strip())} is not of the form network/term=schedule: "
+                    "write for example G/intervention=0:1,0.5~0; G/reconstruction=0.1."
+                )
+            if key in found:
+                raise UserError(f"{name} is {shown(text)}: {key} is in it twice.")
+            found[key] = cls.parse(schedule, f"{name} of {key}")
+        return found
+
     @property
     def constant(self) -> float | None:
         """The one value, where the schedule has only one."""

@@ -61,6 +61,7 @@ class EngineOptions:
     capture: bool = False
     lr_schedule: Schedule = field(default_factory=lambda: Schedule.parse("1"))
     instance_noise: Schedule = field(default_factory=lambda: Schedule.parse("0"))
+    loss_schedule: Mapping[str, Schedule] = field(default_factory=dict)
     classes: Classes | None = None
 
 

@@ -73,7 +73,8 @@ class Updater:
     """Differentiates what a method yields, and moves its networks.
 
     `seeds` are stacked, and `accumulate` micro-batches and all `processes` share a minibatch; `clip` is the largest
-    norm of each network's gradient, for each seed; 0 for none.
+    norm of each network's gradient, for each seed; 0 for none. `factors` of loss terms, "network/term", are scalars on
+    the device, which a captured step reads: terms are shown without them.
     """
 
     optimizers: Mapping[str, torch.optim.Optimizer]
@@ -82,6 +83,7 @@ class Updater:
     clip: float
     processes: Processes
     finite: FiniteWatch
+    factors: Mapping[str, Tensor] = field(default_factory=dict)
     _all: dict[tuple[str, ...], list[nn.Parameter]] = field(default_factory=dict)
 
     def differentiate(self, yielded: Update | list[Update], total: list[Gradients], shown: dict[str, Tensor]) -> None:
@@ -103,7 +105,10 @@ class Updater:
                 share = value.detach() / self.accumulate if self.accumulate > 1 else value.detach()
                 shown[key] = shown[key] + share if key in shown else share
                 self.finite.require(f"the loss term {term!r} of {total[number].names}", [share])
-            values = list(terms.values())
+            values = [
+                value * self.factors[key] if (key := f"{total[number].names}/{term}") in self.factors else value
+                for term, value in terms.items()
+            ]
             loss = values[0] if len(values) == 1 else torch.stack(values).sum()
             # A mean over S*B rows is 1/S of each seed's own loss; each seed's weights are its own.
             losses.append(loss * (self.seeds / self.accumulate))

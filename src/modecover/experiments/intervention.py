@@ -59,6 +59,8 @@ GAMES = (
         {"adversarial": "relativistic", "penalty": 0.1, **ADAM},
     ),
 )
+ANNEALED: Mapping[str, Any] = {"loss_schedule": "G/intervention=0:1,0.5~0; G/reconstruction=0:1,0.5~0"}
+"""Over the first half of the run; after that G plays its game alone, and E goes on learning."""
 PARTS: Parts = {
     AUTO_ENCODER: {"mu_G": 0.0, "mu_E": 0.0},
     "intervention": {},
@@ -66,6 +68,7 @@ PARTS: Parts = {
     "a fifth of the weights": SMALL_WEIGHTS,
     "3 encoder steps": {"encoder_steps": 3},
     "one index a minibatch": {"index": "minibatch"},
+    "weights that fall to 0": ANNEALED,
 }
 
 FAST: Mapping[str, Any] = {"lr": 1.6e-3}
@@ -177,6 +180,7 @@ FURTHER: Parts = {
     "10 interventions": {**SMALL_WEIGHTS, "k": 10},
     "3 encoder steps": {**SMALL_WEIGHTS, "encoder_steps": 3},
     "an encoder without batch norm": {**SMALL_WEIGHTS, "norm_E": "none"},
+    "weights that fall to 0": {**SMALL_WEIGHTS, **ANNEALED},
     "the paper's weights": {},
     "without the cap": {**SMALL_WEIGHTS, "cap": False},
 }

@@ -69,6 +69,16 @@ LEGEND = (
 )
 
 
+COLLAPSED = 2.0
+"""Times the least distance on the way, beyond which a run's last one counts as a collapse."""
+
+LEGEND_OF_DISTANCES = (
+    'Every cell is the mean over seeds with the range behind it. "Last" is the end of training, "best" the least '
+    'distance on the way, chosen for each seed by looking; "collapsed" counts the seeds that end at more than '
+    f"{COLLAPSED:g} times it. CPU s: the seconds of one core for all seeds together, other work beside it included."
+)
+
+
 def page(
     experiment: Experiment,
     found: Mapping[str, Sequence[Sequence[Result]]],
@@ -114,6 +124,8 @@ def page(
     summaries = [result.summary for results in found.values() for rows in results for result in rows]
     if any("modes" in summary.get("evaluation", {}) for summary in summaries):
         lines += [LEGEND, ""]
+    elif any("evaluation" in summary for summary in summaries):
+        lines += [LEGEND_OF_DISTANCES, ""]
     return "\n".join(lines)
 
 
@@ -151,8 +163,9 @@ def table(results: Sequence[Result]) -> list[str]:
     ]
     judged = any("evaluation" in result.summary for result in whole)
     counted = any("modes" in result.summary.get("evaluation", {}) for result in whole)
+    by_distance = judged and not counted and "frechet" in there
     compared = any(result.arm.published is not None for result in results)
-    headings = ["", *[""] * judged, "CPU s", *["all modes", "collapsed"] * counted]
+    headings = ["", *[""] * judged, "CPU s", *["all modes"] * counted, *["collapsed"] * (counted or by_distance)]
     headings += map(heading, names)
 
     def line(*cells: str, printed: str = "") -> str:
@@ -178,6 +191,9 @@ def table(results: Sequence[Result]) -> list[str]:
             if counted:
                 total = int(result.summary["evaluation"]["modes"])
                 head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= total / 4 for row in rows))]
+            if by_distance:
+                ends = zip(result.summary["last"], result.summary["best"], strict=True)
+                head.append(str(sum(_has_collapsed(*each) for each in ends)) if which == "last" else "")
             cells = [cell(name, [row.get(name, math.nan) for row in rows]) for name in names]
             lines.append(line(*head, *cells, printed=printed if which == "last" else ""))
         if short := result.summary.get("short"):
@@ -189,6 +205,12 @@ def table(results: Sequence[Result]) -> list[str]:
         blank = [""] * (headings.index(heading(names[0])) - 1)
         lines.append(line("ideal sampler" if "high_quality" in names else "the data", *blank, *cells))
     return lines
+
+
+def _has_collapsed(last: Mapping[str, float], best: Mapping[str, float]) -> bool:
+    """Whether a run ends much farther from the data than it had been, or nowhere."""
+    end = last.get("frechet", math.nan)
+    return not end <= COLLAPSED * best.get("frechet", math.inf)
 
 
 def spread(results: Sequence[Result], name: str) -> list[str]:

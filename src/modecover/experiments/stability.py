@@ -20,6 +20,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "3 encoder steps": {"encoder_steps": 3},
     "an encoder that helps f": {"encoder_objective": "help and reconstruct"},
     "one index a minibatch": {"index": "minibatch"},
+    "weights that fall to 0": {"loss_schedule": "G/intervention=0:1,0.5~0; G/reconstruction=0:1,0.5~0"},
     "no intervention (mu = 0)": {"mu_G": 0.0, "mu_E": 0.0},
 }
 ARMS = (
@@ -58,7 +59,7 @@ EXPERIMENT = Experiment(
                 "full": FULL,
             },
             apart=True,
-            most={"smoke": 2, "cpu": 13},
+            most={"smoke": 2, "cpu": 14},
             minutes={"smoke": 0.4, "cpu": 18, "full": 20},
             reduced=(
                 "On a CPU 32x32, networks of a quarter of the width at one rate for all, 12,000 steps instead of "

@@ -73,6 +73,8 @@ ARMS = (
     _arm("VEEGAN", "veegan", {}, "150 / 2.95 [V], 178.8 / 3.35 [L]"),
     _arm("IVDCGAN", "ivdcgan", {}, "1000 / 0.08 [I]", OF_THE_PAPER),
     _arm("Unrolled GAN", "unrolled", {}, "48.7 / 4.32 [U]"),
+    _arm("BiGAN", "bigan", {}, "135.6 / 3.22 [L]"),
+    _arm("VAEGAN", "vaegan", {}, "206.4 / 3.21 [L]"),
 )
 
 SUMMED = (_unsearched("Reg-GAN, d a sum", "reg-gan", REG_GAN), _unsearched("LDMGAN, d a sum", "ldmgan", LDMGAN))

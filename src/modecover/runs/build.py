@@ -85,6 +85,7 @@ def build_engine(
         **{name: getattr(settings, name) for name in _OPTIONS},
         lr_schedule=Schedule.parse(settings.lr_schedule),
         instance_noise=Schedule.parse(settings.instance_noise),
+        loss_schedule=Schedule.parse_several(settings.loss_schedule),
         classes=classes,
     )
     roles = method.roles()
@@ -244,15 +245,15 @@ def _rehearse(
     processes: int,
     classes: Classes | None,
 ) -> None:
-    """Raise `UserError` where steps fail with these networks, or with so few rows as there are.
+    """Raise `UserError` where steps fail with these networks, or with so few rows as there are, or have no such losses.
 
-    Two are taken on noise, with copies, where that is not known: with networks (`own`) or a method of others, and with
-    a single row. `members` are the networks of each seed that is taken along; so many `processes` share a batch.
+    Two are taken on noise, with copies, where that is not known: with networks (`own`) or a method of others, with a
+    single row, and with factors on terms of the losses. `members` are the networks of each seed that is taken along; so many `processes` share a batch.
     """
     rows = settings.batch // settings.accumulate  # batch norm takes those of all processes; losses have fewer
     prior = _prior(settings)
     method.check(latent=prior.dimension, batch=max(1, rows // processes))
-    if rows > 1 and not own and is_registered(type(method)):
+    if rows > 1 and not own and not settings.loss_schedule and is_registered(type(method)):
         return
     pieces = f" in {settings.accumulate} micro-batches has a single row in each"
     single = f"A batch of {settings.batch}{pieces if settings.accumulate > 1 else ' is a single row'}"
@@ -260,7 +261,8 @@ def _rehearse(
     try:
         networks = {name: stack([detached_copy(member[name]).cpu() for member in members]) for name in members[0]}
         optimizers = {name: torch.optim.SGD(network.parameters(), 1e-6) for name, network in networks.items()}
-        options = EngineOptions(batch=min(rows, ROWS), classes=classes)
+        weighted = Schedule.parse_several(settings.loss_schedule)
+        options = EngineOptions(batch=min(rows, ROWS), classes=classes, loss_schedule=weighted)
         taken = tuple(shape) if classes is None else wider(shape, len(classes))
         noise = _Noise((len(members) * options.batch, *taken))
         with torch.random.fork_rng(devices=[]):

@@ -43,6 +43,7 @@ ADDED = {
     "standardize": "off",
     "optimizer_D": None,
     "evaluate_features": None,
+    "loss_schedule": "",
 }  # settings that runs of earlier versions did not have, and what these did
 LOCK = ".lock"
 _ABSENT = "(not set)"

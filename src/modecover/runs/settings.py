@@ -83,6 +83,9 @@ class Settings:
     lr_schedule: str = "1"
     """Factor on the learning rates over training: points `fraction:factor`, held until the next, or joined by a
     straight line where `~` stands for `:`. For example `0.5:1,1~0`: constant, then down to 0 over the second half."""
+    loss_schedule: str = ""
+    """Factors on terms of the losses over training, by the names that the log has, each written like lr_schedule. For
+    example `G/intervention=0:1,0.5~0; G/reconstruction=0:1,0.5~0`: down to 0 over the first half."""
     instance_noise: str = "0"
     """Std of Gaussian noise on what the adversarial head of D sees, over training; written like lr_schedule."""
     ema: float = 0.0
@@ -141,6 +144,7 @@ class Settings:
             raise UserError("A captured step cannot change its mode: leave out capture, or freeze_bn_from.")
         Schedule.parse(self.lr_schedule, "lr_schedule")
         Schedule.parse(self.instance_noise, "instance_noise")
+        Schedule.parse_several(self.loss_schedule, "loss_schedule")
 
     def learning_rate(self, role: str) -> float:
         """The learning rate of a network with this role, one of `modecover.methods.roles.ROLES`."""
