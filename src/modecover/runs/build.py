@@ -248,7 +248,8 @@ def _rehearse(
     """Raise `UserError` where steps fail with these networks, or with so few rows as there are, or have no such losses.
 
     Two are taken on noise, with copies, where that is not known: with networks (`own`) or a method of others, with a
-    single row, and with factors on terms of the losses. `members` are the networks of each seed that is taken along; so many `processes` share a batch.
+    single row, and with factors on terms of the losses. `members` are the networks of each seed that is taken along;
+    so many `processes` share a batch.
     """
     rows = settings.batch // settings.accumulate  # batch norm takes those of all processes; losses have fewer
     prior = _prior(settings)
