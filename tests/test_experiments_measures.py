@@ -16,7 +16,7 @@ from torch import Tensor
 
 from modecover.data import open_data
 from modecover.engine.engine import Engine
-from modecover.experiments import compositional, latent, mdgan, measures
+from modecover.experiments import compositional, latent, mdgan, measures, mixtures
 from modecover.experiments.compositional import DIGIT, LEFT, SIDE, TOP, WIDTH, compose, law
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.report import PICTURES, page, save_curves, save_sheets
@@ -63,7 +63,7 @@ def test_a_third_party_is_sure_of_what_a_generator_never_makes_and_of_nothing_el
     both = torch.cat([bright, dark])
 
     def sure(fake: Tensor, asked: Tensor) -> float:
-        odds = measures._odds(both, fake, asked, 0.5, steps=150)
+        odds = measures._odds(both, fake, asked, 0.5, steps=150, width=16)
         return float((odds.sigmoid() > measures.SURE).float().mean())
 
     assert sure(bright, dark) > 0.9 and sure(bright, bright) < 0.1 and sure(both.flip(0), both) < 0.2
@@ -192,12 +192,12 @@ def test_a_sheet_of_samples_is_kept_and_outlives_its_run(tmp_path: Path) -> None
     first = jobs(each, "cpu")[0]
     assert run_job(first, Place(tmp_path / "runs")) is not None
     kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
-    assert kept == {("cpu", "", "GAN"): {"samples": tmp_path / "images" / f"{first.key}.png"}}
-    with Image.open(kept["cpu", "", "GAN"]["samples"]) as sheet:
+    assert kept == {("", "GAN"): {"samples": tmp_path / "images" / f"{first.key}.png"}}
+    with Image.open(kept["", "GAN"]["samples"]) as sheet:
         assert sheet.width == 400 and sheet.height < sheet.width
     assert save_sheets(each, "cpu", tmp_path / "gone", tmp_path / "images") == kept
     results = [[Result(arm, {}, "not run") for arm in arms]]
-    text = page(each, {"cpu": results}, "", {name: {"samples": f"{first.key}.png"} for name in kept})
+    text = page(each, {"cpu": results}, "", {"cpu": {name: {"samples": f"{first.key}.png"} for name in kept}})
     assert f"| GAN | ![GAN: samples]({first.key}.png) |" in text and "LSGAN: samples" not in text
 
 
@@ -210,14 +210,32 @@ def test_what_a_measure_draws_stands_beside_the_samples(tmp_path: Path) -> None:
     for job in jobs(each, "cpu"):
         assert run_job(job, Place(tmp_path / "runs")) is not None
     kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
-    assert set(kept["cpu", "", "Reg-GAN"]) == {"samples", "reconstructions", "between two images"}
-    assert set(kept["cpu", "", "GAN"]) == {"samples"}
-    with Image.open(kept["cpu", "", "Reg-GAN"]["between two images"]) as picture:
+    assert set(kept["", "Reg-GAN"]) == {"samples", "reconstructions", "between two images"}
+    assert set(kept["", "GAN"]) == {"samples"}
+    with Image.open(kept["", "Reg-GAN"]["between two images"]) as picture:
         assert picture.width / picture.height == pytest.approx((measures.WAY + 2) / measures.SHOWN, rel=0.05)
     names = {name: {caption: path.name for caption, path in each.items()} for name, each in kept.items()}
-    text = page(each, {"cpu": [[Result(arm, {}, "not run") for arm in arms]]}, "", names)
+    text = page(each, {"cpu": [[Result(arm, {}, "not run") for arm in arms]]}, "", {"cpu": names})
     row = next(line for line in text.splitlines() if line.startswith("| GAN | ![GAN: samples]"))
     assert row.count("|") == 5 and "![Reg-GAN: reconstructions](" in text
+
+
+def test_points_are_shown_at_several_moments_and_on_the_page_of_the_mixtures(tmp_path: Path) -> None:
+    settings = {"steps": 20, "batch": 8, "width": 4, "sample_every": 1, "evaluate_samples": 64}
+    each = Experiment("moments", "?", (Table("", "ring", settings, (Arm("GAN", "gan"),)),))
+    (job,) = jobs(each, "cpu")
+    assert run_job(job, Place(tmp_path / "runs"))
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")["", "GAN"]
+    assert set(kept) == {"samples", "over training"}
+    with Image.open(kept["samples"]) as last, Image.open(kept["over training"]) as several:
+        assert several.width == last.width and several.height == 5 * last.height  # steps 1, 5, 9, 13, 17 of 20
+        first = several.crop((0, 0, last.width, last.height))
+        assert first.tobytes() != several.crop((0, 4 * last.height, last.width, 5 * last.height)).tobytes()
+    place = mixtures.SETS[0]
+    rows = [Result(arm, {}, "not run", place.name) for arm in place.arms]
+    others = [[Result(arm, {}, "not run", one.name) for arm in one.arms] for one in mixtures.EXPERIMENT.tables[1:]]
+    text = page(mixtures.EXPERIMENT, {"cpu": [rows, *others]}, "", {"cpu": {(place.name, "GAN"): {"samples": "a.png"}}})
+    assert text.count("| GAN | ![GAN: samples](a.png) |") == 1
 
 
 def test_many_arms_are_shown_by_how_their_number_is_spread(tmp_path: Path) -> None:

@@ -102,11 +102,12 @@ def _write(experiment: Experiment, store: Store, results: Path, runs: Path, scal
     found = {name: store.results(experiment, name) for name in ("full", "cpu", "smoke") if name in there}
     images = Path("images", f"{experiment.name}{kind}")
     drawn = [save_curves(experiment, each, results / images / f"{name}.png") for name, each in found.items()]
-    kept = [save_sheets(experiment, name, runs, results / images) for name in found]
     sheets = {
-        name: {caption: path.relative_to(results).as_posix() for caption, path in pictures.items()}
-        for each in kept
-        for name, pictures in each.items()
+        name: {
+            arm: {caption: path.relative_to(results).as_posix() for caption, path in pictures.items()}
+            for arm, pictures in save_sheets(experiment, name, runs, results / images).items()
+        }
+        for name in found
     }
     text = page(experiment, found, images.as_posix() if any(drawn) else "", sheets)
     place = results / f"{experiment.name}{kind}.md"

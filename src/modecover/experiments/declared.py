@@ -116,6 +116,10 @@ class Result:
     curves: tuple[tuple[tuple[int, dict[str, float]], ...], ...] = ()
 
 
+Sheets = Mapping[tuple[str, str], Mapping[str, str]]
+"""Pictures of the first seed of each arm, beside a page: their paths by what they show, by table and label."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A comparison.
@@ -125,12 +129,13 @@ class Experiment:
         question: what it asks, in a sentence or two.
         tables: what is run, the most valuable first.
         search: settings under which an arm's candidates are compared, before those of its table.
-        write: its page, from the results of each table and where its picture lies beside the page, or nothing; None: as
-            all pages are written.
+        write: its page, from the results of each table, where its picture lies beside the page, or nothing, and
+            pictures of runs by what they show, by table and label; None: as all pages are written.
         draw: makes its picture, a file, of the results of each table, and says whether it did, for there may be nothing
             to draw; None: curves.
         curve: the number that the page draws over training, by its key; none: no picture.
         histogram: the number whose spread over the arms of each table the page shows, in place of a row for each arm.
+        sheets: whether pictures of runs are kept for its page.
         value: among the experiments of `modecover reproduce --queue` those with more come first.
     """
 
@@ -138,8 +143,9 @@ class Experiment:
     question: str
     tables: tuple[Table, ...]
     search: Mapping[str, Any] = field(default_factory=dict)
-    write: Callable[[Sequence[Sequence[Result]], str], str] | None = None
+    write: Callable[[Sequence[Sequence[Result]], str, Sheets], str] | None = None
     draw: Callable[[Sequence[Sequence[Result]], Path], bool] | None = None
     curve: str = ""
     histogram: str = ""
+    sheets: bool = True
     value: float = 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modecover.experiments.comparing import over_seeds
-from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Table
+from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Sheets, Table
 from modecover.experiments.mixtures import DECAY, LEARNING
 from modecover.experiments.report import (
     LEGEND,
@@ -402,7 +402,7 @@ def _draw(results: Sequence[Sequence[Result]], path: Path) -> bool:
     return True
 
 
-def _page(results: Sequence[Sequence[Result]], picture: str) -> str:
+def _page(results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> str:
     lines = ["# Does the intervention loss help?", "", QUESTION, "", "## In short", "", IN_SHORT, ""]
     for place, rows in zip(TABLES, results, strict=True):
         lines += [f"**The {place.name}**", "", *_summary(place, rows), ""]
@@ -431,4 +431,6 @@ def _page(results: Sequence[Sequence[Result]], picture: str) -> str:
     return "\n".join(lines)
 
 
-EXPERIMENT = Experiment(name="intervention", question=QUESTION, tables=TABLES, write=_page, draw=_draw, value=8.0)
+EXPERIMENT = Experiment(
+    name="intervention", question=QUESTION, tables=TABLES, write=_page, draw=_draw, sheets=False, value=8.0
+)

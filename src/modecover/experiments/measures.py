@@ -39,8 +39,9 @@ SUREST = 16
 """Test images that the third party is surest of, which a page shows."""
 COVERED = 2_000
 """Photographs, and samples, of which coverage is taken."""
-JUDGE_WIDTH, JUDGED, JUDGE_RATE = 16, 64, 2e-4
-"""Of the discriminator that looks for missing modes: channels next to the image, images a step, rate."""
+JUDGED, JUDGE_RATE, DCGAN_WIDTH = 64, 2e-4, 64
+"""Of the discriminator that looks for missing modes: images a step, rate, and channels next to the image where the
+run's networks have no width of their own."""
 
 
 def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
@@ -129,6 +130,7 @@ def missed(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         data.fetch(order).chunk(2)[:2] if len(order) < 2 * samples else data.fetch(order[: 2 * samples]).chunk(2)
     )
     asked = test.fetch(torch.arange(min(len(test.pixels), samples)))
+    width = model.training_facts["settings"].get("width") or DCGAN_WIDTH
     found: dict[str, float] = {}
     for level in NOISE:
         std = level * math.sqrt(math.prod(data.shape) / CELEBA_NUMBERS)
@@ -136,7 +138,7 @@ def missed(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
             (f"missed, noise {level:g}", model.sample(samples, seed=0)),
             (f"null, noise {level:g}", others),
         ):
-            odds = _odds(real, fake, asked, std, steps=samples // 10)
+            odds = _odds(real, fake, asked, std, steps=samples // 10, width=width)
             found[name] = 1000 * float((odds.sigmoid() > SURE).float().mean())
             if name == f"missed, noise {NOISE[0]:g}":
                 surest = odds.argsort(descending=True)[:SUREST]
@@ -144,12 +146,12 @@ def missed(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     return found
 
 
-def _odds(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int) -> Tensor:
-    """Of each image asked about the log odds, by a discriminator, that it is real."""
+def _odds(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int, width: int) -> Tensor:
+    """Of each image asked about the log odds, by a discriminator of this width, that it is real."""
     random = torch.Generator().manual_seed(derive_seed(0, "third party"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(0, "third party", "weights"))
-        judge = DCGANDiscriminator(real.shape[1:], width=JUDGE_WIDTH)
+        judge = DCGANDiscriminator(real.shape[1:], width=width)
 
     def noisy(rows: Tensor) -> Tensor:
         return rows + std * torch.randn(rows.shape, generator=random)

@@ -10,8 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Table
-from modecover.experiments.report import LEGEND, LEVEL, own_settings, pairs_table, provenance, table, told
+from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Sheets, Table
+from modecover.experiments.report import (
+    LEGEND,
+    LEVEL,
+    own_settings,
+    pairs_table,
+    pictures_table,
+    provenance,
+    table,
+    told,
+)
 from modecover.methods import registry
 
 DECAY = "0.5:1,1~0"
@@ -127,9 +136,10 @@ WHY_LARGER = (
 )
 
 
-def _page(results: Sequence[Sequence[Result]], picture: str) -> str:
+def _page(results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> str:
     def section(title: str, rows: Sequence[Result]) -> list[str]:
-        return [title, "", *table(rows), "", *own_settings(rows), "", *provenance(rows), ""]
+        shown = pictures_table(rows[0].table, rows, sheets)
+        return [title, "", *table(rows), "", *own_settings(rows), "", *provenance(rows), "", *shown]
 
     lines = ["# Two-dimensional mixtures", "", QUESTION, "", LEGEND, "", SEARCHED, ""]
     pairs = []

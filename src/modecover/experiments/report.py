@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modecover.auditing.gates import KNOWN
-from modecover.experiments.declared import Experiment, Result
+from modecover.experiments.declared import Experiment, Result, Sheets
 from modecover.experiments.store import jobs
 from modecover.files import replacing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "modes_any": ("modes >= 1", lambda v: f"{v:.1f}"),
@@ -50,6 +53,9 @@ LINES = ("-", "--", ":", "-.")
 SHEET_WIDTH = 400
 """Pixels of a sheet of samples that is kept."""
 
+OVER_TRAINING, MOMENTS = "over training", 6
+"""What a picture of points at several moments is called, and how many of these it has at most."""
+
 PICTURES = "pictures"
 """Folder of a run where a table's `measure` leaves what the page shall show of it, under the name that it has there."""
 
@@ -83,32 +89,25 @@ def page(
     experiment: Experiment,
     found: Mapping[str, Sequence[Sequence[Result]]],
     images: str = "",
-    sheets: Mapping[tuple[str, str, str], Mapping[str, str]] | None = None,
+    sheets: Mapping[str, Sheets] | None = None,
 ) -> str:
     """The results of each of an experiment's tables in Markdown.
 
     Args:
         found: by scale, for each table.
         images: where pictures of curves lie, beside the page: `images/SCALE.png`; empty: there are none.
-        sheets: pictures of the first seed, beside the page, by what they show, by scale, table and label.
+        sheets: pictures of runs at each scale.
     """
     if experiment.write is not None:
         scale, results = next(iter(found.items()))
-        return experiment.write(results, f"{images}/{scale}.png" if images else "")
+        return experiment.write(results, f"{images}/{scale}.png" if images else "", (sheets or {}).get(scale, {}))
     lines = [f"# {experiment.name}", "", experiment.question, ""]
     for scale, results in found.items():
         for declared, rows in zip(experiment.tables, results, strict=True):
             title = declared.name[:1].upper() + declared.name[1:]
             shown = table(rows) if not experiment.histogram else spread(rows, experiment.histogram)
             lines += [f"## {title}, `{scale}`" if title else f"## `{scale}`", "", *shown, ""]
-            kept = [(row.arm.label, (sheets or {}).get((scale, declared.name, row.arm.label), {})) for row in rows]
-            if captions := list(dict.fromkeys(caption for _, pictures in kept for caption in pictures)):
-                lines += ["The first seed at its last step:", ""]
-                lines += [f"| | {' | '.join(captions)} |", "|" + "---|" * (len(captions) + 1)]
-                for label, pictures in kept:
-                    cells = [f"![{label}: {each}]({pictures[each]})" if each in pictures else "" for each in captions]
-                    lines += [f"| {label} | {' | '.join(cells)} |"] * any(cells)
-                lines.append("")
+            lines += pictures_table(declared.name, rows, (sheets or {}).get(scale, {}))
             if scale == "cpu" and declared.reduced:
                 lines += [declared.reduced, ""]
             again = f'modecover reproduce {experiment.name} --scale {scale} --only "{rows[0].arm.label}"'
@@ -211,6 +210,20 @@ def _has_collapsed(last: Mapping[str, float], best: Mapping[str, float]) -> bool
     """Whether a run ends much farther from the data than it had been, or nowhere."""
     end = last.get("frechet", math.nan)
     return not end <= COLLAPSED * best.get("frechet", math.inf)
+
+
+def pictures_table(name: str, results: Sequence[Result], sheets: Sheets) -> list[str]:
+    """The lines of a table of pictures of each arm of the table of this name; none where there are no pictures."""
+    kept = [(row.arm.label, sheets.get((name, row.arm.label), {})) for row in results]
+    captions = list(dict.fromkeys(caption for _, pictures in kept for caption in pictures))
+    if not captions:
+        return []
+    lines = ["The first seed at its last step:", ""]
+    lines += [f"| | {' | '.join(captions)} |", "|" + "---|" * (len(captions) + 1)]
+    for label, pictures in kept:
+        cells = [f"![{label}: {each}]({pictures[each]})" if each in pictures else "" for each in captions]
+        lines += [f"| {label} | {' | '.join(cells)} |"] * any(cells)
+    return [*lines, ""]
 
 
 def spread(results: Sequence[Result], name: str) -> list[str]:
@@ -383,33 +396,47 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     return True
 
 
-def save_sheets(
-    experiment: Experiment, scale: str, runs: Path, folder: Path
-) -> dict[tuple[str, str, str], dict[str, Path]]:
+def save_sheets(experiment: Experiment, scale: str, runs: Path, folder: Path) -> dict[tuple[str, str], dict[str, Path]]:
     """Keep pictures of the first seed of each arm, small, in `folder`, where its run is at hand: of images the upper
-    quarter of its last sheet of samples, of points the whole picture, and what `measure` has left in the run's folder
-    `pictures`. Returned are those that are there now, by what they show, by scale, table and label."""
-    from PIL import Image
-
-    found: dict[tuple[str, str, str], dict[str, Path]] = {}
+    quarter of its last sheet of samples, of points the whole picture and some of those before it, and what `measure`
+    has left in the run's folder `pictures`. Returned are those that are there now, by what they show, by table and
+    label."""
+    found: dict[tuple[str, str], dict[str, Path]] = {}
     for job in jobs(experiment, scale):
-        name, place = (scale, job.table.name, job.arm.label), runs / job.folder
+        name, place = (job.table.name, job.arm.label), runs / job.folder
         run = next(iter(place.parent.glob(f"{place.name} and * more")), place)  # with other seeds, or alone
-        if name in found or experiment.histogram or experiment.write is not None:
+        if name in found or experiment.histogram or not experiment.sheets:
             continue
-        sheets = sorted((run / "samples").glob("step-*.png"))[-1:]
-        pictures = {**dict.fromkeys(sheets, ""), **{path: path.stem for path in (run / PICTURES).glob("*.png")}}
-        for path, caption in pictures.items() if (run / "summary.json").is_file() else ():
+        samples = sorted((run / "samples").glob("step-*.png"))
+        pictures = {"": samples[-1:], **{path.stem: [path] for path in sorted((run / PICTURES).glob("*.png"))}}
+        if not job.table.apart:
+            pictures[OVER_TRAINING] = samples[:: math.ceil(len(samples) / MOMENTS)] if len(samples) > 1 else []
+        for caption, paths in pictures.items() if (run / "summary.json").is_file() else ():
             kept = folder / f"{job.key}{f' {caption}' if caption else ''}.png".replace(" ", "-")
-            if kept.exists():
-                continue
-            folder.mkdir(parents=True, exist_ok=True)
-            with Image.open(path) as sheet, replacing(kept) as temporary:
-                of_images = job.table.apart and not caption
-                part = sheet.crop((0, 0, sheet.width, sheet.height // 4)) if of_images else sheet
-                width = min(part.width, SHEET_WIDTH if of_images else 2 * SHEET_WIDTH)
-                part.resize((width, part.height * width // part.width)).save(temporary)
+            if paths and not kept.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                with replacing(kept) as temporary:
+                    _made_small(paths, of_images=job.table.apart and not caption).save(temporary, "PNG")
         there = sorted(folder.glob(f"{job.key}*.png"), key=lambda path: (path.stem != job.key, path.name))
         if there:
             found[name] = {path.stem[len(job.key) :].replace("-", " ").strip() or "samples": path for path in there}
     return found
+
+
+def _made_small(paths: Sequence[Path], *, of_images: bool) -> Image:
+    """Pictures below each other, no wider than a page shows them; of a sheet of images its upper quarter."""
+    from PIL import Image
+
+    parts = []
+    for path in paths:
+        with Image.open(path) as opened:
+            sheet = opened.convert("RGB")
+        sheet = sheet.crop((0, 0, sheet.width, sheet.height // 4)) if of_images else sheet
+        width = min(sheet.width, SHEET_WIDTH if of_images else 2 * SHEET_WIDTH)
+        parts.append(sheet.resize((width, sheet.height * width // sheet.width)))
+    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole
