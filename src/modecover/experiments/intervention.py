@@ -59,7 +59,9 @@ GAMES = (
         {"adversarial": "relativistic", "penalty": 0.1, **ADAM},
     ),
 )
-ANNEALED: Mapping[str, Any] = {"loss_schedule": "G/intervention=0:1,0.5~0; G/reconstruction=0:1,0.5~0"}
+ANNEALED: Mapping[str, Any] = {
+    "loss_schedule": "; ".join(f"G/{term}=0:1,0.5~0" for term in ("intervention", "reconstruction", "latent"))
+}
 """Over the first half of the run; after that G plays its game alone, and E goes on learning."""
 PARTS: Parts = {
     AUTO_ENCODER: {"mu_G": 0.0, "mu_E": 0.0},

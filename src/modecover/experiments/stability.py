@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modecover.experiments.declared import Arm, Experiment, Table
+from modecover.experiments.intervention import ANNEALED
 from modecover.experiments.stacked import FULL, IV_R3GAN, NARROW, SHARED, SMOKE
 from modecover.methods.ivgan import IVGAN
 
@@ -20,7 +21,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "3 encoder steps": {"encoder_steps": 3},
     "an encoder that helps f": {"encoder_objective": "help and reconstruct"},
     "one index a minibatch": {"index": "minibatch"},
-    "weights that fall to 0": {"loss_schedule": "G/intervention=0:1,0.5~0; G/reconstruction=0:1,0.5~0"},
+    "weights that fall to 0": ANNEALED,
     "no intervention (mu = 0)": {"mu_G": 0.0, "mu_E": 0.0},
 }
 ARMS = (
