@@ -203,6 +203,32 @@ def test_freed_memory_is_kept_unless_the_user_says_otherwise(own, kept):
     assert faults < 100 if kept else faults > 1000  # 2**25 bytes are 8,192 pages
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_processes_that_are_started_keep_freed_memory_and_this_one_is_left_alone(monkeypatch):
+    from modecover.cli.process import freed_memory_kept_by_others
+
+    code = """if True:
+        import resource
+        block = bytearray(b"x") * 2**25
+        del block
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        block = bytearray(b"x") * 2**25
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"""
+
+    def faults() -> int:
+        return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_"))]:
+        monkeypatch.delenv(name)
+    before = dict(os.environ)
+    with freed_memory_kept_by_others():
+        assert faults() < 100
+    assert dict(os.environ) == before and faults() > 1000
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    with freed_memory_kept_by_others():
+        assert faults() > 1000, "the user's own settings stay"
+
+
 def test_the_bare_command_and_the_version(capsys):
     import modecover
 

@@ -48,6 +48,7 @@ def run_reproduce(words: list[str]) -> int:
 
     import torch
 
+    from modecover.cli.process import freed_memory_kept_by_others
     from modecover.cli.terminal import Display
     from modecover.experiments.runner import Place, run_jobs
     from modecover.experiments.store import Store, jobs
@@ -79,7 +80,7 @@ def run_reproduce(words: list[str]) -> int:
         missing = [job for job in declared if job not in stores[job.experiment]]
         question = chosen[0].question if given.name else "What is missing, the most valuable first."
         print(f"{question} {len(missing)} of {len(declared)} runs are to be done.")
-        with Display() as display:
+        with freed_memory_kept_by_others(), Display() as display:
             whole = run_jobs(declared, stores, place, display)
         stores = {name: Store(path) for name, path in paths.items()}  # what others added meanwhile counts too
     for each in chosen:
@@ -138,12 +139,12 @@ def run_demo(words: list[str]) -> int:
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="where runs and picture go [runs/demo]")
     given = parser.parse(words)
 
-    from modecover.cli.process import own_command
+    from modecover.cli.process import freed_memory_kept_by_others, own_command
     from modecover.cli.terminal import Display, print_evaluation
     from modecover.experiments.demo import EXPERIMENT, FIRST_IMAGES, demo
 
     print(f"{EXPERIMENT.question} {EXPERIMENT.tables[0].settings['seeds']} seeds of each, as one program.")
-    with Display() as display:
+    with freed_memory_kept_by_others(), Display() as display:
         results, picture = demo(Path(given.out), display)
     labels = [f"{r.arm.label}, seed {seed}" for r in results for seed in r.summary["seeds"]]
     rows = [numbers for r in results for numbers in r.summary["last"]]
