@@ -27,7 +27,7 @@ from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments import intervention, mixtures, stacked
 from modecover.experiments.declared import Arm, Experiment, Result, Table
-from modecover.experiments.report import differs, page, pairs_table, save_curves, verdict
+from modecover.experiments.report import cell, differs, page, pairs_table, save_curves, verdict
 from modecover.experiments.report import table as lines_of
 from modecover.experiments.runner import Place, choose, run_job, run_jobs
 from modecover.experiments.store import Job, Store, at_once, jobs
@@ -459,6 +459,13 @@ def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> Non
     assert lines[4].startswith("| Odd | broke off: NaN |") and lines[4].endswith("| 1 / 2 |")
     assert len({line.count("|") for line in lines}) == 1, "every line has as many cells as the heading"
     assert lines[-1].startswith("| ideal sampler |") and "99.0" in lines[-1]
+
+
+def test_a_cell_says_of_how_many_seeds_it_is_the_mean_where_some_have_no_number() -> None:
+    assert cell("frechet", [2.0, 4.0]) == "3 (2-4)"
+    assert cell("frechet", [2.0, math.nan, 4.0]) == "3 (2-4) [2 of 3]"
+    assert cell("frechet", [math.nan, 4.0]) == "4 [1 of 2]"
+    assert cell("frechet", [math.nan]) == "-"
 
 
 def test_a_run_that_ends_far_beyond_its_best_distance_has_collapsed() -> None:

@@ -66,8 +66,9 @@ OF_DATA = "_of_the_data"
 """How the name of a number ends that the data themselves have: it stands in their row, in the number's column."""
 
 LEGEND = (
-    'Every cell is the mean over seeds with the range behind it. "All modes" counts the seeds that have every mode by '
-    'both counts; "collapsed" those that have at most a quarter of them by the stricter one. "Last" is the end of '
+    "Every cell is the mean over seeds with the range behind it, and in square brackets of how many of them, where "
+    'some have no such number. "All modes" counts the seeds that have every mode by both counts; "collapsed" '
+    'those that have at most a quarter of them by the stricter one. "Last" is the end of '
     'training, "best" the best evaluation on the way, chosen for each seed by looking. HQ is the share within 3 '
     "standard deviations of a centre, the std ratio that of the standard deviation within modes to the true one, KL "
     "that of the counts of the modes to the true weights, W1 the Wasserstein distance to fresh data; CPU s the seconds "
@@ -79,9 +80,10 @@ COLLAPSED = 2.0
 """Times the least distance on the way, beyond which a run's last one counts as a collapse."""
 
 LEGEND_OF_DISTANCES = (
-    'Every cell is the mean over seeds with the range behind it. "Last" is the end of training, "best" the least '
-    'distance on the way, chosen for each seed by looking; "collapsed" counts the seeds that end at more than '
-    f"{COLLAPSED:g} times it. CPU s: the seconds of one core for all seeds together, other work beside it included."
+    "Every cell is the mean over seeds with the range behind it, and in square brackets of how many of them, where "
+    'some have no such number. "Last" is the end of training, "best" the least distance on the way, chosen for each '
+    f'seed by looking; "collapsed" counts the seeds that end at more than {COLLAPSED:g} times it. CPU s: the seconds '
+    "of one core for all seeds together, other work beside it included."
 )
 
 
@@ -246,13 +248,14 @@ def _numbers(results: Sequence[Result], name: str) -> list[float]:
 
 
 def cell(name: str, values: Sequence[Any]) -> str:
-    """Mean and range of the values that are numbers; "-" where none is."""
+    """Mean and range of the values that are numbers, and of how many of all it is; "-" where none is."""
     numbers = [float(value) for value in values if math.isfinite(float(value))]
     if not numbers:
         return "-"
     write = COLUMNS[name][1] if name in COLUMNS else lambda v: f"{v:.4g}"
     mean, low, high = write(sum(numbers) / len(numbers)), write(min(numbers)), write(max(numbers))
-    return mean if low == high else f"{mean} ({low}-{high})"
+    some = f" [{len(numbers)} of {len(values)}]" if len(numbers) < len(values) else ""
+    return f"{mean}{'' if low == high else f' ({low}-{high})'}{some}"
 
 
 def counts(row: Mapping[str, float]) -> tuple[float, float]:
