@@ -192,9 +192,10 @@ STUDIES = Experiment(
         ),
         _studied(
             "a linear probe",
-            tuple(
-                Arm(label, method)
-                for label, method in (("WAE-GAN", "wae-gan"), ("IVAAE-rad", "ivaae-rad"), ("IVAAE-svgd", "ivaae-svgd"))
+            (
+                Arm("WAE-GAN", "wae-gan", WAE_OF_DIGITS),
+                Arm("IVAAE-rad", "ivaae-rad"),
+                Arm("IVAAE-svgd", "ivaae-svgd"),
             ),
             probe,
             {"steps": 281_250, "lr_schedule": HALVED},
