@@ -468,6 +468,18 @@ def test_a_cell_says_of_how_many_seeds_it_is_the_mean_where_some_have_no_number(
     assert cell("frechet", [math.nan]) == "-"
 
 
+def test_what_some_runs_alone_have_measured_is_a_column_and_the_data_s_own_stands_below() -> None:
+    def measured(label: str, *rows: dict[str, float]) -> Result:
+        return Result(Arm(label, "gan"), {"last": list(rows), "processor_seconds": 3.0, **FACTS})
+
+    later = {"frechet": 3.0, "coverage": 0.5, "coverage_of_the_data": 0.9}
+    lines = lines_of([measured("GAN", {"frechet": 2.0}, later), measured("LSGAN", {"frechet": 4.0})])
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][2:] == ["Frechet", "coverage"]
+    assert cells[2][2:] == ["2.5 (2-3)", "0.5 [1 of 2]"] and cells[3][2:] == ["4", "-"]
+    assert cells[4][2:] == ["-", "0.9"]
+
+
 def test_a_run_that_ends_far_beyond_its_best_distance_has_collapsed() -> None:
     def by_distance(label: str, last: list[float], best: list[float]) -> Result:
         summary: dict[str, Any] = {"last": [{"frechet": each} for each in last], "steps": 20, "processor_seconds": 3.0}

@@ -156,7 +156,7 @@ def written(name: str, value: float) -> str:
 def table(results: Sequence[Result]) -> list[str]:
     """The lines of a table: each arm's last and best, what is published of it, and fresh samples of the data."""
     whole = [result for result in results if not result.broken]
-    there = dict.fromkeys(name for result in whole for name in result.summary["last"][0])
+    there = dict.fromkeys(name for result in whole for row in result.summary["last"] for name in row)
     of_data = {name: name.removesuffix(OF_DATA) for name in there if name.endswith(OF_DATA)}
     there = {name: None for name in there if name not in of_data}
     names = [name for name in COLUMNS if name in there] + [
@@ -200,7 +200,8 @@ def table(results: Sequence[Result]) -> list[str]:
         if short := result.summary.get("short"):
             lines.append(line("", short))
     control = dict(whole[0].summary.get("control") or {}) if whole else {}
-    control |= {own: row[name] for result in whole for row in result.summary["last"] for name, own in of_data.items()}
+    rows = [row for result in whole for row in result.summary["last"]]
+    control |= {own: row[name] for row in rows for name, own in of_data.items() if name in row}
     if control and names:
         cells = [cell(name, [control.get(name, math.nan)]) for name in names]
         blank = [""] * (headings.index(heading(names[0])) - 1)
