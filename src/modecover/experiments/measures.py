@@ -52,7 +52,7 @@ def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     data = images_of(model, data_dir)
     photographs = are_natural((1, *data.shape))
     numbers = _mode_scores(model, data, samples) if data.labels is not None and not photographs else {}
-    numbers |= _coverage(model, data, min(samples, COVERED)) if photographs else {}
+    numbers |= _coverage(model, data, min(samples, COVERED, len(data.pixels) // 2)) if photographs else {}
     if "E" in model.networks:
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
         real = data.fetch(order[-samples:]).numpy()

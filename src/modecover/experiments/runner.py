@@ -31,8 +31,6 @@ from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.log import read_log, with_numbers
 from modecover.runs.records import multiplies_bf16
 
-BACKENDS = ("local", "ray")
-
 SHORTEST = 0.2
 """Of the minutes that a run takes: with less time left none is begun."""
 
