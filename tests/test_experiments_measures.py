@@ -23,7 +23,9 @@ from modecover.experiments.report import PICTURES, page, save_curves, save_sheet
 from modecover.experiments.runner import Place, run_job
 from modecover.experiments.store import jobs
 from modecover.features import by_function
+from modecover.pictures.images import GAP, to_pixels
 from modecover.runs.build import build_engine
+from modecover.runs.model import load
 from modecover.runs.run import train
 from modecover.runs.settings import resolve
 
@@ -210,7 +212,7 @@ def test_what_a_measure_draws_stands_beside_the_samples(tmp_path: Path) -> None:
     for job in jobs(each, "cpu"):
         assert run_job(job, Place(tmp_path / "runs")) is not None
     kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
-    assert set(kept["", "Reg-GAN"]) == {"samples", "reconstructions", "between two images"}
+    assert set(kept["", "Reg-GAN"]) == {"samples", "reconstructions", "between two images", "the data"}
     assert set(kept["", "GAN"]) == {"samples"}
     with Image.open(kept["", "Reg-GAN"]["between two images"]) as picture:
         assert picture.width / picture.height == pytest.approx((measures.WAY + 2) / measures.SHOWN, rel=0.05)
@@ -218,6 +220,25 @@ def test_what_a_measure_draws_stands_beside_the_samples(tmp_path: Path) -> None:
     text = page(each, {"cpu": [[Result(arm, {}, "not run") for arm in arms]]}, "", {"cpu": names})
     row = next(line for line in text.splitlines() if line.startswith("| GAN | ![GAN: samples]"))
     assert row.count("|") == 5 and "![Reg-GAN: reconstructions](" in text
+    assert f"| the data | ![the data: samples]({names['', 'Reg-GAN']['the data']}) |  |  |" in text
+
+
+def test_ways_between_draws_of_the_noise_begin_and_end_with_their_samples(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"size": 16, "steps": 10, "batch": 8, "width": 4, "lr": 0.02, "sample_every": 0}
+    train("gan", "digits", tmp_path / "run", **settings)
+    numbers = measures.scores_and_ways(tmp_path / "run", "", 64)
+    assert numbers.keys() == measures.scores(tmp_path / "run", "", 64).keys()
+    ends = to_pixels(load(tmp_path / "run").sample(2 * measures.SHOWN))[:, 0].int()
+    with Image.open(tmp_path / "run" / PICTURES / "between two draws.png") as picture:
+        shown = torch.from_numpy(np.asarray(picture.convert("L"), dtype=np.int32))
+    tile = (shown.shape[1] + GAP) // measures.WAY
+    lines = shown.unfold(0, tile - GAP, tile).unfold(1, tile - GAP, tile)
+    lines = lines[..., :: (tile - GAP) // 16, :: (tile - GAP) // 16]
+    assert lines.shape == (measures.SHOWN, measures.WAY, 16, 16)
+    # One level of 256: the batch that an image is made in changes its rounding.
+    assert (lines[:, 0] - ends[: measures.SHOWN]).abs().max() <= 1
+    assert (lines[:, -1] - ends[measures.SHOWN :]).abs().max() <= 1
+    assert (lines[:, 0] - ends[measures.SHOWN :]).abs().max() > 10
 
 
 def test_points_are_shown_at_several_moments_and_on_the_page_of_the_mixtures(tmp_path: Path) -> None:
@@ -249,4 +270,37 @@ def test_many_arms_are_shown_by_how_their_number_is_spread(tmp_path: Path) -> No
     results = [[*map(result, map(float, range(5))), Result(Arm("odd"), {}, "NaN")]]
     text = page(each, {"cpu": results}, "images")
     assert "| 6 | 5 | 0 | 1 | 2 | 3 | 4 |" in text and "![score](images/cpu.png)" in text
+    assert "against" not in text
     assert save_curves(each, results, tmp_path / "cpu.png") and (tmp_path / "cpu.png").stat().st_size > 1_000
+
+
+def test_tables_of_many_arms_are_compared_setting_by_setting(tmp_path: Path) -> None:
+    def result(table: str, label: str, value: float | None) -> Result:
+        if value is None:
+            return Result(Arm(label, "gan"), {}, "NaN", table)
+        row = {"score": value, "score_of_the_data": 8.0}
+        facts: dict[str, Any] = {"commit": None, "hardware": {"accelerators": ["card"]}, "seeds": [0], "last": [row]}
+        return Result(Arm(label, "gan"), facts | {"versions": {"torch": "2", "python": "3"}}, table=table)
+
+    plain, other = [1.0, 2.0, 4.0, 5.0, None, 3.0], [2.0, 1.0, 7.0, 5.0, 9.0, None]
+    results = [
+        [result(table, label, value) for label, value in zip("abcdef", values, strict=True)]
+        for table, values in (("GAN", plain), ("Reg-GAN", other))
+    ]
+    tables = tuple(Table(rows[0].table, "digits", {}, tuple(row.arm for row in rows), apart=True) for rows in results)
+    each = Experiment("many", "?", tables, histogram="score")
+    text = page(each, {"cpu": results})
+    # 4 of 8 is half of what the data have.
+    assert "| arms | with a number |" in text and "at least half of the data's 8 |" in text
+    assert "| 6 | 5 | 1 | 2 | 3 | 4 | 5 | 2 |" in text and "| 6 | 5 | 1 | 2 | 5 | 7 | 9 | 3 |" in text
+    # Of a, b, c and d: +1, -1, +3 and 0; of signed ranks 1.5 and 3 against 1.5, 6 of 8 signs are as far apart.
+    line = next(line for line in text.splitlines() if line.startswith("| Reg-GAN against GAN | "))
+    assert line.startswith("| Reg-GAN against GAN | 4 | 2 | 1 | -0.25 | +0.5 | +1.5 | 0.75 |")
+    # Of all these arms the best of each table has its samples shown.
+    for job in jobs(each, "cpu"):
+        folder = tmp_path / "runs" / job.folder
+        (folder / "samples").mkdir(parents=True)
+        (folder / "summary.json").write_text("{}")
+        Image.new("RGB", (40, 40)).save(folder / "samples" / "step-000000001.png")
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images", results)
+    assert set(kept) == {("GAN", "d"), ("Reg-GAN", "e")}

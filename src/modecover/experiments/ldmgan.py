@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, Arm, Experiment, Table
-from modecover.experiments.measures import scores
+from modecover.experiments.measures import scores_and_ways
 from modecover.experiments.stacked import LDMGAN, NARROW
 
 RING = Experiment(
@@ -54,7 +54,7 @@ def _distances(place: int, name: str, data: str, steps: int, brought: str = "") 
             "full": {"size": 64, "steps": steps, "precision": "bf16", **FULL, **opening},
         },
         apart=True,
-        measure=scores,
+        measure=scores_and_ways,
         most={"smoke": 1},
         stand_in="digits",
         brought=brought,

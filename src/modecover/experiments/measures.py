@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from modecover.data import Images, reopen
 from modecover.errors import UserError
-from modecover.experiments.report import PICTURES
+from modecover.experiments.report import OWN_DATA, PICTURES
 from modecover.features import Classifier, Extractor, classifier, fit_features
 from modecover.features.choice import are_natural
 from modecover.features.kept import Features
@@ -25,13 +25,17 @@ from modecover.networks.dcgan import DCGANDiscriminator
 from modecover.pictures.images import image_grid, save_png_atomic
 from modecover.pictures.ways import pairs_sheet, strips_sheet
 from modecover.random import derive_seed
+from modecover.runs.codes import between
 from modecover.runs.model import GenerativeModel, load
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SHOWN, WAY = 8, 8
-"""Pairs of images of which reconstructions and the way between them are shown, and the images of one way."""
+"""Pairs of images, or of draws, of which reconstructions and the way between them are shown, and the images of one
+way."""
+DATA_SHOWN = 16
+"""Images of the data."""
 LEARNT_FROM, PLAIN_STEPS = 10_000, 1_000
 """Images at most that a classifier is trained on, and the minibatches of one whose certainty goes into scores."""
 NOISE, CELEBA_NUMBERS, SURE = (3.5, 4.0), 3 * 64 * 64, 0.9
@@ -53,8 +57,9 @@ def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     photographs = are_natural((1, *data.shape))
     numbers = _mode_scores(model, data, samples) if data.labels is not None and not photographs else {}
     numbers |= _coverage(model, data, min(samples, COVERED, len(data.pixels) // 2)) if photographs else {}
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+    keep(image_grid(data.fetch(order[:DATA_SHOWN]), columns=SHOWN), folder, OWN_DATA)
     if "E" in model.networks:
-        order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
         real = data.fetch(order[-samples:]).numpy()
         numbers["frechet_latent"] = frechet_latent_distance(model.encode(real))
         shown = torch.from_numpy(real[: 2 * SHOWN])
@@ -62,6 +67,17 @@ def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         keep(pairs_sheet(shown, again), folder, "reconstructions")
         keep(strips_sheet(shown[::2], ways, shown[1::2]), folder, "between two images")
     return numbers
+
+
+def scores_and_ways(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
+    """`scores`; and what the generator makes on the ways between draws of its noise, as a picture."""
+    model = load(folder)
+    start, end = model.latents(2 * SHOWN).chunk(2)
+    codes = between(start, end, WAY, model.prior.law)
+    with torch.inference_mode():
+        ways = model(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+    keep(image_grid(ways.flatten(0, 1), columns=WAY), folder, "between two draws")
+    return scores(folder, data_dir, samples)
 
 
 def _coverage(model: GenerativeModel, data: Images, samples: int) -> dict[str, float]:

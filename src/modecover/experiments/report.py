@@ -59,6 +59,9 @@ OVER_TRAINING, MOMENTS = "over training", 6
 PICTURES = "pictures"
 """Folder of a run where a table's `measure` leaves what the page shall show of it, under the name that it has there."""
 
+OWN_DATA = "the data"
+"""What a picture of the data themselves is called: the table's, whichever run has left it."""
+
 UNSEEN = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
 """Numbers of an evaluation that have no column, nor have averaged weights' others than those above."""
 
@@ -118,6 +121,8 @@ def page(
             settings = {**declared.settings, **declared.scales.get(scale, {})}
             lines += [f"Data {declared.data}; {told(settings)}." if declared.data else f"{told(settings)}."]
             lines += ["", *provenance(rows), ""]
+        if experiment.histogram and len(results) > 1:
+            lines += [PAIRED, "", *paired(results, experiment.histogram), ""]
         curves = experiment.curve and any(any(result.curves) for rows in results for result in rows)
         if images and (curves or experiment.histogram):
             said = f"{heading(experiment.curve)} over training" if curves else heading(experiment.histogram)
@@ -216,13 +221,16 @@ def _has_collapsed(last: Mapping[str, float], best: Mapping[str, float]) -> bool
 
 
 def pictures_table(name: str, results: Sequence[Result], sheets: Sheets) -> list[str]:
-    """The lines of a table of pictures of each arm of the table of this name; none where there are no pictures."""
-    kept = [(row.arm.label, sheets.get((name, row.arm.label), {})) for row in results]
+    """The lines of a table of pictures of each arm of the table of this name, and of its data; none where there are no
+    pictures."""
+    kept = [(row.arm.label, dict(sheets.get((name, row.arm.label), {}))) for row in results]
+    of_data = [pictures.pop(OWN_DATA) for _, pictures in kept if OWN_DATA in pictures]
     captions = list(dict.fromkeys(caption for _, pictures in kept for caption in pictures))
     if not captions:
         return []
     lines = ["The first seed at its last step:", ""]
     lines += [f"| | {' | '.join(captions)} |", "|" + "---|" * (len(captions) + 1)]
+    kept += [(OWN_DATA, {captions[0]: path}) for path in of_data[:1]]
     for label, pictures in kept:
         cells = [f"![{label}: {each}]({pictures[each]})" if each in pictures else "" for each in captions]
         lines += [f"| {label} | {' | '.join(cells)} |"] * any(cells)
@@ -230,16 +238,42 @@ def pictures_table(name: str, results: Sequence[Result], sheets: Sheets) -> list
 
 
 def spread(results: Sequence[Result], name: str) -> list[str]:
-    """The lines of a table of how a number is spread over many arms, and of the arms that have none."""
+    """The lines of a table of how a number is spread over many arms, of the arms that have none, and of those that have
+    at least half of what the data have."""
     import numpy as np
 
     values = _numbers(results, name)
-    lines = [
-        "| arms | with a number | least | quarter | half | three quarters | most |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    of_data = _numbers(results, name + OF_DATA)[:1]
+    headings = ["arms", "with a number", "least", "quarter", "half", "three quarters", "most"]
     cells = [f"{value:.4g}" for value in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))] if values else ["-"] * 5
-    return [*lines, f"| {len(results)} | {len(values)} | {' | '.join(cells)} |"]
+    cells = [str(len(results)), str(len(values)), *cells]
+    for ideal in of_data:
+        headings.append(f"at least half of the data's {ideal:.4g}")
+        cells.append(str(sum(value >= ideal / 2 for value in values)))
+    return [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings), f"| {' | '.join(cells)} |"]
+
+
+PAIRED = (
+    "The same setting in each further table and in the first: in how many a run has the higher number, and by how much "
+    "more; p by Wilcoxon's signed ranks over settings. A setting is left out where either run broke off or is missing."
+)
+
+
+def paired(tables: Sequence[Sequence[Result]], name: str) -> list[str]:
+    """The lines of a table of how a number of the arms of each table but the first differs from that of the arm of the
+    same label in the first."""
+    import numpy as np
+
+    first, *others = ({result.arm.label: _numbers([result], name) for result in results} for results in tables)
+    lines = ["| | settings | higher | lower | change: quarter | half | three quarters | p |", "|" + "---|" * 8]
+    for results, found in zip(tables[1:], others, strict=True):
+        both = [label for label in found if found[label] and first.get(label)]
+        changes = [found[label][0] - first[label][0] for label in both]
+        cells = [f"{value:+.3g}" for value in np.quantile(changes, (0.25, 0.5, 0.75))] if changes else ["-"] * 3
+        more, fewer = (sum(sign * change > 0 for change in changes) for sign in (1, -1))
+        cells = [str(len(both)), str(more), str(fewer), *cells, f"{signed_ranks(changes):.2g}"]
+        lines.append(f"| {results[0].table} against {tables[0][0].table} | {' | '.join(cells)} |")
+    return lines
 
 
 def _numbers(results: Sequence[Result], name: str) -> list[float]:
@@ -400,19 +434,24 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     return True
 
 
-def save_sheets(experiment: Experiment, scale: str, runs: Path, folder: Path) -> dict[tuple[str, str], dict[str, Path]]:
+def save_sheets(
+    experiment: Experiment, scale: str, runs: Path, folder: Path, results: Sequence[Sequence[Result]] = ()
+) -> dict[tuple[str, str], dict[str, Path]]:
     """Keep pictures of the first seed of each arm, small, in `folder`, where its run is at hand: of images the upper
     quarter of its last sheet of samples, of points the whole picture and some of those before it, and what `measure`
-    has left in the run's folder `pictures`. Returned are those that are there now, by what they show, by table and
-    label."""
+    has left in the run's folder `pictures`. Of many arms that a histogram shows, those of the best of each table, which
+    `results` tell. Returned are those that are there now, by what they show, by table and label."""
     found: dict[tuple[str, str], dict[str, Path]] = {}
+    best = {(rows[0].table, _best(rows, experiment.histogram)) for rows in results if experiment.histogram}
     for job in jobs(experiment, scale):
         name, place = (job.table.name, job.arm.label), runs / job.folder
         run = next(iter(place.parent.glob(f"{place.name} and * more")), place)  # with other seeds, or alone
-        if name in found or experiment.histogram or not experiment.sheets:
+        if name in found or not experiment.sheets or (experiment.histogram and name not in best):
             continue
         samples = sorted((run / "samples").glob("step-*.png"))
         pictures = {"": samples[-1:], **{path.stem: [path] for path in sorted((run / PICTURES).glob("*.png"))}}
+        if any(OWN_DATA in kept for (table, _), kept in found.items() if table == job.table.name):
+            pictures.pop(OWN_DATA, None)
         if not job.table.apart:
             pictures[OVER_TRAINING] = samples[:: math.ceil(len(samples) / MOMENTS)] if len(samples) > 1 else []
         for caption, paths in pictures.items() if (run / "summary.json").is_file() else ():
@@ -425,6 +464,12 @@ def save_sheets(experiment: Experiment, scale: str, runs: Path, folder: Path) ->
         if there:
             found[name] = {path.stem[len(job.key) :].replace("-", " ").strip() or "samples": path for path in there}
     return found
+
+
+def _best(results: Sequence[Result], name: str) -> str:
+    """The label of the arm that has the highest number; empty where none has one."""
+    numbers = {result.arm.label: values[0] for result in results if (values := _numbers([result], name))}
+    return max(numbers, key=numbers.__getitem__, default="")
 
 
 def _made_small(paths: Sequence[Path], *, of_images: bool) -> Image:
