@@ -23,10 +23,11 @@ import pytest
 import modecover
 from modecover import experiments
 from modecover.cli import main as command
-from modecover.data import open_data
+from modecover.data import Dataset, open_data
 from modecover.errors import UserError
-from modecover.experiments import intervention, mixtures, stacked
+from modecover.experiments import intervention, mixtures, opened, stacked
 from modecover.experiments.declared import Arm, Experiment, Result, Table
+from modecover.experiments.measures import scores
 from modecover.experiments.report import cell, differs, page, pairs_table, save_curves, verdict
 from modecover.experiments.report import table as lines_of
 from modecover.experiments.runner import Place, choose, run_job, run_jobs
@@ -503,6 +504,28 @@ def test_a_slow_machine_judges_at_the_same_steps(tmp_path: Path, monkeypatch: py
     table = Table("", "ring", settings, (Arm("GAN", "gan"),))
     (row,) = run_job(jobs(Experiment("two", "?", (table,)), "cpu")[0], Place(tmp_path))
     assert [step for step, _ in row["curve"]] == [*range(2, 21, 2)]
+
+
+def test_data_are_opened_once_for_all_runs_of_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    def counted(source: str, **options: Any) -> Dataset:
+        told.append((source, options))
+        return open_data(source, **options)
+
+    monkeypatch.setattr(opened, "open_data", counted)
+    opened._opened.cache_clear()
+    settings = {"size": 16, "steps": 2, "batch": 4, "width": 4, "sample_every": 0, "evaluate_every": 0}
+    arms = (Arm("GAN", "gan"), Arm("Reg-GAN", "reg-gan"), Arm("wider", "gan", {"size": 32}))
+    table = Table("", "digits", settings, arms, apart=True, measure=scores, samples={"cpu": 64})
+    first, second, wider = jobs(Experiment("two", "?", (table,)), "cpu")
+    rows = [row for job in (first, second, wider) for row in run_job(job, Place(tmp_path / "together"))]
+    assert told == [("digits", {"size": 16}), ("digits", {"size": 32})]
+    opened._opened.cache_clear()
+    (alone,) = run_job(second, Place(tmp_path / "alone"))
+    assert alone["summary"]["last"] == rows[1]["summary"]["last"] and len(told) == 3
+    described = [json.loads((tmp_path / "together" / job.folder / "run.json").read_text()) for job in (first, wider)]
+    assert [each["data"]["opened"] for each in described] == [{"source": "digits", "size": side} for side in (16, 32)]
 
 
 @pytest.mark.parametrize("has_bf16", [True, False])

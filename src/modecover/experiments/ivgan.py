@@ -138,7 +138,7 @@ def _distances(
         },
         apart=True,
         measure=scores,
-        most={"smoke": 2},
+        most={"smoke": 1 if brought else 2},
         stand_in=stand_in,
         minutes={"smoke": 0.3, "cpu": 4, "full": 15},
         reduced=(

@@ -42,6 +42,7 @@ CIRCLE = Experiment(
             data="circle-mdgan",
             settings=SETTINGS,
             scales={"smoke": SMOKE, "full": {"steps": 25_000}},
+            most={"smoke": 2},
             arms=tuple(Arm(arm.label, arm.method, {**arm.settings, "prior": prior}) for arm in METHODS),
         )
         for prior, title in PRIORS.items()

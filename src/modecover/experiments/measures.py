@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modecover.data import Images, reopen
+from modecover.data import Images
 from modecover.errors import UserError
+from modecover.experiments.opened import open_once
 from modecover.experiments.report import OWN_DATA, PICTURES
 from modecover.features import Classifier, Extractor, classifier, fit_features
 from modecover.features.choice import are_natural
@@ -184,12 +186,15 @@ def _odds(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int, wid
 
 def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
     """The data that a model was trained on, opened again, or with other options."""
-    beside = {"data_dir": data_dir} if data_dir and "data_dir" in (model.data.get("opened") or {}) else {}
+    recorded = model.data.get("opened")
+    if not isinstance(recorded, Mapping):
+        raise UserError(f"{model.data.get('name', 'data')} came from memory, not from a name or a path.")
+    beside = {"data_dir": data_dir} if data_dir and "data_dir" in recorded else {}
     with contextlib.suppress(UserError):
-        data = reopen(model.data, **beside, **chosen)
+        data = open_once(**{**recorded, **beside, **chosen})
         if isinstance(data, Images):
             return data
-    data = reopen(model.data, **beside)  # where there is no other split: what it was trained on
+    data = open_once(**{**recorded, **beside})  # where there is no other split: what it was trained on
     if not isinstance(data, Images):
         raise UserError(f"{data.name} has no images to compare with.")
     return data

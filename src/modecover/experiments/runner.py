@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from modecover.data import open_data
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Result
+from modecover.experiments.opened import OPTIONS, open_once
 from modecover.experiments.report import counts, full
 from modecover.experiments.store import Job, Row, Store, at_once
 from modecover.files import writing
@@ -352,6 +353,8 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
         source: Any = _source(job, place)
         if job.table.prepare is not None:
             source, settings = job.table.prepare(source, place.data_dir, settings)
+        if isinstance(source, str):
+            source = open_once(source, **{name: settings.pop(name) for name in OPTIONS if name in settings})
         run = train(job.arm.method, source, folder, listener=messenger, **settings)
     except NonFiniteError as error:
         if job.beside:  # one of them, and the others are well: each by itself

@@ -137,7 +137,7 @@ STACKED = Experiment(
             arms=(*ARMS[:9], *SUMMED, *ARMS[9:]),
             scales={"smoke": SMOKE, "cpu": SMALL, "full": FULL},
             apart=True,
-            most={"cpu": 11},
+            most={"smoke": 8, "cpu": 11},
             reduced=(
                 "On a CPU DCGAN networks of a quarter of the width, 6,000 steps instead of 100,000, three seeds, and "
                 "the first nine methods, each at the rate that a search found (`r3gan-search`, `stacked-rates`), and "
