@@ -451,6 +451,17 @@ def test_the_time_left_follows_the_pace_of_the_last_minute_and_ends_with_the_min
     assert text.getvalue().splitlines()[-1] == "preparing the classifier: 3 of 10  0:01:10 left"
 
 
+def test_runs_behind_a_search_have_a_time_left_of_their_own(monkeypatch):
+    shown_by, text, clock = display(monkeypatch, terminal=False)
+    for step in range(1, 51):
+        clock.now += 0.5
+        shown_by.stepped(step, 50)
+    for step in range(1, 101):
+        clock.now += 1.0
+        shown_by.stepped(step, 1000)
+    assert text.getvalue().splitlines()[-1] == "training: 91 of 1,000  1 steps/s  0:15:09 left"
+
+
 def test_on_a_terminal_the_bar_is_drawn_at_most_ten_times_a_second(monkeypatch):
     shown_by, _, clock = display(monkeypatch, terminal=True)
     drawn = []

@@ -147,7 +147,8 @@ class Display(Listener):
         """Show that `done` of `total` are done, and which part of it is being done; cheap where it was shown a moment
         ago."""
         now, tasks = time.perf_counter(), self.progress.tasks
-        new = not tasks or tasks[0].fields["what"] != what
+        # Runs behind a search begin anew, once that is done.
+        new = not tasks or tasks[0].fields["what"] != what or (tasks[0].finished and done < total)
         if not new and done < total and now - self._measured < REDRAW:
             return
         self._measured = now
