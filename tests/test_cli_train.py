@@ -453,12 +453,10 @@ def test_the_time_left_follows_the_pace_of_the_last_minute_and_ends_with_the_min
 
 def test_runs_behind_a_search_have_a_time_left_of_their_own(monkeypatch):
     shown_by, text, clock = display(monkeypatch, terminal=False)
-    for step in range(1, 51):
-        clock.now += 0.5
-        shown_by.stepped(step, 50)
-    for step in range(1, 101):
-        clock.now += 1.0
-        shown_by.stepped(step, 1000)
+    for most in (1000, 100):  # as many steps of a search, and then of what it has chosen
+        for step in range(1, most + 1):
+            clock.now += 1.0
+            shown_by.stepped(step, 1000)
     assert text.getvalue().splitlines()[-1] == "training: 91 of 1,000  1 steps/s  0:15:09 left"
 
 
