@@ -445,6 +445,9 @@ def test_the_search_asks_for_all_modes_first_then_for_modes_then_for_the_distanc
     assert choose([most_modes, most_seeds, broken]) is most_seeds
     assert choose([most_modes, nearer]) is nearer
     assert choose([broken, result("e", [0, 0, 0], distance=9.0)]).arm.label == "e"
+    # Of two that have hardly a mode by the stricter count, the one that is all over the data, not the collapsed one.
+    spread, collapsed = result("f", [0, 1, 0], any_=[7, 7, 7]), result("g", [1, 1, 0])
+    assert choose([collapsed, spread]) is spread
 
 
 def test_the_table_counts_seeds_by_both_counts_and_keeps_what_broke_off() -> None:

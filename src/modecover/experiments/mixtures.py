@@ -114,7 +114,8 @@ QUESTION = (
 
 SEARCHED = (
     f"Settings: for every method and set the best of {BUDGET} candidates, on {SEARCH['seeds']} seeds from "
-    f"{SEARCH['seed']} on that are not the table's, after {SEARCH['steps']} steps; all learning rates go down to 0 "
+    f"{SEARCH['seed']} on that are not the table's, after {SEARCH['steps']} steps: by the seeds that have all modes, "
+    "then by the mean of both counts of modes, then by the distance to the data. All learning rates go down to 0 "
     f"over the second half (`lr_schedule {DECAY}`). Below each table: what was chosen. Published: [L] LDMGAN's table, "
     "[P] PacGAN's, [V] VEEGAN's; each with its own networks, steps and counts."
 )

@@ -128,7 +128,11 @@ def _source(job: Job, place: Place) -> str:
 
 
 def choose(results: Sequence[Result]) -> Result:
-    """The best by its last evaluation: seeds with all modes, then modes by the stricter count, then the distance."""
+    """The best by its last evaluation: seeds with all modes, then the mean of both counts of modes, then the distance.
+
+    The stricter count alone is chance where a search is shorter than what it is for: next to 0, for candidates that
+    cover all modes by the looser one and for those that have collapsed: docs/decisions/0024-what-a-search-asks.md.
+    """
 
     def merit(result: Result) -> tuple[float, float, float]:
         if result.broken:
@@ -136,7 +140,7 @@ def choose(results: Sequence[Result]) -> Result:
         rows, total = result.summary["last"], int(result.summary["evaluation"]["modes"])
         modes, distance = (
             sum(values)
-            for values in zip(*((counts(r)[1], r.get("wasserstein", r.get("kl_uniform"))) for r in rows), strict=True)
+            for values in zip(*((sum(counts(r)), r.get("wasserstein", r.get("kl_uniform"))) for r in rows), strict=True)
         )
         return (full(rows, total), modes / len(rows), -distance / len(rows))
 
