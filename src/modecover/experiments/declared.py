@@ -27,6 +27,10 @@ SMOKE: Mapping[str, Any] = {
     **{"sample_every": 0, "evaluate_every": 0},
 }
 """Settings under which two seeds of points take a moment."""
+SMOKE_OF_IMAGES: Mapping[str, Any] = {
+    **{"width": 4, "steps": 2, "batch": 4, "seeds": 1, "evaluate_samples": 64, "evaluate_every": 0, "sample_every": 0},
+}
+"""The same of a run on images."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modecover.experiments.comparing import over_seeds
-from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Sheets, Table
+from modecover.experiments.declared import SMOKE, SMOKE_OF_IMAGES, Arm, Experiment, Result, Sheets, Table
 from modecover.experiments.mixtures import DECAY, LEARNING
 from modecover.experiments.report import (
     LEGEND,
@@ -21,7 +21,6 @@ from modecover.experiments.report import (
     told,
 )
 from modecover.experiments.stacked import FULL, IV_R3GAN, QUARTER, R3GAN, RATE, SHARED, SMALL_WEIGHTS
-from modecover.experiments.stacked import SMOKE as SMOKE_OF_IMAGES
 from modecover.files import replacing
 
 

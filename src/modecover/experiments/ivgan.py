@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modecover.experiments.declared import DISTANCE, Arm, Experiment, Table
+from modecover.experiments.declared import DISTANCE, SMOKE_OF_IMAGES, Arm, Experiment, Table
 from modecover.experiments.measures import scores
 from modecover.experiments.stacked import IV_R3GAN, NARROW, OF_THE_PAPER, R3GAN, REG_GAN
 from modecover.random import derive_seed
@@ -70,9 +70,6 @@ SQUARES = Experiment(
     value=1.0,
 )
 
-SMOKE: Mapping[str, Any] = {
-    **{"width": 4, "steps": 2, "batch": 4, "seeds": 1, "sample_every": 0, "evaluate_samples": 64},
-}
 PRINTED = {
     "DCGAN": (10.7, 51.2, 23.6, 44.0),
     "LSGAN": (10.9, 34.7, 30.9, 60.1),
@@ -132,7 +129,7 @@ def _distances(
         {**DISTANCE, "ema": 0.999, "sample_every": 0, "seeds": 5},
         arms,
         {
-            "smoke": {**SMOKE, "size": 32, **smoke},
+            "smoke": {**SMOKE_OF_IMAGES, "size": 32, **smoke},
             "cpu": small,
             "full": {"size": 64, "precision": "bf16", "evaluate_every": 5_000, "evaluate_samples": 10_000, **full},
         },

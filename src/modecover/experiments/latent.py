@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,14 +16,11 @@ from modecover.errors import UserError
 from modecover.experiments.measures import images_of, keep, scores
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
-from modecover.pictures.images import drawn, empty_figure
+from modecover.pictures.charts import covariance_picture, curve_picture
 from modecover.random import derive_seed
 from modecover.runs.build import build_networks
 from modecover.runs.model import load
 from modecover.runs.settings import Settings
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PROBE_UNITS, PROBE_BATCH, PROBE_RATE = 1_000, 60, 1e-4
 CURVE_POINTS = 60
@@ -73,8 +68,8 @@ def probe(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     size = len(covariance)
     found["covariance, diagonal off by"] = float((covariance.diagonal() - 1).abs().mean())
     found["covariance beside it"] = float(beside.abs().sum()) / max(1, size * (size - 1))
-    keep(_heat_map(covariance), folder, "covariance of the codes")
-    keep(_curve(curve, "iteration of the probe", "test error, %"), folder, "error of the probe")
+    keep(covariance_picture(covariance), folder, "covariance of the codes")
+    keep(curve_picture(curve, "iteration of the probe", "test error, %"), folder, "error of the probe")
     return found
 
 
@@ -84,30 +79,8 @@ def scores_and_covariance(folder: Path, data_dir: str, samples: int) -> dict[str
     data = images_of(model, data_dir)
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
     codes = model.encode(data.fetch(order[-samples:]))
-    keep(_heat_map(torch.atleast_2d(torch.cov(codes.double().T))), folder, "covariance of the codes")
+    keep(covariance_picture(torch.atleast_2d(torch.cov(codes.double().T))), folder, "covariance of the codes")
     return numbers
-
-
-def _curve(points: Sequence[tuple[int, float]], x: str, y: str, level: float | None = None) -> Image:
-    """A number over steps, with a broken line where it ends if all is well."""
-    figure = empty_figure(3.6, 2.6)
-    axes = figure.add_subplot()
-    axes.plot(*zip(*points, strict=True), linewidth=0.8)
-    if level is not None:
-        axes.axhline(level, color="grey", linestyle="--", linewidth=0.8)
-    axes.set(xlabel=x, ylabel=y)
-    axes.set_ylim(bottom=0)
-    return drawn(figure)
-
-
-def _heat_map(covariance: Tensor) -> Image:
-    """Absolute values of a covariance (d, d), zero white, up to 1: that of N(0, I) has a dark diagonal on white."""
-    figure = empty_figure(3.2, 3.0)
-    axes = figure.add_subplot()
-    shown = axes.imshow(covariance.abs().numpy(), cmap="Reds", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
-    figure.colorbar(shown, ax=axes, shrink=0.8)
-    return drawn(figure)
 
 
 def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
@@ -153,8 +126,8 @@ def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     last, last_norms = (
         [number for step, number in curve if step > steps - max(every, steps // 10)] for curve in (losses, norms)
     )
-    keep(_curve(losses, "step of D", "loss / log(t + 1)", level=1.0), folder, "loss of D")
-    keep(_curve(norms, "step of D", "norm of E's gradient"), folder, "gradient of E")
+    keep(curve_picture(losses, "step of D", "loss / log(t + 1)", level=1.0), folder, "loss of D")
+    keep(curve_picture(norms, "step of D", "norm of E's gradient"), folder, "gradient of E")
     return {
         "D's loss early": losses[min(steps, max(1, steps // 100)) - 1][1],
         "D's loss at the end": sum(last) / len(last),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, Arm, Experiment, Table
+from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, SMOKE_OF_IMAGES, Arm, Experiment, Table
 from modecover.experiments.measures import scores_and_ways
 from modecover.experiments.stacked import LDMGAN, NARROW
 
@@ -34,7 +34,6 @@ PRINTED = {
     "VAEGAN": ("49.50 / 50.82", "13.88 / 14.98"),
     "LDMGAN": ("44.87 / 47.02", "12.79 / 13.32"),
 }
-TINY = {"width": 4, "steps": 2, "batch": 4, "seeds": 1, "evaluate_samples": 64}
 FULL = {"evaluate_every": 5_000, "evaluate_samples": 10_000}
 
 
@@ -49,7 +48,7 @@ def _distances(place: int, name: str, data: str, steps: int, brought: str = "") 
         settings={**DISTANCE, "sample_every": 0, "seeds": 5, "batch": 64, "latent": 100},
         arms=(*arms, Arm("LDMGAN, d a sum", "ldmgan", LDMGAN)),
         scales={
-            "smoke": {"size": 32, "channels": 3, **TINY},
+            "smoke": {"size": 32, "channels": 3, **SMOKE_OF_IMAGES},
             "cpu": {**NARROW, "size": 32, "steps": 2_000, "seeds": 2, **opening},
             "full": {"size": 64, "steps": steps, "precision": "bf16", **FULL, **opening},
         },

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from modecover.experiments.compositional import compose, coverage
-from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, Arm, Experiment, Table
+from modecover.experiments.declared import CELEBA, DISTANCE, FACES, SMOKE, SMOKE_OF_IMAGES, Arm, Experiment, Table
 from modecover.experiments.measures import missed, mode_score, scores
 from modecover.experiments.stacked import IV_R3GAN, LDMGAN, NARROW, R3GAN, REG_GAN
 from modecover.networks.mlp import MLPDiscriminator, MLPEncoder, MLPGenerator
@@ -60,7 +60,7 @@ def _swept(name: str, swept: Sequence[float], **reading: str) -> Table:
         settings={**DISTANCE, "size": 32, "batch": 64, "seeds": 3, "sample_every": 0},
         arms=tuple(Arm(f"{each:g}", "reg-gan", {"lambda_1": each, "lambda_2": each, **reading}) for each in swept),
         scales={
-            "smoke": {"width": 4, "steps": 2, "batch": 4, "seeds": 1, "evaluate_samples": 64},
+            "smoke": SMOKE_OF_IMAGES,
             "cpu": {**NARROW, "steps": 2_000, "seeds": 2},
             "full": {"steps": 25_000, "precision": "bf16", "seeds": 5},
         },
@@ -105,7 +105,6 @@ COMPOSED = (
     Arm("IV-R3GAN", "ivgan", IV_R3GAN),
 )
 IMAGES: Mapping[str, Any] = {"batch": 64, "sample_every": 0, "evaluate_every": 0}
-TINY_IMAGES: Mapping[str, Any] = {"width": 4, "steps": 2, "batch": 4, "seeds": 1}
 
 COMPOSITIONAL = Experiment(
     name="compositional",
@@ -121,7 +120,7 @@ COMPOSITIONAL = Experiment(
             settings={**IMAGES, "seeds": 5, "ema": 0.999},
             arms=tuple(Arm(arm.label, arm.method, arm.settings, (), MISSED[number].get(arm.label)) for arm in COMPOSED),
             scales={
-                "smoke": TINY_IMAGES,
+                "smoke": SMOKE_OF_IMAGES,
                 "cpu": {**NARROW, "steps": 1_000, "seeds": 1, "seed": number},
                 "full": {"steps": 50_000, "precision": "bf16"},
             },
@@ -173,7 +172,7 @@ def _missing(name: str, data: str, brought: str, reduced: str, **cpu: Any) -> Ta
         settings={**IMAGES, "seeds": 3},
         arms=arms,
         scales={
-            "smoke": {**TINY_IMAGES, "size": 32},
+            "smoke": {**SMOKE_OF_IMAGES, "size": 32},
             "cpu": {**NARROW, "steps": 2_000, "size": 32, "seeds": 1, **opening, **cpu},
             "full": {"steps": 50_000, "size": 64, "precision": "bf16", **opening},
         },

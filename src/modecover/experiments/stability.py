@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modecover.experiments.declared import Arm, Experiment, Table
+from modecover.experiments.declared import SMOKE_OF_IMAGES, Arm, Experiment, Table
 from modecover.experiments.intervention import ANNEALED
-from modecover.experiments.stacked import FULL, IV_R3GAN, NARROW, SHARED, SMOKE
+from modecover.experiments.stacked import FULL, IV_R3GAN, NARROW, SHARED
 from modecover.methods.ivgan import IVGAN
 
 PAPER: Mapping[str, Any] = {"preset": "paper"}
@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
             settings={**SHARED, "size": 64, "seeds": 3},
             arms=ARMS,
             scales={
-                "smoke": SMOKE,
+                "smoke": SMOKE_OF_IMAGES,
                 "cpu": {
                     **NARROW,
                     **{"size": 32, "steps": 12_000, "evaluate_every": 3_000, "evaluate_samples": 10_000, "seeds": 1},

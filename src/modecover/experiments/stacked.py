@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from modecover.experiments.declared import Arm, Experiment, Table
+from modecover.experiments.declared import SMOKE_OF_IMAGES, Arm, Experiment, Table
 
 R3GAN: Mapping[str, Any] = {"networks": "dcgan", "beta1": 0.0, "beta2": 0.99, "gamma": 30.0, "lr": 8e-4}
 """With the networks that all arms have; with those of its paper it would compare networks. Its weight and its rate are
@@ -80,10 +80,6 @@ ARMS = (
 SUMMED = (_unsearched("Reg-GAN, d a sum", "reg-gan", REG_GAN), _unsearched("LDMGAN, d a sum", "ldmgan", LDMGAN))
 
 SMALL: Mapping[str, Any] = {**QUARTER, "steps": 6_000, "evaluate_every": 2_000, "seeds": 3}
-SMOKE: Mapping[str, Any] = {
-    **{"width": 4, "steps": 2, "batch": 4, "evaluate_samples": 64, "evaluate_every": 0, "sample_every": 0},
-    **{"seeds": 1},
-}
 SHARED: Mapping[str, Any] = {"size": 32, "batch": 64, "ema": 0.999, "seeds": 5, "sample_every": 0}
 FULL: Mapping[str, Any] = {"steps": 100_000, "evaluate_every": 2_000, "precision": "bf16"}
 
@@ -109,7 +105,7 @@ def _shrunken(name: str, networks: str, printed: Mapping[str, str], arms_on_a_cp
         own,
         arms,
         {
-            "smoke": {name: value for name, value in SMOKE.items() if name != "width"},
+            "smoke": {name: value for name, value in SMOKE_OF_IMAGES.items() if name != "width"},
             "cpu": small,
             "full": {**FULL, "batch": 128},
         },
@@ -135,7 +131,7 @@ STACKED = Experiment(
             data="stacked-mnist",
             settings=SHARED,
             arms=(*ARMS[:9], *SUMMED, *ARMS[9:]),
-            scales={"smoke": SMOKE, "cpu": SMALL, "full": FULL},
+            scales={"smoke": SMOKE_OF_IMAGES, "cpu": SMALL, "full": FULL},
             apart=True,
             most={"smoke": 8, "cpu": 11},
             reduced=(
@@ -207,7 +203,7 @@ HARDER = Experiment(
                 for arm in _chosen("IV-R3GAN", "R3GAN", "IVLSGAN", "LSGAN", "WGAN-GP, a step of D")
             ),
             scales={
-                "smoke": SMOKE,
+                "smoke": SMOKE_OF_IMAGES,
                 "cpu": {**SMALL, "seeds": 1, "evaluate_samples": 50_000, "evaluate_every": 6_000},
                 "full": FULL,
             },
@@ -225,7 +221,7 @@ HARDER = Experiment(
             settings={**SHARED, "size": 64},
             arms=LARGE,
             scales={
-                "smoke": SMOKE,
+                "smoke": SMOKE_OF_IMAGES,
                 "cpu": {**SMALL, "steps": 2_000, "evaluate_every": 1_000, "seeds": 1},
                 "full": FULL,
             },
@@ -248,7 +244,7 @@ HARDER = Experiment(
                 *_chosen("IVLSGAN", "LSGAN"),
             ),
             scales={
-                "smoke": SMOKE,
+                "smoke": SMOKE_OF_IMAGES,
                 "cpu": {**SMALL, "steps": 12_000, "evaluate_every": 3_000, "lr_schedule": "0.5:1,1~0"},
                 "full": {**FULL, "steps": 300_000, "evaluate_every": 10_000, "seeds": 3},
             },
@@ -285,7 +281,7 @@ def _searched(name: str, arms: Sequence[Arm], longer: int = 1) -> Table:
         {**SHARED, "seed": 1_000 + longer - 1},
         tuple(arms),
         {
-            "smoke": SMOKE,
+            "smoke": SMOKE_OF_IMAGES,
             "cpu": {**QUARTER, "steps": steps, "evaluate_every": steps // 2, "seeds": 1},
             "full": {**FULL, "steps": 20_000 * longer, "seeds": 1},
         },
@@ -385,7 +381,7 @@ SEARCH = Experiment(
                 *_candidates("ivgan", {**BARE_IV, "penalty": 10.0, **SMALL_WEIGHTS}, WIDE_RATES, "IV-R3GAN, "),
             ),
             {
-                "smoke": SMOKE,
+                "smoke": SMOKE_OF_IMAGES,
                 "cpu": {"precision": "bf16", "steps": 1_000, "evaluate_every": 500},
                 "full": {**FULL, "steps": 20_000},
             },
