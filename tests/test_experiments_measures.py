@@ -16,6 +16,7 @@ from torch import Tensor
 
 from modecover.data import open_data
 from modecover.engine.engine import Engine
+from modecover.errors import UserError
 from modecover.experiments import compositional, latent, mdgan, measures, mixtures
 from modecover.experiments.compositional import DIGIT, LEFT, SIDE, TOP, WIDTH, compose, law
 from modecover.experiments.declared import Arm, Experiment, Result, Table
@@ -257,6 +258,13 @@ def test_points_are_shown_at_several_moments_and_on_the_page_of_the_mixtures(tmp
     others = [[Result(arm, {}, "not run", one.name) for arm in one.arms] for one in mixtures.EXPERIMENT.tables[1:]]
     text = page(mixtures.EXPERIMENT, {"cpu": [rows, *others]}, "", {"cpu": {(place.name, "GAN"): {"samples": "a.png"}}})
     assert text.count("| GAN | ![GAN: samples](a.png) |") == 1
+
+
+def test_a_run_on_data_from_memory_is_not_measured(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
+    train("gan", pixels, tmp_path / "run", steps=1, batch=4, width=4, sample_every=0)
+    with pytest.raises(UserError, match="cannot be opened again: say what it is"):
+        measures.scores(tmp_path / "run", "", 64)
 
 
 def test_many_arms_are_shown_by_how_their_number_is_spread(tmp_path: Path) -> None:

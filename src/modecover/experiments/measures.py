@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modecover.data import Images
+from modecover.data import Images, reopen
 from modecover.errors import UserError
 from modecover.experiments.opened import open_once
 from modecover.experiments.report import OWN_DATA, PICTURES
@@ -188,7 +188,8 @@ def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
     """The data that a model was trained on, opened again, or with other options."""
     recorded = model.data.get("opened")
     if not isinstance(recorded, Mapping):
-        raise UserError(f"{model.data.get('name', 'data')} came from memory, not from a name or a path.")
+        reopen(model.data)  # says why they cannot be, and what to do
+        raise AssertionError("data that came from memory are not opened again")
     beside = {"data_dir": data_dir} if data_dir and "data_dir" in recorded else {}
     with contextlib.suppress(UserError):
         data = open_once(**{**recorded, **beside, **chosen})
