@@ -175,6 +175,18 @@ def test_the_table_of_modes_is_that_of_the_results() -> None:
             assert cell.strip() in (modes, f"{modes} ({seeds})" if modes else ""), (method, column)
 
 
+@pytest.mark.parametrize(
+    "name", [p.stem for p in sorted((pages.ROOT / "results").glob("*.jsonl")) if p.stem != "audit"]
+)
+def test_the_page_of_every_store_says_how_a_row_is_made_anew_and_shows_every_picture(name: str) -> None:
+    text = (pages.ROOT / "results" / f"{name}.md").read_text("utf-8")
+    said = re.findall(rf"`modecover reproduce {name} --scale (\w+) --only \"(.*)\"`", text)
+    labels = {arm.label for table in experiments.get(name).tables for arm in table.arms}
+    assert said and all(scale in ("cpu", "full") and label in labels for scale, label in said)
+    shown = set(re.findall(rf"\]\(images/{name}/([^)]+)\)", text))
+    assert shown == {path.name for path in (pages.ROOT / "results" / "images" / name).glob("*")}
+
+
 ON_DIGITS = {
     **{"ivgan --preset r3gan": "IV-R3GAN", "r3gan": "R3GAN", "wgan-gp": "WGAN-GP, a step of D"},
     **{"gan": "DCGAN", "ivlsgan": "IVLSGAN", "lsgan": "LSGAN", "reg-gan --distance pixel-sum": "Reg-GAN, d a sum"},

@@ -133,8 +133,8 @@ class Experiment:
         question: what it asks, in a sentence or two.
         tables: what is run, the most valuable first.
         search: settings under which an arm's candidates are compared, before those of its table.
-        write: its page, from the results of each table, where its picture lies beside the page, or nothing, and
-            pictures of runs by what they show, by table and label; None: as all pages are written.
+        write: its page, from a scale, the results of each table, where its picture lies beside the page, or nothing,
+            and pictures of runs by what they show, by table and label; None: as all pages are written.
         draw: makes its picture, a file, of the results of each table, and says whether it did, for there may be nothing
             to draw; None: curves.
         curve: the number that the page draws over training, by its key; none: no picture.
@@ -147,7 +147,7 @@ class Experiment:
     question: str
     tables: tuple[Table, ...]
     search: Mapping[str, Any] = field(default_factory=dict)
-    write: Callable[[Sequence[Sequence[Result]], str, Sheets], str] | None = None
+    write: Callable[[str, Sequence[Sequence[Result]], str, Sheets], str] | None = None
     draw: Callable[[Sequence[Sequence[Result]], Path], bool] | None = None
     curve: str = ""
     histogram: str = ""

@@ -14,6 +14,7 @@ from modecover.experiments.report import (
     LEGEND,
     LEVEL,
     counts,
+    made_anew,
     own_settings,
     provenance,
     signed_ranks,
@@ -392,7 +393,7 @@ def _draw(results: Sequence[Sequence[Result]], path: Path) -> bool:
     return True
 
 
-def _page(results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> str:
+def _page(scale: str, results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> str:
     lines = ["# Does the intervention loss help?", "", QUESTION, "", "## In short", "", IN_SHORT, ""]
     for place, rows in zip(TABLES, results, strict=True):
         lines += [f"**The {place.name}**", "", *_summary(place, rows), ""]
@@ -414,6 +415,8 @@ def _page(results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> 
             *own_settings(rows),
             "",
             f"{told(place.settings)}.",
+            "",
+            made_anew("intervention", scale, rows),
             "",
         ]
         lines += [f"{place.reduced}\n"] * bool(place.reduced)

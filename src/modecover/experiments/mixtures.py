@@ -14,6 +14,7 @@ from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Sheet
 from modecover.experiments.report import (
     LEGEND,
     LEVEL,
+    made_anew,
     own_settings,
     pairs_table,
     pictures_table,
@@ -137,10 +138,11 @@ WHY_LARGER = (
 )
 
 
-def _page(results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> str:
+def _page(scale: str, results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> str:
     def section(title: str, rows: Sequence[Result]) -> list[str]:
         shown = pictures_table(rows[0].table, rows, sheets)
-        return [title, "", *table(rows), "", *own_settings(rows), "", *provenance(rows), "", *shown]
+        facts = [*own_settings(rows), "", made_anew("2d", scale, rows), "", *provenance(rows)]
+        return [title, "", *table(rows), "", *facts, "", *shown]
 
     lines = ["# Two-dimensional mixtures", "", QUESTION, "", LEGEND, "", SEARCHED, ""]
     pairs = []

@@ -105,7 +105,9 @@ def page(
     """
     if experiment.write is not None:
         scale, results = next(iter(found.items()))
-        return experiment.write(results, f"{images}/{scale}.png" if images else "", (sheets or {}).get(scale, {}))
+        return experiment.write(
+            scale, results, f"{images}/{scale}.png" if images else "", (sheets or {}).get(scale, {})
+        )
     lines = [f"# {experiment.name}", "", experiment.question, ""]
     for scale, results in found.items():
         for declared, rows in zip(experiment.tables, results, strict=True):
@@ -115,8 +117,7 @@ def page(
             lines += pictures_table(declared.name, rows, (sheets or {}).get(scale, {}))
             if scale == "cpu" and declared.reduced:
                 lines += [declared.reduced, ""]
-            again = f'modecover reproduce {experiment.name} --scale {scale} --only "{rows[0].arm.label}"'
-            lines += [f"A row is made anew, with an empty `--results` folder, by its label: `{again}`.", ""]
+            lines += [made_anew(experiment.name, scale, rows), ""]
             lines += [*own, ""] if not experiment.histogram and (own := own_settings(rows)) else []
             settings = {**declared.settings, **declared.scales.get(scale, {})}
             lines += [f"Data {declared.data}; {told(settings)}." if declared.data else f"{told(settings)}."]
@@ -133,6 +134,12 @@ def page(
     elif any("evaluation" in summary for summary in summaries):
         lines += [LEGEND_OF_DISTANCES, ""]
     return "\n".join(lines)
+
+
+def made_anew(experiment: str, scale: str, rows: Sequence[Result]) -> str:
+    """How a row of a table is run once more, in a sentence."""
+    again = f'modecover reproduce {experiment} --scale {scale} --only "{rows[0].arm.label}"'
+    return f"A row is made anew, with an empty `--results` folder, by its label: `{again}`."
 
 
 def heading(name: str) -> str:
@@ -399,8 +406,9 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     spreads = [
         (declared.name, _numbers(rows, experiment.histogram))
         for declared, rows in zip(experiment.tables, results, strict=True)
+        if experiment.histogram and _numbers(rows, experiment.histogram)
     ]
-    drawn = any(values for _, values in spreads) if experiment.histogram else bool(experiment.curve and panels)
+    drawn = bool(spreads if experiment.histogram else experiment.curve and panels)
     if not drawn:
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
