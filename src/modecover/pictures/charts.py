@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def curve_picture(points: Sequence[tuple[int, float]], x: str, y: str, level: float | None = None) -> Image:
-    """A number over steps, with a broken line where it ends if all is well."""
+    """A number over steps, with a broken line where it ends if all is well.
+
+    Args:
+        points: pairs of a step and the number there, at least one.
+        x: what is written along the steps.
+        y: what is written along the numbers, whose axis begins at 0.
+        level: of the broken line; None: there is none.
+    """
     figure = empty_figure(3.6, 2.6)
     axes = figure.add_subplot()
     axes.plot(*zip(*points, strict=True), linewidth=0.8)
