@@ -484,6 +484,15 @@ def test_what_some_runs_alone_have_measured_is_a_column_and_the_data_s_own_stand
     assert cells[4][2:] == ["-", "0.9"]
 
 
+def test_divergences_of_digits_stand_both_ways_round_and_from_even_shares_alone() -> None:
+    last = {"kl_uniform": 0.5, "kl_reference": 0.4, "reverse_kl_uniform": 0.7}
+    last |= {f"ema_{name}": value / 2 for name, value in last.items()}
+    lines = lines_of([Result(Arm("GAN", "gan"), {"last": [last], "processor_seconds": 3.0, **FACTS})])
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0][2:] == ["KL", "reverse KL", "EMA KL"]
+    assert cells[2][2:] == ["0.500", "0.700", "0.250"]
+
+
 def test_a_run_that_ends_far_beyond_its_best_distance_has_collapsed() -> None:
     def by_distance(label: str, last: list[float], best: list[float]) -> Result:
         summary: dict[str, Any] = {"last": [{"frechet": each} for each in last], "steps": 20, "processor_seconds": 3.0}
