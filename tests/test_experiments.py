@@ -143,7 +143,7 @@ def test_every_experiment_runs_at_the_smallest_scale_and_has_its_page(
     text = Path("results", f"{name}.smoke.md").read_text()
     arms = [arm.label for table in experiments.get(name).tables for arm in table.at("smoke")]
     assert text == capsys.readouterr().out.partition("# ")[2].join(["# ", ""])[: len(text)]
-    if experiments.get(name).histogram:
+    if experiments.get(name).spread:
         assert "| arms | with a number |" in text and Path("results", "images", f"{name}.smoke", "smoke.png").is_file()
     else:
         assert all(text.count(f"| {label} | ") >= arms.count(label) for label in arms) and "not run" not in text

@@ -274,10 +274,10 @@ def test_many_arms_are_shown_by_how_their_number_is_spread(tmp_path: Path) -> No
         return Result(Arm(f"{value}", "gan"), facts, table="GAN")
 
     arms = tuple(Arm(str(float(value))) for value in range(5))
-    each = Experiment("many", "?", (Table("GAN", "", {}, arms),), histogram="score")
+    each = Experiment("many", "?", (Table("GAN", "", {}, arms),), spread=("score",))
     results = [[*map(result, map(float, range(5))), Result(Arm("odd"), {}, "NaN")]]
     text = page(each, {"cpu": results}, "images")
-    assert "| 6 | 5 | 0 | 1 | 2 | 3 | 4 |" in text and "![score](images/cpu.png)" in text
+    assert "| score | 6 | 5 | 0 | 1 | 2 | 3 | 4 | - |" in text and "![score](images/cpu.png)" in text
     assert "against" not in text
     assert save_curves(each, results, tmp_path / "cpu.png") and (tmp_path / "cpu.png").stat().st_size > 1_000
 
@@ -286,7 +286,7 @@ def test_tables_of_many_arms_are_compared_setting_by_setting(tmp_path: Path) -> 
     def result(table: str, label: str, value: float | None) -> Result:
         if value is None:
             return Result(Arm(label, "gan"), {}, "NaN", table)
-        row = {"score": value, "score_of_the_data": 8.0}
+        row = {"score": value, "score_of_the_data": 8.0, "printed": -value}
         facts: dict[str, Any] = {"commit": None, "hardware": {"accelerators": ["card"]}, "seeds": [0], "last": [row]}
         return Result(Arm(label, "gan"), facts | {"versions": {"torch": "2", "python": "3"}}, table=table)
 
@@ -296,14 +296,17 @@ def test_tables_of_many_arms_are_compared_setting_by_setting(tmp_path: Path) -> 
         for table, values in (("GAN", plain), ("Reg-GAN", other))
     ]
     tables = tuple(Table(rows[0].table, "digits", {}, tuple(row.arm for row in rows), apart=True) for rows in results)
-    each = Experiment("many", "?", tables, histogram="score")
+    each = Experiment("many", "?", tables, spread=("score", "printed"))
     text = page(each, {"cpu": results})
     # 4 of 8 is half of what the data have.
-    assert "| arms | with a number |" in text and "at least half of the data's 8 |" in text
-    assert "| 6 | 5 | 1 | 2 | 3 | 4 | 5 | 2 |" in text and "| 6 | 5 | 1 | 2 | 5 | 7 | 9 | 3 |" in text
+    assert "| arms | with a number |" in text and "at least half of the data's |" in text
+    assert "| score | 6 | 5 | 1 | 2 | 3 | 4 | 5 | 2: 8 |" in text
+    assert "| score | 6 | 5 | 1 | 2 | 5 | 7 | 9 | 3: 8 |" in text
+    assert "| printed | 6 | 5 | -9 | -7 | -5 | -2 | -1 | - |" in text
     # Of a, b, c and d: +1, -1, +3 and 0; of signed ranks 1.5 and 3 against 1.5, 6 of 8 signs are as far apart.
-    line = next(line for line in text.splitlines() if line.startswith("| Reg-GAN against GAN | "))
-    assert line.startswith("| Reg-GAN against GAN | 4 | 2 | 1 | -0.25 | +0.5 | +1.5 | 0.75 |")
+    line = next(line for line in text.splitlines() if line.startswith("| Reg-GAN against GAN | score "))
+    assert line.startswith("| Reg-GAN against GAN | score | 4 | 2 | 1 | -0.25 | +0.5 | +1.5 | 0.75 |")
+    assert "| Reg-GAN against GAN | printed | 4 | 1 | 2 | -1.5 | -0.5 | +0.25 | 0.75 |" in text
     # Of all these arms the best of each table has its samples shown.
     for job in jobs(each, "cpu"):
         folder = tmp_path / "runs" / job.folder

@@ -138,7 +138,8 @@ class Experiment:
         draw: makes its picture, a file, of the results of each table, and says whether it did, for there may be nothing
             to draw; None: curves.
         curve: the number that the page draws over training, by its key; none: no picture.
-        histogram: the number whose spread over the arms of each table the page shows, in place of a row for each arm.
+        spread: numbers whose spread over the arms of each table the page shows, in place of a row for each arm; of the
+            first it draws a histogram, too.
         sheets: whether pictures of runs are kept for its page.
         value: among the experiments of `modecover reproduce --queue` those with more come first.
     """
@@ -150,6 +151,6 @@ class Experiment:
     write: Callable[[str, Sequence[Sequence[Result]], str, Sheets], str] | None = None
     draw: Callable[[Sequence[Sequence[Result]], Path], bool] | None = None
     curve: str = ""
-    histogram: str = ""
+    spread: Sequence[str] = ()
     sheets: bool = True
     value: float = 0.0

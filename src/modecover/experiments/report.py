@@ -114,21 +114,21 @@ def page(
     for scale, results in found.items():
         for declared, rows in zip(experiment.tables, results, strict=True):
             title = declared.name[:1].upper() + declared.name[1:]
-            shown = table(rows) if not experiment.histogram else spread(rows, experiment.histogram)
+            shown = table(rows) if not experiment.spread else spread(rows, experiment.spread)
             lines += [f"## {title}, `{scale}`" if title else f"## `{scale}`", "", *shown, ""]
             lines += pictures_table(declared.name, rows, (sheets or {}).get(scale, {}))
             if scale == "cpu" and declared.reduced:
                 lines += [declared.reduced, ""]
             lines += [made_anew(experiment.name, scale, rows), ""]
-            lines += [*own, ""] if not experiment.histogram and (own := own_settings(rows)) else []
+            lines += [*own, ""] if not experiment.spread and (own := own_settings(rows)) else []
             settings = {**declared.settings, **declared.scales.get(scale, {})}
             lines += [f"Data {declared.data}; {told(settings)}." if declared.data else f"{told(settings)}."]
             lines += ["", *provenance(rows), ""]
-        if experiment.histogram and len(results) > 1:
-            lines += [PAIRED, "", *paired(results, experiment.histogram), ""]
+        if experiment.spread and len(results) > 1:
+            lines += [PAIRED, "", *paired(results, experiment.spread), ""]
         curves = experiment.curve and any(any(result.curves) for rows in results for result in rows)
-        if images and (curves or experiment.histogram):
-            said = f"{heading(experiment.curve)} over training" if curves else heading(experiment.histogram)
+        if images and (curves or experiment.spread):
+            said = f"{heading(experiment.curve)} over training" if curves else heading(experiment.spread[0])
             lines += [f"![{said}]({images}/{scale}.png)", ""]
     summaries = [result.summary for results in found.values() for rows in results for result in rows]
     if any("modes" in summary.get("evaluation", {}) for summary in summaries):
@@ -246,20 +246,21 @@ def pictures_table(name: str, results: Sequence[Result], sheets: Sheets) -> list
     return [*lines, ""]
 
 
-def spread(results: Sequence[Result], name: str) -> list[str]:
-    """The lines of a table of how a number is spread over many arms, of the arms that have none, and of those that have
+def spread(results: Sequence[Result], names: Sequence[str]) -> list[str]:
+    """The lines of a table of how numbers are spread over many arms, of the arms that have none, and of those that have
     at least half of what the data have."""
     import numpy as np
 
-    values = _numbers(results, name)
-    of_data = _numbers(results, name + OF_DATA)[:1]
-    headings = ["arms", "with a number", "least", "quarter", "half", "three quarters", "most"]
-    cells = [f"{value:.4g}" for value in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))] if values else ["-"] * 5
-    cells = [str(len(results)), str(len(values)), *cells]
-    for ideal in of_data:
-        headings.append(f"at least half of the data's {ideal:.4g}")
-        cells.append(str(sum(value >= ideal / 2 for value in values)))
-    return [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings), f"| {' | '.join(cells)} |"]
+    lines = [
+        "| | arms | with a number | least | quarter | half | three quarters | most | at least half of the data's |"
+    ]
+    lines += ["|" + "---|" * 9]
+    for name in names:
+        values, of_data = _numbers(results, name), _numbers(results, name + OF_DATA)[:1]
+        cells = [f"{value:.4g}" for value in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))] if values else ["-"] * 5
+        enough = [f"{sum(value >= ideal / 2 for value in values)}: {ideal:.4g}" for ideal in of_data] or ["-"]
+        lines.append(f"| {' | '.join([heading(name), str(len(results)), str(len(values)), *cells, *enough])} |")
+    return lines
 
 
 PAIRED = (
@@ -268,20 +269,21 @@ PAIRED = (
 )
 
 
-def paired(tables: Sequence[Sequence[Result]], name: str) -> list[str]:
-    """The lines of a table of how a number of the arms of each table but the first differs from that of the arm of the
+def paired(tables: Sequence[Sequence[Result]], names: Sequence[str]) -> list[str]:
+    """The lines of a table of how numbers of the arms of each table but the first differ from those of the arm of the
     same label in the first."""
     import numpy as np
 
-    first, *others = ({result.arm.label: _numbers([result], name) for result in results} for results in tables)
-    lines = ["| | settings | higher | lower | change: quarter | half | three quarters | p |", "|" + "---|" * 8]
-    for results, found in zip(tables[1:], others, strict=True):
-        both = [label for label in found if found[label] and first.get(label)]
-        changes = [found[label][0] - first[label][0] for label in both]
-        cells = [f"{value:+.3g}" for value in np.quantile(changes, (0.25, 0.5, 0.75))] if changes else ["-"] * 3
-        more, fewer = (sum(sign * change > 0 for change in changes) for sign in (1, -1))
-        cells = [str(len(both)), str(more), str(fewer), *cells, f"{signed_ranks(changes):.2g}"]
-        lines.append(f"| {results[0].table} against {tables[0][0].table} | {' | '.join(cells)} |")
+    lines = ["| | | settings | higher | lower | change: quarter | half | three quarters | p |", "|" + "---|" * 9]
+    for name in names:
+        first, *others = ({result.arm.label: _numbers([result], name) for result in results} for results in tables)
+        for results, found in zip(tables[1:], others, strict=True):
+            both = [label for label in found if found[label] and first.get(label)]
+            changes = [found[label][0] - first[label][0] for label in both]
+            cells = [f"{value:+.3g}" for value in np.quantile(changes, (0.25, 0.5, 0.75))] if changes else ["-"] * 3
+            more, fewer = (sum(sign * change > 0 for change in changes) for sign in (1, -1))
+            cells = [heading(name), str(len(both)), str(more), str(fewer), *cells, f"{signed_ranks(changes):.2g}"]
+            lines.append(f"| {results[0].table} against {tables[0][0].table} | {' | '.join(cells)} |")
     return lines
 
 
@@ -406,11 +408,12 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     panels = [[result for result in rows if any(result.curves)] for rows in results]
     panels = [rows for rows in panels if rows]
     spreads = [
-        (declared.name, _numbers(rows, experiment.histogram))
+        (declared.name, numbers)
         for declared, rows in zip(experiment.tables, results, strict=True)
-        if experiment.histogram and _numbers(rows, experiment.histogram)
+        for numbers in [_numbers(rows, name) for name in experiment.spread[:1]]
+        if numbers
     ]
-    drawn = bool(spreads if experiment.histogram else experiment.curve and panels)
+    drawn = bool(spreads if experiment.spread else experiment.curve and panels)
     if not drawn:
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -419,10 +422,10 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     heights = [max(4.5, 0.2 * len(rows) + 0.8) for rows in panels] or [4.5]  # a legend of all arms has its room
     figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    if experiment.histogram:
+    if experiment.spread:
         axes = figure.subplots()
         axes.hist([values for _, values in spreads], bins=20, label=[name for name, _ in spreads])
-        axes.set(xlabel=heading(experiment.histogram), ylabel="arms")
+        axes.set(xlabel=heading(experiment.spread[0]), ylabel="arms")
         axes.legend()
         panels = []
     places = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0] if panels else ()
@@ -449,14 +452,14 @@ def save_sheets(
 ) -> dict[tuple[str, str], dict[str, Path]]:
     """Keep pictures of the first seed of each arm, small, in `folder`, where its run is at hand: of images the upper
     quarter of its last sheet of samples, of points the whole picture and some of those before it, and what `measure`
-    has left in the run's folder `pictures`. Of many arms that a histogram shows, those of the best of each table, which
-    `results` tell. Returned are those that are there now, by what they show, by table and label."""
+    has left in the run's folder `pictures`. Where the spread over many arms is shown, those of the best of each table,
+    which `results` tell. Returned are those that are there now, by what they show, by table and label."""
     found: dict[tuple[str, str], dict[str, Path]] = {}
-    best = {(rows[0].table, _best(rows, experiment.histogram)) for rows in results if experiment.histogram}
+    best = {(rows[0].table, _best(rows, experiment.spread[0])) for rows in results if experiment.spread}
     for job in jobs(experiment, scale):
         name, place = (job.table.name, job.arm.label), runs / job.folder
         run = next(iter(place.parent.glob(f"{place.name} and * more")), place)  # with other seeds, or alone
-        if name in found or not experiment.sheets or (experiment.histogram and name not in best):
+        if name in found or not experiment.sheets or (experiment.spread and name not in best):
             continue
         samples = sorted((run / "samples").glob("step-*.png"))
         pictures = {"": samples[-1:], **{path.stem: [path] for path in sorted((run / PICTURES).glob("*.png"))}}
