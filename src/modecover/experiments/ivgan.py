@@ -103,6 +103,7 @@ def _distances(
     *,
     iv: Mapping[str, Any] | None = None,
     brought: str = "",
+    seed: int = 0,
     **smoke: Any,
 ) -> Table:
     """Table 2 on one data set. A step of WGAN and WGAN-GP has one update of D, as of all others; weights are averaged
@@ -110,6 +111,7 @@ def _distances(
 
     Args:
         iv: what the paper's own two have on this data set at full scale.
+        seed: the first of the table's.
     """
     arms = tuple(
         Arm(
@@ -126,7 +128,7 @@ def _distances(
     return Table(
         name,
         data,
-        {**DISTANCE, "ema": 0.999, "sample_every": 0, "seeds": 5},
+        {**DISTANCE, "ema": 0.999, "sample_every": 0, "seed": seed, "seeds": 5},
         arms,
         {
             "smoke": {**SMOKE_OF_IMAGES, "size": 32, **smoke},
@@ -153,7 +155,8 @@ DISTANCES = Experiment(
     name="ivgan-frechet",
     question="IVGAN's Table 2: does the intervention loss bring samples nearer to the data than its base does?",
     tables=(
-        _distances(0, "MNIST", "mnist", "digits", {"steps": 46_900}),
+        # Reg-GAN's coefficients were chosen on MNIST with the first seeds.
+        _distances(0, "MNIST", "mnist", "digits", {"steps": 46_900}, seed=10),
         _distances(1, "CIFAR-10", "cifar10", "digits", CIFAR_STEPS, channels=3),
         _distances(
             2, "LSUN church", "church", "digits", {"steps": 100_000}, iv=OF_THE_PAPER, brought="LSUN church, outdoor"
