@@ -22,6 +22,7 @@ from modecover.cli.main import COMMANDS
 from modecover.cli.parser import Parser, shown_value
 from modecover.cli.train import train_parser
 from modecover.experiments.declared import SCALES
+from modecover.experiments.report import command_of
 from modecover.methods import registry
 from modecover.methods.base import Method
 
@@ -182,7 +183,7 @@ def by_row(picture: Path, row: dict[str, Any]) -> list[str]:
     device = ", ".join(map(str, hardware.get("accelerators") or ())) or hardware["processor"]
     facts = f"`{row['method']}` on {escaped(row['data'])}; {made['steps']:,} steps; "
     facts += f"{made['processor_seconds'] / 60:,.1f} minutes of CPU time; {escaped(device)}."
-    again = f'    modecover reproduce {row["experiment"]} --scale {row["scale"]} --only "{row["label"]}"'
+    again = f"    {command_of(row['experiment'], row['scale'], row['label'], row['data'])}"
     shown = picture.stem.partition("-")[2].replace("-", " ") or "samples"
     label = row["label"] if re.search("[A-Za-z]", row["label"]) else f"{row['method']} {row['label']}"
     title = escaped(f"{label}, {row['table'] or row['experiment']}: {shown}")

@@ -19,9 +19,9 @@ from test_audit_page import Elements, words
 import modecover
 from modecover.cli import main
 from modecover.errors import UserError
-from modecover.experiments.comparing import RunComparison, compare, holm, over_seeds
+from modecover.experiments.comparing import RunComparison, compare, over_seeds
 from modecover.experiments.comparing_page import page
-from modecover.experiments.report import signed_ranks
+from modecover.metrics.seeds import holm, signed_ranks
 
 NAMES = ("modes_any", "modes_many", "high_quality", "std_ratio", "wasserstein")
 

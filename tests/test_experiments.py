@@ -19,21 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import modecover
 from modecover import experiments
 from modecover.cli import main as command
-from modecover.data import Dataset, open_data
+from modecover.data import Dataset, open_data, opened
 from modecover.errors import UserError
-from modecover.experiments import intervention, mixtures, opened, stacked
+from modecover.experiments import intervention, mixtures, stacked
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.measures import scores
-from modecover.experiments.report import cell, differs, page, pairs_table, save_curves, verdict
+from modecover.experiments.report import cell, page, pairs_table, provenance, save_curves, verdict
 from modecover.experiments.report import table as lines_of
 from modecover.experiments.runner import Place, choose, run_job, run_jobs
 from modecover.experiments.store import Job, Store, at_once, jobs
 from modecover.files import plain, write_json
 from modecover.methods.ivgan import IVGAN
+from modecover.metrics.seeds import differs
 from modecover.runs.listener import Listener
 from modecover.runs.log import with_numbers
 from modecover.runs.run import train
@@ -59,6 +61,10 @@ def declared() -> list[tuple[str, Table, Arm, dict[str, Any]]]:
             for arm in table.arms:
                 found += [(name, table, arm, {**table.settings, **each.search, **own}) for own in arm.candidates]
                 found += [(name, table, arm, {**table.settings, **arm.settings})] * (not arm.candidates)
+                of_scales = [scale for scale in ("cpu", "full") if scale in table.scales or scale in arm.scales]
+                for scale in of_scales:
+                    own = {**table.scales.get(scale, {}), **arm.settings, **arm.scales.get(scale, {})}
+                    found += [(name, table, arm, {**table.settings, **own, **(arm.candidates or ({},))[0]})]
     return found
 
 
@@ -68,7 +74,7 @@ def test_every_declared_arm_has_settings_its_method_takes() -> None:
     for _, table, arm, settings in declared():
         if not table.data:
             continue
-        settings.pop("size", None)
+        settings = {name: value for name, value in settings.items() if name not in opened.OPTIONS}
         if table.prepare is not None:
             _, settings = table.prepare(table.stand_in, "", settings)
             if isinstance(settings.get("networks"), dict):  # made, not named
@@ -683,9 +689,97 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(tmp_path:
     assert run_job(job, Place(tmp_path / "stopped"), Telling(), stop) == []  # type: ignore[arg-type]
     assert run_job(job, Place(tmp_path / "stopped"), None, stop) == [], "nor begun where it shall stop"
     stopped, whole = (row for name in ("stopped", "whole") for row in run_job(job, Place(tmp_path / name)))
-    for part in (lambda row: row["summary"]["last"], lambda row: row["curve"]):
+    for part in (lambda row: row["summary"]["last"], lambda row: row["summary"]["best"], lambda row: row["curve"]):
         assert plain(part(stopped)) == plain(part(whole))
     assert [step for step, _ in whole["curve"]] == [10, 20, 30, 40]
+
+
+def test_a_refused_run_stops_neither_the_others_nor_the_next_experiment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = Arm("refused", "gan", {"lr": -1.0})
+    first = two((refused, Arm("GAN", "gan")))
+    second = dataclasses.replace(two(), name="later")
+    every, heard = [*jobs(first, "cpu"), *jobs(second, "cpu")], Heard()
+    stores = {name: Store(tmp_path / f"{name}.jsonl") for name in ("two", "later")}
+    with pytest.raises(UserError, match="two, its table, refused: lr"):
+        run_jobs(every, stores, Place(tmp_path / "runs", workers=1), heard)
+    assert [len(store.rows) for store in stores.values()] == [1, 2]
+    # Where each is refused, no more than a few are tried.
+    many = two(tuple(dataclasses.replace(refused, label=str(number)) for number in range(9)))
+    with pytest.raises(UserError, match="two, its table, 0: lr"):
+        run_jobs(jobs(many, "cpu"), {"two": Store(tmp_path / "many.jsonl")}, Place(tmp_path, workers=1), heard)
+    assert len(heard.notes) == 2
+
+
+def test_data_that_are_not_there_are_not_replaced_and_the_command_says_what_to_give(tmp_path: Path) -> None:
+    small = {**TINY, "size": 16, "channels": 1, "seeds": 1}
+    stacks = Table("stacks", "stacked-mnist:fresh", {**TINY, "size": 16}, (Arm("GAN", "gan"),), apart=True)
+    photos = Table("photos", "photos", small, (Arm("GAN", "gan"),), apart=True, brought="photographs")
+    each, heard = Experiment("brought", "?", (stacks, photos)), Heard()
+    store = {"brought": Store(tmp_path / "rows.jsonl")}
+    assert not run_jobs(jobs(each, "cpu"), store, Place(tmp_path / "runs"), heard), "they are missing"
+    assert not store["brought"].rows and not (tmp_path / "runs").exists()
+    of_stacks, of_photos = heard.notes
+    assert "stacked-mnist:fresh are left out" in of_stacks and "mnist" in of_stacks.partition(": ")[2]
+    assert "--data-dir names the folder of a folder 'photos' that holds photographs." in of_photos
+    # Photographs of several sizes are opened at the table's.
+    (tmp_path / "data" / "photos").mkdir(parents=True)
+    for number in range(40):
+        picture = Image.effect_noise((20 + number, 30), 60)
+        picture.save(tmp_path / "data" / "photos" / f"{number}.png")
+    place = Place(tmp_path / "runs", str(tmp_path / "data"), workers=1)
+    assert run_jobs([job for job in jobs(each, "cpu") if job.table.name == "photos"], store, place, heard)
+    assert [row["table"] for row in store["brought"].rows.values()] == ["photos"]
+
+
+def test_runs_that_were_judged_or_computed_otherwise_stand_by_name_below_their_table() -> None:
+    def made(label: str, judge: str, seed: int, **more: Any) -> dict[str, Any]:
+        own = {**result(label, [8]).summary, **FACTS, "seeds": [seed], "evaluation": {"features": judge}, **more}
+        return own
+
+    first = Result(Arm("GAN", "gan"), {**made("GAN", "one", 0), "runs": [made("GAN", "one", 0), made("GAN", "one", 2)]})
+    other = Result(Arm("LSGAN", "lsgan"), made("LSGAN", "other", 0, precision="fp32", steps=9))
+    lines = provenance([first, other])
+    assert lines[0] == "Seeds 0, 2; 4 or 9 steps."
+    assert lines[1].startswith("**Not all were judged alike")
+    assert lines[2:4] == [
+        "Judged by features one: GAN, seed 0; GAN, seed 2.",
+        "Judged by features other: LSGAN, seed 0.",
+    ]
+    assert lines[4].endswith("Python 3.") and lines[5].endswith("bf16; torch 2, Python 3: LSGAN, seed 0.")
+    assert provenance([first])[0] == "Seeds 0, 2; 4 steps; features one."
+
+
+def test_a_page_of_its_own_has_every_scale_that_was_run() -> None:
+    def wrote(scale: str, results: Any, picture: str, sheets: Any) -> str:
+        return f"# {scale}: {len(results)}, {picture}"
+
+    each = dataclasses.replace(two(), write=wrote)
+    here, absent = Result(Arm("GAN"), {"last": [{}]}), Result(Arm("GAN"), {}, "not run")
+    assert (
+        page(each, {"full": [[here]], "cpu": [[here]]}, "images")
+        == "# full: 1, images/full.png\n# cpu: 1, images/cpu.png"
+    )
+    assert page(each, {"full": [[absent]], "cpu": [[here]]}) == "# cpu: 1, "
+    assert page(each, {"full": [[absent]]}) == "# full: 1, "
+
+
+def test_a_game_and_its_parts_differ_in_what_they_name_alone() -> None:
+    """At every scale: the rates, the batch and the length of a game alone are those of what it is compared with."""
+    shape = (3, 32, 32)
+    for table in intervention.TABLES:
+        data = (2,) if table.settings.get("protocol") else shape
+        for scale in ("cpu", "full"):
+            shared = {**table.settings, **table.scales.get(scale, {})}
+            found: dict[str, set[tuple[Any, ...]]] = {}
+            for arm in table.at(scale):
+                settings = {k: v for k, v in {**shared, **arm.settings}.items() if k not in opened.OPTIONS}
+                named = {kind: settings.pop(kind, None) for kind in ("protocol", "preset")}
+                _, own = resolve(arm.method, data, **named, chosen=settings)
+                what = (own.lr, own.lr_D, own.batch, own.steps, own.beta1, own.beta2, own.instance_noise)
+                found.setdefault(arm.label.partition(": ")[0], set()).add(what)
+            assert all(len(each) == 1 for each in found.values()), (table.name, scale, found)
 
 
 def test_what_is_worth_most_goes_first(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

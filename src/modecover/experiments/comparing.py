@@ -17,9 +17,10 @@ from modecover.data.base import needs
 from modecover.data.opening import Source
 from modecover.errors import UserError
 from modecover.experiments.audited import SAMPLES, audits_of, data_of, numbers_of
-from modecover.experiments.report import LEVEL, better_side, signed_ranks
+from modecover.experiments.report import better_side
 from modecover.files import read_json
 from modecover.kinds import LARGEST_WHOLE, checked, shown
+from modecover.metrics.seeds import LEVEL, holm, interval, signed_ranks
 from modecover.pictures.animation import step_of
 from modecover.runs.evaluation import in_words, score
 from modecover.runs.log import read_log
@@ -219,9 +220,12 @@ def compare(
             "Where a run averages its weights, numbers are of the averages, as its models are; those of the weights "
             "themselves are called raw."
         )
-    by = [each for folder in folders if isinstance(each := _summary(folder).get("evaluation"), Mapping)]
-    if by and len({str(each) for each in by}) == 1:
-        notes.append(f"Judged by: {in_words(by[0])}.")
+    by = {run.name: each for run, folder in zip(found, folders, strict=True) if (each := _judge(folder))}
+    if len({*by.values()}) > 1:
+        each_by = "; ".join(f"{name} by {judge}" for name, judge in by.items())
+        notes.append(f"Evaluations were made by different judges, and their numbers cannot be compared: {each_by}.")
+    elif by:
+        notes.append(f"Judged by: {next(iter(by.values()))}.")
     tested, doubts = _tested(found)
     controls = [_summary(folder).get("control") for folder in folders]
     control = next((each for each in controls if isinstance(each, Mapping)), {})
@@ -253,6 +257,12 @@ def _summary(folder: Path) -> dict[str, Any]:
     except (OSError, UserError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _judge(folder: Path) -> str:
+    """What a run's evaluations were made with, in words; empty where it does not say."""
+    facts = _summary(folder).get("evaluation")
+    return in_words(facts) if isinstance(facts, Mapping) else ""
 
 
 def _read(folder: Path, name: str, facts: Mapping[str, Any]) -> tuple[ComparedRun, list[str]]:
@@ -350,19 +360,8 @@ def _numbers(evaluations: Sequence[Evaluation]) -> dict[str, Number]:
 
 
 def over_seeds(values: Sequence[float]) -> Estimate:
-    """Mean and 95 % t interval of those that are numbers; NaN for the ends where there are fewer than two."""
-    from scipy.stats import t
-
-    numbers = [value for value in values if math.isfinite(value)]
-    count = len(numbers)
-    if not count:
-        return Estimate(math.nan, math.nan, math.nan)
-    mean = math.fsum(numbers) / count
-    if count < 2:
-        return Estimate(mean, math.nan, math.nan)
-    variance = math.fsum((value - mean) ** 2 for value in numbers) / (count - 1)
-    half = float(t.isf(0.025, count - 1)) * math.sqrt(variance / count)
-    return Estimate(mean, mean - half, mean + half)
+    """Mean and 95 % t interval, see `interval`."""
+    return Estimate(*interval(values))
 
 
 def _tested(runs: Sequence[ComparedRun]) -> tuple[tuple[ComparedRun, ...], list[str]]:
@@ -406,15 +405,6 @@ def _test(first: ComparedRun, other: ComparedRun, name: str) -> tuple[float, str
 
     sides = [of for values in (a, b) for of in (statistics.fmean(values), statistics.stdev(values), len(values))]
     return float(ttest_ind_from_stats(*sides, equal_var=False).pvalue), "Welch's t"
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p values corrected for their number, in the order given (Holm 1979)."""
-    corrected, highest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
-        corrected[place] = highest
-    return corrected
 
 
 def _verdict(name: str, change: float) -> str:

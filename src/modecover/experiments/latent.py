@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,9 @@ def scores_and_covariance(folder: Path, data_dir: str, samples: int) -> dict[str
 def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     """D alone, new, trained on the codes of a frozen encoder: its cross-entropy over log(t + 1), which is 1 where it
     cannot tell and 0 where it is certain, after a hundredth of its steps and, as their mean, over the last tenth of
-    them; and the norm of the gradient that E's parameters get of it, as a mean over that tenth, too, and on the way as
-    a picture.
+    them; and the norms of two gradients of E's parameters, as means over that tenth, too, and on the way as pictures:
+    of this cross-entropy, which vanishes where D is certain, and of -log of the chance that D gives codes to be the
+    prior's, as the text's loss of the encoder reads, which grows there.
 
     Figures 2 and 3: with t = 1 the game is that of a plain adversarial auto-encoder.
     """
@@ -107,11 +109,18 @@ def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         moved, which = method.bridges.every(codes, noise)
         return functional.cross_entropy(D(moved, head="classes"), which)
 
+    def as_printed(codes: Tensor) -> Tensor:
+        return -functional.log_softmax(D(codes, head="classes"), dim=1)[:, method.t].mean()
+
     def rows() -> Tensor:
         return data.fetch(torch.randint(len(data.pixels), (D_BATCH,), generator=random))
 
+    def norm(value: Tensor) -> float:
+        gradients = torch.autograd.grad(value, list(E.parameters()), allow_unused=True)
+        return math.sqrt(sum(float(each.square().sum()) for each in gradients if each is not None))
+
     steps, losses = max(1, int(D_STEPS_A_SAMPLE * samples)), []
-    every, norms = max(1, steps // CURVE_POINTS), []
+    every, norms, printed = max(1, steps // CURVE_POINTS), [], []
     for step in range(1, steps + 1):
         with torch.no_grad():
             codes = E(rows())
@@ -121,15 +130,18 @@ def frozen(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
         optimiser.step()
         losses.append((step, value.item() / math.log(method.t + 1)))
         if step % every == 0:
-            gradients = torch.autograd.grad(loss(E(rows())), list(E.parameters()), allow_unused=True)
-            norms.append((step, math.sqrt(sum(float(each.square().sum()) for each in gradients if each is not None))))
-    last, last_norms = (
-        [number for step, number in curve if step > steps - max(every, steps // 10)] for curve in (losses, norms)
+            norms.append((step, norm(loss(E(rows())))))
+            printed.append((step, norm(as_printed(E(rows())))))
+    last, last_norm, last_printed = (
+        statistics.fmean(number for step, number in curve if step > steps - max(every, steps // 10))
+        for curve in (losses, norms, printed)
     )
     keep(curve_picture(losses, "step of D", "loss / log(t + 1)", level=1.0), folder, "loss of D")
     keep(curve_picture(norms, "step of D", "norm of E's gradient"), folder, "gradient of E")
+    keep(curve_picture(printed, "step of D", "norm of E's gradient of -log D"), folder, "gradient of E as printed")
     return {
         "D's loss early": losses[min(steps, max(1, steps // 100)) - 1][1],
-        "D's loss at the end": sum(last) / len(last),
-        "encoder's gradient": sum(last_norms) / len(last_norms),
+        "D's loss at the end": last,
+        "encoder's gradient": last_norm,
+        "encoder's gradient as printed": last_printed,
     }

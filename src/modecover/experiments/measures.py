@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from modecover.data import Images, reopen
+from modecover.data.opened import open_once
 from modecover.errors import UserError
-from modecover.experiments.opened import open_once
 from modecover.experiments.report import OWN_DATA, PICTURES
 from modecover.features import Classifier, Extractor, classifier, fit_features
 from modecover.features.choice import are_natural
@@ -84,7 +84,7 @@ def scores_and_ways(folder: Path, data_dir: str, samples: int) -> dict[str, floa
 
 def _coverage(model: GenerativeModel, data: Images, samples: int) -> dict[str, float]:
     """Of photographs the share of samples among real ones (precision) and of real ones that have a sample near them
-    (coverage), in the features that distances are taken in; and the same of other real ones."""
+    (coverage), in features of photographs, or pixels where these are not installed; and the same of other real ones."""
     key = f"{data.fingerprint} {samples}"
     if key not in _REAL:
         order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
@@ -107,7 +107,7 @@ def keep(picture: Image, folder: Path, caption: str) -> None:
 
 
 def mode_score(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
-    """Both MODE scores of a run on labelled images; 0 where the samples are no images at all."""
+    """Both MODE scores of a run on labelled images."""
     model = load(folder)
     return _mode_scores(model, images_of(model, data_dir), samples)
 

@@ -13,7 +13,6 @@ from typing import Any
 from modecover.experiments.declared import SMOKE, Arm, Experiment, Result, Sheets, Table
 from modecover.experiments.report import (
     LEGEND,
-    LEVEL,
     made_anew,
     own_settings,
     pairs_table,
@@ -23,6 +22,7 @@ from modecover.experiments.report import (
     told,
 )
 from modecover.methods import registry
+from modecover.metrics.seeds import LEVEL
 
 DECAY = "0.5:1,1~0"
 
@@ -122,9 +122,11 @@ SEARCHED = (
 )
 
 PAIRED = (
-    "The same game with and without the intervention loss, seed by seed at the end of training, each with the settings "
-    "chosen for it: mean change of the modes by the stricter count, of HQ and of the distance to the data. The last "
-    f"column is a signed-rank test at {LEVEL:g} on the modes, and where it sees nothing on the distance."
+    "The same game with and without the intervention loss, seed by seed at the end of training, each with the "
+    "settings chosen for it: mean change of the modes by the stricter count, of HQ and of the distance to the data. "
+    f"The last column is a signed-rank test at {LEVEL:g} on the modes, and where it sees nothing on the distance; two "
+    "tests of each pair, not corrected for their number, so that of ten pairs where nothing differs one says that "
+    "something does."
 )
 
 WHY_LARGER = (
@@ -139,9 +141,9 @@ WHY_LARGER = (
 
 
 def _page(scale: str, results: Sequence[Sequence[Result]], picture: str, sheets: Sheets) -> str:
-    def section(title: str, rows: Sequence[Result]) -> list[str]:
+    def section(title: str, place: Table, rows: Sequence[Result]) -> list[str]:
         shown = pictures_table(rows[0].table, rows, sheets)
-        facts = [*own_settings(rows), "", made_anew("2d", scale, rows), "", *provenance(rows)]
+        facts = [*own_settings(rows), "", made_anew("2d", scale, place), "", *provenance(rows)]
         return [title, "", *table(rows), "", *facts, "", *shown]
 
     lines = ["# Two-dimensional mixtures", "", QUESTION, "", LEGEND, "", SEARCHED, ""]
@@ -149,14 +151,14 @@ def _page(scale: str, results: Sequence[Sequence[Result]], picture: str, sheets:
     for place, rows in zip(SETS, results, strict=False):  # the tables of larger networks come behind these
         prior = "N(0, I)" if place.settings["prior"] == "normal" else "U[0, 1]^d"
         protocol = f"networks and evaluation of the protocol `{place.settings['protocol']}`"
-        lines += section(f"## The {place.name}: `{place.data}`, {protocol}, prior {prior} for all methods", rows)
+        lines += section(f"## The {place.name}: `{place.data}`, {protocol}, prior {prior} for all methods", place, rows)
         by_label = {row.arm.label: row for row in rows}
         there = [pair for pair in INTERVENED if by_label.keys() >= set(pair)]
         pairs += [(by_label[plain], by_label[own]) for plain, own in there]
     lines += ["## What the intervention adds", "", PAIRED, "", *pairs_table(pairs), ""]
     lines += ["## Larger networks, more steps", "", WHY_LARGER, ""]
     for place, rows in zip(SETS, results[len(SETS) :], strict=False):
-        lines += section(f"### The {place.name}: `{place.data}`", rows)
+        lines += section(f"### The {place.name}: `{place.data}`", place, rows)
     return "\n".join(lines)
 
 

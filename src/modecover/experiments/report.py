@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modecover.auditing.gates import KNOWN
-from modecover.experiments.declared import Experiment, Result, Sheets
+from modecover.data.mixtures import PRESETS
+from modecover.experiments.declared import Experiment, Result, Sheets, Table
 from modecover.experiments.store import jobs
 from modecover.files import replacing
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from modecover.metrics.seeds import differs, p_in_words, signed_ranks
+from modecover.pictures.charts import histogram_picture
+from modecover.pictures.images import save_png_atomic, small
+from modecover.runs.evaluation import in_words
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "modes_any": ("modes >= 1", lambda v: f"{v:.1f}"),
@@ -51,9 +53,6 @@ BETTER = {
 LINES = ("-", "--", ":", "-.")
 """Of ten arms each in a picture of curves."""
 
-SHEET_WIDTH = 400
-"""Pixels of a sheet of samples that is kept."""
-
 OVER_TRAINING, MOMENTS = "over training", 6
 """What a picture of points at several moments is called, and how many of these it has at most."""
 
@@ -72,7 +71,7 @@ OF_DATA = "_of_the_data"
 LEGEND = (
     "Every cell is the mean over seeds with the range behind it, and in square brackets of how many of them, where "
     'some have no such number. "All modes" counts the seeds that have every mode by both counts; "collapsed" '
-    'those that have at most a quarter of them by the stricter one. "Last" is the end of '
+    'those that have at most a quarter of what the data show by the stricter one. "Last" is the end of '
     'training, "best" the best evaluation on the way, chosen for each seed by looking. HQ is the share within 3 '
     "standard deviations of a centre, the std ratio that of the standard deviation within modes to the true one, KL "
     "that of the counts of the modes to the true weights, reverse KL the other way round with one sample more in every "
@@ -87,8 +86,9 @@ COLLAPSED = 2.0
 LEGEND_OF_DISTANCES = (
     "Every cell is the mean over seeds with the range behind it, and in square brackets of how many of them, where "
     'some have no such number. "Last" is the end of training, "best" the least distance on the way, chosen for each '
-    f'seed by looking; "collapsed" counts the seeds that end at more than {COLLAPSED:g} times it. CPU s: the seconds '
-    "of one core for all seeds together, other work beside it included."
+    f'seed by looking; "collapsed" counts the seeds that end at more than {COLLAPSED:g} times it. EMA: of the moving '
+    "average of the weights, of which, where a run keeps it, all numbers are that are no distances of samples. CPU s: "
+    "the seconds of one core for all seeds together, other work beside it included."
 )
 
 
@@ -106,9 +106,10 @@ def page(
         sheets: pictures of runs at each scale.
     """
     if experiment.write is not None:
-        scale, results = next(iter(found.items()))
-        return experiment.write(
-            scale, results, f"{images}/{scale}.png" if images else "", (sheets or {}).get(scale, {})
+        several = [scale for scale, results in found.items() if any(row.summary for rows in results for row in rows)]
+        return "\n".join(
+            experiment.write(scale, found[scale], f"{images}/{scale}.png" * bool(images), (sheets or {}).get(scale, {}))
+            for scale in several or list(found)[:1]
         )
     lines = [f"# {experiment.name}", "", experiment.question, ""]
     for scale, results in found.items():
@@ -119,7 +120,7 @@ def page(
             lines += pictures_table(declared.name, rows, (sheets or {}).get(scale, {}))
             if scale == "cpu" and declared.reduced:
                 lines += [declared.reduced, ""]
-            lines += [made_anew(experiment.name, scale, rows), ""]
+            lines += [made_anew(experiment.name, scale, declared), ""]
             lines += [*own, ""] if not experiment.spread and (own := own_settings(rows)) else []
             settings = {**declared.settings, **declared.scales.get(scale, {})}
             lines += [f"Data {declared.data}; {told(settings)}." if declared.data else f"{told(settings)}."]
@@ -138,10 +139,16 @@ def page(
     return "\n".join(lines)
 
 
-def made_anew(experiment: str, scale: str, rows: Sequence[Result]) -> str:
+def made_anew(experiment: str, scale: str, declared: Table) -> str:
     """How a row of a table is run once more, in a sentence."""
-    again = f'modecover reproduce {experiment} --scale {scale} --only "{rows[0].arm.label}"'
+    again = command_of(experiment, scale, declared.arms[0].label, declared.data)
     return f"A row is made anew, with an empty `--results` folder, by its label: `{again}`."
+
+
+def command_of(experiment: str, scale: str, label: str, data: str) -> str:
+    """The command that runs a row; data that are no mixture are looked for in a folder."""
+    brought = data and data.partition(":")[0] not in PRESETS
+    return f'modecover reproduce {experiment} --scale {scale} --only "{label}"' + " --data-dir DIR" * bool(brought)
 
 
 def heading(name: str) -> str:
@@ -183,6 +190,8 @@ def table(results: Sequence[Result]) -> list[str]:
     headings = ["", *[""] * judged, "CPU s", *["all modes"] * counted, *["collapsed"] * (counted or by_distance)]
     headings += map(heading, names)
 
+    control = dict(whole[0].summary.get("control") or {}) if whole else {}
+
     def line(*cells: str, printed: str = "") -> str:
         blank = [""] * (len(headings) - len(cells))
         return f"| {' | '.join([*cells, *blank, *([printed] if compared else [])])} |"
@@ -205,7 +214,8 @@ def table(results: Sequence[Result]) -> list[str]:
             head = [result.arm.label, "last, best" if same else which, seconds if which == "last" else ""]
             if counted:
                 total = int(result.summary["evaluation"]["modes"])
-                head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= total / 4 for row in rows))]
+                most = counts(control)[1] if control else total  # of many modes no sampler shows all often enough
+                head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= most / 4 for row in rows))]
             if by_distance:
                 ends = zip(result.summary["last"], result.summary["best"], strict=True)
                 head.append(str(sum(_has_collapsed(*each) for each in ends)) if which == "last" else "")
@@ -213,7 +223,6 @@ def table(results: Sequence[Result]) -> list[str]:
             lines.append(line(*head, *cells, printed=printed if which == "last" else ""))
         if short := result.summary.get("short"):
             lines.append(line("", short))
-    control = dict(whole[0].summary.get("control") or {}) if whole else {}
     rows = [row for result in whole for row in result.summary["last"]]
     control |= {own: row[name] for row in rows for name, own in of_data.items() if name in row}
     if control and names:
@@ -237,7 +246,7 @@ def pictures_table(name: str, results: Sequence[Result], sheets: Sheets) -> list
     captions = list(dict.fromkeys(caption for _, pictures in kept for caption in pictures))
     if not captions:
         return []
-    lines = ["The first seed at its last step:", ""]
+    lines = ["The first seed that was run of each, at its last step:", ""]
     lines += [f"| | {' | '.join(captions)} |", "|" + "---|" * (len(captions) + 1)]
     kept += [(OWN_DATA, {captions[0]: path}) for path in of_data[:1]]
     for label, pictures in kept:
@@ -282,7 +291,7 @@ def paired(tables: Sequence[Sequence[Result]], names: Sequence[str]) -> list[str
             changes = [found[label][0] - first[label][0] for label in both]
             cells = [f"{value:+.3g}" for value in np.quantile(changes, (0.25, 0.5, 0.75))] if changes else ["-"] * 3
             more, fewer = (sum(sign * change > 0 for change in changes) for sign in (1, -1))
-            cells = [heading(name), str(len(both)), str(more), str(fewer), *cells, f"{signed_ranks(changes):.2g}"]
+            cells = [heading(name), str(len(both)), str(more), str(fewer), *cells, p_in_words(signed_ranks(changes))]
             lines.append(f"| {results[0].table} against {tables[0][0].table} | {' | '.join(cells)} |")
     return lines
 
@@ -332,17 +341,37 @@ def own_settings(results: Sequence[Result]) -> list[str]:
 
 
 def provenance(results: Sequence[Result]) -> list[str]:
-    """Seeds, steps, evaluation, commits, machines and versions; nothing where no run is whole."""
-    summaries = [result.summary for result in results if result.summary]
-    if not summaries:
+    """Seeds, steps, evaluation, commits, machines and versions of all runs; nothing where none is whole. What is not
+    alike in all of them stands with those that have it."""
+    runs = [
+        (result.arm.label, run)
+        for result in results
+        if result.summary
+        for run in result.summary.get("runs", [result.summary])
+    ]
+    if not runs:
         return []
-    first = summaries[0]
-    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in first.get("evaluation", {}).items())
-    seeds = first["seeds"]
-    said = [f"Seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"Seed {seeds[0]}"]
-    said += [f"{first.get('steps')} steps"] * ("steps" in first) + [facts] * bool(facts)
-    places = dict.fromkeys(_place(summary) for summary in summaries)
-    return [f"{'; '.join(said)}.", *(f"Commit {place}." for place in places)]
+    seeds = sorted({seed for _, run in runs for seed in run["seeds"]})
+    steps = sorted({run["steps"] for _, run in runs if "steps" in run})
+    gaps = len(seeds) > 1 and seeds[-1] - seeds[0] >= len(seeds)
+    said = [f"Seeds {', '.join(map(str, seeds))}" if gaps else f"Seeds {seeds[0]} to {seeds[-1]}"]
+    said = said if len(seeds) > 1 else [f"Seed {seeds[0]}"]
+    said += [f"{' or '.join(map(str, steps))} steps"] * bool(steps)
+    judges, places = dict[str, list[str]](), dict[str, list[str]]()
+    for label, run in runs:
+        one = f"{label}, seed {run['seeds'][0]}" if len(run["seeds"]) == 1 else label
+        judges.setdefault(in_words(run.get("evaluation", {})), []).append(one)
+        places.setdefault(_place(run), []).append(one)
+    lines = [f"{'; '.join([*said, *filter(None, judges)] if len(judges) == 1 else said)}."]
+    if len(judges) > 1:
+        lines.append("**Not all were judged alike: numbers compare among those alone that were.**")
+        lines += [f"Judged by {facts or 'nothing'}: {'; '.join(own)}." for facts, own in judges.items()]
+    for place, own in places.items():
+        lines.append(f"Commit {place}{': ' + '; '.join(own) if IN_PLACE_OF in place else ''}.")
+    return lines
+
+
+IN_PLACE_OF = "for want of instructions for bf16"
 
 
 def _place(summary: Mapping[str, Any]) -> str:
@@ -350,11 +379,8 @@ def _place(summary: Mapping[str, Any]) -> str:
     place = "outside a checkout" if commit is None else commit["commit"][:12] + ", modified" * commit["modified"]
     cards = ", ".join(machine["accelerators"]) or f"{machine['processor']}, one thread for each run"
     if "precision" in summary:  # other than declared
-        cards += f", in {summary['precision']} for want of instructions for bf16"
+        cards += f", in {summary['precision']} {IN_PLACE_OF}"
     return f"{place}; {cards}; torch {versions['torch']}, Python {versions['python']}"
-
-
-LEVEL = 0.05  # of the test of a difference: so often it sees one where there is none
 
 
 def pairs_table(pairs: Sequence[tuple[Result, Result]]) -> list[str]:
@@ -384,51 +410,28 @@ def verdict(modes: Sequence[float], distances: Sequence[float]) -> str:
     return f"no sure change of modes, {where}" if differs(distances) else "no difference seen"
 
 
-def differs(changes: Sequence[float]) -> bool:
-    """Whether changes this far to one side are rarer than `LEVEL` by chance, see `signed_ranks`."""
-    return signed_ranks(changes) < LEVEL
-
-
-def signed_ranks(changes: Sequence[float]) -> float:
-    """How often changes are this far to one side by chance (Wilcoxon's signed ranks, two-sided, ties and zeros by
-    permutation of the signs)."""
-    from scipy.stats import PermutationMethod, wilcoxon
-
-    if len(changes) < 2 or not any(changes):
-        return 1.0
-    exact = PermutationMethod(n_resamples=10_000, random_state=0)  # all signs of up to 13 seeds
-    return float(wilcoxon(changes, method=exact).pvalue)
-
-
 def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], path: Path) -> bool:
     """Draw a number of every seed over training, a panel for each table, or its histogram for all tables together, or
     what the experiment says; and say whether there was any."""
     if experiment.draw is not None:
         return experiment.draw(results, path)
+    for name in experiment.spread[:1]:
+        spreads = {each.name: _numbers(rows, name) for each, rows in zip(experiment.tables, results, strict=True)}
+        spreads = {table: numbers for table, numbers in spreads.items() if numbers}
+        if spreads:
+            save_png_atomic(histogram_picture(spreads, heading(name), "arms"), path)
+        return bool(spreads)
     panels = [[result for result in rows if any(result.curves)] for rows in results]
     panels = [rows for rows in panels if rows]
-    spreads = [
-        (declared.name, numbers)
-        for declared, rows in zip(experiment.tables, results, strict=True)
-        for numbers in [_numbers(rows, name) for name in experiment.spread[:1]]
-        if numbers
-    ]
-    drawn = bool(spreads if experiment.spread else experiment.curve and panels)
-    if not drawn:
+    if not experiment.curve or not panels:
         return False
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    heights = [max(4.5, 0.2 * len(rows) + 0.8) for rows in panels] or [4.5]  # a legend of all arms has its room
+    heights = [max(4.5, 0.2 * len(rows) + 0.8) for rows in panels]  # a legend of all arms has its room
     figure = Figure(figsize=(8, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    if experiment.spread:
-        axes = figure.subplots()
-        axes.hist([values for _, values in spreads], bins=20, label=[name for name, _ in spreads])
-        axes.set(xlabel=heading(experiment.spread[0]), ylabel="arms")
-        axes.legend()
-        panels = []
-    places = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0] if panels else ()
+    places = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for axes, rows in zip(places, panels, strict=True):
         for number, result in enumerate(rows):
             for place, curve in enumerate(result.curves):
@@ -469,10 +472,10 @@ def save_sheets(
             pictures[OVER_TRAINING] = samples[:: math.ceil(len(samples) / MOMENTS)] if len(samples) > 1 else []
         for caption, paths in pictures.items() if (run / "summary.json").is_file() else ():
             kept = folder / f"{job.key}{f' {caption}' if caption else ''}.png".replace(" ", "-")
-            if paths and not kept.exists():
+            if paths:  # a run that was made anew has others than before
                 folder.mkdir(parents=True, exist_ok=True)
                 with replacing(kept) as temporary:
-                    _made_small(paths, of_images=job.table.apart and not caption).save(temporary, "PNG")
+                    small(paths, of_images=job.table.apart and not caption).save(temporary, "PNG")
         there = sorted(folder.glob(f"{job.key}*.png"), key=lambda path: (path.stem != job.key, path.name))
         if there:
             found[name] = {path.stem[len(job.key) :].replace("-", " ").strip() or "samples": path for path in there}
@@ -483,22 +486,3 @@ def _best(results: Sequence[Result], name: str) -> str:
     """The label of the arm that has the highest number; empty where none has one."""
     numbers = {result.arm.label: values[0] for result in results if (values := _numbers([result], name))}
     return max(numbers, key=numbers.__getitem__, default="")
-
-
-def _made_small(paths: Sequence[Path], *, of_images: bool) -> Image:
-    """Pictures below each other, no wider than a page shows them; of a sheet of images its upper quarter."""
-    from PIL import Image
-
-    parts = []
-    for path in paths:
-        with Image.open(path) as opened:
-            sheet = opened.convert("RGB")
-        sheet = sheet.crop((0, 0, sheet.width, sheet.height // 4)) if of_images else sheet
-        width = min(sheet.width, SHEET_WIDTH if of_images else 2 * SHEET_WIDTH)
-        parts.append(sheet.resize((width, sheet.height * width // sheet.width)))
-    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
-    top = 0
-    for part in parts:
-        whole.paste(part, (0, top))
-        top += part.height
-    return whole

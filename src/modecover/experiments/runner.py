@@ -22,18 +22,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modecover.data import open_data
+from modecover.data.opened import OPTIONS, open_once
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Result
-from modecover.experiments.opened import OPTIONS, open_once
 from modecover.experiments.report import counts, full
 from modecover.experiments.store import Job, Row, Store, at_once
 from modecover.files import writing
+from modecover.runs.evaluation import score
 from modecover.runs.listener import Listener, asked_to_stop
 from modecover.runs.log import read_log, with_numbers
 from modecover.runs.records import multiplies_bf16
 
 SHORTEST = 0.2
 """Of the minutes that a run takes: with less time left none is begun."""
+SAVING = 60.0
+"""Seconds that runs of a cluster have to save where they are."""
+MOST_REFUSED = 3
+"""Runs; behind so many no other is begun, which would be refused for the same, as where the disk is full."""
 
 News = tuple[str, int, int]
 
@@ -83,14 +88,20 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
     Raises:
         UserError: the folder of the runs cannot be made, or a run was refused; the others are kept.
     """
-    jobs = _with_data(jobs, place, listener)
+    declared, jobs = jobs, _with_data(jobs, stores, place, listener)
     if any(job not in stores[job.experiment] and _in_fp32(job.settings) for job in jobs) and place.backend == "local":
         listener.note("runs declared in bf16 are in fp32 here: this processor has no instructions for it")
     deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
     groups = itertools.groupby(jobs, key=lambda job: job.experiment)
-    # Where one is not whole, for want of time, another may have runs that are short enough.
-    whole = [_run_experiment(list(group), stores, place, listener, deadline) for _, group in groups]
-    return all(whole)
+    # Where one is not whole, for want of time or as a run was refused, another may have runs that can be done.
+    whole, refused = [], list[UserError]()
+    for _, group in groups:
+        try:
+            whole.append(_run_experiment(list(group), stores, place, listener, deadline))
+        except UserError as error:
+            refused.append(error)
+    _raise_first(refused, listener)
+    return all(whole) and len(jobs) == len(declared)
 
 
 def _run_experiment(
@@ -109,18 +120,29 @@ def _run_experiment(
     return _run_all(chosen, stores, place, listener, deadline)
 
 
-def _with_data(jobs: Sequence[Job], place: Place, listener: Listener) -> list[Job]:
-    """The jobs whose data are there; of each that are not, a sentence."""
+def _with_data(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener) -> list[Job]:
+    """The jobs that are done, and those whose data are there; of data that are not, a sentence."""
     there: dict[str, bool] = {"": True}
-    for job in jobs:
-        if (source := _source(job, place)) not in there:
-            try:
-                open_data(source, data_dir=place.data_dir or None)
-                there[source] = True
-            except UserError as error:
-                there[source] = False
-                listener.note(f"{job.experiment}: runs on {job.data} are left out, for they are not here: {error}")
-    return [job for job in jobs if there[_source(job, place)]]
+
+    def has_data(job: Job) -> bool:
+        source = _source(job, place)
+        if job in stores[job.experiment] or source in there:
+            return there.get(source, True)
+        # Without MNIST stacks are made of fewer digits, which is another experiment.
+        apart = "," if ":" in source else ":"
+        of_mnist = f"{apart}base=mnist" * (job.scale != "smoke" and source.startswith("stacked-mnist"))
+        options = {name: job.settings[name] for name in OPTIONS if name in job.settings}
+        try:
+            if job.table.brought and not place.data_dir and source == job.table.data:
+                raise UserError(f"--data-dir names the folder of a folder {source!r} that holds {job.table.brought}.")
+            open_data(source + of_mnist, data_dir=place.data_dir or None, **options)
+            there[source] = True
+        except UserError as error:
+            there[source] = False
+            listener.note(f"{job.experiment}: runs on {job.data} are left out, for they are not here: {error}")
+        return there[source]
+
+    return [job for job in jobs if has_data(job)]
 
 
 def _source(job: Job, place: Place) -> str:
@@ -178,7 +200,8 @@ def _time_for(job: Job, deadline: float | None) -> bool:
 def _over_processes(
     jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
 ) -> Generator[tuple[Job, list[Row]]]:
-    """Jobs and their rows as they end; none for one that was stopped."""
+    """Jobs and their rows as they end; none for one that was stopped. What is refused is told behind the others."""
+    refused: list[UserError] = []
     if any(job.table.compute is None and _time_for(job, deadline) for job in jobs):
         with writing(place.out, "choose another folder with --out"):  # before processes are started
             place.out.mkdir(parents=True, exist_ok=True)
@@ -197,7 +220,15 @@ def _over_processes(
                             running[pool.submit(_run_here, job, place)] = job
                 done, _ = wait(running, 0.5, FIRST_COMPLETED)
                 for future in done:
-                    yield running.pop(future), future.result()
+                    job = running.pop(future)
+                    try:
+                        rows = future.result()
+                    except UserError as error:
+                        refused.append(error)
+                        continue
+                    yield job, rows
+                if len(refused) >= MOST_REFUSED:
+                    waiting.clear()
                 while not news.empty():
                     folder, step, steps = news.get()
                     known[folder] = (step, steps)
@@ -212,6 +243,7 @@ def _over_processes(
                 if asked.is_set():
                     listener.note("stopping: the runs save where they are, and the same command goes on from there")
                     raise KeyboardInterrupt
+            _raise_first(refused, listener)
         except BrokenProcessPool as error:
             if asked.is_set():  # by a signal to all processes
                 raise KeyboardInterrupt from None
@@ -222,6 +254,14 @@ def _over_processes(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+
+def _raise_first(refused: Sequence[UserError], listener: Listener) -> None:
+    """Raise the first of what runs were refused for, and tell the others."""
+    for error in refused[1:]:
+        listener.note(str(error))
+    if refused:
+        raise refused[0]
 
 
 def _over_ray(
@@ -235,18 +275,26 @@ def _over_ray(
     ray.init(ignore_reinit_error=True, log_to_driver=False, num_cpus=place.workers)
     try:
         task = ray.remote(run_job)
-        apart = replace(place, out=place.out.absolute(), data_dir=str(Path(place.data_dir).absolute()))
+        data_dir = str(Path(place.data_dir).absolute()) if place.data_dir else ""
+        apart, refused = replace(place, out=place.out.absolute(), data_dir=data_dir), list[UserError]()
         found = {task.remote(job, apart): job for job in jobs if _time_for(job, deadline)}
         done = 0
         while found:
             for reference in ray.wait(list(found), timeout=0.5)[0]:
-                done += 1
+                done, job = done + 1, found.pop(reference)
                 listener.stepped(done, len(jobs))
-                yield found.pop(reference), ray.get(reference)
+                try:
+                    rows = ray.get(reference)
+                except UserError as error:
+                    refused.append(error)
+                    continue
+                yield job, rows
             if deadline is not None and time.monotonic() > deadline:
                 for reference in found:
                     ray.cancel(reference)  # an interrupt, at which a run saves where it is
+                ray.wait(list(found), num_returns=len(found), timeout=SAVING)
                 return
+        _raise_first(refused, listener)
     finally:
         ray.shutdown()
 
@@ -360,6 +408,9 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
         if isinstance(source, str):
             source = open_once(source, **{name: settings.pop(name) for name in OPTIONS if name in settings})
         run = train(job.arm.method, source, folder, listener=messenger, **settings)
+        measured = None
+        if run.finished and job.table.measure is not None:
+            measured = dict(job.table.measure(folder, place.data_dir, job.table.samples.get(job.scale, 10_000)))
     except NonFiniteError as error:
         if job.beside:  # one of them, and the others are well: each by itself
             alone = replace(job, settings={**job.settings, "seeds": 1}, beside=())
@@ -372,12 +423,20 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
     tell((str(folder), run.step, run.step))  # a finished run takes no more steps
     summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
     summary |= {"precision": "fp32"} if fallen else {}
-    # A run that is stopped is evaluated where it stops, too: such points are no part of the curve that was asked for.
+    # A run that is stopped is evaluated where it stops, too: such points are no part of the
+    # curve that was asked for, nor a look more for the best.
     every, judged = settings.get("evaluate_every"), [row for row in read_log(folder) if "evaluation" in row]
-    asked = [row for row in judged if not every or row["step"] % every == 0 or row["step"] == run.step]
+    asked = [row for row in judged if every is None or row["step"] == run.step or (every and row["step"] % every == 0)]
     curve = [[row["step"], row["evaluation"]] for row in asked]
-    if job.table.measure is not None:
-        measured = dict(job.table.measure(folder, place.data_dir, job.table.samples.get(job.scale, 10_000)))
+    if curve:
+        summary["best"] = [
+            max(
+                ({"step": step, **{name: values[seed] for name, values in numbers.items()}} for step, numbers in curve),
+                key=score,
+            )
+            for seed in range(len(summary["seeds"]))
+        ]
+    if measured is not None:
         last = summary.get("last") or [{}]
         summary |= {"last": [{**last[0], **measured}], "best": summary.get("best") or [{**measured, "step": run.step}]}
     if not job.beside:

@@ -208,8 +208,8 @@ class Store:
             absent = f"not run: no data ({declared[0].table.brought})" if declared[0].table.brought else "not run"
             return Result(arm, {}, rows[0]["broken"] if rows else absent, table)
         own = replace(arm, settings=whole[0]["own"], candidates=())
-        # The facts of the first run, the numbers of all.
-        summary = dict(whole[0]["summary"])
+        # The facts of the first run, the numbers of all, and where each of them comes from.
+        summary = {**whole[0]["summary"], "runs": [row["summary"] for row in whole]}
         for name in ("seeds", "last", "best"):
             summary[name] = [each for row in whole for each in row["summary"][name]]
         for name in _SUMMED:

@@ -1,8 +1,8 @@
-"""Small charts: a number over steps, and a covariance."""
+"""Small charts: a number over steps, how numbers are spread, and a covariance."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -29,6 +29,16 @@ def curve_picture(points: Sequence[tuple[int, float]], x: str, y: str, level: fl
         axes.axhline(level, color="grey", linestyle="--", linewidth=0.8)
     axes.set(xlabel=x, ylabel=y)
     axes.set_ylim(bottom=0)
+    return drawn(figure)
+
+
+def histogram_picture(groups: Mapping[str, Sequence[float]], x: str, y: str) -> Image:
+    """How many numbers of each group, by its name, fall into each of twenty equal bins, side by side."""
+    figure = empty_figure(7.2, 4.2)
+    axes = figure.add_subplot()
+    axes.hist(list(groups.values()), bins=20, label=list(groups))
+    axes.set(xlabel=x, ylabel=y)
+    axes.legend()
     return drawn(figure)
 
 

@@ -6,6 +6,7 @@ Colours are those of Okabe and Ito, which people with any common colour vision t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ FRAME = "#BBBBBB"
 
 GAP = 2
 """White pixels between the images of a grid."""
+
+SHEET_WIDTH = 400
+"""Pixels of a sheet of images that a page shows; other pictures have twice as many."""
 
 _GRID_WIDTH = 720
 _DOTS_PER_INCH = 110
@@ -78,6 +82,26 @@ def save_png_atomic(image: Image, path: Path) -> Path:
         with replacing(path) as temporary:
             image.save(temporary, format="PNG")
     return path
+
+
+def small(paths: Sequence[Path], *, of_images: bool) -> Image:
+    """Pictures, in this order, below each other, no wider than a page shows them; of a sheet of images its upper
+    quarter."""
+    from PIL import Image
+
+    parts = []
+    for path in paths:
+        with Image.open(path) as opened:
+            sheet = opened.convert("RGB")
+        sheet = sheet.crop((0, 0, sheet.width, sheet.height // 4)) if of_images else sheet
+        width = min(sheet.width, SHEET_WIDTH if of_images else 2 * SHEET_WIDTH)
+        parts.append(sheet.resize((width, sheet.height * width // sheet.width)))
+    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole
 
 
 def as_points(samples: Samples) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ import functools
 import json
 from typing import Any
 
-from modecover.data import Dataset, open_data
+from modecover.data.base import Dataset
+from modecover.data.opening import open_data
 
 OPTIONS = ("size", "crop", "channels", "data_dir", "split")
 """Of `open_data`, that a run has among its settings."""
