@@ -721,7 +721,7 @@ def test_data_that_are_not_there_are_not_replaced_and_the_command_says_what_to_g
     assert not run_jobs(jobs(each, "cpu"), store, Place(tmp_path / "runs"), heard), "they are missing"
     assert not store["brought"].rows and not (tmp_path / "runs").exists()
     of_stacks, of_photos = heard.notes
-    assert "stacked-mnist:fresh are left out" in of_stacks and "mnist" in of_stacks.partition(": ")[2]
+    assert "stacked-mnist:fresh are left out" in of_stacks and "--data-dir names the folder of MNIST" in of_stacks
     assert "--data-dir names the folder of a folder 'photos' that holds photographs." in of_photos
     # Photographs of several sizes are opened at the table's.
     (tmp_path / "data" / "photos").mkdir(parents=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modecover.data import open_data
+from modecover.data.digits import files_of
 from modecover.data.opened import OPTIONS, open_once
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Result
@@ -128,14 +129,14 @@ def _with_data(jobs: Sequence[Job], stores: dict[str, Store], place: Place, list
         source = _source(job, place)
         if job in stores[job.experiment] or source in there:
             return there.get(source, True)
-        # Without MNIST stacks are made of fewer digits, which is another experiment.
-        apart = "," if ":" in source else ":"
-        of_mnist = f"{apart}base=mnist" * (job.scale != "smoke" and source.startswith("stacked-mnist"))
+        stacks = job.scale != "smoke" and source.startswith("stacked-mnist")
         options = {name: job.settings[name] for name in OPTIONS if name in job.settings}
         try:
+            if stacks and not (place.data_dir and files_of("mnist", Path(place.data_dir), "train")):
+                raise UserError("--data-dir names the folder of MNIST: stacks of other digits are another experiment.")
             if job.table.brought and not place.data_dir and source == job.table.data:
                 raise UserError(f"--data-dir names the folder of a folder {source!r} that holds {job.table.brought}.")
-            open_data(source + of_mnist, data_dir=place.data_dir or None, **options)
+            open_data(source, data_dir=place.data_dir or None, **options)
             there[source] = True
         except UserError as error:
             there[source] = False
