@@ -160,9 +160,9 @@ def test_a_discriminator_alone_cannot_tell_codes_that_are_the_prior(
 
 def test_the_grid_has_every_setting_once_and_all_methods_search_it_in_one_order() -> None:
     assert len(mdgan.GRID) == len({tuple(each.items()) for each in mdgan.GRID}) == 2_592
-    plain, regularised, matched = ([arm.label for arm in table.arms] for table in mdgan.SEARCH.tables)
+    plain, regularised, matched = ([arm.label for arm in table.arms] for table in mdgan.GRID_SEARCH.tables)
     assert plain == regularised == matched
-    assert [len(jobs(mdgan.SEARCH, scale)) for scale in ("smoke", "cpu", "full")] == [3, 3 * 128, 3 * 2_592]
+    assert [len(jobs(mdgan.GRID_SEARCH, scale)) for scale in ("smoke", "cpu", "full")] == [3, 3 * 128, 3 * 2_592]
 
 
 def test_settings_of_the_grid_become_networks() -> None:

@@ -8,13 +8,12 @@ import math
 import statistics
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modecover.errors import UserError
-from modecover.experiments.measures import images_of, keep, scores
+from modecover.experiments.measures import images_of, keep, order_of, scores
 from modecover.methods import registry
 from modecover.methods.ivaae import IVAAE
 from modecover.pictures.charts import covariance_picture, curve_picture
@@ -78,7 +77,7 @@ def scores_and_covariance(folder: Path, data_dir: str, samples: int) -> dict[str
     """The scores of an auto-encoder, and a picture of its codes' covariance."""
     numbers, model = scores(folder, data_dir, samples), load(folder)
     data = images_of(model, data_dir)
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+    order = order_of(data)
     codes = model.encode(data.fetch(order[-samples:]))
     keep(covariance_picture(torch.atleast_2d(torch.cov(codes.double().T))), folder, "covariance of the codes")
     return numbers

@@ -267,7 +267,7 @@ def _searched(label: str, method: str, own: Mapping[str, Any]) -> Table:
     )
 
 
-SEARCH = Experiment(
+GRID_SEARCH = Experiment(
     name="grid-search",
     question=(
         "MDGAN's Table 1 and Figure 3, 2,592 settings of fully connected networks on MNIST; LDMGAN searched them, too. "
@@ -285,4 +285,4 @@ SEARCH = Experiment(
     value=0.5,
 )
 
-EXPERIMENTS = (CIRCLE, SWEEP, COMPOSITIONAL, MISSING, SEARCH)
+EXPERIMENTS = (CIRCLE, SWEEP, COMPOSITIONAL, MISSING, GRID_SEARCH)

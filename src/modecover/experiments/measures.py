@@ -59,7 +59,7 @@ def scores(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     photographs = are_natural((1, *data.shape))
     numbers = _mode_scores(model, data, samples) if data.labels is not None and not photographs else {}
     numbers |= _coverage(model, data, min(samples, COVERED, len(data.pixels) // 2)) if photographs else {}
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+    order = order_of(data)
     keep(image_grid(data.fetch(order[:DATA_SHOWN]), columns=SHOWN), folder, OWN_DATA)
     if "E" in model.networks:
         real = data.fetch(order[-samples:]).numpy()
@@ -87,7 +87,7 @@ def _coverage(model: GenerativeModel, data: Images, samples: int) -> dict[str, f
     (coverage), in features of photographs, or pixels where these are not installed; and the same of other real ones."""
     key = f"{data.fingerprint} {samples}"
     if key not in _REAL:
-        order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+        order = order_of(data)
         own, others = (data.fetch(part).numpy() for part in (order[:samples], order[samples : 2 * samples]))
         extractor = fit_features("auto", own)
         real = extractor(own)
@@ -117,7 +117,7 @@ def _mode_scores(model: GenerativeModel, data: Images, samples: int) -> dict[str
     are."""
     if data.labels is None:
         raise UserError(f"{data.name} has no labels to score by.")
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+    order = order_of(data)
     key = data.fingerprint
     if key not in _JUDGES:
         learnt, steps = order[:LEARNT_FROM], max(1, min(PLAIN_STEPS, samples // 5))
@@ -143,7 +143,7 @@ def missed(folder: Path, data_dir: str, samples: int) -> dict[str, float]:
     """
     model = load(folder)
     data, test = images_of(model, data_dir), images_of(model, data_dir, split="test")
-    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
+    order = order_of(data)
     real, others = (
         data.fetch(order).chunk(2)[:2] if len(order) < 2 * samples else data.fetch(order[: 2 * samples]).chunk(2)
     )
@@ -182,6 +182,12 @@ def _odds(real: Tensor, fake: Tensor, asked: Tensor, std: float, steps: int, wid
     judge.eval()
     with torch.inference_mode():
         return torch.cat([judge(noisy(rows)) for rows in asked.split(256)])
+
+
+def order_of(data: Images) -> Tensor:
+    """The rows of a set in an order that has nothing to do with how they lie, the same for all measures: from one end
+    of it a classifier learns, and from the other is what it judges."""
+    return torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
 
 
 def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:

@@ -77,7 +77,7 @@ ARMS = (
     _arm("VAEGAN", "vaegan", {}, "206.4 / 3.21 [L]"),
 )
 
-SUMMED = (_unsearched("Reg-GAN, d a sum", "reg-gan", REG_GAN), _unsearched("LDMGAN, d a sum", "ldmgan", LDMGAN))
+OF_SUMS = (_unsearched("Reg-GAN, d a sum", "reg-gan", REG_GAN), _unsearched("LDMGAN, d a sum", "ldmgan", LDMGAN))
 
 SMALL: Mapping[str, Any] = {**QUARTER, "steps": 6_000, "evaluate_every": 2_000, "seeds": 3}
 SHARED: Mapping[str, Any] = {"size": 32, "batch": 64, "ema": 0.999, "seeds": 5, "sample_every": 0}
@@ -130,7 +130,7 @@ STACKED = Experiment(
             name="stacked MNIST, 32x32",
             data="stacked-mnist",
             settings=SHARED,
-            arms=(*ARMS[:9], *SUMMED, *ARMS[9:]),
+            arms=(*ARMS[:9], *OF_SUMS, *ARMS[9:]),
             scales={"smoke": SMOKE_OF_IMAGES, "cpu": SMALL, "full": FULL},
             apart=True,
             most={"smoke": 8, "cpu": 11},
@@ -305,7 +305,7 @@ def _candidates(
     return [Arm(told(own), method, {**shared, **own}) for own in candidates]
 
 
-SEARCH = Experiment(
+SETTINGS_SEARCH = Experiment(
     name="r3gan-search",
     question=(
         "Which settings shall the intervention over the relativistic game have, and which the relativistic game alone? "
@@ -418,4 +418,4 @@ RATES = Experiment(
     value=10.5,
 )
 
-EXPERIMENTS = (SEARCH, RATES, STACKED, HARDER)
+EXPERIMENTS = (SETTINGS_SEARCH, RATES, STACKED, HARDER)
