@@ -20,8 +20,8 @@ from modecover.experiments.report import (
     told,
 )
 from modecover.experiments.stacked import FULL, IV_R3GAN, QUARTER, R3GAN, RATE, SHARED, SMALL_WEIGHTS
-from modecover.files import replacing
 from modecover.metrics.seeds import LEVEL, signed_ranks
+from modecover.pictures.images import drawn, empty_figure, save_png_atomic
 
 
 @dataclass(frozen=True)
@@ -365,26 +365,22 @@ def _draw(results: Sequence[Sequence[Result]], path: Path) -> bool:
     panels = []
     for place, rows in zip(TABLES, results, strict=True):
         column = (OF_IMAGES if place.apart else OF_POINTS)[:1]
-        drawn = {
+        changes = {
             name: {(e.game, e.part): e.changes[0] for e in effects(rows, column, against) if not e.broken}
             for name, against in (("against the game alone", ""), ("against the auto-encoder alone", AUTO_ENCODER))
         }
         known = [(effect.game, effect.part) for effect in effects(rows, column) if effect.part in SHOWN]
-        known = [name for name in known if any(len(found.get(name, ())) > 1 for found in drawn.values())]
+        known = [name for name in known if any(len(found.get(name, ())) > 1 for found in changes.values())]
         if known:
-            panels.append((place, column[0][0], known, drawn))
+            panels.append((place, column[0][0], known, changes))
     if not panels:
         return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     heights = [0.3 * len(known) + 1.2 for _, _, known, _ in panels]
-    figure = Figure(figsize=(9, sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(9, sum(heights))
     places = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (place, counted, known, drawn) in zip(places, panels, strict=True):
+    for axes, (place, counted, known, changes) in zip(places, panels, strict=True):
         axes.axvline(0, color="0.6", lw=1)
-        for shift, (name, found) in zip((-0.14, 0.14), drawn.items(), strict=True):
+        for shift, (name, found) in zip((-0.14, 0.14), changes.items(), strict=True):
             there = [(at, over_seeds(found[each])) for at, each in enumerate(known) if len(found.get(each, ())) > 1]
             means = [mean.value for _, mean in there]
             ends = [[m.value - m.low for _, m in there], [m.high - m.value for _, m in there]]
@@ -393,9 +389,7 @@ def _draw(results: Sequence[Sequence[Result]], path: Path) -> bool:
         axes.invert_yaxis()
         axes.set(title=f"the {place.name}", xlabel=f"change of {counted}, with its 95 % interval")
     places[0].legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    save_png_atomic(drawn(figure), path)
     return True
 
 

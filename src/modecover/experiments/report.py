@@ -11,10 +11,9 @@ from modecover.auditing.gates import KNOWN
 from modecover.data.mixtures import PRESETS
 from modecover.experiments.declared import Experiment, Result, Sheets, Table
 from modecover.experiments.store import jobs
-from modecover.files import replacing
 from modecover.metrics.seeds import differs, p_in_words, signed_ranks
 from modecover.pictures.charts import histogram_picture
-from modecover.pictures.images import save_png_atomic, small
+from modecover.pictures.images import drawn, empty_figure, save_png_atomic, small
 from modecover.runs.evaluation import in_words
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
@@ -425,12 +424,8 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     panels = [rows for rows in panels if rows]
     if not experiment.curve or not panels:
         return False
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     heights = [max(4.5, 0.2 * len(rows) + 0.8) for rows in panels]  # a legend of all arms has its room
-    figure = Figure(figsize=(8, sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = empty_figure(8, sum(heights))
     places = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for axes, rows in zip(places, panels, strict=True):
         for number, result in enumerate(rows):
@@ -444,9 +439,7 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
             axes.set_yscale("log")
         axes.set(xlabel="step", ylabel=heading(experiment.curve), title=rows[0].table)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    save_png_atomic(drawn(figure), path)
     return True
 
 
@@ -473,9 +466,7 @@ def save_sheets(
         for caption, paths in pictures.items() if (run / "summary.json").is_file() else ():
             kept = folder / f"{job.key}{f' {caption}' if caption else ''}.png".replace(" ", "-")
             if paths:  # a run that was made anew has others than before
-                folder.mkdir(parents=True, exist_ok=True)
-                with replacing(kept) as temporary:
-                    small(paths, of_images=job.table.apart and not caption).save(temporary, "PNG")
+                save_png_atomic(small(paths, of_images=job.table.apart and not caption), kept)
         there = sorted(folder.glob(f"{job.key}*.png"), key=lambda path: (path.stem != job.key, path.name))
         if there:
             found[name] = {path.stem[len(job.key) :].replace("-", " ").strip() or "samples": path for path in there}
