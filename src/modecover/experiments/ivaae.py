@@ -191,7 +191,8 @@ STUDIES = Experiment(
             frozen,
             {"steps": 46_900},
             "On a CPU an epoch instead of 50, then 1,200 steps of D alone instead of 6,000. The loss is in units of "
-            "log(t + 1): at 1 D cannot tell, at 0 it is certain.",
+            "log(t + 1): at 1 D cannot tell, at 0 it is certain. The encoder's gradient is that of D's cross-entropy "
+            "over all distributions; as printed, of -log of the chance that D gives codes to be the prior's.",
         ),
         _studied(
             "a linear probe",

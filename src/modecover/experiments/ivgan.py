@@ -142,7 +142,9 @@ def _distances(
         minutes={"smoke": 0.3, "cpu": 4, "full": 15},
         reduced=(
             "On a CPU 32x32, networks of a quarter of the width at one rate for all, 2,000 steps, two seeds; 5,000 "
-            "samples in features of ours: the paper's numbers, beside them, compare with nothing here."
+            "samples in features of ours: the paper's numbers, beside them, compare with nothing here. Reg-GAN, R3GAN "
+            "and IV-R3GAN have weights that searches on digits found (`reg-gan-coefficients`, `r3gan-search`), the "
+            "others their defaults."
         ),
         brought=brought,
     )
