@@ -21,7 +21,7 @@ from modecover.cli import main
 from modecover.errors import UserError
 from modecover.experiments.comparing import RunComparison, compare, over_seeds
 from modecover.experiments.comparing_page import page
-from modecover.metrics.seeds import holm, signed_ranks
+from modecover.metrics.seeds import holm, p_in_words, signed_ranks
 
 NAMES = ("modes_any", "modes_many", "high_quality", "std_ratio", "wasserstein")
 
@@ -173,6 +173,8 @@ def test_the_same_seeds_are_paired_and_all_signs_are_counted(tmp_path: Path) -> 
     assert found.runs[1].numbers["std_ratio"].verdict == "differs"
     assert found.runs[0].numbers["modes_any"].p is None
     assert signed_ranks([0.0, 0.0]) == 1.0
+    assert p_in_words(signed_ranks([float(each) for each in range(1, 40)])) == "< .001", "no more draws are made"
+    assert p_in_words(0.0123) == "0.012"
 
 
 def test_other_seeds_are_compared_by_welchs_t(tmp_path: Path) -> None:
@@ -260,6 +262,13 @@ def test_what_is_kept_and_read_back(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- odd runs
+
+
+def test_runs_that_were_judged_by_different_judges_are_told_apart(tmp_path: Path) -> None:
+    first, other = ({"evaluation": {"features": f"classifier-32:{name}"}} for name in ("aaaa", "bbbb"))
+    a, b = (a_run(tmp_path / name, rows(A), summary=each) for name, each in (("a", first), ("b", other)))
+    told = "a by features classifier-32:aaaa; b by features classifier-32:bbbb."
+    assert any("cannot be compared" in note and note.endswith(told) for note in compare([a, b]).notes)
 
 
 def test_runs_of_trainings_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

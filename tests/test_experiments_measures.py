@@ -152,7 +152,7 @@ def test_a_discriminator_alone_cannot_tell_codes_that_are_the_prior(
     }
     # Where D is certain the slope of its cross-entropy is gone, and that of the text's loss of the encoder is large.
     assert all(0 < each["encoder's gradient"] < math.inf for each in found)
-    assert all(each["encoder's gradient"] < each["encoder's gradient as printed"] for each in found[1:])
+    assert found[1]["encoder's gradient as printed"] > 50 * found[1]["encoder's gradient"]
 
 
 # ---------------------------------------------------------------- the grid search

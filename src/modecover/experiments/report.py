@@ -352,9 +352,12 @@ def provenance(results: Sequence[Result]) -> list[str]:
         return []
     seeds = sorted({seed for _, run in runs for seed in run["seeds"]})
     steps = sorted({run["steps"] for _, run in runs if "steps" in run})
-    gaps = len(seeds) > 1 and seeds[-1] - seeds[0] >= len(seeds)
-    said = [f"Seeds {', '.join(map(str, seeds))}" if gaps else f"Seeds {seeds[0]} to {seeds[-1]}"]
-    said = said if len(seeds) > 1 else [f"Seed {seeds[0]}"]
+    if len(seeds) == 1:
+        said = [f"Seed {seeds[0]}"]
+    elif seeds[-1] - seeds[0] < len(seeds):
+        said = [f"Seeds {seeds[0]} to {seeds[-1]}"]
+    else:
+        said = [f"Seeds {', '.join(map(str, seeds))}"]
     said += [f"{' or '.join(map(str, steps))} steps"] * bool(steps)
     judges, places = dict[str, list[str]](), dict[str, list[str]]()
     for label, run in runs:
@@ -365,12 +368,10 @@ def provenance(results: Sequence[Result]) -> list[str]:
     if len(judges) > 1:
         lines.append("**Not all were judged alike: numbers compare among those alone that were.**")
         lines += [f"Judged by {facts or 'nothing'}: {'; '.join(own)}." for facts, own in judges.items()]
+    otherwise = {_place(run) for _, run in runs if "precision" in run}
     for place, own in places.items():
-        lines.append(f"Commit {place}{': ' + '; '.join(own) if IN_PLACE_OF in place else ''}.")
+        lines.append(f"Commit {place}{': ' + '; '.join(own) if place in otherwise else ''}.")
     return lines
-
-
-IN_PLACE_OF = "for want of instructions for bf16"
 
 
 def _place(summary: Mapping[str, Any]) -> str:
@@ -378,7 +379,7 @@ def _place(summary: Mapping[str, Any]) -> str:
     place = "outside a checkout" if commit is None else commit["commit"][:12] + ", modified" * commit["modified"]
     cards = ", ".join(machine["accelerators"]) or f"{machine['processor']}, one thread for each run"
     if "precision" in summary:  # other than declared
-        cards += f", in {summary['precision']} {IN_PLACE_OF}"
+        cards += f", in {summary['precision']} for want of instructions for bf16"
     return f"{place}; {cards}; torch {versions['torch']}, Python {versions['python']}"
 
 

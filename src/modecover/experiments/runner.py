@@ -127,8 +127,10 @@ def _with_data(jobs: Sequence[Job], stores: dict[str, Store], place: Place, list
 
     def has_data(job: Job) -> bool:
         source = _source(job, place)
-        if job in stores[job.experiment] or source in there:
-            return there.get(source, True)
+        if job in stores[job.experiment]:
+            return True
+        if source in there:
+            return there[source]
         stacks = job.scale != "smoke" and source.startswith("stacked-mnist")
         options = {name: job.settings[name] for name in OPTIONS if name in job.settings}
         try:
@@ -294,7 +296,7 @@ def _over_ray(
                 for reference in found:
                     ray.cancel(reference)  # an interrupt, at which a run saves where it is
                 ray.wait(list(found), num_returns=len(found), timeout=SAVING)
-                return
+                break
         _raise_first(refused, listener)
     finally:
         ray.shutdown()
@@ -424,8 +426,8 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
     tell((str(folder), run.step, run.step))  # a finished run takes no more steps
     summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
     summary |= {"precision": "fp32"} if fallen else {}
-    # A run that is stopped is evaluated where it stops, too: such points are no part of the
-    # curve that was asked for, nor a look more for the best.
+    # A run that is stopped is evaluated where it stops, too: such points are no part of the curve that was asked for,
+    # nor one more look for the best.
     every, judged = settings.get("evaluate_every"), [row for row in read_log(folder) if "evaluation" in row]
     asked = [row for row in judged if every is None or row["step"] == run.step or (every and row["step"] % every == 0)]
     curve = [[row["step"], row["evaluation"]] for row in asked]
