@@ -18,9 +18,9 @@ from test_audit_page import Elements, words
 
 import modecover
 from modecover.cli import main
+from modecover.comparing.page import page
+from modecover.comparing.runs import RunComparison, compare, over_seeds
 from modecover.errors import UserError
-from modecover.experiments.comparing import RunComparison, compare, over_seeds
-from modecover.experiments.comparing_page import page
 from modecover.metrics.seeds import holm, p_in_words, signed_ranks
 
 NAMES = ("modes_any", "modes_many", "high_quality", "std_ratio", "wasserstein")

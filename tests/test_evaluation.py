@@ -12,9 +12,9 @@ import torch
 from scipy.linalg import sqrtm
 
 import modecover
+from modecover.comparing.runs import compare
 from modecover.data import open_data
 from modecover.errors import UserError
-from modecover.experiments.comparing import compare
 from modecover.features import fit_features
 from modecover.runs.evaluation import Evaluator, evaluator_for, score
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from modecover.auditing.run import Audit, audit
     from modecover.auditing.versus import Comparison, compare_generators
     from modecover.cli.terminal import Display
+    from modecover.comparing.runs import RunComparison, compare
     from modecover.data import open_data
     from modecover.errors import UserError
-    from modecover.experiments.comparing import RunComparison, compare
     from modecover.interventions import InterventionLoss
     from modecover.methods.base import Method
     from modecover.runs.listener import Listener
@@ -34,10 +34,10 @@ _HOMES = {
     "InterventionLoss": "modecover.interventions",
     "Listener": "modecover.runs.listener",
     "Method": "modecover.methods.base",
-    "RunComparison": "modecover.experiments.comparing",
+    "RunComparison": "modecover.comparing.runs",
     "UserError": "modecover.errors",
     "audit": "modecover.auditing.run",
-    "compare": "modecover.experiments.comparing",
+    "compare": "modecover.comparing.runs",
     "compare_generators": "modecover.auditing.versus",
     "load": "modecover.runs.model",
     "open_data": "modecover.data",

@@ -12,7 +12,7 @@ from modecover.errors import UserError, printable
 from modecover.kinds import counted
 
 if TYPE_CHECKING:
-    from modecover.experiments.comparing import Number, RunComparison
+    from modecover.comparing.runs import Number, RunComparison
 
 SELDOM = ("reverse_kl", "reverse_kl_uniform", "kl_reference")
 """Numbers for which a terminal has no room; page and JSON have all."""
@@ -37,7 +37,7 @@ def run(words: list[str]) -> int:
         raise UserError("--data is what --audit holds models against: say --audit, too, or leave it out.")
 
     from modecover.cli.terminal import Display
-    from modecover.experiments.comparing import compare
+    from modecover.comparing.runs import compare
     from modecover.files import require_writable
 
     places: dict[Path, tuple[str, ...]] = {Path(given.out): (".html", ".htm")} if given.out else {}
@@ -64,8 +64,8 @@ def run(words: list[str]) -> int:
 
 def _print(found: RunComparison) -> None:
     from modecover.cli.terminal import console, new_table
-    from modecover.experiments.comparing import RAW
-    from modecover.experiments.comparing_page import groups
+    from modecover.comparing.page import groups
+    from modecover.comparing.runs import RAW
     from modecover.experiments.report import heading, written
 
     terminal = console(200)

@@ -148,8 +148,8 @@ def run_evaluate(words: list[str]) -> int:
     from modecover.auditing.inputs import FEWEST
     from modecover.auditing.run import audit
     from modecover.cli.terminal import Display, print_audit, print_audits, print_evaluation
+    from modecover.comparing.audited import SAMPLES
     from modecover.data.files import require_name
-    from modecover.experiments.audited import SAMPLES
     from modecover.files import require_writable, write_json
     from modecover.runs.evaluation import evaluator_for, in_words
     from modecover.runs.model import load

@@ -255,8 +255,7 @@ HARDER = Experiment(
             reduced=(
                 "On a CPU networks of a quarter of the width, 12,000 steps instead of 300,000, three seeds, rates that "
                 "fall to zero over the second half, the four that are best after 6,000, and two at the rate that "
-                "methods without a search share: WGAN-GP with the five steps of D of its paper, and SN-GAN. Least "
-                "squares of this length are in `stability`."
+                "methods without a search share: WGAN-GP with the five steps of D of its paper, and SN-GAN."
             ),
             minutes={"smoke": 0.2, "cpu": 14, "full": 36},
         ),

@@ -1,4 +1,4 @@
-"""The page of compared runs: one HTML file that needs nothing else. What it says stands in comparing.html.jinja."""
+"""The page of compared runs: one HTML file that needs nothing else. What it says stands in page.html.jinja."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modecover.experiments.report import better_side, heading, written
 from modecover.pictures.animation import step_of
 
 if TYPE_CHECKING:
-    from modecover.experiments.comparing import ComparedRun, Number, RunComparison
+    from modecover.comparing.runs import ComparedRun, Number, RunComparison
 
 COLOURS, DASHES = 7, 5
 """Of curves; they are told apart by both."""
@@ -44,7 +44,7 @@ def page(comparison: RunComparison) -> str:
         "look": look,
         "BANDS": BANDS,
     }
-    return templates(Path(__file__).parent).get_template("comparing.html.jinja", globals=names).render(**words)
+    return templates(Path(__file__).parent).get_template("page.html.jinja", globals=names).render(**words)
 
 
 def look(place: int) -> str:

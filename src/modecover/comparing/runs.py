@@ -13,10 +13,10 @@ from modecover.arguments import held
 from modecover.auditing.expected import Progress
 from modecover.auditing.records import Record
 from modecover.auditing.results import FORMAT, Estimate
+from modecover.comparing.audited import SAMPLES, audits_of, data_of, numbers_of
 from modecover.data.base import needs
 from modecover.data.opening import Source
 from modecover.errors import UserError
-from modecover.experiments.audited import SAMPLES, audits_of, data_of, numbers_of
 from modecover.experiments.report import better_side
 from modecover.files import read_json
 from modecover.kinds import LARGEST_WHOLE, checked, shown
@@ -121,7 +121,7 @@ class RunComparison(Record):
         return pandas.DataFrame(rows, columns=["run", "method", "seed", "step", *self.names])
 
     def _page(self) -> str:
-        from modecover.experiments.comparing_page import page
+        from modecover.comparing.page import page
 
         return page(self)
 
