@@ -154,8 +154,8 @@ IMAGES = Table(
     most={"smoke": 2, "cpu": 17},
     minutes={"smoke": 0.2, "cpu": 3, "full": 12},
     reduced=(
-        "On a CPU networks of a quarter of the width, 2,000 steps, three seeds, and the parts of all games; more of them "
-        "over least squares before a discriminator of a quarter are on the page `stability`."
+        "On a CPU networks of a quarter of the width, 2,000 steps, three seeds, and the parts of all games; more of "
+        "them, over least squares before a discriminator of a quarter, are on the page `stability`."
     ),
 )
 PLAIN, RELATIVISTIC = IMAGE_GAMES[1].title, IMAGE_GAMES[3].title
