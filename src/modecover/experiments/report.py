@@ -86,8 +86,10 @@ LEGEND_OF_DISTANCES = (
     "Every cell is the mean over seeds with the range behind it, and in square brackets of how many of them, where "
     'some have no such number. "Last" is the end of training, "best" the least distance on the way, chosen for each '
     f'seed by looking; "collapsed" counts the seeds that end at more than {COLLAPSED:g} times it. EMA: of the moving '
-    "average of the weights, of which, where a run keeps it, all numbers are that are no distances of samples. CPU s: "
-    "the seconds of one core for all seeds together, other work beside it included."
+    "average of the weights, of which, where a run keeps it, all numbers are that are no distances of samples. "
+    "Coverage is the share of photographs that have a sample nearer than the fifth nearest other photograph, precision "
+    "that of samples so near to one: beside CIFAR-10 a grey square, again and again, has 1 of this and .04 of that. "
+    "CPU s: the seconds of one core for all seeds together, other work beside it included."
 )
 
 
