@@ -438,8 +438,12 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
                 axes.plot(
                     steps, values, color=f"C{number % 10}", ls=LINES[number // 10 % len(LINES)], lw=1, label=label
                 )
-        if min(value for line in axes.get_lines() for value in line.get_ydata()) > 0:
+        drawn_values = [value for line in axes.get_lines() for value in line.get_ydata()]
+        if min(drawn_values) > 0:
             axes.set_yscale("log")
+            if max(drawn_values) < 20 * min(drawn_values):  # else marks between powers of ten read 1.6 x 10^1
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_formatter("{x:g}")
         axes.set(xlabel="step", ylabel=heading(experiment.curve), title=rows[0].table)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     save_png_atomic(drawn(figure), path)
