@@ -27,6 +27,10 @@ SMALL: dict[str, Any] = {"steps": 2, "batch": 8, "width": 4}
     [
         ("out", 3, "out is 3: give the path of a folder, or leave it out."),
         ("out", b"run", "out is b'run': give the path"),
+        ("out", "", "out is '': give the path of a folder, or leave it out."),
+        ("preset", " ", "preset is ' ': give the name"),
+        ("protocol", "", "protocol is '': give the name"),
+        ("networks", "", "networks is '': give the name"),
         ("preset", 3, "preset is 3: give the name"),
         ("protocol", b"none", "protocol is b'none': give the name"),
         ("networks", nn.Linear(2, 2), "networks is Linear(in_features=2, out_features=2, bias=True): give the name of"),

@@ -141,7 +141,8 @@ def train(
         ("protocol", protocol, str, "the name of a protocol"),
         ("networks", networks, Mapping | str, "the name of a preset, or your modules by the method's names for them"),
     ):
-        if given is not None and not isinstance(given, kind):
+        empty = isinstance(given, str) and not given.strip()
+        if given is not None and (empty or not isinstance(given, kind)):
             raise UserError(f"{argument} is {shown(given)}: give {give}, or leave it out.")
     _require_samples(data)
     bounds = read_bounds(alarm)
@@ -216,7 +217,7 @@ def train(
                 device=device,
             )
         run = Run(chosen_method, resolved, folder=None if folder is None else folder.path)
-        path = Path(out) if out else None
+        path = None if out is None else Path(out)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             Loop(engine, run, dataset, name, scaling, path, folder, evaluator, bounds, listener).train()
     listener.ended(run)
