@@ -325,8 +325,9 @@ def full(rows: Sequence[Mapping[str, float]], total: int) -> int:
 
 
 def told(settings: Mapping[str, Any]) -> str:
-    """Settings, or other facts, as a page has them."""
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+    """Settings, or other facts, as a page has them; 153.6, not the 153.60000000000002 that a product of decimals is."""
+    short = {name: float(f"{value:.10g}") if isinstance(value, float) else value for name, value in settings.items()}
+    return ", ".join(f"{name} {value}" for name, value in short.items())
 
 
 def own_settings(results: Sequence[Result]) -> list[str]:
