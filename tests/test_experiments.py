@@ -31,6 +31,7 @@ from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.measures import scores
 from modecover.experiments.report import cell, page, pairs_table, provenance, save_curves, verdict
 from modecover.experiments.report import table as lines_of
+from modecover.experiments.report import told as in_a_page
 from modecover.experiments.runner import Place, choose, run_job, run_jobs
 from modecover.experiments.store import Job, Store, at_once, jobs
 from modecover.files import plain, write_json
@@ -945,3 +946,9 @@ def test_arms_are_compared_seed_by_seed_at_their_end() -> None:
     line, other_line = pairs_table([(plain, dataclasses.replace(other, table="ring")), (plain, broken)])[2:]
     assert line == ("| ring | IVGAN against GAN | +0.5 (2 more, 1 fewer) | +0.0 | -0.250 | no difference seen |")
     assert other_line == "| ring | Odd against GAN | one of them broke off | | | |"
+
+
+def test_settings_are_told_as_they_were_meant() -> None:
+    assert 0.05 * 3 * 32 * 32 != 153.6  # what is told is not what a float says of itself
+    meant = {"cost": 0.05 * 3 * 32 * 32, "beta1": 0.0, "lr": 1e-4, "k": 4, "cap": True, "networks": "wae"}
+    assert in_a_page(meant) == "cost 153.6, beta1 0.0, lr 0.0001, k 4, cap True, networks wae"

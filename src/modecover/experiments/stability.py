@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from modecover.experiments.declared import SMOKE_OF_IMAGES, Arm, Experiment, Table
-from modecover.experiments.intervention import ANNEALED, FAST, QUIET
+from modecover.experiments.intervention import ANNEALED, FAST, NONE, QUIET
 from modecover.experiments.stacked import FULL, IV_R3GAN, SHARED, SMALL_WEIGHTS
 from modecover.methods.ivgan import IVGAN
 
 PAPER: Mapping[str, Any] = {"preset": "paper"}
 AS_RUN: Mapping[str, Any] = {"preset": "official-stacked"}
 CHANGES: Mapping[str, Mapping[str, Any]] = {
-    "no intervention (mu = 0)": {"mu_G": 0.0, "mu_E": 0.0},
+    "no intervention (mu = 0)": NONE,
     "spectral norm in D": {"norm_D": "spectral"},
     "no batch norm in D": {"norm_D": "none"},
     "noise that stays": {"instance_noise": "0.1"},
