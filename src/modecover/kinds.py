@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import inspect
 import math
 import numbers
@@ -155,8 +156,13 @@ def read_number(text: str) -> float:
 
 def fields_of(cls: type) -> Mapping[str, Any]:
     """Type of each field of a dataclass, by name."""
+    return _fields_of(cls)
+
+
+@functools.cache  # annotations are text, which is compiled each time: most of what making settings takes
+def _fields_of(cls: type) -> Mapping[str, Any]:
     hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return types.MappingProxyType({field.name: hints[field.name] for field in dataclasses.fields(cls)})
 
 
 def check_fields(instance: Any) -> None:
