@@ -750,6 +750,19 @@ def test_runs_that_were_judged_or_computed_otherwise_stand_by_name_below_their_t
     ]
     assert lines[4].endswith("Python 3.") and lines[5].endswith("bf16; torch 2, Python 3: LSGAN, seed 0.")
     assert provenance([first])[0] == "Seeds 0, 2; 4 steps; features one."
+    # A classifier that is trained where the run is has no name in its row: the data have another number by another.
+    unnamed = []
+    for label, missed in (("GAN", 61.0), ("MDGAN", 61.0), ("LSGAN", 58.0)):
+        run = {**FACTS, "last": [{"numbers_missed": 9.0, "numbers_missed_of_the_data": missed}]}
+        unnamed.append(Result(Arm(label, "gan"), run))
+    older = Result(Arm("ALI", "ali"), {**FACTS, "last": [{"numbers_missed": 9.0}]})
+    assert not any("alike" in line for line in provenance([older, *unnamed[:2]]))
+    _, warning, *by, _ = provenance(unnamed)
+    assert warning.startswith("**Not all were judged alike")
+    assert by == [
+        "Judged by what has no name here, by which the data have numbers missed 61: GAN, seed 0; MDGAN, seed 0.",
+        "Judged by what has no name here, by which the data have numbers missed 58: LSGAN, seed 0.",
+    ]
 
 
 def test_a_page_of_its_own_has_every_scale_that_was_run() -> None:

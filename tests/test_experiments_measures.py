@@ -22,7 +22,7 @@ from modecover.experiments.compositional import DIGIT, LEFT, SIDE, TOP, WIDTH, c
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.report import PICTURES, page, save_curves, save_sheets
 from modecover.experiments.runner import Place, run_job
-from modecover.experiments.store import jobs
+from modecover.experiments.store import Job, Store, jobs
 from modecover.features import by_function
 from modecover.pictures.images import GAP, to_pixels
 from modecover.runs.build import build_engine
@@ -192,17 +192,28 @@ def test_discriminators_may_have_an_optimiser_of_their_own(tmp_path: Path) -> No
 # ---------------------------------------------------------------- what a page shows
 
 
+def made(each: list[Job], folder: Path) -> Store:
+    """The rows of these runs, whose folders are in `runs`."""
+    store = Store(folder / "rows.jsonl")
+    for job in each:
+        (row,) = run_job(job, Place(folder / "runs"))
+        store.add(row)
+    return store
+
+
 def test_a_sheet_of_samples_is_kept_and_outlives_its_run(tmp_path: Path) -> None:
     settings = {"size": 16, "steps": 1, "batch": 4, "width": 4, "seeds": 2, "sample_every": 0}
     arms = (Arm("GAN", "gan"), Arm("LSGAN", "lsgan"))
     each = Experiment("pictures", "?", (Table("", "digits", settings, arms, apart=True),))
-    first = jobs(each, "cpu")[0]
-    assert len(run_job(first, Place(tmp_path / "runs"))) == 1
-    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
+    first, other = jobs(each, "cpu")[:2]
+    store = made([first], tmp_path)
+    run_job(other, Place(tmp_path / "runs"))  # and has no row: as of a run that was stopped
+    assert list((tmp_path / "runs" / other.folder / "samples").iterdir())
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images", store)
     assert kept == {("", "GAN"): {"samples": tmp_path / "images" / f"{first.key}.png"}}
     with Image.open(kept["", "GAN"]["samples"]) as sheet:
         assert sheet.width == 400 and sheet.height < sheet.width
-    assert save_sheets(each, "cpu", tmp_path / "gone", tmp_path / "images") == kept
+    assert save_sheets(each, "cpu", tmp_path / "gone", tmp_path / "images", store) == kept
     results = [[Result(arm, {}, "not run") for arm in arms]]
     text = page(each, {"cpu": results}, "", {"cpu": {name: {"samples": f"{first.key}.png"} for name in kept}})
     assert f"| GAN | ![GAN: samples]({first.key}.png) |" in text and "LSGAN: samples" not in text
@@ -214,9 +225,7 @@ def test_what_a_measure_draws_stands_beside_the_samples(tmp_path: Path) -> None:
     arms = (Arm("Reg-GAN", "reg-gan"), Arm("GAN", "gan"))
     table = Table("", "digits", settings, arms, apart=True, measure=measures.scores, samples={"cpu": 64})
     each = Experiment("drawn", "?", (table,))
-    for job in jobs(each, "cpu"):
-        assert len(run_job(job, Place(tmp_path / "runs"))) == 1
-    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images", made(jobs(each, "cpu"), tmp_path))
     assert set(kept["", "Reg-GAN"]) == {"samples", "reconstructions", "between two images", "the data"}
     assert set(kept["", "GAN"]) == {"samples"}
     with Image.open(kept["", "Reg-GAN"]["between two images"]) as picture:
@@ -249,9 +258,8 @@ def test_ways_between_draws_of_the_noise_begin_and_end_with_their_samples(tmp_pa
 def test_points_are_shown_at_several_moments_and_on_the_page_of_the_mixtures(tmp_path: Path) -> None:
     settings = {"steps": 20, "batch": 8, "width": 4, "sample_every": 1, "evaluate_samples": 64}
     each = Experiment("moments", "?", (Table("", "ring", settings, (Arm("GAN", "gan"),)),))
-    (job,) = jobs(each, "cpu")
-    assert run_job(job, Place(tmp_path / "runs"))
-    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images")["", "GAN"]
+    store = made(jobs(each, "cpu"), tmp_path)
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images", store)["", "GAN"]
     assert set(kept) == {"samples", "over training"}
     with Image.open(kept["samples"]) as last, Image.open(kept["over training"]) as several:
         assert several.width == last.width and several.height == 5 * last.height  # steps 1, 5, 9, 13, 17 of 20
@@ -312,10 +320,14 @@ def test_tables_of_many_arms_are_compared_setting_by_setting(tmp_path: Path) -> 
     assert line.startswith("| Reg-GAN against GAN | score | 4 | 2 | 1 | -0.25 | +0.5 | +1.5 | 0.75 |")
     assert "| Reg-GAN against GAN | printed | 4 | 1 | 2 | -1.5 | -0.5 | +0.25 | 0.75 |" in text
     # Of all these arms the best of each table has its samples shown.
-    for job in jobs(each, "cpu"):
+    store = Store(tmp_path / "rows.jsonl")
+    for job, of in zip(jobs(each, "cpu"), [*results[0], *results[1]], strict=True):
         folder = tmp_path / "runs" / job.folder
+        facts = {"key": job.key, "scale": "cpu", "table": job.table.name, "label": job.arm.label, "method": "gan"}
+        summary = {**of.summary, "best": of.summary["last"]} if of.summary else {}
+        store.add({**facts, "own": {}, "broken": of.broken, "summary": summary})
         (folder / "samples").mkdir(parents=True)
         (folder / "summary.json").write_text("{}")
         Image.new("RGB", (40, 40)).save(folder / "samples" / "step-000000001.png")
-    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images", results)
+    kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images", store)
     assert set(kept) == {("GAN", "d"), ("Reg-GAN", "e")}

@@ -106,9 +106,9 @@ def _write(experiment: Experiment, store: Store, results: Path, runs: Path, scal
     sheets = {
         name: {
             arm: {caption: path.relative_to(results).as_posix() for caption, path in pictures.items()}
-            for arm, pictures in save_sheets(experiment, name, runs, results / images, each).items()
+            for arm, pictures in save_sheets(experiment, name, runs, results / images, store).items()
         }
-        for name, each in found.items()
+        for name in found
     }
     text = page(experiment, found, images.as_posix() if any(drawn) else "", sheets)
     place = results / f"{experiment.name}{kind}.md"

@@ -10,7 +10,7 @@ from typing import Any
 from modecover.auditing.gates import KNOWN
 from modecover.data.mixtures import PRESETS
 from modecover.experiments.declared import Experiment, Result, Sheets, Table
-from modecover.experiments.store import jobs
+from modecover.experiments.store import Store, jobs
 from modecover.metrics.seeds import differs, p_in_words, signed_ranks
 from modecover.pictures.charts import histogram_picture
 from modecover.pictures.images import drawn, empty_figure, save_png_atomic, small
@@ -362,19 +362,34 @@ def provenance(results: Sequence[Result]) -> list[str]:
     else:
         said = [f"Seeds {', '.join(map(str, seeds))}"]
     said += [f"{' or '.join(map(str, steps))} steps"] * bool(steps)
-    judges, places = dict[str, list[str]](), dict[str, list[str]]()
+    judges, places = dict[tuple[str, str], list[str]](), dict[str, list[str]]()
+    numbered = {facts: of_data for _, run in reversed(runs) for facts, of_data in [_judge(run)] if of_data}
     for label, run in runs:
         one = f"{label}, seed {run['seeds'][0]}" if len(run["seeds"]) == 1 else label
-        judges.setdefault(in_words(run.get("evaluation", {})), []).append(one)
+        facts, of_data = _judge(run)
+        judges.setdefault((facts, of_data or numbered.get(facts, "")), []).append(one)  # older rows lack the number
         places.setdefault(_place(run), []).append(one)
-    lines = [f"{'; '.join([*said, *filter(None, judges)] if len(judges) == 1 else said)}."]
+    if len(judges) == 1:
+        said += filter(None, (facts for facts, _ in judges))
+    lines = [f"{'; '.join(said)}."]
     if len(judges) > 1:
         lines.append("**Not all were judged alike: numbers compare among those alone that were.**")
-        lines += [f"Judged by {facts or 'nothing'}: {'; '.join(own)}." for facts, own in judges.items()]
+        for (facts, of_data), own in judges.items():
+            beside = f", by which the data have {of_data}" if of_data else ""
+            lines.append(f"Judged by {facts or 'what has no name here'}{beside}: {'; '.join(own)}.")
     otherwise = {_place(run) for _, run in runs if "precision" in run}
     for place, own in places.items():
         lines.append(f"Commit {place}{': ' + '; '.join(own) if place in otherwise else ''}.")
     return lines
+
+
+def _judge(summary: Mapping[str, Any]) -> tuple[str, str]:
+    """What judged a run, in words; and what the data themselves have by it, to three digits, as another judge may
+    differ in nothing else that a row says of it."""
+    last: Mapping[str, float] = next(iter(summary.get("last", [])), {})
+    there = {heading(name.removesuffix(OF_DATA)): value for name, value in last.items() if name.endswith(OF_DATA)}
+    of_data = ", ".join(f"{name} {value:.3g}" for name, value in there.items())
+    return in_words(summary.get("evaluation", {})), of_data
 
 
 def _place(summary: Mapping[str, Any]) -> str:
@@ -452,15 +467,18 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
 
 
 def save_sheets(
-    experiment: Experiment, scale: str, runs: Path, folder: Path, results: Sequence[Sequence[Result]] = ()
+    experiment: Experiment, scale: str, runs: Path, folder: Path, store: Store
 ) -> dict[tuple[str, str], dict[str, Path]]:
-    """Keep pictures of the first seed of each arm, small, in `folder`, where its run is at hand: of images the upper
-    quarter of its last sheet of samples, of points the whole picture and some of those before it, and what `measure`
-    has left in the run's folder `pictures`. Where the spread over many arms is shown, those of the best of each table,
-    which `results` tell. Returned are those that are there now, by what they show, by table and label."""
+    """Keep pictures of the first seed of each arm that the store has, small, in `folder`, where its run is at hand: of
+    images the upper quarter of its last sheet of samples, of points the whole picture and some of those before it, and
+    what `measure` has left in the run's folder `pictures`. Where the spread over many arms is shown, those of the best
+    of each table. Returned are those that are there now, by what they show, by table and label."""
     found: dict[tuple[str, str], dict[str, Path]] = {}
-    best = {(rows[0].table, _best(rows, experiment.spread[0])) for rows in results if experiment.spread}
+    results = store.results(experiment, scale) if experiment.spread else ()
+    best = {(rows[0].table, _best(rows, experiment.spread[0])) for rows in results}
     for job in jobs(experiment, scale):
+        if job not in store:  # one that was stopped has its sheets, too
+            continue
         name, place = (job.table.name, job.arm.label), runs / job.folder
         run = next(iter(place.parent.glob(f"{place.name} and * more")), place)  # with other seeds, or alone
         if name in found or not experiment.sheets or (experiment.spread and name not in best):
