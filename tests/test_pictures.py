@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from modecover.errors import UserError
+from modecover.pictures.charts import scale_by_logarithm
 from modecover.pictures.curves import _draw_curves, _panels, curves_picture
-from modecover.pictures.images import GOOD, QUIET, STRAY, image_grid, save_png_atomic, to_pixels
+from modecover.pictures.images import GOOD, QUIET, STRAY, drawn, empty_figure, image_grid, save_png_atomic, to_pixels
 from modecover.pictures.saving import Landmarks, _figure, _scatter, comparison_picture, limits_about, points_picture
 
 CENTRES = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
@@ -258,3 +259,22 @@ def test_an_empty_log_is_a_sentence() -> None:
 def test_names_of_losses_are_no_formulas():
     rows = [{"step": step, "losses": {"$\\frac{$": {"$x^$": 1.0, "a\nb": 2.0}}, "$_$": 3.0} for step in (1, 2)]
     assert curves_picture(rows, "$\\sqrt{$").height > 100
+
+
+@pytest.mark.parametrize(
+    ("values", "marks"),
+    [
+        ((0.16, 6.5), ["0.2", "0.5", "1", "2", "5"]),
+        ((8.5, 32.0), ["8", "9", "10", "20", "30"]),
+        ((0.06, 60.0), ["0.05", "0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50"]),
+    ],
+)
+def test_marks_of_a_logarithmic_scale_are_plain_numbers(values: tuple[float, float], marks: list[str]) -> None:
+    figure = empty_figure(4, 4)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], values)
+    scale_by_logarithm(axes)
+    drawn(figure)
+    low, high = axes.get_ylim()
+    both = [(axis.get_loc(), axis.label1.get_text()) for axis in [*axes.yaxis.majorTicks, *axes.yaxis.minorTicks]]
+    assert [text for place, text in sorted(both) if low <= place <= high and text] == marks

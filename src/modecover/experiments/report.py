@@ -12,7 +12,7 @@ from modecover.data.mixtures import PRESETS
 from modecover.experiments.declared import Experiment, Result, Sheets, Table
 from modecover.experiments.store import Store, jobs
 from modecover.metrics.seeds import differs, p_in_words, signed_ranks
-from modecover.pictures.charts import histogram_picture
+from modecover.pictures.charts import histogram_picture, scale_by_logarithm
 from modecover.pictures.images import drawn, empty_figure, save_png_atomic, small
 from modecover.runs.evaluation import in_words
 
@@ -455,11 +455,8 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
                     steps, values, color=f"C{number % 10}", ls=LINES[number // 10 % len(LINES)], lw=1, label=label
                 )
         drawn_values = [value for line in axes.get_lines() for value in line.get_ydata()]
-        if min(drawn_values) > 0:
-            axes.set_yscale("log")
-            if max(drawn_values) < 20 * min(drawn_values):  # else marks between powers of ten read 1.6 x 10^1
-                axes.yaxis.set_major_formatter("{x:g}")
-                axes.yaxis.set_minor_formatter("{x:g}")
+        if max(drawn_values) > 3 * min(drawn_values) > 0:
+            scale_by_logarithm(axes)
         axes.set(xlabel="step", ylabel=heading(experiment.curve), title=rows[0].table)
         axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     save_png_atomic(drawn(figure), path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from modecover.pictures.images import drawn, empty_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from PIL.Image import Image
 
 
@@ -40,6 +42,18 @@ def histogram_picture(groups: Mapping[str, Sequence[float]], x: str, y: str) -> 
     axes.set(xlabel=x, ylabel=y)
     axes.legend()
     return drawn(figure)
+
+
+def scale_by_logarithm(axes: Axes) -> None:
+    """Put the numbers drawn so far, all positive, on a logarithmic scale whose marks read 0.2 and 12, not 2 x 10^-1 and
+    1.2 x 10^1: at 1, 2 and 5 of each power of ten, and at all whole multiples where there are few powers."""
+    from matplotlib.ticker import LogLocator
+
+    values = [value for line in axes.get_lines() for value in np.asarray(line.get_ydata(), dtype=np.float64)]
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_locator(LogLocator(subs=range(2, 10) if max(values) < 20 * min(values) else (2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
 
 
 def covariance_picture(covariance: Tensor) -> Image:
