@@ -18,7 +18,7 @@ from modecover.experiments.report import (
     table,
     told,
 )
-from modecover.experiments.stacked import FULL, IV_R3GAN, QUARTER, R3GAN, RATE, SHARED, SMALL_WEIGHTS
+from modecover.experiments.stacked import FULL, IV_R3GAN, QUARTER, R3GAN, RATE, SHARED, SMALL_WEIGHTS, UNROLLED
 from modecover.metrics.seeds import LEVEL, interval, signed_ranks
 from modecover.pictures.images import drawn, empty_figure, save_png_atomic
 
@@ -163,7 +163,7 @@ SHRUNKEN = Table(
     name="stacked digits, a discriminator of a quarter",
     data="stacked-mnist:fresh",
     settings={
-        **{**SHARED, "size": 28, "batch": 128, "latent": 256, "networks": "unrolled-quarter"},
+        **{**SHARED, **UNROLLED, "networks": "unrolled-quarter"},
         **{"seed": 400, "seeds": 3, "evaluate_every": 0},
     },
     arms=(

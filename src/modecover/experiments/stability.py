@@ -7,7 +7,7 @@ from typing import Any
 
 from modecover.experiments.declared import SMOKE_OF_IMAGES, Arm, Experiment, Table
 from modecover.experiments.intervention import ANNEALED, FAST, NONE, QUIET
-from modecover.experiments.stacked import FULL, IV_R3GAN, SHARED, SMALL_WEIGHTS
+from modecover.experiments.stacked import FULL, IV_R3GAN, SHARED, SMALL_WEIGHTS, UNROLLED
 from modecover.methods.ivgan import IVGAN
 
 PAPER: Mapping[str, Any] = {"preset": "paper"}
@@ -58,8 +58,7 @@ EXPERIMENT = Experiment(
             scales={
                 "smoke": SMOKE_OF_IMAGES,
                 "cpu": {
-                    **FAST,
-                    **{"size": 28, "batch": 128, "latent": 256, "networks": "unrolled-quarter", "precision": "bf16"},
+                    **{**FAST, **UNROLLED, "networks": "unrolled-quarter", "precision": "bf16"},
                     **{"steps": 4_000, "evaluate_every": 2_000, "seeds": 1},
                 },
                 "full": FULL,

@@ -26,6 +26,9 @@ stacked digits but Reg-GAN's, which is four times it."""
 QUARTER: Mapping[str, Any] = {"width": 16, "precision": "bf16"}
 """The networks of all tables of images on a CPU."""
 
+UNROLLED: Mapping[str, Any] = {"size": 28, "batch": 128, "latent": 256}
+"""What goes with the networks of Unrolled GAN's paper, whose discriminator is a quarter or half of their generator."""
+
 NARROW: Mapping[str, Any] = {**QUARTER, "lr": RATE}
 """Images on a CPU: what tables share whose methods were not searched one by one."""
 
@@ -97,7 +100,7 @@ def _shrunken(name: str, networks: str, printed: Mapping[str, str], arms_on_a_cp
         for arm in ARMS
         if arm.label in chosen
     )
-    own = {**SHARED, "size": 28, "batch": 128, "latent": 256}
+    own = {**SHARED, **UNROLLED}
     small = {"steps": 4_000, "evaluate_every": 2_000, "seeds": seeds, "precision": "bf16"}
     return Table(
         name,
