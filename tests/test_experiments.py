@@ -757,9 +757,10 @@ def test_runs_that_were_judged_or_computed_otherwise_stand_by_name_below_their_t
         unnamed.append(Result(Arm(label, "gan"), run))
     older = Result(Arm("ALI", "ali"), {**FACTS, "last": [{"numbers_missed": 9.0}]})
     assert not any("alike" in line for line in provenance([older, *unnamed[:2]]))
-    _, warning, *by, _ = provenance(unnamed)
+    _, warning, *by, _ = provenance([older, *unnamed])
     assert warning.startswith("**Not all were judged alike")
     assert by == [
+        "Judged by what has no name here: ALI, seed 0.",  # which of the two is not known
         "Judged by what has no name here, by which the data have numbers missed 61: GAN, seed 0; MDGAN, seed 0.",
         "Judged by what has no name here, by which the data have numbers missed 58: LSGAN, seed 0.",
     ]

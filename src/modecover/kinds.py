@@ -156,7 +156,7 @@ def read_number(text: str) -> float:
 
 def fields_of(cls: type) -> Mapping[str, Any]:
     """Type of each field of a dataclass, by name."""
-    return _fields_of(cls)
+    return _fields_of(cls)  # a class of a frozen dataclass is hashable, which mypy does not know of a cached argument
 
 
 @functools.cache  # annotations are text, which is compiled each time: most of what making settings takes

@@ -363,11 +363,15 @@ def provenance(results: Sequence[Result]) -> list[str]:
         said = [f"Seeds {', '.join(map(str, seeds))}"]
     said += [f"{' or '.join(map(str, steps))} steps"] * bool(steps)
     judges, places = dict[tuple[str, str], list[str]](), dict[str, list[str]]()
-    numbered = {facts: of_data for _, run in reversed(runs) for facts, of_data in [_judge(run)] if of_data}
+    numbers = dict[str, set[str]]()
+    for facts, of_data in (_judge(run) for _, run in runs):
+        numbers.setdefault(facts, set()).update({of_data} - {""})
     for label, run in runs:
         one = f"{label}, seed {run['seeds'][0]}" if len(run["seeds"]) == 1 else label
         facts, of_data = _judge(run)
-        judges.setdefault((facts, of_data or numbered.get(facts, "")), []).append(one)  # older rows lack the number
+        if len(numbers[facts]) == 1:  # also of older rows, which lack it
+            (of_data,) = numbers[facts]
+        judges.setdefault((facts, of_data), []).append(one)
         places.setdefault(_place(run), []).append(one)
     if len(judges) == 1:
         said += filter(None, (facts for facts, _ in judges))
