@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from PIL import Image
 import modecover
 from modecover import experiments
 from modecover.auditing.verdicts import NAMES, VERDICTS
+from modecover.cli.experiments import run_reproduce
 from modecover.experiments.store import Store
 from modecover.methods import registry
 
@@ -178,13 +180,22 @@ def test_the_table_of_modes_is_that_of_the_results() -> None:
 @pytest.mark.parametrize(
     "name", [p.stem for p in sorted((pages.ROOT / "results").glob("*.jsonl")) if p.stem != "audit"]
 )
-def test_the_page_of_every_store_says_how_a_row_is_made_anew_and_shows_every_picture(name: str) -> None:
-    text = (pages.ROOT / "results" / f"{name}.md").read_text("utf-8")
+def test_the_page_of_every_store_says_how_a_row_is_made_anew_and_shows_every_picture(name: str, tmp_path: Path) -> None:
+    """And is what its declaration and its rows would write now: a sentence that was changed is not forgotten there."""
+    committed = pages.ROOT / "results"
+    text = (committed / f"{name}.md").read_text("utf-8")
+    kept = sorted((committed / "images" / name).glob("*"))
+    for path in (committed / f"{name}.jsonl", *kept):
+        place = tmp_path / path.relative_to(committed)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    run_reproduce([name, "--scale", "cpu", "--page", "--results", str(tmp_path), "--out", str(tmp_path / "runs")])
+    assert text == (tmp_path / f"{name}.md").read_text("utf-8")
     said = re.findall(rf"`modecover reproduce {name} --scale (\w+) --only \"(.*?)\"(?: --data-dir DIR)?`", text)
     labels = {arm.label for table in experiments.get(name).tables for arm in table.arms}
     assert said and all(scale in ("cpu", "full") and label in labels for scale, label in said)
     shown = set(re.findall(rf"\]\(images/{name}/([^)]+)\)", text))
-    assert shown == {path.name for path in (pages.ROOT / "results" / "images" / name).glob("*")}
+    assert shown == {path.name for path in kept}
 
 
 ON_DIGITS = {
