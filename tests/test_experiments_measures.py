@@ -319,6 +319,13 @@ def test_tables_of_many_arms_are_compared_setting_by_setting(tmp_path: Path) -> 
     line = next(line for line in text.splitlines() if line.startswith("| Reg-GAN against GAN | score "))
     assert line.startswith("| Reg-GAN against GAN | score | 4 | 2 | 1 | -0.25 | +0.5 | +1.5 | 0.75 |")
     assert "| Reg-GAN against GAN | printed | 4 | 1 | 2 | -1.5 | -0.5 | +0.25 | 0.75 |" in text
+    # What the data themselves have tells that another judged one of the tables.
+    assert "judged alike" not in text
+    for row in results[1]:
+        for last in row.summary.get("last", ()):
+            last["score_of_the_data"] = 7.5
+    text = page(each, {"cpu": results})
+    assert text.count("judged alike") == 1 and "the data have a score of 8 (GAN), 7.5 (Reg-GAN)." in text
     # Of all these arms the best of each table has its samples shown.
     store = Store(tmp_path / "rows.jsonl")
     for job, of in zip(jobs(each, "cpu"), [*results[0], *results[1]], strict=True):

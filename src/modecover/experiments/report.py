@@ -127,7 +127,7 @@ def page(
             lines += [f"Data {declared.data}; {told(settings)}." if declared.data else f"{told(settings)}."]
             lines += ["", *provenance(rows), ""]
         if experiment.spread and len(results) > 1:
-            lines += [PAIRED, "", *paired(results, experiment.spread), ""]
+            lines += [PAIRED, "", *_judges_apart(results, experiment.spread), *paired(results, experiment.spread), ""]
         curves = experiment.curve and any(any(result.curves) for rows in results for result in rows)
         if images and (curves or experiment.spread):
             said = f"{heading(experiment.curve)} over training" if curves else heading(experiment.spread[0])
@@ -273,6 +273,8 @@ def spread(results: Sequence[Result], names: Sequence[str]) -> list[str]:
     return lines
 
 
+NOT_ALIKE = "**Not all were judged alike: numbers compare among those alone that were.**"
+
 PAIRED = (
     "The same setting in each further table and in the first: in how many a run has the higher number, and by how much "
     "more; p by Wilcoxon's signed ranks over settings. A setting is left out where either run broke off or is missing."
@@ -294,6 +296,20 @@ def paired(tables: Sequence[Sequence[Result]], names: Sequence[str]) -> list[str
             more, fewer = (sum(sign * change > 0 for change in changes) for sign in (1, -1))
             cells = [heading(name), str(len(both)), str(more), str(fewer), *cells, p_in_words(signed_ranks(changes))]
             lines.append(f"| {results[0].table} against {tables[0][0].table} | {' | '.join(cells)} |")
+    return lines
+
+
+def _judges_apart(tables: Sequence[Sequence[Result]], names: Sequence[str]) -> list[str]:
+    """A paragraph, where tables were not judged by one and the same, of what the data themselves have in each."""
+    lines = []
+    for name in names:
+        of_data = {rows[0].table: values for rows in tables if (values := set(_numbers(rows, name + OF_DATA)))}
+        if len(set[float]().union(*of_data.values())) > 1:
+            each = (
+                f"{', '.join(f'{value:.4g}' for value in sorted(values))} ({table})"
+                for table, values in of_data.items()
+            )
+            lines += [f"{NOT_ALIKE} By what judged them the data have a {heading(name)} of {', '.join(each)}.", ""]
     return lines
 
 
@@ -377,7 +393,7 @@ def provenance(results: Sequence[Result]) -> list[str]:
         said += filter(None, (facts for facts, _ in judges))
     lines = [f"{'; '.join(said)}."]
     if len(judges) > 1:
-        lines.append("**Not all were judged alike: numbers compare among those alone that were.**")
+        lines.append(NOT_ALIKE)
         for (facts, of_data), own in judges.items():
             beside = f", by which the data have {of_data}" if of_data else ""
             lines.append(f"Judged by {facts or 'what has no name here'}{beside}: {'; '.join(own)}.")
