@@ -303,13 +303,11 @@ def _judges_apart(tables: Sequence[Sequence[Result]], names: Sequence[str]) -> l
     """A paragraph, where tables were not judged by one and the same, of what the data themselves have in each."""
     lines = []
     for name in names:
-        of_data = {rows[0].table: values for rows in tables if (values := set(_numbers(rows, name + OF_DATA)))}
-        if len(set[float]().union(*of_data.values())) > 1:
-            each = (
-                f"{', '.join(f'{value:.4g}' for value in sorted(values))} ({table})"
-                for table, values in of_data.items()
-            )
-            lines += [f"{NOT_ALIKE} By what judged them the data have a {heading(name)} of {', '.join(each)}.", ""]
+        told_of = {rows[0].table: {f"{value:.4g}" for value in _numbers(rows, name + OF_DATA)} for rows in tables}
+        of_data = {table: ", ".join(sorted(values)) for table, values in told_of.items() if values}
+        if len(set(of_data.values())) > 1:  # as written, so that rounding on another processor is not another judge
+            each = ", ".join(f"{values} ({table})" for table, values in of_data.items())
+            lines += [f"{NOT_ALIKE} By what judged them the data have a {heading(name)} of {each}.", ""]
     return lines
 
 
