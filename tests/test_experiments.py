@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -366,6 +367,14 @@ def test_a_curve_of_every_seed_is_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "images" / "cpu.png").read_bytes().startswith(b"\x89PNG")
     assert not save_curves(each, [[result("GAN", [8, 8])]], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_a_run_that_was_evaluated_once_is_seen_among_the_curves(tmp_path: Path) -> None:
+    once = dataclasses.replace(result("GAN", [8]), curves=(((3, {"kl": 0.5}),),))
+    assert save_curves(dataclasses.replace(two(), curve="kl"), [[once]], tmp_path / "cpu.png")
+    pixels = np.asarray(Image.open(tmp_path / "cpu.png").convert("RGB")).astype(int)
+    left_of_the_legend = pixels[:, : pixels.shape[1] * 3 // 4]
+    assert (np.abs(left_of_the_legend - (31, 119, 180)).max(axis=-1) < 30).sum() > 5, "the first colour"
 
 
 def test_what_is_measured_or_computed_is_a_column(tmp_path: Path) -> None:

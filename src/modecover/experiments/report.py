@@ -469,9 +469,9 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
             for place, curve in enumerate(result.curves):
                 steps, values = zip(*((step, row[experiment.curve]) for step, row in curve), strict=True)
                 label = result.arm.label if place == 0 else None
-                axes.plot(
-                    steps, values, color=f"C{number % 10}", ls=LINES[number // 10 % len(LINES)], lw=1, label=label
-                )
+                colour, dashes = f"C{number % 10}", LINES[number // 10 % len(LINES)]
+                alone = "o" if len(steps) == 1 else None  # a line of one point has no length
+                axes.plot(steps, values, color=colour, ls=dashes, lw=1, marker=alone, ms=4, label=label)
         drawn_values = [value for line in axes.get_lines() for value in line.get_ydata()]
         if max(drawn_values) > 3 * min(drawn_values) > 0:
             scale_by_logarithm(axes)
