@@ -219,6 +219,18 @@ def test_a_sheet_of_samples_is_kept_and_outlives_its_run(tmp_path: Path) -> None
     assert f"| GAN | ![GAN: samples]({first.key}.png) |" in text and "LSGAN: samples" not in text
 
 
+def test_the_sheet_of_an_earlier_seed_takes_the_place_of_a_later_ones(tmp_path: Path) -> None:
+    settings = {"size": 16, "steps": 1, "batch": 4, "width": 4, "seeds": 2, "sample_every": 0}
+    each = Experiment("pictures", "?", (Table("", "digits", settings, (Arm("GAN", "gan"),), apart=True),))
+    first, second = jobs(each, "cpu")
+    store = Store(tmp_path / "rows.jsonl")
+    for run in (second, first):
+        store.add(run_job(run, Place(tmp_path / "runs"))[0])
+        kept = save_sheets(each, "cpu", tmp_path / "runs", tmp_path / "images", store)
+        assert [path.stem for path in (tmp_path / "images").iterdir()] == [run.key]
+        assert kept["", "GAN"]["samples"] == tmp_path / "images" / f"{run.key}.png"
+
+
 def test_what_a_measure_draws_stands_beside_the_samples(tmp_path: Path) -> None:
     """Of an encoder the reconstructions and the ways between images, which begin and end with these."""
     settings = {"size": 16, "steps": 1, "batch": 4, "width": 4, "sample_every": 0}

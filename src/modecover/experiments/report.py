@@ -487,7 +487,8 @@ def save_sheets(
     """Keep pictures of the first seed of each arm that the store has, small, in `folder`, where its run is at hand: of
     images the upper quarter of its last sheet of samples, of points the whole picture and some of those before it, and
     what `measure` has left in the run's folder `pictures`. Where the spread over many arms is shown, those of the best
-    of each table. Returned are those that are there now, by what they show, by table and label."""
+    of each table. Those of a later seed, kept before this one had a row, are removed. Returned are those that are
+    there now, by what they show, by table and label."""
     found: dict[tuple[str, str], dict[str, Path]] = {}
     results = store.results(experiment, scale) if experiment.spread else ()
     best = {(rows[0].table, _best(rows, experiment.spread[0])) for rows in results}
@@ -496,6 +497,9 @@ def save_sheets(
             continue
         name, place = (job.table.name, job.arm.label), runs / job.folder
         run = next(iter(place.parent.glob(f"{place.name} and * more")), place)  # with other seeds, or alone
+        if name in found:  # by a seed before this one, which may have come later
+            for path in folder.glob(f"{job.key}*.png"):
+                path.unlink()
         if name in found or not experiment.sheets or (experiment.spread and name not in best):
             continue
         samples = sorted((run / "samples").glob("step-*.png"))
