@@ -229,3 +229,15 @@ def test_the_tables_of_stacked_digits_are_those_of_the_rows(name: str) -> None:
         wanted = [told(by_usual, "ema_modes_any", ",.0f"), told(by_usual, "ema_kl_uniform", ".2f")]
         assert by_usual or by_quarter
         assert cells.split(" | ") == [*wanted, told(by_quarter, "ema_modes_any", ",.0f")], method
+
+
+def test_what_is_said_of_ten_thousand_modes_is_that_of_the_rows() -> None:
+    store = Store(pages.ROOT / "results" / "stacked-harder.jsonl")
+    tables = store.results(experiments.get("stacked-harder"), "cpu")
+    rows = {row.arm.label: row.summary["last"] for table in tables for row in table if row.table.startswith("four")}
+    modes = [[row["ema_modes_any"] for row in rows[label]] for label in ("IV-R3GAN", "R3GAN")]
+    told = " and ".join(f"{sum(values) / len(values):,.0f}" for values in modes)
+    assert f"they have {told} after" in (pages.ROOT / "README.md").read_text("utf-8")
+    of_seeds = " with it and ".join(f"{a:,.0f}, {b:,.0f} and {c:,.0f}" for a, b, c in modes)
+    words = " ".join((pages.ROOT / "docs" / "which.md").read_text("utf-8").split())
+    assert f"averaged weights have {of_seeds} without" in words
