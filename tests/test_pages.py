@@ -20,7 +20,6 @@ import modecover
 from modecover import experiments
 from modecover.auditing.verdicts import NAMES, VERDICTS
 from modecover.cli.experiments import run_reproduce
-from modecover.experiments.store import Store
 from modecover.methods import registry
 
 SETTING_UP = ("make ", "pip install ", "git clone ", "cd ", ".venv/bin/", "modecover demo")
@@ -159,24 +158,6 @@ def test_what_is_made_and_installed_is_there() -> None:
     assert set(re.findall(r"pip install '[\w.]+\[(\w+)\]'", text)) <= extras.keys()
 
 
-def test_the_table_of_modes_is_that_of_the_results() -> None:
-    """Modes by the stricter count at the end of training, and where they are told the seeds that have all."""
-    found: dict[tuple[str, int], tuple[str, str]] = {}
-    results = (pages.ROOT / "results" / "2d.md").read_text("utf-8").split("\n## What the intervention adds")[0]
-    for column, section in enumerate(results.split("\n## ")[1:]):
-        methods = dict(re.findall(r"^- ([^:]+): `([\w-]+)`", section, re.MULTILINE))
-        for line in re.findall(r"^\| .* \| last(?:, best)? \|.*$", section, re.MULTILINE):
-            label, _, _, seeds, _, _, modes, *_ = (cell.strip() for cell in line.strip("| ").split("|"))
-            found[methods[label], column] = modes.split()[0], seeds.split()[0]
-    page = (pages.ROOT / "docs" / "which.md").read_text("utf-8").partition("## Points of the plane")[2]
-    rows = re.findall(r"^\| `([\w-]+)[^|]*` *[^|]* \| ([\d.].*) \|$", page, re.MULTILINE)
-    assert len(rows) >= 4
-    for method, cells in rows:
-        for column, cell in enumerate(cells.split("|")):
-            modes, seeds = found.get((method, column), ("", ""))
-            assert cell.strip() in (modes, f"{modes} ({seeds})" if modes else ""), (method, column)
-
-
 @pytest.mark.parametrize(
     "name", [p.stem for p in sorted((pages.ROOT / "results").glob("*.jsonl")) if p.stem != "audit"]
 )
@@ -196,48 +177,3 @@ def test_the_page_of_every_store_says_how_a_row_is_made_anew_and_shows_every_pic
     assert said and all(scale in ("cpu", "full") and label in labels for scale, label in said)
     shown = set(re.findall(rf"\]\(images/{name}/([^)]+)\)", text))
     assert shown == {path.name for path in kept}
-
-
-ON_DIGITS = {
-    **{"ivgan --preset r3gan": "IV-R3GAN", "r3gan": "R3GAN", "wgan-gp": "WGAN-GP, a step of D"},
-    **{"gan": "DCGAN", "ivlsgan": "IVLSGAN", "lsgan": "LSGAN", "reg-gan --distance pixel-sum": "Reg-GAN, d a sum"},
-    "ivdcgan": "IVDCGAN",
-}
-
-
-@pytest.mark.parametrize("name", ["README.md", "docs/which.md"])
-def test_the_tables_of_stacked_digits_are_those_of_the_rows(name: str) -> None:
-    """Modes and divergence of averaged weights, and modes with a quarter of the discriminator: means over seeds on the
-    front page, seed by seed where methods are chosen."""
-    results = Store(pages.ROOT / "results" / "stacked.jsonl").results(experiments.get("stacked"), "cpu")
-    usual, quarter = ({row.arm.label: row.summary["last"] for row in rows if row.summary} for rows in results)
-
-    def told(rows: list[dict[str, float]], key: str, form: str) -> str:
-        if not rows:
-            return "-"
-        values = [row[key] for row in rows]
-        shown = [sum(values) / len(values)] if name == "README.md" else values
-        return ", ".join(format(value, form).removeprefix("0") if value < 1 else format(value, form) for value in shown)
-
-    page = (pages.ROOT / name).read_text("utf-8")
-    page = page.partition("a quarter of the discriminator: modes |")[2].partition("\n\n")[0]
-    rows = re.findall(r"^\| `([^`]+)`[^|]* \| (.*) \|$", page, re.MULTILINE)
-    assert len(rows) >= 5
-    for method, cells in rows:
-        label = ON_DIGITS[method]
-        by_usual, by_quarter = usual.get(label, []), quarter.get(label, [])
-        wanted = [told(by_usual, "ema_modes_any", ",.0f"), told(by_usual, "ema_kl_uniform", ".2f")]
-        assert by_usual or by_quarter
-        assert cells.split(" | ") == [*wanted, told(by_quarter, "ema_modes_any", ",.0f")], method
-
-
-def test_what_is_said_of_ten_thousand_modes_is_that_of_the_rows() -> None:
-    store = Store(pages.ROOT / "results" / "stacked-harder.jsonl")
-    tables = store.results(experiments.get("stacked-harder"), "cpu")
-    rows = {row.arm.label: row.summary["last"] for table in tables for row in table if row.table.startswith("four")}
-    modes = [[row["ema_modes_any"] for row in rows[label]] for label in ("IV-R3GAN", "R3GAN")]
-    told = " and ".join(f"{sum(values) / len(values):,.0f}" for values in modes)
-    assert f"they have {told} after" in (pages.ROOT / "README.md").read_text("utf-8")
-    of_seeds = " with it and ".join(f"{a:,.0f}, {b:,.0f} and {c:,.0f}" for a, b, c in modes)
-    words = " ".join((pages.ROOT / "docs" / "which.md").read_text("utf-8").split())
-    assert f"averaged weights have {of_seeds} without" in words
