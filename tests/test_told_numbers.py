@@ -83,7 +83,7 @@ CLAIMS = {
         ("ivaae-studies", ("a frozen auto-encoder",), "encoder's gradient as printed", "last"),
         ("ivaae-studies", ("a frozen auto-encoder",), "encoder's gradient", "last"),
     ],
-    "IVAAE: Linear probe": [("ivaae-studies", ("a linear probe",), "error % at the end", "last")],
+    "IVAAE: Figure 5, a probe of the codes": [("ivaae-studies", ("a linear probe",), "error % at the end", "last")],
     "MDGAN and Reg-GAN: Appendix C, the circle of 6": [
         ("circle-mdgan", ("Prior U[0, 1]^3, as in the paper",), "modes_many", "last"),
         ("circle-mdgan", ("Prior N(0, I)",), "modes_many", "last"),

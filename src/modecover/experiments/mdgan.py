@@ -132,7 +132,8 @@ COMPOSITIONAL = Experiment(
             minutes={"smoke": 0.3, "cpu": 5, "full": 8},
             reduced=(
                 "On a CPU networks of a quarter of the width at one rate, 1,000 steps and a seed for each set. Numbers "
-                "are those of 10,000 samples, whatever these look like: a classifier of digits reads each as one."
+                "are those of 10,000 samples by the averaged weights, whatever these look like: a classifier of digits "
+                "reads each as one; KL is from the law that the set is drawn from."
             ),
         )
         for number in MISSED
@@ -191,8 +192,9 @@ MISSING = Experiment(
     name="missing-modes",
     question=(
         "MDGAN's Tables 3 and 4: on how many of a thousand test images is a discriminator of its own certain, under "
-        "two levels of noise, that no generator made them? The paper counts them among all test images of CelebA. The "
-        "null is what it says with training images in the samples' place."
+        "two levels of noise, that no generator made them? The paper counts them among all test images of CelebA; its "
+        "levels are standard deviations for 12,288 numbers an image, and of fewer they go with the root. The null is "
+        "what it says with training images in the samples' place."
     ),
     tables=(
         _missing(
