@@ -161,6 +161,16 @@ def test_the_table_of_the_intervention_is_that_of_the_rows() -> None:
                 check(cell, values(experiment, table, label, other), (data, game, label, other))
 
 
+def test_the_table_of_single_changes_is_that_of_the_rows() -> None:
+    """Modes and divergence of each seed at the last step, of every arm that was run."""
+    section = (RESULTS / "does-it-help.md").read_text("utf-8").partition("\n## Which change")[2]
+    told = rows_of(section)
+    for label, modes, divergence in told:
+        check(modes, values("stability", "stacked MNIST", label, "modes_any"), label)
+        check(divergence, values("stability", "stacked MNIST", label, "kl_uniform"), label)
+    assert {label for label, *_ in told} == set(results("stability")["stacked MNIST"])
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/which.md"])
 def test_the_tables_of_stacked_digits_are_those_of_the_rows(name: str) -> None:
     """Modes and divergence of averaged weights, and modes with a quarter of the discriminator: means over seeds on the
