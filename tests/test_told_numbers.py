@@ -189,10 +189,22 @@ def test_what_is_said_of_ten_thousand_modes_is_that_of_the_rows() -> None:
     table = "four digits, 10,000 modes"
     modes = [values("stacked-harder", table, label, "ema_modes_any") for label in ("IV-R3GAN", "R3GAN")]
     told = " and ".join(f"{sum(each) / len(each):,.0f}" for each in modes)
-    assert f"they have {told} after" in (pages.ROOT / "README.md").read_text("utf-8")
+    longer = values("stacked-harder", table, "R3GAN, twice the steps", "ema_modes_any")
+    front = " ".join((pages.ROOT / "README.md").read_text("utf-8").split())
+    assert f"they have {told} after" in front
+    assert f"and the second {sum(longer) / len(longer):,.0f} after twice as many" in front
     of_seeds = " with it and ".join(f"{a:,.0f}, {b:,.0f} and {c:,.0f}" for a, b, c in modes)
     words = " ".join((pages.ROOT / "docs" / "which.md").read_text("utf-8").split())
     assert f"averaged weights have {of_seeds} without" in words
+
+    told_of_parts = " ".join((RESULTS / "does-it-help.md").read_text("utf-8").split())
+    beside = ("IV-R3GAN, mu = 0", "R3GAN, twice the steps")
+    for label in ("IV-R3GAN", "R3GAN", *beside):
+        for page, prefix in ((told_of_parts, ""), (words, "ema_"))[: 1 + (label in beside)]:
+            shown = ", ".join(f"{each:,.0f}" for each in values("stacked-harder", table, label, f"{prefix}modes_any"))
+            divergences = values("stacked-harder", table, label, f"{prefix}kl_uniform")
+            divergence = ", ".join(f"{each:.2f}".removeprefix("0") for each in divergences)
+            assert re.search(rf"{shown}( modes)?, KL {re.escape(divergence)}", page), (label, shown, divergence)
 
 
 def test_the_table_of_the_plane_is_that_of_the_rows() -> None:
