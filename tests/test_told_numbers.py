@@ -40,6 +40,17 @@ def rows_of(page: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1].splitlines()]
 
 
+def words_of(page: str) -> str:
+    """A page in one line."""
+    return " ".join((pages.ROOT / page).read_text("utf-8").split())
+
+
+def written(wanted: list[float], decimals: int = 0, last: str = ", ") -> str:
+    """As prose has the values of the seeds: 8,340, 7,472 or .51, .91; before the last of them may be a word."""
+    each = [f"{value:,.{decimals}f}".removeprefix("0" if decimals else "") for value in wanted]
+    return last.join([", ".join(each[:-1]), each[-1]])
+
+
 def check(cell: str, wanted: list[float], where: object) -> None:
     """A cell has these values, or their mean, and no others: each as far as it is written out."""
     told = re.findall(r"[\d.,]*\d(?:e\+\d+)?", cell)
@@ -48,8 +59,8 @@ def check(cell: str, wanted: list[float], where: object) -> None:
         wanted = [sum(wanted) / len(wanted)]
 
     def as_written(value: float, like: str) -> str:
-        written = f"{value:.0e}" if "e" in like else f"{value:,.{len(like.partition('.')[2])}f}"
-        return written.removeprefix("0") if like.startswith(".") else written
+        digits = f"{value:.0e}" if "e" in like else f"{value:,.{len(like.partition('.')[2])}f}"
+        return digits.removeprefix("0") if like.startswith(".") else digits
 
     assert told == [as_written(value, like) for value, like in zip(wanted, told, strict=True)], (where, cell, wanted)
 
@@ -190,21 +201,44 @@ def test_what_is_said_of_ten_thousand_modes_is_that_of_the_rows() -> None:
     modes = [values("stacked-harder", table, label, "ema_modes_any") for label in ("IV-R3GAN", "R3GAN")]
     told = " and ".join(f"{sum(each) / len(each):,.0f}" for each in modes)
     longer = values("stacked-harder", table, "R3GAN, twice the steps", "ema_modes_any")
-    front = " ".join((pages.ROOT / "README.md").read_text("utf-8").split())
+    front = words_of("README.md")
     assert f"they have {told} after" in front
     assert f"and the second {sum(longer) / len(longer):,.0f} after twice as many" in front
     of_seeds = " with it and ".join(f"{a:,.0f}, {b:,.0f} and {c:,.0f}" for a, b, c in modes)
-    words = " ".join((pages.ROOT / "docs" / "which.md").read_text("utf-8").split())
-    assert f"averaged weights have {of_seeds} without" in words
+    assert f"averaged weights have {of_seeds} without" in words_of("docs/which.md")
 
-    told_of_parts = " ".join((RESULTS / "does-it-help.md").read_text("utf-8").split())
-    beside = ("IV-R3GAN, mu = 0", "R3GAN, twice the steps")
-    for label in ("IV-R3GAN", "R3GAN", *beside):
-        for page, prefix in ((told_of_parts, ""), (words, "ema_"))[: 1 + (label in beside)]:
-            shown = ", ".join(f"{each:,.0f}" for each in values("stacked-harder", table, label, f"{prefix}modes_any"))
-            divergences = values("stacked-harder", table, label, f"{prefix}kl_uniform")
-            divergence = ", ".join(f"{each:.2f}".removeprefix("0") for each in divergences)
-            assert re.search(rf"{shown}( modes)?, KL {re.escape(divergence)}", page), (label, shown, divergence)
+
+@pytest.mark.parametrize(
+    ("page", "kind", "label"),
+    [
+        *(("results/does-it-help.md", "", label) for label in ("IV-R3GAN", "R3GAN")),
+        *(("results/does-it-help.md", "", label) for label in ("IV-R3GAN, mu = 0", "R3GAN, twice the steps")),
+        *(("docs/which.md", "ema_", label) for label in ("IV-R3GAN, mu = 0", "R3GAN, twice the steps")),
+    ],
+)
+def test_what_is_said_of_parts_of_it_is_that_of_the_rows(page: str, kind: str, label: str) -> None:
+    """On ten thousand modes, modes and divergence: by the last weights, to choose a method by averaged ones."""
+    modes, divergence = (
+        values("stacked-harder", "four digits, 10,000 modes", label, kind + key) for key in ("modes_any", "kl_uniform")
+    )
+    told = rf"{written(modes)}( modes)?, KL {re.escape(written(divergence, 2))}"
+    assert re.search(told, words_of(page)), told
+
+
+def test_what_is_said_of_photographs_and_of_single_changes_is_that_of_the_rows() -> None:
+    """In docs/which.md: distances and coverage of two seeds, and modes of every seed that was run."""
+    page = words_of("docs/which.md")
+    for label in ("Reg-GAN", "IV-R3GAN", "R3GAN", "WGAN-GP"):
+        distances, covered = (values("ivgan-frechet", "CIFAR-10", label, key) for key in ("frechet", "coverage"))
+        assert written(distances) in page, label
+        assert written(covered, 2, " and " if label == "Reg-GAN" else ", ") in page, label
+    lsgan, whole, alone, falling, relativistic = (
+        written(values("stability", "stacked MNIST", label, "modes_any"), last=" and ")
+        for label in ("LSGAN", "IVLSGAN", "no intervention (mu = 0)", "weights that fall to 0", "relativistic")
+    )
+    assert f"`lsgan` has {lsgan} of 1,000 modes, `ivlsgan` {whole}, and {alone} with `--mu-G 0 --mu-E 0`" in page
+    assert f"With weights that fall to zero on the way it has {falling}," in page
+    assert f"with the paper's weights and noise it has {relativistic}." in page
 
 
 def test_the_table_of_the_plane_is_that_of_the_rows() -> None:
