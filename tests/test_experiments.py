@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from modecover import experiments
 from modecover.cli import main as command
 from modecover.data import Dataset, open_data, opened
 from modecover.errors import UserError
-from modecover.experiments import intervention, mixtures, stacked
+from modecover.experiments import intervention, mixtures, runner, stacked
 from modecover.experiments.declared import Arm, Experiment, Result, Table
 from modecover.experiments.measures import scores
 from modecover.experiments.report import cell, page, pairs_table, provenance, save_curves, verdict
@@ -299,6 +299,42 @@ def test_half_a_line_of_a_killed_program_is_dropped_and_lines_of_another_machine
     assert len(merged.read_text().splitlines()) == 4 and len(Store(merged).rows) == 3
 
 
+def test_a_store_is_added_to_where_it_is_and_another_encoding_is_read_or_refused(tmp_path: Path) -> None:
+    first, second = jobs(two(), "cpu")
+    place = tmp_path / "elsewhere.jsonl"
+    place.write_text("\ufeff" + json.dumps(plain(finished(first, [8, 3]))) + "\r\n" + '{"key": "torn', "utf-8")
+    (tmp_path / "rows.jsonl").symlink_to(place)
+    store = Store(tmp_path / "rows.jsonl")
+    store.add(finished(second, [1, 1]))
+    assert (tmp_path / "rows.jsonl").is_symlink() and Store(place).rows.keys() == {first.key, second.key}
+    place.write_text(place.read_text("utf-8-sig"), "utf-16")
+    with pytest.raises(UserError, match="in UTF-16: save it in UTF-8"):
+        Store(place)
+
+
+ADDING = """
+import json, sys
+from pathlib import Path
+from modecover.experiments.store import Store
+
+store, row = Store(Path(sys.argv[1])), json.loads(sys.argv[2])
+for number in range(60):
+    store.add({**row, "key": f"{sys.argv[3]} {number}"})
+    store.add({**row, "key": f"both {number}"})
+"""
+
+
+def test_programs_that_add_at_a_time_lose_no_row_and_have_none_twice(tmp_path: Path) -> None:
+    row = json.dumps(plain(finished(jobs(two(), "cpu")[0], [8, 3], padding="x" * 9_000)))
+    path = tmp_path / "rows.jsonl"
+    words = [sys.executable, "-c", ADDING, str(path), row]
+    adding = [subprocess.Popen([*words, name], stderr=subprocess.PIPE) for name in "abc"]
+    assert [(each.communicate(timeout=120)[1], each.returncode) for each in adding] == [(b"", 0)] * 3
+    store = Store(path)
+    wanted = {f"{name} {number}" for name in ("a", "b", "c", "both") for number in range(60)}
+    assert store.rows.keys() == wanted and not store.twice
+
+
 def test_lines_that_are_no_rows_do_not_count_and_stay(tmp_path: Path) -> None:
     first, second = jobs(two(), "cpu")
     row = {**finished(first, [8, 3]), "curve": [[4, {"kl": [0.5, 0.5]}]]}
@@ -306,10 +342,19 @@ def test_lines_that_are_no_rows_do_not_count_and_stay(tmp_path: Path) -> None:
     damaged: list[dict[str, Any]] = [{"key": first.key}, {**row, "broken": {}}, {**row, "curve": [1]}]
     damaged += [{**row, "summary": {**summary, name: 7}} for name in ("seeds", "last", "hardware", "commit")]
     damaged += [{**row, "summary": {**summary, "versions": {}}}, {**row, "curve": [[4, {"kl": [0.5]}]]}]
+    # What a page would fail on: texts for numbers, and numbers for texts.
+    one, other = summary["last"]
+    for bad in ("0,69", None, [1], True, 10**400):
+        damaged.append({**row, "summary": {**summary, "last": [{**one, "modes_any": bad}, other]}})
+    damaged.append({**row, "summary": {**summary, "best": [{"modes_many": 8}, other]}})
+    damaged.append({**row, "summary": {**summary, "commit": {"commit": 7, "modified": False}}})
+    damaged.append({**row, "summary": {**summary, "hardware": {"accelerators": 7, "processor": ""}}})
+    damaged += [{**row, "summary": {**summary, name: "x"}} for name in ("steps", "evaluation", "control")]
+    damaged += [{**row, "curve": [["x", {"kl": [0.5, 0.5]}]]}, {**row, "curve": [[4, {"kl": ["x", 0.5]}]]}]
     path = tmp_path / "rows.jsonl"
     strange = b"[1]\n\n<<<<<<< HEAD\n\xff\xfe\0\n" + b"".join(f"{json.dumps(each)}\n".encode() for each in damaged)
     path.write_bytes(strange + json.dumps(row).encode())
-    with pytest.warns(UserWarning, match=f"{len(damaged)} lines of .* are no rows of finished runs"):
+    with pytest.warns(UserWarning, match=f"{3 + len(damaged)} lines of .* are no rows of finished runs"):
         store = Store(path)
     assert store.rows == {first.key: row} and not store.twice
     store.add(finished(second, [1, 1]))
@@ -620,6 +665,59 @@ def test_runs_are_in_processes_of_their_own_and_rows_of_all_in_the_store(tmp_pat
     assert heard.steps == sorted(heard.steps) and heard.steps and heard.totals == {6 + 4}
 
 
+def test_what_another_program_has_done_meanwhile_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run ends as a row of the other appears, which another program has added to the file."""
+    each, begun = two((Arm("GAN", "gan"), Arm("LSGAN", "lsgan"))), list[str]()
+    first, second = jobs(each, "cpu")
+    store = Store(tmp_path / "rows.jsonl")
+
+    def one_at_a_time(waiting: list[Job], is_done: Callable[[Job], bool], *_: Any) -> Iterator[tuple[Job, list[Any]]]:
+        for job in waiting:
+            if not is_done(job):
+                begun.append(job.arm.label)
+                Store(store.path).add(finished(second, [1, 1]))
+                yield job, [finished(job, [8, 3])]
+
+    monkeypatch.setattr(runner, "_over_processes", one_at_a_time)
+    assert run_jobs([first, second], {"two": store}, Place(tmp_path), Heard())
+    assert begun == ["GAN"] and store.rows[second.key]["summary"]["last"][0]["modes_many"] == 1
+
+
+def test_a_run_that_lost_its_log_is_no_row_without_a_curve(tmp_path: Path) -> None:
+    (job,) = jobs(two((Arm("GAN", "gan"),)), "cpu")
+    (row,) = run_job(job, Place(tmp_path))
+    assert row["curve"]
+    (tmp_path / job.folder / "log.jsonl").write_text("")
+    with pytest.raises(UserError, match="has lost the evaluations of a run that is finished: remove its folder"):
+        run_job(job, Place(tmp_path))
+
+
+def test_pages_have_what_was_done_where_a_run_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(declared: list[Job], stores: dict[str, Store], *_: Any) -> bool:
+        for (row,) in (run_job(job, Place(tmp_path)) for job in declared[:2]):
+            stores["square-fitting"].add(row)
+        raise UserError("A run is going on.")
+
+    monkeypatch.setattr(runner, "run_jobs", refuse)
+    assert command(["reproduce", "square-fitting", "--scale", "smoke", "--results", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.err == "modecover: A run is going on.\n" and "goes on from here" not in said.out
+    assert (tmp_path / "square-fitting.smoke.md").read_text().count("| not run |") == 3
+
+
+def test_a_row_that_another_scale_has_is_not_offered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["reproduce", "2d", "--scale", "smoke", "--results", str(tmp_path), "--only"]
+    assert command([*words, "R3GAN"]) == 2
+    refused = capsys.readouterr().err
+    assert "There is no row 'R3GAN' at the scale smoke" in refused and refused.count("R3GAN") == 1
+    assert command(["reproduce", "square-fitting", "--only", "x", "--results", str(tmp_path)]) == 2
+    assert "or a table" not in capsys.readouterr().err
+
+
 def test_where_runs_cannot_be_kept_none_is_begun(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store, heard = Store(tmp_path / "rows.jsonl"), Heard()
@@ -728,10 +826,10 @@ def test_data_that_are_not_there_are_not_replaced_and_the_command_says_what_to_g
     photos = Table("photos", "photos", small, (Arm("GAN", "gan"),), apart=True, brought="photographs")
     each, heard = Experiment("brought", "?", (stacks, photos)), Heard()
     store = {"brought": Store(tmp_path / "rows.jsonl")}
-    assert not run_jobs(jobs(each, "cpu"), store, Place(tmp_path / "runs"), heard), "they are missing"
+    with pytest.raises(UserError, match=r"stacked-mnist:fresh are left out.*--data-dir names the folder of MNIST"):
+        run_jobs(jobs(each, "cpu"), store, Place(tmp_path / "runs"), heard)
     assert not store["brought"].rows and not (tmp_path / "runs").exists()
-    of_stacks, of_photos = heard.notes
-    assert "stacked-mnist:fresh are left out" in of_stacks and "--data-dir names the folder of MNIST" in of_stacks
+    (of_photos,) = heard.notes  # which most users have not, and is no error
     assert "--data-dir names the folder of a folder 'photos' that holds photographs." in of_photos
     # Photographs of several sizes are opened at the table's.
     (tmp_path / "data" / "photos").mkdir(parents=True)
@@ -739,7 +837,9 @@ def test_data_that_are_not_there_are_not_replaced_and_the_command_says_what_to_g
         picture = Image.effect_noise((20 + number, 30), 60)
         picture.save(tmp_path / "data" / "photos" / f"{number}.png")
     place = Place(tmp_path / "runs", str(tmp_path / "data"), workers=1)
-    assert run_jobs([job for job in jobs(each, "cpu") if job.table.name == "photos"], store, place, heard)
+    with pytest.raises(UserError, match="stacked-mnist"):  # told at once, and raised behind the others
+        run_jobs(jobs(each, "cpu"), store, place, heard)
+    assert "stacked-mnist:fresh are left out" in heard.notes[-1]
     assert [row["table"] for row in store["brought"].rows.values()] == ["photos"]
 
 
@@ -818,8 +918,6 @@ def test_what_is_worth_most_goes_first(capsys: pytest.CaptureFixture[str], tmp_p
 def test_searches_of_one_experiment_do_not_go_before_the_runs_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modecover.experiments import runner
-
     searched = dataclasses.replace(two((Arm("GAN", "gan", candidates=({"lr": 1e-3}, {"lr": 1e-4})),)), name="later")
     order: list[str] = []
 
@@ -861,8 +959,6 @@ def test_without_ray_a_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: 
 def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from modecover.experiments import runner
-
     messenger = runner._Messenger("arm", queue.Queue().put)
     monkeypatch.setattr(runner.os, "getppid", lambda: 1)
     run = train("gan", "ring", tmp_path / "run", listener=messenger, steps=20, batch=8, evaluate_every=0)
@@ -920,6 +1016,20 @@ def test_ctrl_c_while_processes_are_started_stops_as_well(tmp_path: Path) -> Non
     said, complaints = child.communicate(timeout=60)
     assert "the same command goes on from there" in said
     assert complaints.count("Traceback") == 1 and complaints.splitlines()[-1] == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("pause", [0.1, 1.0])
+def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(tmp_path: Path, pause: float) -> None:
+    child = long_runs(tmp_path)
+    assert child.stdout is not None and child.stdout.readline() == "step\n"
+    for _ in range(3):
+        os.killpg(child.pid, signal.SIGINT)
+        time.sleep(pause)
+        if child.poll() is not None:
+            break
+    _, complaints = child.communicate(timeout=30)  # until the last process that has its output is gone
+    assert child.returncode not in (0, None) and complaints.splitlines()[-1] == "KeyboardInterrupt"
+    assert complaints.count("Traceback") == 1
 
 
 def test_what_runs_the_arms_ends_behind_a_killed_program(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modecover.data import open_data
+from modecover.data import open_data, opened
 from modecover.engine.engine import Engine
 from modecover.errors import UserError
 from modecover.experiments import compositional, latent, mdgan, measures, mixtures
@@ -45,6 +45,35 @@ def test_three_digits_stand_side_by_side_with_the_chances_of_their_set() -> None
     for place in range(3):
         thirds = images[:20, TOP : TOP + DIGIT, place * WIDTH : (place + 1) * WIDTH]
         assert all(third.tobytes() in whole for third in thirds)
+
+
+def test_test_images_are_never_training_images_in_their_place(tmp_path: Path) -> None:
+    """Of data that have both; digits that come with pip and a folder without subfolders have one set of images."""
+    data = tmp_path / "mnist"
+    data.mkdir()
+    head = np.array([0x803, 20, 28, 28], ">u4").tobytes()
+    for stem, value in (("train", 0), ("t10k", 255)):
+        (data / f"{stem}-images-idx3-ubyte").write_bytes(head + bytes([value]) * (20 * 28 * 28))
+        (data / f"{stem}-labels-idx1-ubyte").write_bytes(np.array([0x801, 20], ">u4").tobytes() + bytes(20))
+
+    def test_of(source: str) -> float:
+        model: Any = SimpleNamespace(data={"opened": {"source": source, "data_dir": str(tmp_path)}})
+        return float(measures.images_of(model, "", split="test").fetch(torch.arange(3)).mean())
+
+    assert test_of("mnist") == 1.0
+    (data / "t10k-images-idx3-ubyte").write_bytes(head + b"\0" * 99)
+    opened._opened.cache_clear()
+    with pytest.raises(UserError, match="t10k-images-idx3-ubyte"):
+        test_of("mnist")
+    (data / "t10k-images-idx3-ubyte").unlink()
+    with pytest.raises(UserError):
+        test_of("mnist")
+    for split, value in (("train", 0), ("test", 255)):
+        (tmp_path / "both" / split).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), value).save(tmp_path / "both" / split / f"{number}.png")
+    assert test_of(str(tmp_path / "both")) == 1.0 and test_of(str(tmp_path / "both" / "train")) == -1.0
+    assert test_of("digits") < 0.0
 
 
 def test_a_perfect_generator_of_three_digits_misses_what_fresh_data_miss(monkeypatch: pytest.MonkeyPatch) -> None:

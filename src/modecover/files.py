@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,27 @@ def writing(what: object, cure: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{what} cannot be written ({reason(error)}): {cure}.") from error
+
+
+def lock(descriptor: int, *, wait: bool) -> None:
+    """Hold an open file for this process, until it closes it, by whatever descriptor, or ends; wait for one that does.
+
+    A record lock is used where there is one (POSIX): unlike `flock` it is not inherited by data-loading workers, which
+    may outlive a killed run by seconds.
+
+    Raises:
+        OSError: another process holds it (EACCES, EAGAIN or EDEADLK), or the file system has no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # a byte past the text, which stays readable
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def read_json(path: Path, cure: str, largest: int = 2**26) -> Any:

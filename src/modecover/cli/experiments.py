@@ -50,7 +50,7 @@ def run_reproduce(words: list[str]) -> int:
 
     from modecover.cli.process import freed_memory_kept_by_others
     from modecover.cli.terminal import Display
-    from modecover.experiments.runner import Place, run_jobs
+    from modecover.experiments.runner import Place, is_to_be_brought, run_jobs
     from modecover.experiments.store import Store, jobs
     from modecover.files import require_writable
 
@@ -64,16 +64,18 @@ def run_reproduce(words: list[str]) -> int:
     declared = [job for each in chosen for job in jobs(each, given.scale, given.only)]
     if given.only and not declared:
         tables = [table for each in chosen for table in each.tables]
-        labels = dict.fromkeys(arm.label for table in tables for arm in table.arms)
-        called = ", ".join(dict.fromkeys(table.name for table in tables))
-        raise UserError(f"There is no row {given.only!r}: choose one of {', '.join(labels)}; or a table: {called}.")
+        labels = ", ".join(dict.fromkeys(arm.label for table in tables for arm in table.at(given.scale)))
+        called = ", ".join(dict.fromkeys(table.name for table in tables if table.name))
+        or_table = f"; or a table: {called}" if called else ""
+        where = f"no row {given.only!r} at the scale {given.scale}"
+        raise UserError(f"There is {where}: choose one of {labels}{or_table}.")
     # Rows that only show that it runs are kept apart.
     kind = ".smoke" if given.scale == "smoke" else ""
     paths = {each.name: Path(given.results) / f"{each.name}{kind}.jsonl" for each in chosen}
     stores = {name: Store(path) for name, path in paths.items()}
     for each in chosen:
         require_writable(Path(given.results) / f"{each.name}{kind}.md")  # before the work
-    whole = True
+    refused: UserError | None = None
     if not given.page:
         for store in stores.values():
             store.require_writable()
@@ -81,16 +83,30 @@ def run_reproduce(words: list[str]) -> int:
         question = chosen[0].question if given.name else "What is missing, the most valuable first."
         print(f"{question} {len(missing)} of {len(declared)} runs are to be done.")
         with freed_memory_kept_by_others(), Display() as display:
-            whole = run_jobs(declared, stores, place, display)
-        stores = {name: Store(path) for name, path in paths.items()}  # what others added meanwhile counts too
+            try:
+                run_jobs(declared, stores, place, display)
+            except UserError as error:  # told behind the pages, which have what was done
+                refused = error
+    if given.page and given.name:
+        print(f"The page of {given.name} is made of the rows of {len(stores[given.name].rows)} runs.")
     for each in chosen:
+        stores[each.name].refresh()  # what others added meanwhile counts too
         if each.name == given.name or stores[each.name].rows:
             text, page = _write(each, stores[each.name], Path(given.results), Path(given.out), given.scale, kind)
             if given.name:
                 print(text)
-            print(f"Written to {page}; the numbers of every seed are in {stores[each.name].path}.")
-    if not whole:
-        print("Not all runs are done: the same command goes on from here.")
+            where = f"; the numbers of every seed are in {stores[each.name].path}" if stores[each.name].rows else ""
+            print(f"Written to {page}{where or ', without any: no run is done'}.")
+    if given.queue and not any(store.rows for store in stores.values()):
+        print(f"No run is done, by what {given.results} holds: there is no page to write.")
+    if refused is not None:
+        raise refused
+    if not given.page:
+        left = [job for job in declared if job not in stores[job.experiment]]
+        if absent := sum(is_to_be_brought(job, place) for job in left):
+            print(f"{absent} runs are not done for want of their data, which must be brought along: see the notes.")
+        if len(left) > absent:
+            print("Not all runs are done: the same command goes on from here.")
     return 0
 
 
@@ -114,7 +130,7 @@ def _write(experiment: Experiment, store: Store, results: Path, runs: Path, scal
     place = results / f"{experiment.name}{kind}.md"
     results.mkdir(parents=True, exist_ok=True)
     with replacing(place) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # rows may quote names that are none
     if store.twice:
         print(f"{store.twice} lines of {store.path} repeat the run of a line before them, which counts.")
     return text, place

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from modecover.arguments import held
 from modecover.auditing.results import ABOUT, Findings, interval, number, quantity, signed
+from modecover.cli.parser import as_flags
 from modecover.data import Dataset
 from modecover.methods.base import Method
 from modecover.runs.alarm import Look
@@ -94,7 +95,7 @@ class Display(Listener):
         self.progress.stop()
 
     def note(self, sentence: str) -> None:
-        self._say(f"Note: {sentence}")
+        self._say(f"Note: {as_flags(sentence)}")
 
     def preparing(self, what: str, done: int, total: int) -> None:
         self._advance(f"preparing the {what}", done, total)

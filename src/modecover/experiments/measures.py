@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -190,22 +189,27 @@ def order_of(data: Images) -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).permutation(len(data.pixels)))
 
 
-def images_of(model: GenerativeModel, data_dir: str, **chosen: str) -> Images:
-    """The data that a model was trained on, opened again, or with other options."""
+def images_of(model: GenerativeModel, data_dir: str, split: str = "") -> Images:
+    """The data that a model was trained on, opened again, or another split of them, where they have splits.
+
+    Raises:
+        UserError: they cannot be opened, or are no images; also a split of theirs, in whose place no other is taken.
+    """
     recorded = model.data.get("opened")
     if not isinstance(recorded, Mapping):
         reopen(model.data)  # says why they cannot be, and what to do
         raise AssertionError("data that came from memory are not opened again")
     beside = {"data_dir": data_dir} if data_dir and "data_dir" in recorded else {}
-    with contextlib.suppress(UserError):
-        data = open_once(**{**recorded, **beside, **chosen})
-        if isinstance(data, Images):
-            return data
-    data = open_once(**{**recorded, **beside})  # where there is no other split: what it was trained on
+    source = str(recorded["source"])
+    has_splits = source in WITH_SPLITS or Path(source, split or "train").is_dir()
+    data = open_once(**{**recorded, **beside, **({"split": split} if split and has_splits else {})})
     if not isinstance(data, Images):
         raise UserError(f"{data.name} has no images to compare with.")
     return data
 
+
+WITH_SPLITS = ("mnist", "cifar10")
+"""Of the data that have names. Folders have them as subfolders."""
 
 _JUDGES: dict[str, Classifier] = {}
 """Classifiers that this process has trained, by the fingerprint of the data."""

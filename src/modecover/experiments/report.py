@@ -201,7 +201,8 @@ def table(results: Sequence[Result]) -> list[str]:
     for result in results:
         printed = result.arm.published or ""
         if result.broken:
-            said = result.broken if result.broken.startswith("not run") else f"broke off: {result.broken}"
+            said = " ".join(result.broken.replace("|", "\\|").split())  # as a cell of a table can hold it
+            said = said if said.startswith("not run") else f"broke off: {said}"
             lines.append(line(result.arm.label, said, printed=printed))
             continue
         seconds = f"{result.summary['processor_seconds']:.0f}"
@@ -213,7 +214,9 @@ def table(results: Sequence[Result]) -> list[str]:
         for which in ("last",) if same else ("last", "best"):
             rows = result.summary[which]
             head = [result.arm.label, "last, best" if same else which, seconds if which == "last" else ""]
-            if counted:
+            if counted and "modes" not in result.summary.get("evaluation", {}):
+                head += ["", ""]
+            elif counted:
                 total = int(result.summary["evaluation"]["modes"])
                 most = counts(control)[1] if control else total  # of many modes no sampler shows all often enough
                 head += [f"{full(rows, total)} of {len(rows)}", str(sum(counts(row)[1] <= most / 4 for row in rows))]
@@ -351,7 +354,7 @@ def own_settings(results: Sequence[Result]) -> list[str]:
         if not result.arm.method:
             continue
         own = told(result.arm.settings) or "the method's defaults"
-        schedule = f"; schedule `{result.summary['schedule']}`" if result.summary else ""
+        schedule = f"; schedule `{result.summary['schedule']}`" if result.summary.get("schedule") else ""
         lines.append(f"- {result.arm.label}: `{result.arm.method}`, {own}{schedule}")
     return lines
 
@@ -430,7 +433,9 @@ def pairs_table(pairs: Sequence[tuple[Result, Result]]) -> list[str]:
         # What changes, seed by seed at the end of training.
         rows = list(zip(having.summary["last"], without.summary["last"], strict=True))
         modes = [counts(b)[1] - counts(a)[1] for b, a in rows]
-        quality, distances = ([b[name] - a[name] for b, a in rows] for name in ("high_quality", "wasserstein"))
+        quality, distances = (
+            [b.get(name, math.nan) - a.get(name, math.nan) for b, a in rows] for name in ("high_quality", "wasserstein")
+        )
         more, fewer = (sum(sign * change > 0 for change in modes) for sign in (1, -1))
         means = [sum(values) / len(rows) for values in (modes, quality, distances)]
         cells = f"{means[0]:+.1f} ({more} more, {fewer} fewer) | {100 * means[1]:+.1f} | {means[2]:+.3f}"
@@ -466,8 +471,8 @@ def save_curves(experiment: Experiment, results: Sequence[Sequence[Result]], pat
     places = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
     for axes, rows in zip(places, panels, strict=True):
         for number, result in enumerate(rows):
-            for place, curve in enumerate(result.curves):
-                steps, values = zip(*((step, row[experiment.curve]) for step, row in curve), strict=True)
+            for place, curve in enumerate(filter(None, result.curves)):
+                steps, values = zip(*((step, row.get(experiment.curve, math.nan)) for step, row in curve), strict=True)
                 label = result.arm.label if place == 0 else None
                 colour, dashes = f"C{number % 10}", LINES[number // 10 % len(LINES)]
                 alone = "o" if len(steps) == 1 else None  # a line of one point has no length

@@ -87,15 +87,16 @@ def run_jobs(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listen
         Whether all are in the store now.
 
     Raises:
-        UserError: the folder of the runs cannot be made, or a run was refused; the others are kept.
+        UserError: the folder of the runs cannot be made, or a run was refused, or data cannot be read; the others are
+            kept. Data that must be brought along, and are not there, are no error.
     """
-    declared, jobs = jobs, _with_data(jobs, stores, place, listener)
+    declared, (jobs, refused) = jobs, _with_data(jobs, stores, place, listener)
     if any(job not in stores[job.experiment] and _in_fp32(job.settings) for job in jobs) and place.backend == "local":
         listener.note("runs declared in bf16 are in fp32 here: this processor has no instructions for it")
     deadline = None if place.minutes is None else time.monotonic() + 60 * place.minutes
     groups = itertools.groupby(jobs, key=lambda job: job.experiment)
     # Where one is not whole, for want of time or as a run was refused, another may have runs that can be done.
-    whole, refused = [], list[UserError]()
+    whole = []
     for _, group in groups:
         try:
             whole.append(_run_experiment(list(group), stores, place, listener, deadline))
@@ -121,9 +122,14 @@ def _run_experiment(
     return _run_all(chosen, stores, place, listener, deadline)
 
 
-def _with_data(jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener) -> list[Job]:
-    """The jobs that are done, and those whose data are there; of data that are not, a sentence."""
+def _with_data(
+    jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener
+) -> tuple[list[Job], list[UserError]]:
+    """The jobs that are done, and those whose data are there; and of data that are not what is told: here, where they
+    must be brought along, and else as errors, which are told at once, too, if there is something else to do."""
     there: dict[str, bool] = {"": True}
+    refused: list[UserError] = []
+    sources = list(dict.fromkeys(_source(job, place) for job in jobs if job not in stores[job.experiment]))
 
     def has_data(job: Job) -> bool:
         source = _source(job, place)
@@ -131,21 +137,35 @@ def _with_data(jobs: Sequence[Job], stores: dict[str, Store], place: Place, list
             return True
         if source in there:
             return there[source]
+        listener.preparing("data", sources.index(source), len(sources))
         stacks = job.scale != "smoke" and source.startswith("stacked-mnist")
         options = {name: job.settings[name] for name in OPTIONS if name in job.settings}
         try:
             if stacks and not (place.data_dir and files_of("mnist", Path(place.data_dir), "train")):
                 raise UserError("--data-dir names the folder of MNIST: stacks of other digits are another experiment.")
-            if job.table.brought and not place.data_dir and source == job.table.data:
+            if job.table.brought and not place.data_dir and job.data == job.table.data:
                 raise UserError(f"--data-dir names the folder of a folder {source!r} that holds {job.table.brought}.")
             open_data(source, data_dir=place.data_dir or None, **options)
             there[source] = True
         except UserError as error:
             there[source] = False
-            listener.note(f"{job.experiment}: runs on {job.data} are left out, for they are not here: {error}")
+            said = f"{job.experiment}: runs on {job.data} are left out, for they are not here: {error}"
+            if is_to_be_brought(job, place):
+                listener.note(said)
+            else:
+                refused.append(UserError(said))
         return there[source]
 
-    return [job for job in jobs if has_data(job)]
+    found = [job for job in jobs if has_data(job)]
+    if any(job not in stores[job.experiment] for job in found):
+        for error in refused:
+            listener.note(str(error))
+    return found, refused
+
+
+def is_to_be_brought(job: Job, place: Place) -> bool:
+    """Whether a job's data must be brought along, and are not there."""
+    return bool(job.table.brought) and job.data == job.table.data and not Path(_source(job, place)).exists()
 
 
 def _source(job: Job, place: Place) -> str:
@@ -179,14 +199,18 @@ def _result(row: Row) -> Result:
 def _run_all(
     jobs: Sequence[Job], stores: dict[str, Store], place: Place, listener: Listener, deadline: float | None
 ) -> bool:
-    missing = [job for job in jobs if job not in stores[job.experiment]]
+    def is_done(job: Job) -> bool:
+        stores[job.experiment].refresh()  # which another program may have added it to
+        return all(each in stores[job.experiment] for each in (job, *job.beside))
+
+    missing = [job for job in jobs if not is_done(job)]
     if not missing:
         return True
     if not any(_time_for(job, deadline) for job in missing):
         return False
     runs = _over_ray if place.backend == "ray" else _over_processes
     runnable = at_once(missing) if place.at_once else missing
-    with contextlib.closing(runs(runnable, place, listener, deadline)) as ended:
+    with contextlib.closing(runs(runnable, is_done, place, listener, deadline)) as ended:
         for job, rows in ended:
             for row in rows:
                 stores[job.experiment].add(row)
@@ -201,7 +225,7 @@ def _time_for(job: Job, deadline: float | None) -> bool:
 
 
 def _over_processes(
-    jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
+    jobs: Sequence[Job], is_done: Callable[[Job], bool], place: Place, listener: Listener, deadline: float | None
 ) -> Generator[tuple[Job, list[Row]]]:
     """Jobs and their rows as they end; none for one that was stopped. What is refused is told behind the others."""
     refused: list[UserError] = []
@@ -212,13 +236,13 @@ def _over_processes(
     news, stop = context.SimpleQueue(), context.Event()
     workers = min(len(jobs), place.workers or os.cpu_count() or 1)
     told_apart = ProcessPoolExecutor(workers, context, initializer=_stand_apart, initargs=(news, stop))
-    with asked_to_stop() as asked, told_apart as pool:
+    with asked_to_stop(_kill_runs) as asked, told_apart as pool:
         waiting, running, known = list(jobs), dict[Future[list[Row]], Job](), dict[str, tuple[int, int]]()
         try:
             while running or waiting:
                 for job in waiting[: workers - len(running)]:
                     waiting.remove(job)
-                    if _time_for(job, deadline):
+                    if _time_for(job, deadline) and not is_done(job):
                         with _signals_later():
                             running[pool.submit(_run_here, job, place)] = job
                 done, _ = wait(running, 0.5, FIRST_COMPLETED)
@@ -259,6 +283,13 @@ def _over_processes(
             pool.shutdown(cancel_futures=True)
 
 
+def _kill_runs() -> None:
+    """End the processes of the pool where they are, for whom it takes too long to save. An interrupt in this process
+    would come while the pool waits for them, and leave both waiting for ever."""
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
 def _raise_first(refused: Sequence[UserError], listener: Listener) -> None:
     """Raise the first of what runs were refused for, and tell the others."""
     for error in refused[1:]:
@@ -268,7 +299,7 @@ def _raise_first(refused: Sequence[UserError], listener: Listener) -> None:
 
 
 def _over_ray(
-    jobs: Sequence[Job], place: Place, listener: Listener, deadline: float | None
+    jobs: Sequence[Job], is_done: Callable[[Job], bool], place: Place, listener: Listener, deadline: float | None
 ) -> Generator[tuple[Job, list[Row]]]:
     """The same over a Ray cluster, or this machine's cores. Folders of runs lie where each is run."""
     try:
@@ -280,7 +311,7 @@ def _over_ray(
         task = ray.remote(run_job)
         data_dir = str(Path(place.data_dir).absolute()) if place.data_dir else ""
         apart, refused = replace(place, out=place.out.absolute(), data_dir=data_dir), list[UserError]()
-        found = {task.remote(job, apart): job for job in jobs if _time_for(job, deadline)}
+        found = {task.remote(job, apart): job for job in jobs if _time_for(job, deadline) and not is_done(job)}
         done = 0
         while found:
             for reference in ray.wait(list(found), timeout=0.5)[0]:
@@ -439,6 +470,11 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
             )
             for seed in range(len(summary["seeds"]))
         ]
+    elif summary.get("last"):
+        raise UserError(
+            f"The log {folder / 'log.jsonl'} has lost the evaluations of a run that is finished: remove its folder, "
+            "and the same command makes it anew."
+        )
     if measured is not None:
         last = summary.get("last") or [{}]
         summary |= {"last": [{**last[0], **measured}], "best": summary.get("best") or [{**measured, "step": run.step}]}

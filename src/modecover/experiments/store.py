@@ -6,8 +6,10 @@ copied from another machine's file count like one's own; of two with one key the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +18,9 @@ from typing import Any
 
 from modecover.errors import UserError
 from modecover.experiments.declared import Arm, Experiment, Result, Table
-from modecover.files import plain
+from modecover.files import lock, plain, writing
 from modecover.kinds import checked
-from modecover.runs.log import JsonLines, read_log
+from modecover.runs.log import rows_in
 
 Row = dict[str, Any]
 
@@ -28,9 +30,16 @@ _SUMMARY: dict[str, Any] = {"seeds": Sequence[int], "last": Sequence[Row], "best
 _SUMMARY |= {"versions": dict, "hardware": dict, "commit": dict | None}
 """Kinds of what a row must have, and its summary where the run did not break off: what pages are made of."""
 
+_IF_THERE: dict[str, Any] = {"evaluation": dict, "control": dict | None, "steps": int, "schedule": str}
+"""Kinds of what a summary may lack."""
+
 _SUMMED = ("seconds", "processor_seconds")
 
-_FACTS = {"versions": ("torch", "python"), "hardware": ("accelerators", "processor"), "commit": ("commit", "modified")}
+_FACTS: dict[str, dict[str, Any]] = {
+    "versions": {"torch": str, "python": str},
+    "hardware": {"accelerators": Sequence[str], "processor": str},
+    "commit": {"commit": str, "modified": bool},
+}
 """What is told of these."""
 
 
@@ -150,7 +159,7 @@ class Store:
 
     Args:
         path: the file; it may be absent. A torn last line, which a killed program left, is dropped when a row is added.
-            Lines that are no rows do not count, which is a warning, and stay.
+            Lines that are no rows do not count, which is a warning, and stay. Several programs may add to it at a time.
 
     Raises:
         UserError: it cannot be read, or (`add`) written.
@@ -161,32 +170,69 @@ class Store:
         self.rows: dict[str, Row] = {}
         self.twice = 0
         """Lines whose key another line before them has."""
-        found = read_log(path)
-        whole = [row for row in found if _is_whole(row)]
-        if strangers := len(found) - len(whole):
+        self._text = b""
+        if strangers := self.refresh(warned=True):
             warnings.warn(f"{strangers} lines of {path} are no rows of finished runs, and do not count.", stacklevel=2)
-        for row in whole:
-            self.twice += row["key"] in self.rows
-            self.rows.setdefault(row["key"], row)
 
     def __contains__(self, job: Job) -> bool:
         return job.key in self.rows
 
+    def refresh(self, *, warned: bool = False) -> int:
+        """Read what others have added meanwhile; lines that are no rows, the number of which it returns, are a warning
+        where they shall be."""
+        return self._take(self.path.read_bytes() if self.path.is_file() else b"", warned=warned)
+
+    def _take(self, text: bytes, *, warned: bool = False) -> int:
+        if text == self._text:
+            return 0
+        found = rows_in(text, self.path, warned=warned)
+        whole = [row for row in found if row is not None and _is_whole(row)]
+        there: dict[str, Row] = {}
+        for row in whole:
+            there.setdefault(row["key"], row)
+        self._text, self.twice = text, len(whole) - len(there)
+        self.rows = {**there, **self.rows}
+        return len(found) - len(whole)
+
     def require_writable(self) -> None:
         """Raise `UserError` where the file is there and rows cannot be added to it."""
-        if self.path.exists():
-            JsonLines(self.path).close()
+        if self.path.exists() or self.path.is_symlink():
+            if not self.path.is_file():
+                raise UserError(f"{self.path} is no plain file: move it away, or choose another folder with --results.")
+            with writing(self.path, _CURE), open(self.path, "ab"):
+                pass
 
     def add(self, row: Row) -> None:
-        """Append a row, unless there is one with its key."""
+        """Append a row, unless there is one with its key, here or in the file by now."""
         if row["key"] in self.rows:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = JsonLines(self.path)
-        try:
-            lines.write(row)
-        finally:
-            lines.close()
+        with writing(self.path, _CURE):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # One descriptor for all of it: to close another one would let go of the lock.
+            with open(self.path, "ab+", buffering=0) as file:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    lock(file.fileno(), wait=True)
+                file.seek(0)
+                text = file.read()
+                self._take(text)
+                if row["key"] in self.rows:
+                    return
+                line = json.dumps(plain(row), allow_nan=False, ensure_ascii=False) + "\n"
+                rest = line.encode(errors="backslashreplace")  # which is how JSON writes what is not in UTF-8
+                end = len(text)
+                if tail := text.rpartition(b"\n")[2]:
+                    if _is_json(tail):
+                        rest = b"\n" + rest
+                    else:
+                        end -= len(tail)
+                        file.truncate(end)
+                try:
+                    while rest:
+                        rest = rest[file.write(rest) or 0 :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(end)
+                    raise
         self.rows[row["key"]] = row
 
     def results(self, experiment: Experiment, scale: str) -> list[list[Result]]:
@@ -227,6 +273,22 @@ class Store:
         return Result(own, {**summary, "short": short}, "", table, tuple(curves))
 
 
+_CURE = "free disk space or make it writable, then run the same command again to go on"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one, NaN and infinity among them."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isinstance(float(value), float)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _is_whole(row: Row) -> bool:
     """Whether a line has all that pages are made of."""
     try:
@@ -239,9 +301,27 @@ def _is_whole(row: Row) -> bool:
             checked(name, summary.get(name), kind)
         for name in _SUMMED:
             checked(name, summary.get(name, 0.0), float)
-        seeds, last, best = (len(summary[name]) for name in ("seeds", "last", "best"))
-        told = all(summary[part] is None or set(names) <= summary[part].keys() for part, names in _FACTS.items())
-        drawn = [values for _, numbers in row.get("curve", ()) for values in numbers.values()]
-        return min(seeds, last, best) > 0 and told and all(len(values) == seeds for values in drawn)
-    except (UserError, TypeError, ValueError, AttributeError, KeyError):
+        for name, kind in _IF_THERE.items():
+            if name in summary:
+                checked(name, summary[name], kind)
+        for part, facts in _FACTS.items():
+            for name, kind in {} if summary[part] is None else facts.items():
+                checked(name, summary[part].get(name), kind)
+        judged = summary.get("evaluation", {})
+        numbers = [*summary["last"], *summary["best"]]
+        if "modes" in judged:  # which are counted
+            checked("modes", judged["modes"], int)
+            of_data = [control] if (control := summary.get("control")) else []
+            both = {"modes_many", "modes_enough"}
+            counted = all("modes_any" in each and both & each.keys() for each in (*numbers, *of_data))
+        else:
+            counted = True
+        curve = row.get("curve", ())
+        drawn = [values for step, each in curve for values in each.values() if checked("step", step, int) is not None]
+        seeds = len(summary["seeds"])
+        alike = all(len(values) == seeds for values in (summary["last"], summary["best"], *drawn))
+        values = [value for each in (*numbers, summary.get("control") or {}) for value in each.values()]
+        values += [value for each in drawn for value in each]
+        return seeds > 0 and alike and counted and all(map(_is_number, values))
+    except (UserError, TypeError, ValueError, AttributeError, KeyError, OverflowError):
         return False

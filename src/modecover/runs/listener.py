@@ -78,8 +78,8 @@ def _tell_all(functions: Sequence[Callable[..., None]], *told: Any, **named: Any
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once.
+def asked_to_stop(again: Callable[[], None] | None = None) -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second one interrupts at once, or calls `again`.
 
     Not an exception at once: it could come in the middle of a step, or of a call to another process, whose answer would
     then be taken for that of the next call.
@@ -90,9 +90,12 @@ def asked_to_stop() -> Iterator[threading.Event]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
+        if not asked.is_set():
+            asked.set()
+        elif again is None:
             raise KeyboardInterrupt
-        asked.set()
+        else:
+            again()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

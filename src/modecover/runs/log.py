@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import warnings
@@ -37,12 +38,12 @@ class JsonLines:
         self._writing = partial(writing, f"The log {self.path}", cure)
         with self._writing():
             if self.path.exists():
-                every = step == math.inf
-                lines = _lines(self.path, warned=not every)
-                kept = [line + b"\n" for row, line in lines if every or _until(row, step)]
-                if (text := b"".join(kept)) != self.path.read_bytes():
+                every, text = step == math.inf, self.path.read_bytes()
+                lines = _lines(text, self.path, warned=not every)
+                kept = b"".join(line + b"\n" for row, line in lines if every or _until(row, step))
+                if kept != text:
                     with replacing(self.path) as temporary:
-                        temporary.write_bytes(text)
+                        temporary.write_bytes(kept)
             self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -68,12 +69,24 @@ def read_log(path: Path | str) -> list[dict[str, Any]]:
     path = Path(path)
     if path.is_dir():
         path = path / "log.jsonl"
-    return [with_numbers(row) for row, _ in _lines(path) if row is not None]
+    return [row for row in rows_in(path.read_bytes() if path.is_file() else b"", path) if row is not None]
 
 
-def _lines(path: Path, *, warned: bool = True) -> Iterator[tuple[dict[str, Any] | None, bytes]]:
+def rows_in(text: bytes, path: Path, *, warned: bool = True) -> list[dict[str, Any] | None]:
+    """The row in each line of what the file `path` holds, None where it is damaged, which is a warning, or no row; a
+    torn last line is none.
+
+    Raises:
+        UserError: it is in UTF-16.
+    """
+    return [None if row is None else with_numbers(row) for row, line in _lines(text, path, warned=warned) if line]
+
+
+def _lines(text: bytes, path: Path, *, warned: bool = True) -> Iterator[tuple[dict[str, Any] | None, bytes]]:
     """The row in each line of a log, None where it is damaged or no object, and its bytes; a torn last line is none."""
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{path} is in UTF-16: save it in UTF-8.")
+    lines = text.removeprefix(codecs.BOM_UTF8).split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line.decode(errors="replace"))

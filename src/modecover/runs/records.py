@@ -17,7 +17,6 @@ import os
 import platform
 import socket
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modecover import __version__
 from modecover.errors import UserError
-from modecover.files import is_partial, read_json, reason, remove_partial, write_json, writing
+from modecover.files import is_partial, lock, read_json, reason, remove_partial, write_json, writing
 from modecover.kinds import shown
 from modecover.pictures.curves import curves_picture
 from modecover.pictures.images import save_png_atomic
@@ -246,8 +245,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[st
 class FolderLock:
     """A file lock on a folder, let go by the system when the process ends, however it ends.
 
-    The locked file says who holds it, for the message alone. A record lock is used where there is one (POSIX): unlike
-    `flock` it is not inherited by data-loading workers, which may outlive a killed run by seconds.
+    The locked file says who holds it, for the message alone.
 
     Raises:
         UserError: another process holds the folder, or another lock of this one.
@@ -263,16 +261,7 @@ class FolderLock:
             raise self._refusal("this very process")
         descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a byte past the text, which stays readable
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-                os.lseek(descriptor, 0, os.SEEK_SET)
-            else:
-                import fcntl
-
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, wait=False)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                 holder = os.read(descriptor, 1000).decode(errors="replace").strip()
