@@ -155,6 +155,7 @@ def test_every_experiment_runs_at_the_smallest_scale_and_has_its_page(
         assert "| arms | with a number |" in text and Path("results", "images", f"{name}.smoke", "smoke.png").is_file()
     else:
         assert all(text.count(f"| {label} | ") >= arms.count(label) for label in arms) and "not run" not in text
+    assert "same data" not in text
     assert len(Store(Path("results", f"{name}.smoke.jsonl")).rows) == len(jobs(experiments.get(name), "smoke"))
 
 
@@ -873,6 +874,23 @@ def test_runs_that_were_judged_or_computed_otherwise_stand_by_name_below_their_t
         "Judged by what has no name here, by which the data have numbers missed 61: GAN, seed 0; MDGAN, seed 0.",
         "Judged by what has no name here, by which the data have numbers missed 58: LSGAN, seed 0.",
     ]
+
+
+def test_a_row_says_on_which_data_it_was_trained_and_a_page_where_they_were_others(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(2, 64, 2)).astype("float32")
+    found = []
+    for number, label in enumerate(("GAN", "LSGAN", "WGAN")):
+        np.save(tmp_path / "rows.npy", rows[number // 2])  # another file of the same name before the last
+        opened._opened.cache_clear()
+        each = Experiment(
+            "own", "?", (Table("", str(tmp_path / "rows.npy"), {**TINY, "seeds": 1}, (Arm(label, "gan"),)),)
+        )
+        (row,) = run_job(jobs(each, "cpu")[0], Place(tmp_path / str(number)))
+        found.append(Result(Arm(label, "gan"), row["summary"]))
+    first, _, last = (str(one.summary["fingerprint"])[:8] for one in found)
+    told = f"By its fingerprint {first}: GAN, seed 0; LSGAN, seed 0; by {last}: WGAN, seed 0."
+    assert f"**Not all were trained on the same data.** {told}" in provenance(found)
+    assert not any("same data" in line for line in provenance(found[:2]))
 
 
 def test_a_page_of_its_own_has_every_scale_that_was_run() -> None:

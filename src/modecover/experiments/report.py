@@ -398,10 +398,28 @@ def provenance(results: Sequence[Result]) -> list[str]:
         for (facts, of_data), own in judges.items():
             beside = f", by which the data have {of_data}" if of_data else ""
             lines.append(f"Judged by {facts or 'what has no name here'}{beside}: {'; '.join(own)}.")
+    lines += _trained_apart(results)
     otherwise = {_place(run) for _, run in runs if "precision" in run}
     for place, own in places.items():
         lines.append(f"Commit {place}{': ' + '; '.join(own) if place in otherwise else ''}.")
     return lines
+
+
+def _trained_apart(results: Sequence[Result]) -> list[str]:
+    """A line for each table whose runs were not all trained on the same data, as far as their rows say on which."""
+    trained = dict[str, dict[str, list[str]]]()
+    for result in results:
+        for run in result.summary.get("runs", [result.summary]):
+            if fingerprint := run.get("fingerprint"):
+                one = f"{result.arm.label}, seed {run['seeds'][0]}"
+                trained.setdefault(result.table, {}).setdefault(fingerprint[:8], []).append(one)
+    return [
+        "**Not all were trained on the same data.** By its fingerprint "
+        + "; by ".join(f"{fingerprint}: {'; '.join(runs)}" for fingerprint, runs in found.items())
+        + "."
+        for found in trained.values()
+        if len(found) > 1
+    ]
 
 
 def _judge(summary: Mapping[str, Any]) -> tuple[str, str]:

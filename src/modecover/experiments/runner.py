@@ -457,6 +457,7 @@ def run_job(job: Job, place: Place, news: _Queue | None = None, stop: _Flag | No
     tell((str(folder), run.step, run.step))  # a finished run takes no more steps
     summary: dict[str, Any] = with_numbers(json.loads((folder / "summary.json").read_text()))
     summary |= {"precision": "fp32"} if fallen else {}
+    summary["fingerprint"] = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]["fingerprint"]
     # A run that is stopped is evaluated where it stops, too: such points are no part of the curve that was asked for,
     # nor one more look for the best.
     every, judged = settings.get("evaluate_every"), [row for row in read_log(folder) if "evaluation" in row]

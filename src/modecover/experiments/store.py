@@ -31,6 +31,7 @@ _SUMMARY |= {"versions": dict, "hardware": dict, "commit": dict | None}
 """Kinds of what a row must have, and its summary where the run did not break off: what pages are made of."""
 
 _IF_THERE: dict[str, Any] = {"evaluation": dict, "control": dict | None, "steps": int, "schedule": str}
+_IF_THERE["fingerprint"] = str  # of the data that it was trained on
 """Kinds of what a summary may lack."""
 
 _SUMMED = ("seconds", "processor_seconds")
