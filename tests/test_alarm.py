@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import killable
@@ -29,7 +30,7 @@ from modecover.features.kept import Kept
 from modecover.features.watch import READINGS, Reading, Watch
 from modecover.kinds import spelled
 from modecover.methods.roles import Discriminator, Feed, Generator, Updates
-from modecover.runs import evaluation
+from modecover.runs import evaluation, loop
 from modecover.runs.alarm import BLIND, OTHERS, SKIPPED, Look, Rule, parse_alarm, read_bounds
 from modecover.runs.checkpoint import load_newest
 from modecover.runs.listener import Listener
@@ -510,25 +511,29 @@ def test_an_alarm_that_cannot_see_says_so(tmp_path: Path) -> None:
 def test_looks_keep_to_their_share_of_the_time_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a clock of the test's own, on which a step takes a second, a look three, and all else no time.
     monkeypatch.undo()
-    notes = Notes()
+    now = [0.0]
+    clock, look = SimpleNamespace(monotonic=lambda: now[0]), Watch.look
+
+    class Ticking(Notes):
+        def stepped(self, step: int, steps: int) -> None:
+            now[0] += 1
+
+    def slow(self: Watch, *given: Any, **named: Any) -> Any:
+        now[0] += 3
+        return look(self, *given, **named)
+
+    for module in (loop, evaluation):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(Watch, "look", slow)
+    notes = Ticking()
     quick: dict[str, Any] = {"steps": 300, "batch": 8, "width": 8, "evaluate_samples": 50, "sample_every": 0}
-    spent: list[float] = []
-    timed = evaluation.Interlude.timed
-
-    def counted(self: evaluation.Interlude) -> Any:
-        if self.every is None:  # not the evaluations, which are asked for at any price
-            spent.append(self.seconds)
-        return timed(self)
-
-    monkeypatch.setattr(evaluation.Interlude, "timed", counted)
-    start = time.monotonic()
     modecover.train("gan", "ring", tmp_path, alarm={"missing": 0.99}, evaluate_every=1, listener=notes, **quick)
-    elapsed = time.monotonic() - start
-    looks = sum("alarm" in row for row in read_log(tmp_path))
-    assert 2 <= looks < 300
-    assert SKIPPED in notes.said
-    assert max(spent) < 0.1 * elapsed + 1
+    # A fortieth of the time is 3 s after 120 s, for the look before the first step counts; and 6 s after 240 s, of
+    # which one look took three. The last comes in any case, and a second time where it finds the threshold broken.
+    assert [row["step"] for row in read_log(tmp_path) if "alarm" in row] == [120, 237, 300]
+    assert notes.said.count(SKIPPED) == 1
 
 
 def test_a_look_that_takes_long_is_told_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
