@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds that an answer may take."""
 
 

@@ -579,13 +579,13 @@ def test_a_killed_command_is_taken_up_with_its_alarm(tmp_path: Path) -> None:
     words = "train gan --data ring --steps 2000 --batch 4 --width 4 --alarm missing=0.2 --checkpoint-every 20".split()
     words += f"--evaluate-every 100 --evaluate-samples 50 --sample-every 0 --out {tmp_path / 'run'}".split()
     process = killable.start(words, tmp_path / "output.txt")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     log = tmp_path / "run" / "log.jsonl"
     while "alarm" not in (log.read_text() if log.exists() else "") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join(timeout=60)
+    process.join(timeout=180)
     looks = [row for row in read_log(tmp_path / "run") if "alarm" in row]
     assert command(words) == 4
     again = [row for row in read_log(tmp_path / "run") if "alarm" in row]

@@ -167,12 +167,12 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(tmp_path, length
     words = f"train gan --data ring --steps 1000000 {length} --batch 4 --width 4 --evaluate-samples 50 --log-every 1"
     process = killable.start([*words.split(), "--out", str(tmp_path / "run")], tmp_path / "output.txt")
     log = tmp_path / "run" / "log.jsonl"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
-    process.join(timeout=60)
+    process.join(timeout=180)
     said = (tmp_path / "output.txt").read_text()
     assert process.exitcode == 130, said
     done = len(log.read_text().splitlines()) - 1  # a line for each step, and one for the evaluation at the end

@@ -390,10 +390,10 @@ def test_asking_the_hub_ends_in_time(silent: str, monkeypatch: pytest.MonkeyPatc
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr(hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         if silent == "look-up":
-            monkeypatch.setattr(hub.HfApi, "dataset_info", lambda *_, **__: stopped.wait(30))
+            monkeypatch.setattr(hub.HfApi, "dataset_info", lambda *_, **__: stopped.wait(300))
         start = time.perf_counter()
         assert hub_answers("someone/pictures") is False
-        assert time.perf_counter() - start < 10
+        assert time.perf_counter() - start < 100
     stopped.set()
 
 

@@ -986,7 +986,9 @@ def test_an_arm_stops_when_the_process_that_asked_for_it_is_gone(
 
 LONG = """
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from modecover.experiments import runner
 from modecover.experiments.declared import Arm, Experiment, Table
 from modecover.experiments.runner import Place, run_jobs
 from modecover.experiments.store import Store, jobs
@@ -996,11 +998,19 @@ class Heard(Listener):
     def stepped(self, step, total): print("step", flush=True)
     def note(self, text): print(text, flush=True)
 
+asked_to_stop = runner.asked_to_stop
+
+@contextmanager
+def told(*given):
+    with asked_to_stop(*given) as asked:
+        print("begun", flush=True)  # a signal is waited for from now on, and not before
+        yield asked
+
 if __name__ == "__main__":
+    runner.asked_to_stop = told
     arms = tuple(Arm(name, "gan") for name in "abc")
     settings = {"steps": 10**6, "batch": 8, "evaluate_every": 0, "sample_every": 0}
     each, out = Experiment("long", "", (Table("", "ring", settings, arms),)), Path(sys.argv[1])
-    print("begun", flush=True)
     run_jobs(jobs(each, "cpu"), {"long": Store(out / "rows.jsonl")}, Place(out, workers=1), Heard())
 """
 
@@ -1019,7 +1029,7 @@ def test_ctrl_c_stops_the_running_arms_and_starts_no_other(tmp_path: Path) -> No
     child = long_runs(tmp_path)
     assert child.stdout is not None and child.stdout.readline() == "step\n"
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does
-    said, _ = child.communicate(timeout=60)
+    said, _ = child.communicate(timeout=180)
     assert "the same command goes on from there" in said
     assert child.returncode not in (0, None)
     (folder,) = (tmp_path / "out" / "long" / "cpu").iterdir()
@@ -1031,7 +1041,7 @@ def test_ctrl_c_while_processes_are_started_stops_as_well(tmp_path: Path) -> Non
     child = long_runs(tmp_path)
     time.sleep(0.5)  # what runs the arms is importing torch
     os.killpg(child.pid, signal.SIGINT)
-    said, complaints = child.communicate(timeout=60)
+    said, complaints = child.communicate(timeout=180)
     assert "the same command goes on from there" in said
     assert complaints.count("Traceback") == 1 and complaints.splitlines()[-1] == "KeyboardInterrupt"
 
@@ -1045,7 +1055,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_running(tmp_path: Path,
         time.sleep(pause)
         if child.poll() is not None:
             break
-    _, complaints = child.communicate(timeout=30)  # until the last process that has its output is gone
+    _, complaints = child.communicate(timeout=180)  # until the last process that has its output is gone
     assert child.returncode not in (0, None) and complaints.splitlines()[-1] == "KeyboardInterrupt"
     assert complaints.count("Traceback") == 1
 
@@ -1054,7 +1064,7 @@ def test_what_runs_the_arms_ends_behind_a_killed_program(tmp_path: Path) -> None
     child = long_runs(tmp_path)
     assert child.stdout is not None and child.stdout.readline() == "step\n"
     child.kill()
-    child.communicate(timeout=60)  # until the last process that has its output is gone
+    child.communicate(timeout=180)  # until the last process that has its output is gone
     (folder,) = (tmp_path / "out" / "long" / "cpu").iterdir()
     assert list((folder / "checkpoints").glob("checkpoint-*")), "it saved where it was"
 

@@ -181,7 +181,7 @@ def threads():
 
 def left():
     # A thread that has been joined is listed until the kernel has put it away.
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while threads() and time.monotonic() < deadline:
         time.sleep(0.01)
     print(f"left:{threads()}", flush=True)

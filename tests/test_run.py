@@ -354,7 +354,7 @@ def test_training_in_a_thread_leaves_signals_alone() -> None:
     done: list[bool] = []
     worker = threading.Thread(target=lambda: done.append(train("gan", "ring", steps=2, batch=16, width=8).finished))
     worker.start()
-    worker.join(timeout=60)
+    worker.join(timeout=180)
     assert done == [True]
 
 
