@@ -383,12 +383,12 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("silent", ["look-up", "server"])
 def test_asking_the_hub_ends_in_time(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that the system looks up for ever, and a server that takes what it is asked and says nothing."""
-    hub = pytest.importorskip("huggingface_hub")
+    hub, constants = pytest.importorskip("huggingface_hub"), pytest.importorskip("huggingface_hub.constants")
     stopped = threading.Event()
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr("modecover.data.hub.SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         if silent == "look-up":
             monkeypatch.setattr(hub.HfApi, "dataset_info", lambda *_, **__: stopped.wait(300))
         start = time.perf_counter()
