@@ -25,6 +25,7 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "one index a minibatch": {"index": "minibatch"},
     "an encoder that helps f": {"encoder_objective": "help and reconstruct"},
     "3 encoder steps": {"encoder_steps": 3},
+    "an encoder twice as fast": {"lr_E": IVGAN.defaults["lr_E"]},
 }
 ALONE: Mapping[str, Any] = {"full": {"lr": IVGAN.presets["paper"]["lr"]}}
 ARMS = (
@@ -65,7 +66,7 @@ EXPERIMENT = Experiment(
                 "full": FULL,
             },
             apart=True,
-            most={"smoke": 2, "cpu": 18},
+            most={"smoke": 2, "cpu": 19},
             minutes={"smoke": 0.4, "cpu": 12, "full": 20},
             reduced=(
                 "On a CPU 28x28 and a discriminator of a quarter, of the page `stacked`, since LSGAN was not seen to "
