@@ -25,7 +25,9 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "one index a minibatch": {"index": "minibatch"},
     "an encoder that helps f": {"encoder_objective": "help and reconstruct"},
     "3 encoder steps": {"encoder_steps": 3},
-    "an encoder twice as fast": {"lr_E": IVGAN.defaults["lr_E"]},
+    "an encoder twice as fast": {"lr_E": 1e-2},
+    "an encoder 4 times as fast": {"lr_E": 2e-2},
+    "an encoder 16 times as fast": {"lr_E": 8e-2},
 }
 ALONE: Mapping[str, Any] = {"full": {"lr": IVGAN.presets["paper"]["lr"]}}
 ARMS = (
@@ -66,7 +68,7 @@ EXPERIMENT = Experiment(
                 "full": FULL,
             },
             apart=True,
-            most={"smoke": 2, "cpu": 19},
+            most={"smoke": 2, "cpu": 21},
             minutes={"smoke": 0.4, "cpu": 12, "full": 20},
             reduced=(
                 "On a CPU 28x28 and a discriminator of a quarter, of the page `stacked`, since LSGAN was not seen to "
