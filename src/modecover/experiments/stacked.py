@@ -417,6 +417,23 @@ SETTINGS_SEARCH = Experiment(
             reduced="On a CPU 1,000 steps: too few to end anywhere, enough to see which rate is too small.",
             minutes={"smoke": 0.2, "cpu": 10, "full": 3},
         ),
+        _searched(
+            "three more of each",
+            [
+                *_candidates(
+                    "ivgan",
+                    {**BARE_IV, "lr": 8e-4, "penalty": 10.0, **SMALL_WEIGHTS},
+                    [{"lr_E": rate} for rate in (3e-3, 1e-2, 3e-2)],
+                    "IV-R3GAN, ",
+                ),
+                *_candidates(
+                    "r3gan",
+                    R3GAN,
+                    [{"gamma": gamma, "lr": lr} for gamma, lr in ((300.0, 8e-4), (100.0, 1.6e-3), (300.0, 1.6e-3))],
+                    "R3GAN, ",
+                ),
+            ],
+        ),
     ),
     curve="ema_kl_uniform",
     value=11.0,
