@@ -145,8 +145,9 @@ def _list(every: Sequence[Experiment]) -> None:
         for scale in SCALES:
             runs = [run for job in jobs(each, scale) for run in (*job.rivals, job)]
             minutes = sum(run.minutes for run in runs)
-            took = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{max(1, round(minutes))} minutes"
-            print(f"    --scale {scale}: {len(runs)} runs, about {took} of one {'card' if scale == 'full' else 'core'}")
+            took = f"{minutes / 60:.1f} h" if minutes >= 90 else f"{max(1, round(minutes))} min"
+            count = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+            print(f"    --scale {scale}: {count}, about {took} of one {'card' if scale == 'full' else 'core'}")
 
 
 def run_demo(words: list[str]) -> int:

@@ -338,7 +338,8 @@ SETTINGS_SEARCH = Experiment(
         "three without, for twice as long on another; taken is the least divergence of the averaged weights at the "
         "last step. They were chosen in turns, each as the earlier ones had shown that larger rates and weights of the "
         "penalties are better, and for the intervention a smaller weight of its own. A rate that is right for narrow "
-        "networks may be too large for wide ones: the last table has three at the full width."
+        "networks may be too large for wide ones: a table has three at the full width. Three more of each were tried "
+        "when all else was done: for the intervention faster encoders, of which only a slower one had been tried."
     ),
     tables=(
         _searched(
