@@ -239,6 +239,26 @@ def test_what_is_said_of_photographs_and_of_single_changes_is_that_of_the_rows()
     assert f"`lsgan` has {lsgan} of 1,000 modes, `ivlsgan` {whole}, and {alone} with `--mu-G 0 --mu-E 0`" in page
     assert f"With weights that fall to zero on the way it has {falling}," in page
     assert f"with the paper's weights and noise it has {relativistic}." in page
+    faster = [
+        written(values("stability", "stacked MNIST", f"an encoder {times} as fast", "modes_any"), last=" and ")
+        for times in ("twice", "4 times", "16 times")
+    ]
+    assert f"with {faster[0]} (at 2e-2 it has {faster[1]})" in page
+    assert f"it ends at {faster[2]}." in words_of("results/does-it-help.md")
+    assert f"with {faster[0]} modes to" in words_of("results/README.md")
+
+
+def test_what_is_said_of_the_rate_of_the_presets_encoder_is_that_of_the_rows() -> None:
+    """Divergence by averaged weights, of the rates in their order."""
+    searched = "lr 0.0008, penalty 10.0, mu_G 0.1, lambda_G 0.05"
+    before = [f"{searched}, lr_E 0.0003", searched]
+    later = [f"IV-R3GAN, lr_E {rate}" for rate in (0.003, 0.01, 0.03)]
+    places = [*(("IV-R3GAN", label) for label in before), *(("three more of each", label) for label in later)]
+    found = [value for place in places for value in values("r3gan-search", *place, "ema_kl_uniform")]
+    assert f"the averaged weights' divergence is {written(found, 3, ' and ')}." in words_of(
+        "docs/decisions/0020-the-preset-r3gan.md"
+    )
+    assert min(found) == found[1]
 
 
 def test_the_table_of_the_plane_is_that_of_the_rows() -> None:
